@@ -1,0 +1,456 @@
+"""The ``srsearch`` command: parses, calls, prints. Imports what a command needs when it runs.
+
+Results go to standard output, all else to standard error. Exit codes: 0 done, 1 failed while working, 2 wrong input,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from srsearch import __version__, output
+from srsearch.errors import InputError, WorkError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from srsearch.architecture import Architecture
+    from srsearch.store import Store
+
+
+class _Quantity(click.ParamType[int]):
+    """A count with an optional suffix: 40G, 800K."""
+
+    name = "count"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from srsearch.quantity import parse_quantity
+
+        try:
+            return parse_quantity(value)
+        except InputError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Commands(click.Group):
+    """Turns our errors into messages and exit codes, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (InputError, WorkError) as error:
+            click.echo(f"srsearch: {error}", err=True)
+            sys.exit(2 if isinstance(error, InputError) else 1)
+        except KeyboardInterrupt:
+            click.echo("srsearch: interrupted", err=True)
+            sys.exit(130)
+        except BrokenPipeError:
+            # The reader of a pipe, such as `head`, has seen enough.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of a user's way, not of the alphabet
+
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _options(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
+    return lambda command: functools.reduce(lambda inner, option: option(inner), reversed(options), command)
+
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+_storage = click.option(
+    "--storage", metavar="URL", help="SQLAlchemy URL or SQLite file [default: studies/srsearch.db]."
+)
+_study = click.argument("study", required=False)
+_budget = _options(
+    click.option("--max-mult-adds", type=_Quantity(), metavar="N", help="At most N Mult-Adds per image, such as 30G."),
+    click.option("--max-params", type=_Quantity(), metavar="N", help="At most N parameters, such as 500K."),
+)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="srsearch")
+def main() -> None:
+    """Find the best super-resolution network under a compute budget.
+
+    Start with `srsearch run lightweight_x4`.
+    """
+
+
+@main.command()
+@click.argument("space")
+@_budget
+@click.option(
+    "--trials", type=click.IntRange(min=1), help="Finished evaluations in the whole study [default: the space's]."
+)
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Start no new design after this time.")
+@click.option("--sampler", help="tpe, nsga2, random, qmc or gp [default: the space's].")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    help="Worker processes; with 1 a study is repeatable [default: the space's].",
+)
+@click.option(
+    "--data", metavar="DIR", help="Folder of training images [default: the space's, photos that come with srsearch]."
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), help="Seed of the search and the training [default: the space's]."
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option(
+    "--evaluator", metavar="NAME", help="proxy, synthetic, or module:Class of your own [default: the space's]."
+)
+@click.option("--new", is_flag=True, help="Start another study instead of continuing one.")
+@click.option(
+    "--page", type=click.Path(path_type=Path), help="Where to write the page [default: dashboards/STUDY.html]."
+)
+@click.option("--quiet", is_flag=True, help="No progress.")
+@_storage
+@_json
+def run(
+    space: str,
+    max_mult_adds: int | None,
+    max_params: int | None,
+    evaluator: str | None,
+    page: Path | None,
+    quiet: bool,
+    storage: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Search SPACE: a YAML file, or the name of a space that comes with srsearch.
+
+    Designs are trained briefly on photos until the study has its number of trials; the front of the best is printed and
+    written as a page. The same command continues a study that was interrupted, or with a larger --trials extends it.
+    """
+    from srsearch import search
+    from srsearch.search.progress import make_progress
+    from srsearch.space import Space
+
+    opened = Space.from_yaml(space).with_budget(max_mult_adds=max_mult_adds, max_params=max_params)
+    if evaluator is not None:
+        opened = opened.with_settings(proxy={"evaluator": evaluator})
+    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+    with _open_store(storage, write=True) as store:
+        result = search.run(opened, store=store, progress=make_progress(quiet), **options)
+        written = _write_page(store, result.study, page)
+        best = _best_rows(store, result.study, None, None)
+        if as_json:
+            output.print_json(
+                {
+                    "study": result.study,
+                    "storage": store.where,
+                    "page": str(written),
+                    "done": result.done,
+                    "exhausted": result.exhausted,
+                    "interrupted": result.interrupted,
+                    "front": output.records(result.front),
+                    "best": output.records(best),
+                }
+            )
+        else:
+            output.print_outcome(store, result.study, result.front, best, written, storage)
+            if result.exhausted:
+                click.echo("Every feasible design of the space has been evaluated.")
+    if result.interrupted:
+        sys.exit(130)
+
+
+@main.command()
+@click.argument("space", required=False)
+@_budget
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of space files, for editors.")
+@_json
+def space(space: str | None, max_mult_adds: int | None, max_params: int | None, schema: bool, as_json: bool) -> None:
+    """Show what SPACE holds, before any training; without SPACE, the spaces that come with srsearch."""
+    from srsearch import space as spaces
+
+    if schema:
+        output.print_json(spaces.json_schema())
+    elif space is None:
+        names = spaces.shipped_spaces()
+        output.print_json(list(names)) if as_json else click.echo("\n".join(names))
+    else:
+        opened = spaces.Space.from_yaml(space).with_budget(max_mult_adds=max_mult_adds, max_params=max_params)
+        report = spaces.report(opened)
+        if as_json:
+            axes = [{"name": a.name, "values": list(a.values), "under": a.condition} for a in opened.axes]
+            output.print_json(
+                {"name": opened.name, "scale": opened.scale, "budget": opened.budget, "axes": axes, **report.to_dict()}
+            )
+        else:
+            output.print_space(opened, report)
+
+
+@main.command()
+@click.argument("design")
+@click.option("--scale", type=int, help="Upscaling factor, for a published name or a multi-scale design.")
+@click.option("--multi-scale", is_flag=True, help="For a published name: with the upsamplers for x2, x3 and x4.")
+@click.option("--convention", default="ours", show_default=True, help="How to count: ours, or a paper's way.")
+@click.option("--at", default="1280x720", show_default=True, metavar="WxH", help="Size of the HR image.")
+@_storage
+@_json
+def count(
+    design: str, scale: int | None, multi_scale: bool, convention: str, at: str, storage: str | None, as_json: bool
+) -> None:
+    """Parameters and Mult-Adds of DESIGN: a published name, a design file, or STUDY:TRIAL."""
+    import dataclasses
+
+    from srsearch import cost as costs
+    from srsearch.quantity import parse_output_size
+
+    described, at_scale = _design(design, scale, multi_scale, storage)
+    counted = costs.count(described, scale=at_scale, convention=costs.convention(convention).at(parse_output_size(at)))
+    if as_json:
+        output.print_json(
+            {
+                "key": described.key,
+                "scale": counted.scale,
+                "convention": convention,
+                "output": at,
+                "params": counted.params,
+                "mult_adds": counted.mult_adds,
+                "activations": counted.activations,
+                "parts": [dataclasses.asdict(line) for line in counted.lines],
+            }
+        )
+    else:
+        output.print_cost(design, counted, at)
+
+
+@main.command()
+@_study
+@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
+@_storage
+@_json
+def trials(study: str | None, as_csv: bool, storage: str | None, as_json: bool) -> None:
+    """Every trial of STUDY (by default the newest study), with its state and why it has it."""
+    with _open_store(storage) as store:
+        frame = store.trials(_study_name(store, study))
+    if as_json:
+        output.print_json(output.records(frame))
+    elif as_csv:
+        click.echo(frame.to_csv(index=False), nl=False)
+    else:
+        output.print_trials(frame)
+
+
+@main.command()
+@_study
+@_storage
+@_json
+def front(study: str | None, storage: str | None, as_json: bool) -> None:
+    """The Pareto front of STUDY (by default the newest study)."""
+    with _open_store(storage) as store:
+        frame = store.front(_study_name(store, study))
+    if as_json:
+        output.print_json(output.records(frame))
+    else:
+        output.print_front(frame)
+
+
+@main.command()
+@_study
+@_budget
+@click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Write the design as a YAML file.")
+@_storage
+@_json
+def best(
+    study: str | None,
+    max_mult_adds: int | None,
+    max_params: int | None,
+    save: Path | None,
+    storage: str | None,
+    as_json: bool,
+) -> None:
+    """The design of STUDY (by default the newest study) with the highest PSNR within the limits."""
+    with _open_store(storage) as store:
+        name = _study_name(store, study)
+        frame = _best_rows(store, name, max_mult_adds, max_params)
+        if frame.empty:
+            raise InputError(
+                f"study {name!r} has no finished design within these limits; `srsearch front {name}` lists what it has"
+            )
+        number = int(frame["trial"].iloc[0])
+        record = next(trial for trial in store.trial_records(name) if trial.number == number)
+    if save is not None:
+        output.save_design(save, record.description, f"Trial {number} of study {name}, key {record.key}.")
+    if as_json:
+        output.print_json(output.records(frame))
+        return
+    output.print_front(frame)
+    click.echo(f"\nIn Python:\n\n{output.python_lines(record.description)}")
+    if save is not None:
+        click.echo(f"\nSaved as {save}; see its cost with: srsearch count {save}")
+
+
+@main.command()
+@_study
+@click.option(
+    "--output", "-o", "target", type=click.Path(path_type=Path), help="The file [default: dashboards/STUDY.html]."
+)
+@_storage
+@_json
+def report(study: str | None, target: Path | None, storage: str | None, as_json: bool) -> None:
+    """Write STUDY (by default the newest study) as one HTML page that needs no network."""
+    with _open_store(storage) as store:
+        written = _write_page(store, _study_name(store, study), target)
+    if as_json:
+        output.print_json({"page": str(written)})
+    else:
+        click.echo(f"page: {written}")
+
+
+@main.group(invoke_without_command=True)
+@_storage
+@_json
+@click.pass_context
+def studies(ctx: click.Context, storage: str | None, as_json: bool) -> None:
+    """List the studies of a database, show, rename, delete or export one."""
+    if ctx.invoked_subcommand is None:
+        with _open_store(storage) as store:
+            frame, where = store.studies(), store.where
+        if as_json:
+            output.print_json(output.records(frame))
+        else:
+            output.print_studies(frame, where)
+
+
+@studies.command()
+@click.argument("study")
+@_storage
+@_json
+def show(study: str, storage: str | None, as_json: bool) -> None:
+    """What STUDY was made with: space, budget, recipe, data, seed."""
+    import dataclasses
+
+    with _open_store(storage) as store:
+        plain = dataclasses.asdict(store.study(study)) | {"storage": store.where}
+    plain["created_at"] = plain["created_at"].isoformat()
+    if as_json:
+        output.print_json(plain)
+    else:
+        import yaml
+
+        click.echo(
+            yaml.safe_dump(
+                {k: output.plain(v) for k, v in plain.items() if k not in ("space", "space_text")}, sort_keys=False
+            ),
+            nl=False,
+        )
+        click.echo(f"space:\n{output.indented(plain['space_text'])}")
+
+
+@studies.command()
+@click.argument("study")
+@click.argument("new_name")
+@_storage
+def rename(study: str, new_name: str, storage: str | None) -> None:
+    """Give STUDY another name."""
+    with _open_store(storage, write=True, must_exist=True) as store:
+        store.rename_study(study, new_name)
+    click.echo(f"{study} is now {new_name}", err=True)
+
+
+@studies.command()
+@click.argument("study")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_storage
+def delete(study: str, yes: bool, storage: str | None) -> None:
+    """Delete STUDY with its trials; evaluations stay, and are used again by other studies."""
+    with _open_store(storage, write=True, must_exist=True) as store:
+        count_of = len(store.trial_records(study))
+        if not yes:
+            click.confirm(f"Delete {study!r} with {count_of} trials from {store.where}?", abort=True, err=True)
+        store.delete_study(study)
+    click.echo(f"{study} is deleted", err=True)
+
+
+@studies.command("export-optuna")
+@click.argument("study")
+@click.argument("url")
+@click.option("--name", help="Its name there [default: the study's].")
+@_storage
+def export_optuna(study: str, url: str, name: str | None, storage: str | None) -> None:
+    """Write STUDY as an Optuna study to URL, for `optuna-dashboard URL` and Optuna's own tools."""
+    with _open_store(storage) as store:
+        store.export_optuna(study, url, name=name)
+    shown = output.without_password(url)
+    click.echo(f"{name or study} is in {shown}; look at it with: optuna-dashboard {shown}", err=True)
+
+
+def _open_store(storage: str | None, *, write: bool = False, must_exist: bool = False) -> Store:
+    from srsearch.store import Store
+
+    if must_exist:
+        Store(storage, read_only=True).close()
+    return Store(storage, read_only=not write)
+
+
+def _study_name(store: Store, study: str | None) -> str:
+    """The study that is meant: the named one, else the newest."""
+    if study is not None:
+        store.study(study)  # unknown: says what there is
+        return study
+    names = store.study_names()
+    if not names:
+        raise InputError(f"there is no study in {store.where}; `srsearch run lightweight_x4` makes one")
+    return max(names, key=lambda name: store.study(name).created_at)
+
+
+def _best_rows(store: Store, study: str, max_mult_adds: int | None, max_params: int | None) -> pd.DataFrame:
+    """The best design as a frame of one row, or of none."""
+    from srsearch.analysis import best as best_row
+
+    frame = store.trials(study)
+    row = best_row(frame, max_mult_adds=max_mult_adds, max_params=max_params)
+    found = frame.head(0) if row is None else frame[frame["trial"] == row["trial"]]
+    found.attrs = frame.attrs
+    return found
+
+
+def _design(design: str, scale: int | None, multi_scale: bool, storage: str | None) -> tuple[Architecture, int | None]:
+    """What DESIGN names, and the scale to count it at."""
+    from srsearch.architecture import Architecture, catalogue
+    from srsearch.space import read_design
+
+    if design in catalogue.names():
+        if scale is None:
+            raise InputError(f"say at which scale: srsearch count {design} --scale 4")
+        return catalogue.get(design, None if multi_scale else scale), scale
+    study, colon, number = design.rpartition(":")
+    if colon and number.isdigit():
+        with _open_store(storage) as store:
+            records = {trial.number: trial for trial in store.trial_records(study)}
+        if int(number) not in records:
+            raise InputError(f"study {study!r} has no trial {number}; its trials are 0 to {len(records) - 1}")
+        return Architecture.from_dict(records[int(number)].description), scale
+    if Path(design).suffix in (".yaml", ".yml") or Path(design).is_file():
+        return read_design(design), scale
+    return catalogue.get(design), scale  # unknown: says what there is
+
+
+def _write_page(store: Store, study: str, path: Path | None) -> Path:
+    from srsearch.dashboard.report import write_report
+
+    target = path or Path("dashboards") / f"{study}.html"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return write_report(store, study, target)
+    except OSError as error:
+        raise WorkError(f"the page cannot be written to {target}: {error.strerror}; everything else is saved") from None
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,222 @@
+"""What commands print: tables for people, JSON for programs. Data frames in, text out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from srsearch.errors import WorkError
+from srsearch.quantity import format_quantity
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+    from srsearch.cost import Cost
+    from srsearch.space import Space, SpaceReport
+    from srsearch.store import Store
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on standard output."""
+    click.echo(json.dumps(document, indent=2, allow_nan=False, default=plain))
+
+
+def plain(value: Any) -> Any:
+    """Mappings and sequences of any kind as dictionaries and lists."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if hasattr(value, "item"):  # a numpy scalar
+        return value.item()
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dictionaries; what a row does not have is None."""
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [{str(name): plain(value) for name, value in row.items()} for row in rows]
+
+
+def save_design(path: Path, description: Mapping[str, Any], comment: str) -> None:
+    """Write a design file.
+
+    Raises:
+        WorkError: The file cannot be written.
+    """
+    import yaml
+
+    try:
+        path.write_text(f"# {comment}\n" + yaml.safe_dump(plain(description), sort_keys=False), encoding="utf-8")
+    except OSError as error:
+        raise WorkError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def python_lines(description: Mapping[str, Any]) -> str:
+    """Python that builds a design's network."""
+    fields = "\n".join(f"    {name!r}: {value!r}," for name, value in plain(description).items())
+    return (
+        "import srsearch as sr\n\n"
+        f"design = sr.Architecture.from_dict({{\n{fields}\n}})\n"
+        "network = sr.build(design)  # (n, 3, h, w) RGB in 0..1 -> (n, 3, scale * h, scale * w)"
+    )
+
+
+def indented(text: str) -> str:
+    """Lines two to the right."""
+    return "".join(f"  {line}" for line in text.splitlines(keepends=True))
+
+
+def without_password(url: str) -> str:
+    """A database URL as it may be shown."""
+    from sqlalchemy import make_url
+
+    return make_url(url).render_as_string(hide_password=True)
+
+
+def print_front(frame: pd.DataFrame) -> None:
+    """A front as a table; with the axes that differ among its rows."""
+    from srsearch.analysis import differing_axes
+    from srsearch.search.progress import front_table
+
+    axes = list(frame.attrs.get("axes", []))
+    _print(front_table(frame, differing_axes(frame, axes) if len(frame) > 1 else axes))
+
+
+def print_outcome(
+    store: Store, study: str, front: pd.DataFrame, best: pd.DataFrame, page: Path, storage: str | None
+) -> None:
+    """What a run ends with: the front, the best design, where things are, what to do next."""
+    if front.empty:
+        click.echo("No design has been evaluated yet.")
+    else:
+        print_front(front)
+        row = best.iloc[0]
+        click.echo(
+            f"Best within the budget: trial {row['trial']} with {row['psnr']:.2f} dB, "
+            f"{format_quantity(int(row['mult_adds']))} Mult-Adds, {format_quantity(int(row['params']))} parameters."
+        )
+        click.echo(
+            "These networks are briefly trained; PSNR compares them with each other, not with published networks."
+        )
+    option = (
+        f" --storage {without_password(storage)}"
+        if storage and "://" in storage
+        else f" --storage {storage}"
+        if storage
+        else ""
+    )
+    click.echo(f"\ndatabase: {store.where}")
+    click.echo(f"page:     {page}")
+    click.echo(f"next:     srsearch best {study}{option} --save best.yaml")
+
+
+def print_space(space: Space, report: SpaceReport) -> None:
+    """A space: its axes, how many designs, what they cost."""
+    from rich.table import Table
+
+    table = Table(title=f"{space.name}: axes of the x{space.scale} space", title_justify="left")
+    for heading in ("axis", "values", "exists under"):
+        table.add_column(heading)
+    for axis in space.axes:
+        under = f"{axis.condition[0]} = {axis.condition[1]}" if axis.condition else ""
+        table.add_row(axis.name, ", ".join(str(plain(value)) for value in axis.values), under)
+    _print(table)
+    about = "" if report.exact else f" (estimated, +-{report.share_error:.1%})"
+    click.echo(f"combinations:     {report.combinations:,}")
+    if report.exact:
+        click.echo(f"distinct designs: {report.designs:,}")
+    click.echo(f"budget:           {space.budget_text()}")
+    within = f"{report.feasible_designs:,} distinct designs, " if report.exact else ""
+    click.echo(f"can be built:     {report.valid_share:.1%} of the combinations{about}")
+    click.echo(f"within budget:    {within}{report.feasible_share:.1%} of the combinations{about}")
+    for name, (low, high) in report.ranges.items():
+        click.echo(f"{name + ':':<17} {format_quantity(low)} to {format_quantity(high)} within the budget")
+    if report.examples:
+        examples = Table(title="Examples within the budget", title_justify="left")
+        for heading in ("Mult-Adds", "params"):
+            examples.add_column(heading, justify="right")
+        examples.add_column("design")
+        for each in report.examples:
+            assert each.cost is not None
+            design = ", ".join(f"{name.split('.')[-1]} {value}" for name, value in each.axes.items())
+            examples.add_row(format_quantity(each.cost.mult_adds), format_quantity(each.cost.params), design)
+        _print(examples)
+
+
+def print_cost(name: str, cost: Cost, at: str) -> None:
+    """A cost per part, and the sums."""
+    from rich.table import Table
+
+    table = Table(
+        title=f"{name}: x{cost.scale}, {at} output, convention {cost.convention.name!r}",
+        title_justify="left",
+        show_footer=True,
+    )
+    table.add_column("part", "whole network")
+    for heading, total in (
+        ("instances", ""),
+        ("applications", ""),
+        ("params", f"{cost.params:,}"),
+        ("Mult-Adds", f"{cost.mult_adds:,}"),
+        ("share", ""),
+        ("activations", f"{cost.activations:,}"),
+    ):
+        table.add_column(heading, total, justify="right")
+    for line in cost.lines:
+        share = f"{line.mult_adds / cost.mult_adds:.0%}" if cost.mult_adds else ""
+        numbers = (line.instances, line.applications, line.params, line.mult_adds)
+        table.add_row(f"{line.kind}: {line.part}", *(f"{n:,}" for n in numbers), share, f"{line.activations:,}")
+    _print(table)
+    click.echo(f"{format_quantity(cost.params, 4)} parameters, {format_quantity(cost.mult_adds, 4)} Mult-Adds")
+
+
+def print_trials(frame: pd.DataFrame) -> None:
+    """Every trial in one line."""
+    from rich.table import Table
+
+    from srsearch.labels import axis_labels, axis_text
+
+    axes = list(frame.attrs.get("axes", []))
+    table = Table()
+    for heading in ("trial", "state", "PSNR", "Mult-Adds", "params"):
+        table.add_column(heading, justify="left" if heading == "state" else "right")
+    for label in axis_labels(axes).values():
+        table.add_column(label)
+    table.add_column("reason", overflow="fold")
+    for row in records(frame):
+        psnr = "" if row["psnr"] is None else f"{row['psnr']:.3f}"
+        costs = ["" if row[name] is None else format_quantity(row[name]) for name in ("mult_adds", "params")]
+        state = "cached" if row["cached"] else row["state"]
+        table.add_row(
+            str(row["trial"]), state, psnr, *costs, *(axis_text(row[axis]) for axis in axes), row["reason"] or ""
+        )
+    _print(table)
+
+
+def print_studies(frame: pd.DataFrame, where: str) -> None:
+    """The studies of a database."""
+    from rich.table import Table
+
+    if frame.empty:
+        click.echo(f"there is no study in {where}")
+        return
+    table = Table(title=where, title_justify="left")
+    for name in frame.columns:
+        table.add_column(str(name).replace("_", " "), justify="left" if name in ("name", "created") else "right")
+    for row in records(frame):
+        table.add_row(*(f"{v:.3f}" if isinstance(v, float) else "" if v is None else str(v) for v in row.values()))
+    _print(table)
+
+
+def _print(table: Table) -> None:
+    from rich.console import Console
+
+    console = Console()
+    # Without a terminal there is no width to keep to: nothing may be cut off in a file.
+    (console if console.is_terminal else Console(width=200)).print(table)

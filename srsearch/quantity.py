@@ -1,0 +1,55 @@
+"""Numbers as people write budgets: ``40G`` Mult-Adds, ``800K`` parameters."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from srsearch.errors import InputError
+
+_FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_QUANTITY = re.compile(r"\s*(\d+(?:[._]\d+)*(?:[eE]\+?\d+)?)\s*([kKMGT]?)\s*")
+
+
+def parse_quantity(value: str | int | float) -> int:
+    """A count with an optional decimal suffix (K, M, G, T) as an integer.
+
+    Raises:
+        InputError: Not a number above zero, or an unknown suffix.
+
+    Example:
+        >>> parse_quantity("40G"), parse_quantity("1.5K"), parse_quantity(800)
+        (40000000000, 1500, 800)
+    """
+    match = _QUANTITY.fullmatch(str(value)) if not isinstance(value, bool) else None
+    if match is None:
+        raise InputError(f"{value!r} is not a count; write a number above zero, such as 40G, 800K or 412032")
+    count = int(Decimal(match[1].replace("_", "")) * _FACTORS[match[2].upper()])
+    if count <= 0:
+        raise InputError(f"{value!r} is not above zero")
+    return count
+
+
+def format_quantity(count: int | float, digits: int = 3) -> str:
+    """A count for people, to ``digits`` significant digits: 412032 -> ``412K``, 32.48e9 -> ``32.5G``."""
+    if count == 0:
+        return "0"
+    for suffix, factor in reversed(_FACTORS.items()):
+        # 999,999 to three digits is 1.00M, not 1000K: round before the suffix is chosen.
+        rounded = float(f"{count / factor:.{digits - 1}e}")
+        if abs(rounded) >= 1 or not suffix:
+            text = f"{rounded:.{digits}g}" if abs(rounded) < 10**digits else f"{rounded:.0f}"
+            return text + suffix
+    raise AssertionError("unreachable: the last factor is 1")
+
+
+def parse_output_size(value: str) -> tuple[int, int]:
+    """Width and height of an image, written ``1280x720``.
+
+    Raises:
+        InputError: Not of this form.
+    """
+    match = re.fullmatch(r"\s*([1-9]\d*)\s*x\s*([1-9]\d*)\s*", str(value))
+    if match is None:
+        raise InputError(f"{value!r} is not an image size; write width x height as 1280x720")
+    return int(match[1]), int(match[2])

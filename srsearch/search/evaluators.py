@@ -1,0 +1,262 @@
+"""Evaluators: what a design is scored by. Proxy training by default; your own by subclassing `Evaluator`."""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import importlib
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from srsearch.architecture import Architecture
+from srsearch.cost import count
+from srsearch.errors import InputError, nearest
+from srsearch.space import Space
+
+if TYPE_CHECKING:
+    from srsearch.data import TrainingData
+
+Report: TypeAlias = Callable[[int, float], bool]
+"""``report(step, psnr)`` while a design is evaluated; False says that the evaluation should stop there."""
+
+
+class EvaluationFailed(Exception):
+    """A design could not be scored, such as training that gave NaN: the trial fails with this reason, nothing else."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """What an evaluation found.
+
+    Attributes:
+        psnr: Y-PSNR in dB over the validation photos.
+        ssim: Y-SSIM, 0..1, or None where it was not measured.
+        curve: (step, PSNR) pairs on the way.
+        versions: What results depend on beside the recipe, by name.
+    """
+
+    psnr: float
+    ssim: float | None = None
+    curve: tuple[tuple[int, float], ...] = ()
+    versions: Mapping[str, str] | None = None
+
+
+class Evaluator(abc.ABC):
+    """Scores designs. Made in the main process, then sent (pickled) to every worker process.
+
+    Subclass it to search by something else than proxy training, and name the class in the space
+    (``proxy: {evaluator: "my_module:MyEvaluator"}``) or give an instance to `srsearch.run`.
+
+    Example:
+        >>> class Smallest(Evaluator):
+        ...     def evaluate(self, design, seed, report):
+        ...         return Score(psnr=30 - design.channels / 10)
+    """
+
+    @classmethod
+    def from_space(cls, space: Space, runtime: Mapping[str, Any] | None, *, device: str, threads: int) -> Evaluator:
+        """The evaluator for a space.
+
+        Args:
+            space: Its ``proxy`` section says how to evaluate.
+            runtime: What `runtime` was when the study was created; None for a new study.
+            device: ``auto``, ``cpu`` or ``cuda``; only for a new study.
+            threads: CPU threads of each worker; only for a new study.
+        """
+        return cls()
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What scores depend on besides design, data and seed, as plain data: part of an evaluation's identity."""
+        return {"evaluator": f"{type(self).__module__}:{type(self).__qualname__}"}
+
+    @property
+    def runtime(self) -> dict[str, Any]:
+        """How it runs on this machine, chosen once for a study: part of an evaluation's identity, not of a study's."""
+        return {}
+
+    @property
+    def data_fingerprint(self) -> str:
+        """Identifies the data that scores are measured on."""
+        return "none"
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The data, described for people, as plain data."""
+        return {}
+
+    @property
+    def reference_psnr(self) -> float:
+        """What costs nothing: the PSNR of bicubic upscaling, where the hypervolume starts."""
+        return 0.0
+
+    @property
+    def steps(self) -> int | None:
+        """The last step that is reported, for showing progress."""
+        return None
+
+    def prepare(self) -> None:  # noqa: B027  (most evaluators have nothing to prepare)
+        """Called once in every worker before the first evaluation."""
+
+    @abc.abstractmethod
+    def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
+        """Score one design. The same design and seed must give the same score.
+
+        Raises:
+            EvaluationFailed: It could not be scored; any other exception fails the trial as well.
+        """
+
+
+class ProxyEvaluator(Evaluator):
+    """Short training on photos, then Y-PSNR and Y-SSIM on whole validation photos."""
+
+    def __init__(self, space: Space, runtime: Mapping[str, Any] | None, *, device: str, threads: int) -> None:
+        from srsearch.training import Recipe, Runtime
+
+        settings = space.proxy.model_dump(exclude={"data", "evaluator"}, exclude_none=True)
+        self._recipe = Recipe.from_dict(settings)
+        self._runtime = Runtime.from_dict(runtime) if runtime else Runtime.detect(device=device, threads=threads)
+        self._source, self._scale = space.proxy.data, space.scale
+        self._data: TrainingData | None = None
+        self.warnings: list[str] = []
+
+    @classmethod
+    def from_space(cls, space: Space, runtime: Mapping[str, Any] | None, *, device: str, threads: int) -> Evaluator:
+        return cls(space, runtime, device=device, threads=threads)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Workers read the photos themselves: quicker than sending them, and nothing large goes through a pipe.
+        return self.__dict__ | {"_data": None}
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        from srsearch.training import TRAINING_VERSION
+
+        return {"evaluator": "proxy", "training_version": TRAINING_VERSION, **self._recipe.to_dict()}
+
+    @property
+    def runtime(self) -> dict[str, Any]:
+        return self._runtime.to_dict()
+
+    @property
+    def data_fingerprint(self) -> str:
+        return self._training_data.fingerprint
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return self._training_data.description
+
+    @property
+    def reference_psnr(self) -> float:
+        from srsearch.evaluation import bicubic_quality
+
+        return bicubic_quality(self._training_data.validation, self._scale).psnr
+
+    @property
+    def steps(self) -> int | None:
+        return self._recipe.steps
+
+    @property
+    def _training_data(self) -> TrainingData:
+        from srsearch.data import load_training_data
+
+        if self._data is None:
+            self._data = load_training_data(
+                self._source, self._scale, patch=self._recipe.patch, warn=self.warnings.append
+            )
+        return self._data
+
+    def prepare(self) -> None:
+        import torch
+
+        torch.set_num_threads(self._runtime.threads)
+        _ = self._training_data
+
+    def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
+        from srsearch.architecture import build
+        from srsearch.training import TrainingFailed, train_proxy, versions
+
+        try:
+            result = train_proxy(
+                build(design, seed=seed), self._training_data, self._recipe, self._runtime, seed, report
+            )
+        except TrainingFailed as error:
+            raise EvaluationFailed(str(error)) from None
+        return Score(result.psnr, result.ssim, result.curve, versions())
+
+
+class SyntheticEvaluator(Evaluator):
+    """A stand-in without training: PSNR as a smooth function of the cost, with small effects of the parts and noise.
+
+    For tests, for trying out a space, and for simulations. Its scores say nothing about real networks.
+
+    Args:
+        seconds: How long each evaluation pretends to take.
+        noise: Standard deviation in dB between seeds.
+    """
+
+    RUNGS = (25, 50, 100)
+
+    def __init__(self, seconds: float = 0.0, noise: float = 0.03) -> None:
+        self.seconds = seconds
+        self.noise = noise
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return {"evaluator": "synthetic", "noise": self.noise}
+
+    @property
+    def reference_psnr(self) -> float:
+        return 26.0
+
+    @property
+    def steps(self) -> int | None:
+        return self.RUNGS[-1]
+
+    def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
+        cost = count(design)
+        final = 26 + 0.9 * math.log10(1 + cost.mult_adds / 2e8)
+        for kind in ("unit", "block", "body", "upsampler"):
+            digest = hashlib.sha256(str(getattr(design, kind)).encode()).digest()
+            final += 0.05 * (digest[0] / 255 - 0.5)
+        noise = np.random.default_rng([seed, int(design.key[:8], 16)])
+        final += self.noise * float(noise.standard_normal())
+        curve = []
+        for step in self.RUNGS:
+            time.sleep(self.seconds / len(self.RUNGS))
+            curve.append((step, final - 0.8 * (1 - step / self.RUNGS[-1]) ** 2))
+            if not report(*curve[-1]):
+                break
+        return Score(curve[-1][1], None, tuple(curve), {})
+
+
+_EVALUATORS: dict[str, type[Evaluator]] = {"proxy": ProxyEvaluator, "synthetic": SyntheticEvaluator}
+
+
+def evaluator_type(name: str) -> type[Evaluator]:
+    """``proxy``, ``synthetic``, or a class of the user's as ``module:Class``, importable from the working directory.
+
+    Raises:
+        InputError: No such evaluator.
+    """
+    if name in _EVALUATORS:
+        return _EVALUATORS[name]
+    module_name, colon, class_name = name.partition(":")
+    if not colon:
+        raise InputError(f"unknown evaluator {name!r}; {nearest(name, _EVALUATORS)}, or module:Class of your own")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"evaluator {name!r} cannot be loaded: {error}") from None
+    if not (isinstance(found, type) and issubclass(found, Evaluator)):
+        raise InputError(f"evaluator {name!r} is not a subclass of srsearch.search.Evaluator")
+    return found

@@ -1,0 +1,226 @@
+"""`Study`: the one brain. ``ask`` gives a feasible, new design, ``report`` says whether to go on, ``tell`` ends it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from srsearch.architecture import Architecture
+from srsearch.architecture.parts import OptionValue
+from srsearch.cost import Cost
+from srsearch.search.evaluators import Evaluator, Score
+from srsearch.search.proposals import Proposer, proposal_seed
+from srsearch.space import Candidate, Space
+from srsearch.store import EvaluationRecord, State, Store, StudyRecord, TrialRecord
+
+MAX_REJECTED = 25
+"""Proposals of the sampler that are turned down in a row before a random new feasible design is taken instead."""
+
+_RANDOM_TRIES = 5_000
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A design to be evaluated.
+
+    Attributes:
+        number: Its number in the study.
+        design: What to evaluate.
+        axes: Its values on the axes of the space.
+        mult_adds: Under the space's convention.
+        params: Trainable parameters.
+        seed: Seed of the evaluation.
+    """
+
+    number: int
+    design: Architecture
+    axes: Mapping[str, OptionValue]
+    mult_adds: int
+    params: int
+    seed: int
+
+
+class Study:
+    """A search over one space, kept in a store.
+
+    Args:
+        store: Where it is kept; nothing that matters is held elsewhere.
+        record: What was fixed when it was created.
+        space: The space, under the study's budget.
+        evaluator: What scores designs; its recipe, runtime and data are part of each evaluation's identity.
+
+    Attributes:
+        exhausted: Whether `ask` found every feasible design of the space seen.
+    """
+
+    def __init__(self, store: Store, record: StudyRecord, space: Space, evaluator: Evaluator) -> None:
+        self.store = store
+        self.record = record
+        self.space = space
+        self.exhausted = False
+        self._proposer = Proposer(space, record.sampler, record.seed)
+        self._recipe = evaluator.recipe | {"runtime": evaluator.runtime}
+        self._recipe_hash = content_hash(self._recipe)
+        self._trials = {trial.number: trial for trial in store.trial_records(record.name)}
+        self._abandoned = sorted(number for number, trial in self._trials.items() if trial.state == "running")
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.record.name
+
+    @property
+    def done(self) -> int:
+        """Finished evaluations that count: not cached, infeasible, repeated or failed ones."""
+        return sum(trial.state == "complete" and not trial.cached for trial in self._trials.values())
+
+    @property
+    def running(self) -> int:
+        """Trials that are being evaluated."""
+        return sum(trial.state == "running" for trial in self._trials.values()) - len(self._abandoned)
+
+    def ask(self) -> Trial | None:
+        """The next design: feasible and new. A trial that a killed run left behind comes first.
+
+        What the sampler proposes outside the budget, or again, is recorded and not charged.
+
+        Returns:
+            The trial, or None where every feasible design of the space has been seen.
+        """
+        if self._abandoned:
+            return self._as_trial(self._trials[self._abandoned.pop(0)])
+        proposals: list[TrialRecord] = []
+        seen = {t.key: t.number for t in self._trials.values() if t.key and t.state not in ("infeasible", "repeated")}
+        first = len(self._trials)
+        for number in range(first, first + MAX_REJECTED):
+            candidate, state = self._proposer.propose(number, [*self._trials.values(), *proposals])
+            proposals.append(self._proposal(number, candidate, state, seen))
+            if proposals[-1].state == "running":
+                break
+        else:
+            number = first + MAX_REJECTED
+            candidate_or_none = self._random_new(number, seen)
+            if candidate_or_none is None:
+                self.exhausted = True
+                return None
+            proposals.append(self._proposal(number, candidate_or_none, {}, seen))
+        self.store.add_trials(self.name, proposals)
+        self._trials |= {proposal.number: proposal for proposal in proposals}
+        return self._as_trial(proposals[-1])
+
+    def cached(self, trial: Trial) -> EvaluationRecord | None:
+        """The evaluation of the same design, recipe, data and seed, if any study of the database has it."""
+        return self.store.evaluation(trial.design.key, self._recipe_hash, self.record.data_fingerprint, trial.seed)
+
+    def report(self, trial: Trial, step: int, psnr: float) -> bool:
+        """Keep a point of a running trial's curve.
+
+        Returns:
+            Whether to go on.
+        """
+        self.store.curve_point(self.name, trial.number, step, psnr)
+        return True
+
+    def tell(self, trial: Trial, score: Score, seconds: float) -> EvaluationRecord:
+        """End a trial with its score, in one transaction.
+
+        Raises:
+            WorkError: It could not be stored; the trial goes on being told until it is, or is kept by the caller.
+        """
+        evaluation = EvaluationRecord(
+            key=trial.design.key,
+            recipe=self._recipe,
+            recipe_hash=self._recipe_hash,
+            data_fingerprint=self.record.data_fingerprint,
+            seed=trial.seed,
+            psnr=score.psnr,
+            ssim=score.ssim,
+            curve=[[step, psnr] for step, psnr in score.curve],
+            seconds=seconds,
+            versions=dict(score.versions or {}),
+        )
+        self.finish(trial, evaluation)
+        return evaluation
+
+    def finish(self, trial: Trial, evaluation: EvaluationRecord, *, cached: bool = False) -> None:
+        """End a trial with an evaluation that is there already."""
+        self.store.finish_trial(self.name, trial.number, evaluation, cached=cached)
+        self._trials[trial.number] = replace(
+            self._trials[trial.number],
+            state="complete",
+            psnr=evaluation.psnr,
+            ssim=evaluation.ssim,
+            curve=evaluation.curve,
+            seconds=evaluation.seconds,
+            cached=cached,
+        )
+
+    def fail(self, trial: Trial, reason: str) -> None:
+        """End a trial without a score."""
+        self.store.fail_trial(self.name, trial.number, reason)
+        self._trials[trial.number] = replace(self._trials[trial.number], state="failed", reason=reason)
+
+    def _proposal(
+        self, number: int, candidate: Candidate, state: dict[str, Any], seen: Mapping[str, int]
+    ) -> TrialRecord:
+        key = candidate.design.key
+        verdict: State = "running"
+        reason: str | None = None
+        if candidate.broken is not None:
+            verdict, reason = "infeasible", candidate.broken
+        elif key in seen:
+            verdict, reason = "repeated", f"the same network as trial {seen[key]}"
+        cost: Cost | None = candidate.cost
+        return TrialRecord(
+            number=number,
+            key=key,
+            axes=candidate.axes,
+            state=verdict,
+            reason=reason,
+            description=candidate.design.to_dict(),
+            params=cost.params if cost else None,
+            mult_adds=cost.mult_adds if cost else None,
+            activations=cost.activations if cost else None,
+            psnr=None,
+            ssim=None,
+            curve=[],
+            seconds=None,
+            cached=False,
+            sampler_state=state,
+            started_at=datetime.now(UTC),
+            finished_at=None if verdict == "running" else datetime.now(UTC),
+        )
+
+    def _random_new(self, number: int, seen: Mapping[str, int]) -> Candidate | None:
+        """A random feasible design that has not been seen; None if there is none."""
+        rng = np.random.default_rng(proposal_seed(self.record.seed, number))
+        feasible = self.space.feasible
+        if feasible is not None:
+            left = [candidate for candidate in feasible if candidate.design.key not in seen]
+            return left[int(rng.integers(len(left)))] if left else None
+        for _ in range(_RANDOM_TRIES):
+            candidate = self.space.random_point(rng)
+            if candidate.broken is None and candidate.design.key not in seen:
+                return candidate
+        return None
+
+    def _as_trial(self, record: TrialRecord) -> Trial:
+        return Trial(
+            number=record.number,
+            design=Architecture.from_dict(record.description),
+            axes=record.axes,
+            mult_adds=record.mult_adds or 0,
+            params=record.params or 0,
+            seed=self.record.seed,
+        )
+
+
+def content_hash(plain: Any) -> str:
+    """SHA-256 of plain data, independent of the order of keys."""
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,21 @@
+"""Search spaces: YAML to `Space`, its axes and constraints, sampling and enumeration."""
+
+from __future__ import annotations
+
+from srsearch.space.axes import Axis
+from srsearch.space.design_file import read_design
+from srsearch.space.report import SpaceReport, report
+from srsearch.space.schema import json_schema
+from srsearch.space.space import Candidate, Space, find_space, shipped_spaces
+
+__all__ = [
+    "Axis",
+    "Candidate",
+    "Space",
+    "SpaceReport",
+    "find_space",
+    "json_schema",
+    "read_design",
+    "report",
+    "shipped_spaces",
+]

@@ -1,0 +1,237 @@
+"""The form of a space file, as pydantic models made from the registered parts, and as JSON Schema for editors."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+import pydantic
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from srsearch.architecture.design import SCALES, Architecture, Scale
+from srsearch.architecture.network import ImageResidual
+from srsearch.architecture.parts import KINDS, PartType, PositiveInt, part_types
+from srsearch.errors import InputError, nearest
+from srsearch.quantity import parse_output_size, parse_quantity
+
+Sampler: TypeAlias = Literal["tpe", "nsga2", "random", "qmc", "gp"]
+Objective: TypeAlias = Literal["psnr", "ssim", "mult_adds", "params", "activations"]
+
+
+class Section(pydantic.BaseModel):
+    """A mapping in which an unknown key is answered with the nearest valid one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _names(cls, data: Any) -> Any:
+        for key in data if isinstance(data, dict) else ():
+            if key not in cls.model_fields:
+                hint = nearest(key, cls.model_fields)
+                raise PydanticCustomError("unknown_key", "unknown key {key}; {hint}", {"key": repr(key), "hint": hint})
+        return data
+
+
+class OneOrMany:
+    """Annotation of a tuple field: an axis. One value may be written without brackets; none and repeats are refused."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.chain_schema(
+            [
+                core_schema.no_info_plain_validator_function(self._as_tuple),
+                core_schema.tuple_variable_schema(handler(source.__args__[0])),
+                core_schema.no_info_plain_validator_function(self._check_values),
+            ]
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        item = handler(schema["steps"][1]["items_schema"][0])
+        return {"anyOf": [item, {"type": "array", "items": item, "minItems": 1, "uniqueItems": True}]}
+
+    @staticmethod
+    def _as_tuple(value: Any) -> tuple[Any, ...]:
+        return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+    @staticmethod
+    def _check_values(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not values:
+            raise PydanticCustomError("empty_axis", "an axis without values; give at least one")
+        names = [value.choice if isinstance(value, PartChoice) else value for value in values]
+        for name in names:
+            if names.count(name) > 1:
+                raise PydanticCustomError("duplicate_value", "{value} is there twice", {"value": repr(name)})
+        return values
+
+
+class PartChoice(Section):
+    """One part of a kind with the values of its options: exactly one field is set."""
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            if data not in cls.model_fields:
+                message = "unknown {kind} {key}; {hint}"
+                context = {"kind": cls.kind(), "key": repr(data), "hint": nearest(data, cls.model_fields)}
+                raise PydanticCustomError("unknown_part", message, context)
+            return {data: {}}
+        if not isinstance(data, dict) or len(data) != 1:
+            raise PydanticCustomError(
+                "not_a_part",
+                "not a {kind}; write a name, or one name with its options as `name: {option: values}`",
+                {"kind": cls.kind()},
+            )
+        return data
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        mapping = handler.resolve_ref_schema(handler(schema)) | {"minProperties": 1, "maxProperties": 1}
+        mapping["properties"] = {name: {"$ref": part["$ref"]} for name, part in mapping["properties"].items()}
+        return {"anyOf": [{"enum": list(mapping["properties"])}, mapping]}
+
+    @classmethod
+    def kind(cls) -> str:
+        return cls.__name__.removesuffix("Choice").lower()
+
+    @property
+    def choice(self) -> str:
+        """The name of the part."""
+        (name,) = self.model_fields_set
+        return name
+
+    @property
+    def options(self) -> dict[str, tuple[Any, ...]]:
+        """The values of its options, defaults included."""
+        return dict(getattr(self, self.choice))
+
+
+def _quantity(value: Any) -> int:
+    try:
+        return parse_quantity(value)
+    except InputError as error:
+        raise PydanticCustomError("quantity", "{reason}", {"reason": str(error)}) from None
+
+
+def _output(value: Any) -> tuple[int, int]:
+    try:
+        return parse_output_size(value)
+    except InputError as error:
+        raise PydanticCustomError("output", "{reason}", {"reason": str(error)}) from None
+
+
+_QUANTITY_SCHEMA = {
+    "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^\s*\d+([._]\d+)*\s*[kKMGT]?\s*$"}]
+}
+Quantity = Annotated[
+    int,
+    pydantic.PlainValidator(_quantity),
+    pydantic.WithJsonSchema(_QUANTITY_SCHEMA),
+    pydantic.PlainSerializer(lambda v: v),
+]
+OutputSize = Annotated[
+    tuple[int, int],
+    pydantic.PlainValidator(_output),
+    pydantic.WithJsonSchema({"type": "string", "pattern": r"^[1-9]\d*\s*x\s*[1-9]\d*$"}),
+    pydantic.PlainSerializer(lambda v: f"{v[0]}x{v[1]}"),
+]
+
+
+class Bound(Section):
+    """Limits of a cost."""
+
+    min: Quantity | None = Field(None, description="at least this much")
+    max: Quantity | None = Field(None, description="at most this much, such as 40G or 800K")
+
+    @pydantic.model_validator(mode="after")
+    def _ordered(self) -> Bound:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise PydanticCustomError("bound", "min {low} is above max {high}", {"low": self.min, "high": self.max})
+        return self
+
+
+class ImageBound(Bound):
+    """Limits of a cost that depends on the size of the image."""
+
+    at: OutputSize = Field((1280, 720), description="width x height of the HR image that the cost is counted for")
+
+
+class Constraints(Section):
+    """The budget: hard, checked before anything is trained."""
+
+    mult_adds: ImageBound = ImageBound()
+    params: Bound = Bound()
+    activations: Bound = Bound()
+
+
+class Proxy(Section):
+    """How designs are compared: short training on photos. What is left out has the recipe's default."""
+
+    data: str = Field("builtin", description="`builtin`, or a folder of images")
+    evaluator: str = Field("proxy", description="`proxy` (training), `synthetic`, or module:Class of your own")
+    steps: PositiveInt | None = Field(None, description="optimiser steps of each design")
+    batch: PositiveInt | None = Field(None, description="patches in a step")
+    patch: Annotated[int, Field(ge=4)] | None = Field(None, description="side of the LR patches in pixels")
+    learning_rate: Annotated[float, Field(gt=0, strict=False)] | None = Field(None, description="peak learning rate")
+
+
+class Search(Section):
+    """How designs are chosen, and how many."""
+
+    sampler: Sampler = Field("tpe", description="which Optuna sampler proposes")
+    trials: PositiveInt = Field(30, description="finished evaluations in the whole study")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of proposals and of training")
+    workers: PositiveInt = Field(1, description="worker processes; with one the whole search is repeatable")
+
+
+def _choice_model(kind: str) -> type[PartChoice]:
+    fields: dict[str, Any] = {name: (_options_model(part), None) for name, part in part_types(kind).items()}
+    return pydantic.create_model(f"{kind.capitalize()}Choice", __base__=PartChoice, **fields)
+
+
+def _options_model(part: PartType) -> type[Section]:
+    fields: dict[str, Any] = {
+        name: (Annotated[tuple[option.annotation, ...], OneOrMany()], (option.default,))  # type: ignore[name-defined]
+        for name, option in part.options.items()
+    }
+    about = (part.module.__doc__ or "").partition("\n")[0]
+    title = f"{part.kind.capitalize()}{part.module.__name__}"
+    return pydantic.create_model(title, __base__=Section, __doc__=about, **fields)
+
+
+def _architecture_model() -> type[Section]:
+    default = Architecture(scales=(SCALES[0],))
+    fields: dict[str, Any] = {"channels": (Annotated[tuple[PositiveInt, ...], OneOrMany()], (default.channels,))}
+    for kind in KINDS:
+        choice = _choice_model(kind)
+        part = getattr(default, kind)
+        first = choice.model_validate({part.name: {name: [value] for name, value in part.options}})
+        fields[kind] = (Annotated[tuple[choice, ...], OneOrMany()], (first,))  # type: ignore[valid-type]
+    fields["global_skip"] = (Annotated[tuple[bool, ...], OneOrMany()], (default.global_skip,))
+    fields["image_residual"] = (Annotated[tuple[ImageResidual, ...], OneOrMany()], (default.image_residual,))
+    return pydantic.create_model("ArchitectureSection", __base__=Section, **fields)
+
+
+class SpaceFile(Section):
+    """A whole space file; `document_model` adds the parts that are registered."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="name of the study")]
+    scale: Scale = Field(description="upscaling factor")
+    architecture: Section = Field(description="the axes: one value, or a list of values")
+    constraints: Constraints = Constraints()
+    objectives: Annotated[tuple[Objective, ...], OneOrMany()] = ("psnr", "mult_adds")
+    proxy: Proxy = Proxy()
+    search: Search = Search()
+
+
+def document_model() -> type[SpaceFile]:
+    """The model of a whole space file, with the parts that are registered now."""
+    about = SpaceFile.model_fields["architecture"].description
+    return pydantic.create_model(
+        "SpaceFile", __base__=SpaceFile, architecture=(_architecture_model(), Field(description=about))
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of a space file, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document_model().model_json_schema()}

@@ -1,0 +1,130 @@
+"""YAML with positions: plain data from a file, and for every value the line that it stands on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+from srsearch.errors import InputError
+
+Location: TypeAlias = tuple[str | int, ...]
+"""Where a value is: keys and list positions from the top."""
+
+_MAX_NODES = 100_000
+"""More values than any space has; aliases that multiply stop here."""
+
+
+class _CoreLoader(yaml.SafeLoader):
+    """YAML 1.2's core scalars: ``1e-3`` is a number, ``on`` and ``no`` are words."""
+
+
+_CoreLoader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?[0-9]+", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)|[-+]?\.(inf|Inf)|\.(nan|NaN)",
+        "-+.0123456789",
+    ),
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+):
+    _CoreLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
+
+_SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")}
+
+
+class Source:
+    """A YAML document and where its values stand.
+
+    Attributes:
+        path: The file's name, for messages.
+        text: What was read.
+        data: Plain data: dictionaries, lists, strings, numbers, booleans, None.
+
+    Raises:
+        InputError: Not YAML, a key written twice, or a tag that would build an object; names file and line.
+    """
+
+    def __init__(self, text: str, path: str | Path) -> None:
+        self.path = str(path)
+        self.text = text
+        self._lines: dict[Location, int] = {(): 1}
+        self._loader = _CoreLoader(text)
+        try:
+            node = self._loader.get_single_node()
+            self._left = _MAX_NODES
+            self.data = {} if node is None else self._plain(node, (), ())
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise InputError(f"{self.path}:{line}: not valid YAML: {error.problem or error.context}") from None
+        except (yaml.YAMLError, ValueError) as error:
+            raise InputError(f"{self.path}: not valid YAML: {error}") from None
+        finally:
+            self._loader.dispose()
+
+    @classmethod
+    def read(cls, path: Path) -> Source:
+        """A document from a file.
+
+        Raises:
+            InputError: The file cannot be read, or is not a plain YAML document.
+        """
+        try:
+            return cls(path.read_text(encoding="utf-8"), path)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise InputError(f"{path}: not a text file in UTF-8") from None
+
+    def line(self, location: Sequence[str | int]) -> int:
+        """The line of a value, or of the nearest value around it.
+
+        List positions that the document does not have are passed over: a single value may stand for a list of one.
+        """
+        known: Location = ()
+        for step in location:
+            if (*known, step) in self._lines:
+                known = (*known, step)
+        return self._lines[known]
+
+    def error(self, location: Sequence[str | int], message: str) -> InputError:
+        """An error that names file, line and key."""
+        key = ".".join(str(step) for step in location if isinstance(step, str))
+        return InputError(f"{self.path}:{self.line(location)}: {key + ': ' if key else ''}{message}")
+
+    def _plain(self, node: yaml.Node, location: Location, inside: tuple[yaml.Node, ...]) -> Any:
+        self._left -= 1
+        if node in inside or self._left < 0:
+            raise InputError(f"{self.path}:{node.start_mark.line + 1}: aliases that repeat without end")
+        self._lines.setdefault(location, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
+            return self._mapping(node, location, (*inside, node))
+        if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
+            return [self._plain(item, (*location, i), (*inside, node)) for i, item in enumerate(node.value)]
+        if isinstance(node, yaml.ScalarNode) and node.tag in _SCALARS:
+            return self._loader.construct_object(node)
+        raise InputError(
+            f"{self.path}:{node.start_mark.line + 1}: the tag {node.tag!r} is not allowed; "
+            "a space holds only mappings, lists, texts, numbers, true and false"
+        )
+
+    def _mapping(
+        self, node: yaml.MappingNode, location: Location, inside: tuple[yaml.Node, ...]
+    ) -> dict[Hashable, Any]:
+        result: dict[Hashable, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            key = self._plain(key_node, (*location, f"line {line}"), inside)
+            if not isinstance(key, str):
+                raise InputError(f"{self.path}:{line}: {key!r} is not a key; keys are names")
+            if key in result:
+                first = self._lines[(*location, key)]
+                raise InputError(f"{self.path}:{line}: the key {key!r} is written twice (first on line {first})")
+            self._lines[(*location, key)] = line
+            result[key] = self._plain(value_node, (*location, key), inside)
+        return result

@@ -1,0 +1,358 @@
+"""`Space`: what may be built, and the budget."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydantic
+
+from srsearch.architecture import Architecture, InvalidDesign
+from srsearch.architecture.parts import OptionValue
+from srsearch.cost import OURS, Convention, Cost, count
+from srsearch.errors import InputError, nearest
+from srsearch.quantity import format_quantity
+from srsearch.space.axes import Axis, AxisTree
+from srsearch.space.schema import Bound, Section, SpaceFile, document_model
+from srsearch.space.source import Source
+
+ENUMERABLE = 100_000
+"""Spaces with at most so many combinations are enumerated; larger ones are sampled."""
+
+_TRIES = 20_000
+"""Random designs drawn before a large space is said to hold none that fits."""
+
+_COSTS = ("mult_adds", "params", "activations")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A point of a space: the values chosen, the design that they describe, and its cost.
+
+    Attributes:
+        axes: One value for every axis that exists there.
+        design: The canonical design; several points may have the same one.
+        cost: Under the space's convention; None where the parts do not fit together.
+        broken: Why it is not feasible, else None.
+        violations: First whether it cannot be built (1 or 0), then for each limit of the budget by what share the cost
+            is beyond it; up to 0 is within.
+    """
+
+    axes: dict[str, OptionValue]
+    design: Architecture
+    cost: Cost | None
+    broken: str | None
+    violations: tuple[float, ...]
+
+
+class Space:
+    """A search space.
+
+    Example:
+        >>> space = Space.from_yaml("spaces/lightweight_x4.yaml")
+        >>> design = space.sample(numpy.random.default_rng(0))
+
+    Attributes:
+        name: What its studies are called.
+        scale: Upscaling factor.
+        constraints: The budget.
+        objectives: What is optimised; psnr and ssim are maximised, costs minimised.
+        proxy: How designs are compared.
+        search: How designs are chosen.
+        text: The file as it was written.
+        source: Where it came from, for messages.
+    """
+
+    def __init__(self, source: Source) -> None:
+        document = _validated(source)
+        self._document = document
+        self._tree = AxisTree(document.architecture)
+        self.source = source.path
+        self.text = source.text
+        self.name = document.name
+        self.scale = document.scale
+        self.constraints = document.constraints
+        self.objectives: tuple[str, ...] = document.objectives
+        self.proxy = document.proxy
+        self.search = document.search
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Space:
+        """A space from a file, or a space that comes with the package by its name.
+
+        Raises:
+            InputError: No such file, not YAML, or not a space; names file, line and key, and what would be right.
+        """
+        return cls(Source.read(find_space(path)))
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Space:
+        """A space from plain data of the same form as a file.
+
+        Raises:
+            InputError: Not a space.
+        """
+        return cls(Source(json.dumps(plain, indent=1), "space"))
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """What the space leaves open."""
+        return self._tree.axes
+
+    @property
+    def combinations(self) -> int:
+        """Number of combinations of values, before equal networks are put together and invalid ones taken out."""
+        return self._tree.combinations
+
+    @property
+    def convention(self) -> Convention:
+        """How costs are counted: ours, at the output size of the constraint on Mult-Adds."""
+        return OURS.at(self.constraints.mult_adds.at)
+
+    @property
+    def budget(self) -> dict[str, int]:
+        """The upper limits by cost."""
+        return {name: bound.max for name in _COSTS if (bound := self._bound(name)).max is not None}
+
+    def with_budget(self, *, max_mult_adds: int | None = None, max_params: int | None = None) -> Space:
+        """The same space under other upper limits; None leaves a limit as it is."""
+        changed = self.constraints
+        for name, limit in (("mult_adds", max_mult_adds), ("params", max_params)):
+            if limit is not None:
+                bound = getattr(changed, name).model_copy(update={"max": limit})
+                changed = changed.model_copy(update={name: bound})
+        return self._with(constraints=changed)
+
+    def with_settings(
+        self, *, proxy: Mapping[str, Any] | None = None, search: Mapping[str, Any] | None = None
+    ) -> Space:
+        """The same space with other entries in its ``proxy`` and ``search`` sections."""
+        return self._with(
+            proxy=self.proxy.model_copy(update=dict(proxy or {})),
+            search=self.search.model_copy(update=dict(search or {})),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole space as plain data, defaults written out."""
+        plain: dict[str, Any] = self._document.model_dump(mode="json", exclude_none=True)
+        plain["architecture"] = {
+            field: list(values) if isinstance(values, list | tuple) else values
+            for field, values in plain["architecture"].items()
+        }
+        return plain
+
+    def describe(self, axes: Mapping[str, OptionValue]) -> Architecture:
+        """The design at a point: one value for every axis that exists there.
+
+        Raises:
+            InputError: A value is missing, unknown, or one that the axis does not have.
+        """
+        known = {axis.name: axis for axis in self.axes}
+        for name, value in axes.items():
+            if name not in known:
+                raise InputError(f"the space has no axis {name!r}; {nearest(name, known)}")
+            if value not in known[name].values:
+                raise InputError(
+                    f"axis {name} has no value {value!r}; it has {', '.join(map(repr, known[name].values))}"
+                )
+        for axis in self.axes:
+            if axis.exists(axes) != (axis.name in axes):
+                raise InputError(f"axis {axis.name} {'needs a value' if axis.exists(axes) else 'does not exist'} here")
+        return Architecture.from_dict({"scale": self.scale, **self._tree.description(axes)})
+
+    def candidate(self, axes: Mapping[str, OptionValue]) -> Candidate:
+        """A point with its design, its cost, and whether it is feasible."""
+        design = Architecture.from_dict({"scale": self.scale, **self._tree.description(axes)})
+        try:
+            cost = count(design, convention=self.convention)
+        except InvalidDesign as error:
+            return Candidate(dict(axes), design, None, f"invalid: {error}", (1.0,) * (1 + len(self._limits)))
+        broken, violations = None, [0.0]
+        for name, factor, limit in self._limits:
+            value = getattr(cost, name)
+            violations.append(factor * (value / limit - 1))
+            if violations[-1] > 0 and broken is None:
+                side = "above" if factor > 0 else "below"
+                broken = f"{name} {format_quantity(value)} is {side} {format_quantity(limit)}"
+        return Candidate(dict(axes), design, cost, broken, tuple(violations))
+
+    def points(self) -> Iterator[Candidate]:
+        """Every combination of values, feasible or not, in a fixed order."""
+        return (self.candidate(axes) for axes in self._tree.points())
+
+    def random_point(self, rng: np.random.Generator) -> Candidate:
+        """A point with every existing axis drawn uniformly; may be infeasible."""
+        axes: dict[str, OptionValue] = {}
+        for axis in self.axes:
+            if axis.exists(axes):
+                axes[axis.name] = axis.values[int(rng.integers(len(axis.values)))]
+        return self.candidate(axes)
+
+    def sample(self, rng: np.random.Generator) -> Architecture:
+        """A random feasible design.
+
+        Args:
+            rng: A numpy ``Generator``.
+
+        Raises:
+            InputError: No design fits the budget; says what the cheapest costs.
+        """
+        drawn: list[Candidate] = []
+        for _ in range(_TRIES):
+            drawn.append(self.random_point(rng))
+            if drawn[-1].broken is None:
+                return drawn[-1].design
+            if self.combinations <= ENUMERABLE and len(drawn) > self.combinations:
+                break
+        if not self.feasible:
+            raise self._impossible(drawn)
+        return self.feasible[int(rng.integers(len(self.feasible)))].design
+
+    @functools.cached_property
+    def feasible(self) -> tuple[Candidate, ...] | None:
+        """Every feasible design once, in a fixed order, or None where the space is too large to enumerate.
+
+        Raises:
+            InputError: There is none; says what the cheapest design costs.
+        """
+        if self.combinations > ENUMERABLE:
+            return None
+        points = list(self.points())
+        found: dict[str, Candidate] = {}
+        for candidate in points:
+            if candidate.broken is None:
+                found.setdefault(candidate.design.key, candidate)
+        if not found:
+            raise self._impossible(points)
+        return tuple(found.values())
+
+    def size(self) -> int:
+        """Number of distinct valid designs; see `report` for the share within the budget.
+
+        Raises:
+            InputError: The space is too large to enumerate.
+        """
+        if self.combinations > ENUMERABLE:
+            raise InputError(
+                f"{self.source}: {self.combinations:,} combinations are too many to enumerate (over {ENUMERABLE:,}); "
+                "report() estimates"
+            )
+        return len({candidate.design.key for candidate in self.points() if candidate.cost is not None})
+
+    @functools.cached_property
+    def _limits(self) -> tuple[tuple[str, int, int], ...]:
+        """Name of the cost, +1 for an upper and -1 for a lower limit, the limit."""
+        limits = []
+        for name in _COSTS:
+            bound = self._bound(name)
+            limits += [(name, sign, limit) for sign, limit in ((1, bound.max), (-1, bound.min)) if limit is not None]
+        return tuple(limits)
+
+    def _bound(self, name: str) -> Bound:
+        bound: Bound = getattr(self.constraints, name)
+        return bound
+
+    def _with(self, **sections: Section) -> Space:
+        changed = object.__new__(Space)
+        changed.__dict__.update({k: v for k, v in self.__dict__.items() if k not in ("feasible", "_limits")})
+        changed.__dict__.update(sections)
+        changed._document = self._document.model_copy(update=sections)
+        return changed
+
+    def _impossible(self, candidates: Sequence[Candidate]) -> InputError:
+        """What to say of a space in which none of the candidates is feasible."""
+        costs = [candidate.cost for candidate in candidates if candidate.cost is not None]
+        if not costs:
+            return InputError(
+                f"{self.source}: architecture: no combination of these parts can be built; {candidates[0].broken}"
+            )
+        who = "any design" if self.combinations <= ENUMERABLE else f"{len(candidates):,} random designs"
+        extremes = []
+        for name, sign, _ in self._limits:
+            extreme = (min if sign > 0 else max)(getattr(cost, name) for cost in costs)
+            extremes.append(f"the {'least' if sign > 0 else 'most'} {name} of {who} is {format_quantity(extreme, 4)}")
+        return InputError(
+            f"{self.source}: constraints: no design of the space fits the budget ({self.budget_text()}): "
+            f"{'; '.join(extremes)}"
+        )
+
+    def budget_text(self) -> str:
+        """The budget for people, such as ``mult_adds <= 40G at 1280x720, params <= 800K``."""
+        width, height = self.convention.output
+        parts = []
+        for name, sign, limit in self._limits:
+            at = f" at {width}x{height}" if name != "params" else ""
+            parts.append(f"{name} {'<=' if sign > 0 else '>='} {format_quantity(limit, 4)}{at}")
+        return ", ".join(parts) or "no limits"
+
+
+def find_space(name: str | Path) -> Path:
+    """A space file: as given, or one that comes with the package, by its name with or without ``.yaml``.
+
+    Raises:
+        InputError: There is none; names the nearest.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    shipped = {each.stem: each for each in sorted(_shipped_folder().glob("*.yaml"))}
+    # `spaces/lightweight_x4.yaml` is how the README of a checkout writes it: let it work anywhere.
+    if path.parent.name in ("", "spaces") and path.suffix in ("", ".yaml") and path.stem in shipped:
+        return shipped[path.stem]
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, not a space file")
+    raise InputError(
+        f"{path}: no such file, and no space of that name comes with srsearch; {nearest(path.stem, shipped)}"
+    )
+
+
+def shipped_spaces() -> tuple[str, ...]:
+    """The names of the spaces that come with the package."""
+    return tuple(sorted(each.stem for each in _shipped_folder().glob("*.yaml")))
+
+
+def _shipped_folder() -> Path:
+    package = Path(str(importlib.resources.files("srsearch")))
+    installed = package / "spaces"
+    return installed if installed.is_dir() else package.parent / "spaces"
+
+
+def _validated(source: Source) -> SpaceFile:
+    if not isinstance(source.data, dict) or not source.data:
+        raise InputError(f"{source.path}:1: a space is a mapping with name, scale and architecture")
+    try:
+        return document_model().model_validate(source.data)
+    except pydantic.ValidationError as error:
+        problems = [_problem(source, each) for each in error.errors()]
+        raise InputError("\n".join(str(problem) for problem in problems)) from None
+
+
+def _problem(source: Source, error: Any) -> InputError:
+    location, value = error["loc"], error.get("input")
+    context = error.get("ctx") or {}
+    if error["type"] == "unknown_key":
+        return source.error((*location, context["key"].strip("'")), error["msg"])
+    if error["type"] == "missing":
+        return source.error(location[:-1], f"the key {location[-1]!r} is missing")
+    if error["type"] == "literal_error":
+        valid = [each.strip("' ") for each in context["expected"].replace(" or ", ", ").split(",")]
+        return source.error(location, f"{value!r} is not one of {', '.join(valid)}{_hint(value, valid)}")
+    if error["type"] in ("model_type", "dict_type"):
+        return source.error(location, f"{value!r} is not a mapping of names to values")
+    message = error["msg"].removeprefix("Input ").replace("String ", "")
+    # Our own errors say what they are about; pydantic's need the value.
+    return source.error(location, message if error["type"] in _OWN else f"{value!r} {message}")
+
+
+_OWN = ("empty_axis", "duplicate_value", "unknown_part", "not_a_part", "quantity", "output", "bound")
+
+
+def _hint(value: object, valid: list[str]) -> str:
+    hint = nearest(str(value), valid)
+    return f"; {hint}" if hint.startswith("did") else ""
