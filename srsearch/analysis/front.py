@@ -1,0 +1,60 @@
+"""The Pareto front: the designs no other design beats in everything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from srsearch.analysis.objectives import Direction, directions, measured, trial_numbers
+
+
+def non_dominated(values: np.ndarray) -> np.ndarray:
+    """Which points are on the front.
+
+    Args:
+        values: Shape (n, d), less is better. Of points equal in everything the one first in the array is kept.
+
+    Returns:
+        Positions of the front's points, shape (m,), in lexicographic order of the values.
+    """
+    # Sorted lexicographically (ties by position), a point can only be dominated by, or equal to, one before it: what is
+    # still there when its turn comes is on the front. One vectorised pass per point of the front, not per point.
+    order = np.lexsort((np.arange(len(values)), *values.T[::-1]))
+    front: list[int] = []
+    while len(order):
+        head, order = order[0], order[1:]
+        front.append(int(head))
+        order = order[(values[order] < values[head]).any(axis=1)]
+    return np.array(front, dtype=np.int64)
+
+
+def pareto_front(trials: pd.DataFrame, objectives: Mapping[str, Direction] | Sequence[str]) -> pd.DataFrame:
+    """The non-dominated trials, cheapest first.
+
+    Args:
+        trials: One row per trial. Rows without a value for every objective (failed, infeasible, running) are left out.
+        objectives: Column names, or a mapping from column to ``"max"`` or ``"min"``.
+
+    Returns:
+        The front's rows with all their columns, sorted by the first cost, then the next, then the best first. Of trials
+        equal in every objective only the one with the lowest number is kept.
+
+    Raises:
+        InputError: An unknown objective or a missing column.
+
+    Example:
+        >>> trials = pd.DataFrame({"trial": [0, 1, 2], "psnr": [30.0, 31.0, 29.0], "mult_adds": [10, 20, 15]})
+        >>> pareto_front(trials, ["psnr", "mult_adds"])["trial"].tolist()
+        [0, 1]
+    """
+    chosen = directions(objectives)
+    rows, values = measured(trials, chosen)
+    by_number = np.argsort(trial_numbers(rows), kind="stable")
+    front = by_number[non_dominated(values[by_number])]
+    costs_first = sorted(range(len(chosen)), key=lambda axis: list(chosen.values())[axis] == "max")
+    order = np.lexsort([values[front, axis] for axis in reversed(costs_first)])
+    result: pd.DataFrame = rows.iloc[front[order]].reset_index(drop=True)
+    result.attrs = dict(trials.attrs)
+    return result

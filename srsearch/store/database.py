@@ -1,0 +1,507 @@
+"""`Store`: every question to the database and every change of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+
+from sqlalchemy import URL, Connection, Select, Table, case, func, insert, select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
+
+from srsearch.errors import InputError, WorkError, nearest
+from srsearch.store import schema, sqlite
+from srsearch.store.connection import READING, explained, reading_engine, writing_engine
+from srsearch.store.place import Place
+from srsearch.store.records import Axis, Curve, EvaluationRecord, StudyRecord, TrialRecord
+from srsearch.store.tables import ArchitectureRow, EvaluationRow, StudyRow, TrialRow
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_Answer = TypeVar("_Answer")
+
+_MOST_FAILURES = 5
+
+
+class Store:
+    """Studies, trials, evaluations and architectures in a SQL database.
+
+    Every change is one transaction: it is there completely or not at all, whatever happens to the process. Several
+    processes may use one database at once. `close` it, or use it in a ``with`` statement.
+
+    Args:
+        url: A SQLAlchemy URL, or the path of a SQLite file; None: ``studies/srsearch.db``.
+        read_only: Open for reading: creates and changes nothing, and a writable folder is not needed. Otherwise a
+            database that is not there is made, and an older one upgraded.
+
+    Raises:
+        InputError: Not a database, not readable or writable, made by a newer srsearch, or (for reading) not there.
+        WorkError: The disk is full, or another process does not give its lock back.
+
+    Example:
+        >>> with Store("sqlite://") as store:
+        ...     store.study_names()
+        []
+    """
+
+    def __init__(self, url: str | URL | Path | None = None, *, read_only: bool = False) -> None:
+        self._place = Place.of(url)
+        self.read_only = read_only
+        with explained(self._place, opening=True):
+            self._engine = reading_engine(self._place) if read_only else writing_engine(self._place)
+            self._reading = self._engine.execution_options(**READING)
+            try:
+                if read_only:
+                    self._read(lambda connection: schema.check(connection, self._place), opening=True)
+                else:
+                    with self._engine.begin() as connection:
+                        schema.upgrade(connection, self._place)
+            except BaseException:
+                self._engine.dispose()
+                raise
+
+    @property
+    def where(self) -> str:
+        """Where the database is, for people: a path, or a URL without its password."""
+        return str(self._place)
+
+    def close(self) -> None:
+        """Lets go of the database."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Studies
+
+    def create_study(self, record: StudyRecord) -> None:
+        """Adds a study without trials.
+
+        Raises:
+            InputError: The name is taken, empty, too long or holds characters that cannot be printed.
+        """
+        _check_name(record.name)
+        with self._write() as connection:
+            self._refuse_taken(connection, record.name)
+            values = {name: getattr(record, name) for name in StudyRecord.__slots__}
+            values["objectives"] = list(record.objectives)
+            connection.execute(insert(_table(StudyRow)), _plain(values))
+
+    def study(self, name: str) -> StudyRecord:
+        """The study of that name.
+
+        Raises:
+            InputError: There is none; the message lists those there are.
+        """
+        columns = _columns(StudyRow, StudyRecord.__slots__)
+        rows = self._select(select(*columns).where(StudyRow.name == name))
+        if not rows:
+            raise self._unknown(name, self.study_names())
+        values = dict(rows[0]._mapping)
+        values["objectives"] = tuple(values["objectives"])
+        return StudyRecord(**values)
+
+    def study_names(self) -> list[str]:
+        """All studies' names, oldest first."""
+        return [name for (name,) in self._select(select(StudyRow.name).order_by(StudyRow.id))]
+
+    def rename_study(self, name: str, new_name: str) -> None:
+        """Gives a study another name.
+
+        Raises:
+            InputError: No such study, or the new name is taken or cannot be a name.
+        """
+        _check_name(new_name)
+        with self._write() as connection:
+            study_id = self._study_id(connection, name)
+            if new_name != name:
+                self._refuse_taken(connection, new_name)
+            connection.execute(update(StudyRow).where(StudyRow.id == study_id).values(name=new_name))
+
+    def delete_study(self, name: str) -> None:
+        """Removes a study and its trials. Its evaluations stay, so that no design is ever trained twice.
+
+        Raises:
+            InputError: No such study.
+        """
+        with self._write() as connection:
+            study_id = self._study_id(connection, name)
+            connection.execute(_table(TrialRow).delete().where(TrialRow.study_id == study_id))
+            connection.execute(_table(StudyRow).delete().where(StudyRow.id == study_id))
+
+    # Trials
+
+    def add_trials(self, study: str, trials: Sequence[TrialRecord]) -> None:
+        """Adds proposals in one transaction: those turned down and the running one together, with new architectures.
+
+        Raises:
+            InputError: No such study.
+            WorkError: A number is taken: another process is working on the study.
+        """
+        with self._write() as connection:
+            study_id = self._study_id(connection, study)
+            descriptions = {trial.key: dict(trial.description) for trial in trials if trial.key is not None}
+            _insert_new_architectures(connection, descriptions)
+            try:
+                if trials:
+                    connection.execute(insert(_table(TrialRow)), [_trial_values(study_id, trial) for trial in trials])
+            except IntegrityError as error:
+                raise WorkError(
+                    f"study {study!r} already has trial {', '.join(str(trial.number) for trial in trials)}: "
+                    "another process is working on it"
+                ) from error
+
+    def curve_point(self, study: str, number: int, step: int, psnr: float) -> None:
+        """Keeps what a running trial has reached: PSNR in dB after a step; replaces an earlier value for that step.
+
+        Raises:
+            InputError: No such study or trial.
+            WorkError: The trial is not running.
+        """
+        with self._write() as connection:
+            study_id = self._running(connection, study, number)
+            here = _trial_is(study_id, number)
+            curve = connection.execute(select(TrialRow.curve).where(*here)).scalar_one()
+            points = sorted([*(point for point in curve if point[0] != step), [step, psnr]])
+            connection.execute(update(TrialRow).where(*here).values(curve=points))
+
+    def finish_trial(self, study: str, number: int, evaluation: EvaluationRecord, *, cached: bool = False) -> None:
+        """Completes a running trial with its evaluation, in one transaction.
+
+        Args:
+            study: The study's name.
+            number: The trial's.
+            evaluation: Of the trial's architecture. Where the store has one of that identity already, that one counts.
+            cached: Whether it was found rather than trained.
+
+        Raises:
+            InputError: No such study or trial.
+            ValueError: The evaluation is of another architecture.
+            WorkError: The trial is not running.
+        """
+        with self._write() as connection:
+            study_id = self._running(connection, study, number)
+            here = _trial_is(study_id, number)
+            key = connection.execute(select(TrialRow.key).where(*here)).scalar_one()
+            if key != evaluation.key:
+                raise ValueError(f"trial {number} is of architecture {key}, the evaluation of {evaluation.key}")
+            values = {
+                "state": "complete",
+                "reason": None,
+                "evaluation_id": _evaluation_id(connection, evaluation),
+                "cached": cached,
+                "finished_at": datetime.now(UTC),
+            }
+            connection.execute(update(TrialRow).where(*here).values(**values))
+
+    def fail_trial(self, study: str, number: int, reason: str) -> None:
+        """Ends a running trial without a result; the points of its curve stay.
+
+        Raises:
+            InputError: No such study or trial.
+            WorkError: The trial is not running.
+        """
+        with self._write() as connection:
+            study_id = self._running(connection, study, number)
+            values = {"state": "failed", "reason": _storable(reason), "finished_at": datetime.now(UTC)}
+            connection.execute(update(TrialRow).where(*_trial_is(study_id, number)).values(**values))
+
+    def trial_records(self, study: str) -> list[TrialRecord]:
+        """All trials of a study with everything known of them, by number.
+
+        Raises:
+            InputError: No such study.
+        """
+        rows = self._of_study(
+            study,
+            select(
+                *_columns(TrialRow, ("number", "key", "axes", "state", "reason")),
+                ArchitectureRow.description,
+                *_columns(TrialRow, ("params", "mult_adds", "activations")),
+                *_columns(EvaluationRow, ("psnr", "ssim")),
+                func.coalesce(EvaluationRow.curve, TrialRow.curve, type_=TrialRow.curve.type),
+                EvaluationRow.seconds,
+                *_columns(TrialRow, ("cached", "sampler_state", "started_at", "finished_at")),
+            ).outerjoin(ArchitectureRow, TrialRow.key == ArchitectureRow.key),
+        )
+        # By position: with twenty thousand trials, names would take most of the time.
+        return [
+            TrialRecord(*(*row[:5], row[5] or {}, *row[6:11], tuple(map(tuple, row[11])), *row[12:])) for row in rows
+        ]
+
+    # Evaluations
+
+    def evaluation(self, key: str, recipe_hash: str, data_fingerprint: str, seed: int) -> EvaluationRecord | None:
+        """The finished training of that identity, from whatever study; None where there is none."""
+        columns = _columns(EvaluationRow, EvaluationRecord.__slots__)
+        rows = self._select(select(*columns).where(*_evaluation_is(key, recipe_hash, data_fingerprint, seed)))
+        if not rows:
+            return None
+        values = dict(rows[0]._mapping)
+        values["curve"] = tuple(map(tuple, values["curve"]))
+        return EvaluationRecord(**values)
+
+    # Tables for people and plots
+
+    def trials(self, study: str) -> pd.DataFrame:
+        """All trials of a study by number.
+
+        Returns:
+            Columns trial (its number), key, state, reason, psnr (dB), ssim, mult_adds, params, activations, seconds,
+            cached, then one per axis under the axis's name (with ``axes.`` before it where one of the first columns has
+            that name). Nullable types: integers stay integers, what is absent is NA. ``attrs["axes"]`` lists the axes'
+            columns.
+
+        Raises:
+            InputError: No such study.
+        """
+        from srsearch.store import frames
+
+        return frames.trials(self._of_study(study, frames.TRIALS))
+
+    def front(self, study: str, *, objectives: Sequence[str] | None = None) -> pd.DataFrame:
+        """The non-dominated trials of a study, cheapest first, with the columns of `trials`.
+
+        Args:
+            study: Its name.
+            objectives: Other ones than the study's.
+
+        Raises:
+            InputError: No such study or objective.
+        """
+        from srsearch.analysis import pareto_front
+
+        chosen = self.study(study).objectives if objectives is None else objectives
+        return pareto_front(self.trials(study), chosen)
+
+    def studies(self) -> pd.DataFrame:
+        """All studies, oldest first.
+
+        Returns:
+            Columns name, scale, complete, failed, infeasible (numbers of trials), best_psnr (dB, NA without a finished
+            trial) and created_at (UTC).
+        """
+        from srsearch.store import frames
+
+        counts = [func.count(case((TrialRow.state == state, 1))) for state in ("complete", "failed", "infeasible")]
+        query = (
+            select(StudyRow.name, StudyRow.scale, *counts, func.max(EvaluationRow.psnr), StudyRow.created_at)
+            .outerjoin(TrialRow, TrialRow.study_id == StudyRow.id)
+            .outerjoin(EvaluationRow, TrialRow.evaluation_id == EvaluationRow.id)
+            .group_by(StudyRow.id, StudyRow.name, StudyRow.scale, StudyRow.created_at)
+            .order_by(StudyRow.id)
+        )
+        return frames.studies(self._select(query))
+
+    def export_optuna(
+        self,
+        study: str,
+        url: str | URL | Path,
+        *,
+        name: str | None = None,
+        choices: Mapping[str, Sequence[Axis]] | None = None,
+    ) -> int:
+        """Writes a study for Optuna's own tools, such as optuna-dashboard.
+
+        Args:
+            study: Its name.
+            url: Optuna's database: a SQLAlchemy URL, or the path of a SQLite file; may be this store's own.
+            name: The study's name there; None: the same.
+            choices: All values each axis may have; None: those that were tried.
+
+        Returns:
+            The number of trials written.
+
+        Raises:
+            InputError: No such study; there is one of that name already in Optuna's database; that cannot be opened.
+        """
+        from srsearch.store.optuna_export import export
+
+        return export(self.study(study), self.trial_records(study), Place.of(url), name or study, choices or {})
+
+    # Reading and writing
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        """One transaction that may write; committed at the end, rolled back by any exception."""
+        if self.read_only:
+            raise InputError(f"{self.where} was opened for reading only")
+        with explained(self._place), self._engine.begin() as connection:
+            yield connection
+
+    def _read(self, ask: Callable[[Connection], _Answer], *, opening: bool = False) -> _Answer:
+        """The answer of one transaction that only reads."""
+        with explained(self._place, opening=opening):
+            if not self.read_only or self._place.path is None:
+                with self._reading.begin() as connection:
+                    return ask(connection)
+            return self._read_file(self._place.path, ask)
+
+    def _read_file(self, path: Path, ask: Callable[[Connection], _Answer]) -> _Answer:
+        """The answer from a SQLite file; asked again where it was read without locks and somebody just wrote."""
+        deadline, failures = time.monotonic() + sqlite.BUSY_SECONDS, 0
+        while time.monotonic() < deadline:
+            try:
+                with self._reading.begin() as connection:
+                    answer = ask(connection)
+                    files = cast(sqlite.Reader, connection.connection.dbapi_connection).files
+                if files is None or files == sqlite.file_state(path):
+                    return answer
+            except (DBAPIError, sqlite.Error, OSError):
+                # What comes of a writer who came or went at that instant does not come again and again.
+                failures += 1
+                if failures == _MOST_FAILURES:
+                    raise
+            time.sleep(0.01)
+        raise WorkError(f"{self.where} keeps changing while it is read")
+
+    def _select(self, query: Select[*tuple[Any, ...]]) -> Sequence[Any]:
+        return self._read(lambda connection: connection.execute(query).all())
+
+    def _of_study(self, study: str, query: Select[*tuple[Any, ...]]) -> Sequence[Any]:
+        """Rows of a query on the study's trials, with their evaluations, by number."""
+
+        def ask(connection: Connection) -> Sequence[Any]:
+            study_id = self._study_id(connection, study)
+            whole = query.outerjoin(EvaluationRow, TrialRow.evaluation_id == EvaluationRow.id)
+            return connection.execute(whole.where(TrialRow.study_id == study_id).order_by(TrialRow.number)).all()
+
+        return self._read(ask)
+
+    def _study_id(self, connection: Connection, name: str) -> int:
+        study_id = connection.execute(select(StudyRow.id).where(StudyRow.name == name)).scalar()
+        if study_id is None:
+            names = connection.execute(select(StudyRow.name).order_by(StudyRow.id)).scalars().all()
+            raise self._unknown(name, names)
+        return study_id
+
+    def _unknown(self, name: str, names: Iterable[str]) -> InputError:
+        listed = list(names)
+        if not listed:
+            return InputError(f"no study {name!r} in {self.where}: it has none yet, run `srsearch run` first")
+        hint = nearest(name, listed)
+        there = "" if hint.startswith("valid") else f" (there are: {', '.join(listed)})"
+        return InputError(f"no study {name!r} in {self.where}; {hint}{there}")
+
+    def _refuse_taken(self, connection: Connection, name: str) -> None:
+        if connection.execute(select(StudyRow.id).where(StudyRow.name == name)).scalar() is not None:
+            raise InputError(f"there is a study {name!r} in {self.where} already")
+
+    def _running(self, connection: Connection, study: str, number: int) -> int:
+        """The study's id, once it is sure that the trial is running; the trial is locked till the transaction ends."""
+        study_id = self._study_id(connection, study)
+        query = select(TrialRow.state).where(*_trial_is(study_id, number)).with_for_update()
+        state = connection.execute(query).scalar()
+        if state is None:
+            raise InputError(f"study {study!r} has no trial {number}")
+        if state != "running":
+            raise WorkError(f"trial {number} of study {study!r} is {state}, not running: another process ended it")
+        return study_id
+
+
+def _table(row: type[DeclarativeBase]) -> Table:
+    return cast(Table, row.__table__)
+
+
+def _columns(row: type[DeclarativeBase], names: Iterable[str]) -> list[InstrumentedAttribute[Any]]:
+    return [getattr(row, name) for name in names]
+
+
+def _trial_is(study_id: int, number: int) -> tuple[Any, Any]:
+    return TrialRow.study_id == study_id, TrialRow.number == number
+
+
+def _evaluation_is(key: str, recipe_hash: str, data_fingerprint: str, seed: int) -> tuple[Any, ...]:
+    return (
+        EvaluationRow.key == key,
+        EvaluationRow.recipe_hash == recipe_hash,
+        EvaluationRow.data_fingerprint == data_fingerprint,
+        EvaluationRow.seed == seed,
+    )
+
+
+def _insert_new_architectures(connection: Connection, descriptions: Mapping[str, Mapping[str, Any]]) -> None:
+    known = select(ArchitectureRow.key).where(ArchitectureRow.key.in_(descriptions))
+    there = set(connection.execute(known).scalars()) if descriptions else set()
+    for key, description in descriptions.items():
+        if key not in there:
+            _insert_unless_there(connection, ArchitectureRow, {"key": key, "description": description})
+
+
+def _evaluation_id(connection: Connection, record: EvaluationRecord) -> int:
+    """The id of the evaluation's row, which is inserted if there is none of its identity."""
+    identity = _evaluation_is(record.key, record.recipe_hash, record.data_fingerprint, record.seed)
+    query = select(EvaluationRow.id).where(*identity)
+    found = connection.execute(query).scalar()
+    if found is not None:
+        return found
+    values = {name: getattr(record, name) for name in EvaluationRecord.__slots__}
+    values["curve"] = _points(record.curve)
+    _insert_unless_there(connection, EvaluationRow, {**_plain(values), "created_at": datetime.now(UTC)})
+    return connection.execute(query).scalar_one()
+
+
+def _insert_unless_there(connection: Connection, row: type[DeclarativeBase], values: Mapping[str, Any]) -> None:
+    if connection.dialect.name == "sqlite":
+        # We hold the write lock: nobody has inserted it since we looked. And a full disk ends SQLite's whole
+        # transaction with its savepoints, so that going back to one would hide what happened.
+        connection.execute(insert(_table(row)), dict(values))
+        return
+    # Another process may have inserted the same since we looked, which must not end our transaction.
+    try:
+        with connection.begin_nested():
+            connection.execute(insert(_table(row)), dict(values))
+    except IntegrityError:
+        pass
+
+
+def _trial_values(study_id: int, trial: TrialRecord) -> dict[str, Any]:
+    started = trial.started_at or datetime.now(UTC)
+    return {
+        "study_id": study_id,
+        "number": trial.number,
+        "key": trial.key,
+        "state": trial.state,
+        "reason": None if trial.reason is None else _storable(trial.reason),
+        "axes": dict(trial.axes),
+        "params": trial.params,
+        "mult_adds": trial.mult_adds,
+        "activations": trial.activations,
+        "curve": _points(trial.curve),
+        "cached": trial.cached,
+        "sampler_state": dict(trial.sampler_state),
+        "started_at": started,
+        "finished_at": None if trial.state == "running" else trial.finished_at or started,
+    }
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with mappings as dictionaries, which JSON wants."""
+    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
+
+
+def _points(curve: Curve) -> list[list[float]]:
+    return [[step, psnr] for step, psnr in curve]
+
+
+def _storable(text: str) -> str:
+    """Text as any database takes it: messages of exceptions may hold anything."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
+
+
+def _check_name(name: str) -> None:
+    if not name.strip() or name != name.strip() or not name.isprintable() or len(name) > 200:
+        raise InputError(
+            f"{name[:200]!r} cannot be a study's name: use 1 to 200 printable characters, no spaces at its ends"
+        )

@@ -1,0 +1,143 @@
+"""The tables. Their names begin with ``sr_``, so that Optuna's can live in the same database.
+
+A change here needs a revision in ``migrations/versions`` and its name in ``schema.REVISIONS``.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+from srsearch.store.records import STATES
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Times with a time zone, kept as UTC without one, so that every database gives back the same."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To the database: UTC, naive."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone; use datetime.now(UTC)")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """From the database: UTC, aware."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    """Types by annotation and names of constraints, which migrations need."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012  (SQLAlchemy reads it from the class)
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON,
+        list[Any]: JSON,
+        float: Double,
+        str: Text,
+    }
+
+
+class ArchitectureRow(Base):
+    """A design, once however many studies propose it. Its cost depends on the output size, so it is the trial's."""
+
+    __tablename__ = "sr_architectures"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    description: Mapped[dict[str, Any]]
+
+
+class EvaluationRow(Base):
+    """A finished training; shared by all studies that ask for the same."""
+
+    __tablename__ = "sr_evaluations"
+    __table_args__ = (UniqueConstraint("key", "recipe_hash", "data_fingerprint", "seed"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(ForeignKey("sr_architectures.key"))
+    recipe: Mapped[dict[str, Any]]
+    recipe_hash: Mapped[str] = mapped_column(String(64))
+    data_fingerprint: Mapped[str] = mapped_column(String(64))
+    seed: Mapped[int] = mapped_column(BigInteger)
+    psnr: Mapped[float]
+    ssim: Mapped[float | None]
+    curve: Mapped[list[Any]]
+    seconds: Mapped[float | None]
+    versions: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class StudyRow(Base):
+    """A study."""
+
+    __tablename__ = "sr_studies"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), unique=True)
+    space: Mapped[dict[str, Any]]
+    space_text: Mapped[str]
+    space_hash: Mapped[str] = mapped_column(String(64))
+    scale: Mapped[int]
+    objectives: Mapped[list[Any]]
+    sampler: Mapped[str]
+    seed: Mapped[int] = mapped_column(BigInteger)
+    recipe: Mapped[dict[str, Any]]
+    data: Mapped[dict[str, Any]]
+    data_fingerprint: Mapped[str] = mapped_column(String(64))
+    reference: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class TrialRow(Base):
+    """A proposal of a study; its results are its evaluation's."""
+
+    __tablename__ = "sr_trials"
+    __table_args__ = (
+        CheckConstraint(f"state IN ({', '.join(repr(state) for state in STATES)})", name="state"),
+        CheckConstraint("state != 'complete' OR evaluation_id IS NOT NULL", name="evaluated"),
+    )
+
+    study_id: Mapped[int] = mapped_column(ForeignKey("sr_studies.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    key: Mapped[str | None] = mapped_column(ForeignKey("sr_architectures.key"))
+    evaluation_id: Mapped[int | None] = mapped_column(ForeignKey("sr_evaluations.id"))
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None]
+    axes: Mapped[dict[str, Any]]
+    params: Mapped[int | None] = mapped_column(BigInteger)
+    mult_adds: Mapped[int | None] = mapped_column(BigInteger)
+    activations: Mapped[int | None] = mapped_column(BigInteger)
+    curve: Mapped[list[Any]]
+    cached: Mapped[bool]
+    sampler_state: Mapped[dict[str, Any]]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
