@@ -1,0 +1,375 @@
+"""One study as one self-contained HTML file: no network, no server, light and dark.
+
+What comes from the database (names, reasons, axis values) is written by Jinja's autoescape or as JSON inside a data
+block; the page's content security policy refuses everything that is not in the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from numbers import Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import pandas as pd
+import plotly.graph_objects as go
+import yaml
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from srsearch import plots
+from srsearch.analysis import best, differing_axes, hypervolume_history
+from srsearch.errors import InputError, WorkError
+from srsearch.labels import MISSING, axis_labels, axis_text
+from srsearch.plots._theme import DARK, LIGHT, exchange
+from srsearch.quantity import format_quantity, parse_quantity
+
+if TYPE_CHECKING:
+    from srsearch.store import Store, StudyRecord
+
+_TIMES = "\N{MULTIPLICATION SIGN}"
+_COSTS = ("mult_adds", "params", "activations")
+_STATES = {
+    "complete": "finished",
+    "running": "running",
+    "failed": "failed",
+    "infeasible": "over budget",
+    "repeated": "seen before",
+}
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """All a report shows.
+
+    Attributes:
+        study: The study as it was created.
+        where: A printable place of its database (never with a password).
+        trials: Every trial, as `Store.trials` gives them (``attrs["axes"]`` names the axis columns).
+        front: The rows nothing dominates.
+        history: ``evaluation``, ``trial``, ``hypervolume``.
+        best_design: The best design's description (plain JSON), None before one has finished.
+    """
+
+    study: StudyRecord
+    where: str
+    trials: pd.DataFrame
+    front: pd.DataFrame
+    history: pd.DataFrame
+    best_design: Mapping[str, Any] | None
+
+
+def write_report(store: Store, study: str, path: Path) -> Path:
+    """Write the report of ``study`` to ``path``, whole or not at all, and return where it is.
+
+    Raises:
+        InputError: No such study, or ``path`` is a folder.
+        WorkError: The file cannot be written (full disk, no permission).
+    """
+    page = render_report(_gather(store, study))
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the name of the HTML file to write")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, page)
+    except OSError as error:
+        raise WorkError(f"the report cannot be written to {path}: {error.strerror or error}") from error
+    return path
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write beside ``path``, then take its place: a reader never sees half a page."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        umask = os.umask(0)  # can only be read by setting it
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
+        os.replace(name, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def _gather(store: Store, study: str) -> ReportData:
+    record, trials, front = store.study(study), store.trials(study), store.front(study)
+    history = (
+        hypervolume_history(trials, record.objectives, record.reference)
+        if len(front)
+        else pd.DataFrame(columns=["evaluation", "trial", "hypervolume"])
+    )
+    row = best(front)
+    designs = {} if row is None else {trial.number: trial.description for trial in store.trial_records(study)}
+    return ReportData(
+        record, store.where, trials, front, history, None if row is None else designs.get(int(row["trial"]))
+    )
+
+
+def render_report(data: ReportData) -> str:
+    """The page as text. With no finished trial it says so, and shows what there is."""
+    axes = [name for name in data.trials.attrs.get("axes", []) if name in data.trials.columns]
+    done = data.trials[data.trials["state"] == "complete"]
+    varied = differing_axes(data.front, axes) if len(data.front) else []
+    searched = differing_axes(data.trials, axes) if len(data.trials) else []
+    return _TEMPLATES.get_template("report.html").render(
+        study=data.study,
+        where=data.where,
+        summary=_summary(data, done),
+        best=_best_card(data, axes),
+        front=_table(data.front, varied, ("psnr", "ssim", "mult_adds", "params")),
+        trials=_table(data.trials, searched, ("psnr", "mult_adds", "params", "seconds")),
+        failed=data.trials[data.trials["state"] == "failed"][["trial", "reason"]].to_dict("records"),
+        states=_state_counts(data.trials),
+        settings=_settings(data.study),
+        steps=data.study.recipe.get("steps"),
+        figures=_script_json(_figures(data, done, varied)),
+        palette=_script_json(exchange(LIGHT, DARK)),
+        plotly=Markup(get_plotlyjs()),
+        light=asdict(LIGHT),
+        dark=asdict(DARK),
+    )
+
+
+def _figures(data: ReportData, done: pd.DataFrame, varied: list[str]) -> dict[str, object]:
+    cost = next((name for name in data.study.objectives if name in _COSTS), "mult_adds")
+    quality = next((name for name in data.study.objectives if name not in _COSTS), "psnr")
+    figures: dict[str, go.Figure] = {
+        "front": plots.front(done, data.front, budget=_budget(data.study.space), cost=cost, quality=quality),
+        "hypervolume": plots.hypervolume(data.history),
+        "axes": plots.axes(data.front, varied, cost=cost),
+    }
+    # As Plotly writes them (NaN to null, arrays to lists), so that the page reads them back unchanged.
+    return {name: json.loads(figure.to_json()) for name, figure in figures.items()}
+
+
+def _script_json(value: object) -> Markup:
+    """JSON for a script block: nothing in it can end the block or open a comment."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _budget(space: Mapping[str, Any]) -> dict[str, int]:
+    """The limits the space sets, by objective name, whether written 40G or 40000000000."""
+    limits: dict[str, int] = {}
+    for name, limit in (space.get("constraints") or {}).items():
+        most = limit.get("max") if isinstance(limit, Mapping) else limit
+        if most is not None:
+            with suppress(InputError):
+                limits[name] = parse_quantity(most)
+    return limits
+
+
+def _output_size(space: Mapping[str, Any]) -> str | None:
+    limit = (space.get("constraints") or {}).get("mult_adds")
+    at = limit.get("at") if isinstance(limit, Mapping) else None
+    if isinstance(at, Sequence) and not isinstance(at, str):
+        at = "x".join(str(side) for side in at)
+    return str(at).replace("x", _TIMES) if at else None
+
+
+def _summary(data: ReportData, done: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """The figures at the head of the page: value, what it is, what more there is to say."""
+    counts = data.trials["state"].value_counts().to_dict()
+    limits = _budget(data.study.space)
+    names = {"mult_adds": "Mult-Adds", "params": "params"}
+    budget = " · ".join(f"{format_quantity(most)} {names.get(name, name)}" for name, most in limits.items())
+    spared = int(counts.get("infeasible", 0))
+    rows = [
+        (str(len(done)), "designs trained", _plural(int(counts.get("failed", 0)), "failed") or "none failed"),
+        (str(len(data.front)), "on the front", f"of {len(done)} trained"),
+        (_duration(done["seconds"].sum()), "training time", f"{_duration(done['seconds'].mean())} a design"),
+        (budget or "none", "budget", f"for an output of {size}" if (size := _output_size(data.study.space)) else ""),
+    ]
+    if spared:
+        rows.append((f"{spared:,}", "over budget", "told by cost alone, never trained"))
+    return rows
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word}" if count else ""
+
+
+def _duration(seconds: object) -> str:
+    if pd.isna(seconds):  # type: ignore[call-overload]
+        return MISSING
+    whole = round(float(seconds))  # type: ignore[arg-type]
+    if whole < 60:
+        return f"{float(seconds):.1f} s" if whole < 10 else f"{whole} s"  # type: ignore[arg-type]
+    hours, minutes = divmod(round(whole / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+_FACTS = (("Mult-Adds", "mult_adds"), ("Parameters", "params"), ("SSIM", "ssim"))
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The best design, ready to print."""
+
+    trial: int
+    key: str
+    psnr: str
+    gain: str | None
+    facts: list[tuple[str, str]]
+    axes: list[tuple[str, str]]
+    yaml: str
+    command: str
+
+
+def _best_card(data: ReportData, axes: list[str]) -> _Best | None:
+    row = best(data.front)
+    if row is None:
+        return None
+    labels = axis_labels(axes)
+    bicubic = data.study.reference.get("psnr")
+    gain = f"{row['psnr'] - bicubic:+.2f} dB over bicubic ({bicubic:.2f} dB)" if bicubic else None
+    facts = [(name, _cell(column, row)) for name, column in _FACTS]
+    return _Best(
+        trial=int(row["trial"]),
+        key=str(row.get("key", "")),
+        psnr=f"{row['psnr']:.3f}",
+        gain=gain,
+        facts=facts,
+        axes=[(labels[name], text) for name in axes if (text := axis_text(row[name])) != MISSING],
+        yaml=_yaml(data.best_design) if data.best_design else "",
+        command=f"srsearch best {shlex.quote(data.study.name)} --save design.yaml",
+    )
+
+
+def _yaml(design: Mapping[str, Any]) -> str:
+    text: str = yaml.safe_dump(_plain(design), sort_keys=False, default_flow_style=None, width=34, allow_unicode=True)
+    return text
+
+
+def _plain(value: object) -> object:
+    """Mappings and sequences as YAML writes them without tags."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+_HEADS = {
+    "psnr": "PSNR (dB)",
+    "ssim": "SSIM",
+    "mult_adds": "Mult-Adds",
+    "params": "Params",
+    "seconds": "Seconds",
+}
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column's head, its full name where the head is short for it, and whether it holds numbers."""
+
+    label: str
+    path: str
+    number: bool
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A trial's number and state, and for each column what is shown and what it is sorted by."""
+
+    trial: int
+    state: str
+    state_text: str
+    reason: str
+    key: str
+    cells: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class _Table:
+    columns: list[_Column]
+    rows: list[_Row]
+
+
+def _table(frame: pd.DataFrame, axes: list[str], measures: tuple[str, ...]) -> _Table:
+    labels = axis_labels(axes)
+    columns = [_Column(_HEADS[name], name, True) for name in measures]
+    columns += [_Column(labels[name], name, _numeric(frame[name])) for name in axes]
+    names = [*measures, *axes]
+    rows = [_row(record, names) for record in frame.to_dict("records")]
+    return _Table(columns, rows)
+
+
+def _numeric(column: pd.Series) -> bool:
+    values = list(column.dropna())
+    return bool(values) and all(isinstance(value, Real) and not isinstance(value, bool) for value in values)
+
+
+def _row(record: Mapping[Any, Any], names: Iterable[str]) -> _Row:
+    state = str(record.get("state", "complete"))
+    reason = record.get("reason")
+    return _Row(
+        trial=int(record["trial"]),
+        state=state,
+        state_text=_STATES.get(state, state),
+        reason="" if pd.isna(reason) else str(reason),
+        key=str(record.get("key", ""))[:8],
+        cells=[(_cell(name, record), _order(record[name])) for name in names],
+    )
+
+
+def _cell(name: str, record: Mapping[Any, Any] | pd.Series) -> str:
+    value = record.get(name)
+    if value is None or pd.isna(value):
+        return MISSING
+    if name in _COSTS:
+        return format_quantity(float(value))
+    digits = {"psnr": 3, "ssim": 4, "seconds": 1}.get(name)
+    return f"{float(value):.{digits}f}" if digits else axis_text(value)
+
+
+def _order(value: object) -> str:
+    """What the page sorts by: the exact number, or the word; empty sorts last."""
+    return "" if axis_text(value) == MISSING else str(value)
+
+
+def _state_counts(trials: pd.DataFrame) -> list[tuple[str, str, int]]:
+    counts = trials["state"].value_counts().to_dict()
+    return [(state, text, int(counts[state])) for state, text in _STATES.items() if counts.get(state)]
+
+
+def _settings(study: StudyRecord) -> list[tuple[str, str]]:
+    """How the study was made, as rows of a table."""
+    rows = [
+        ("Objectives", ", ".join(study.objectives)),
+        ("Sampler", f"{study.sampler}, seed {study.seed}"),
+        ("Space", study.space_hash[:12]),
+        ("Data fingerprint", study.data_fingerprint[:12]),
+    ]
+    rows += [(f"Data: {name}", text) for name, text in _flat(study.data)]
+    rows += [(f"Recipe: {name}", text) for name, text in _flat(study.recipe)]
+    rows += [(f"Reference: {name}", text) for name, text in _flat(study.reference)]
+    return rows
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{name} ")
+        elif isinstance(value, list | tuple):
+            more = f", and {len(value) - 12} more" if len(value) > 12 else ""
+            yield before + name, ", ".join(map(str, value[:12])) + more
+        else:
+            yield before + name, format_quantity(float(value)) if name in _COSTS else axis_text(value)
+
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader("srsearch.dashboard", "page"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)

@@ -1,0 +1,46 @@
+"""Short words for axes and their values, the same in tables, figures and the live display."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+MISSING = "–"  # noqa: RUF001 (an en dash is what a table shows for "nothing here")
+
+
+def axis_labels(names: Iterable[str]) -> dict[str, str]:
+    """The shortest ending of every axis path that no other axis shares.
+
+    Args:
+        names: Axis paths, such as ``body.cascade.groups``.
+
+    Returns:
+        Path to label, in the order given.
+
+    Example:
+        >>> axis_labels(["channels", "body.cascade.groups", "upsampler.groups"])
+        {'channels': 'channels', 'body.cascade.groups': 'cascade.groups', 'upsampler.groups': 'upsampler.groups'}
+    """
+    paths = list(dict.fromkeys(names))
+    endings: dict[str, set[str]] = {}
+    for path in paths:
+        for ending in _endings(path):
+            endings.setdefault(ending, set()).add(path)
+    # The whole path is its last ending, and is taken where nothing shorter is free.
+    return {path: next((e for e in _endings(path) if endings[e] == {path}), path) for path in paths}
+
+
+def _endings(path: str) -> list[str]:
+    words = path.split(".")
+    return [".".join(words[i:]) for i in reversed(range(len(words)))]
+
+
+def axis_text(value: object) -> str:
+    """An axis value as a space file has it: ``true``, ``0.1``, ``cascade``; a dash where the axis does not exist."""
+    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
+        return MISSING
+    if isinstance(value, float):
+        return f"{value:g}"
+    text = str(value)
+    return text.lower() if text in ("True", "False") else text
