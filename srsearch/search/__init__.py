@@ -1,18 +1,33 @@
-"""The search: studies, Optuna's samplers, evaluators, the local executor, and `run`."""
+"""The search: studies, Optuna's samplers, evaluators, the local executor, and `run`.
+
+Names are loaded when they are first used: the display that reading commands share with `run` needs no torch.
+"""
 
 from __future__ import annotations
 
-from srsearch.search.evaluators import EvaluationFailed, Evaluator, Score, SyntheticEvaluator
-from srsearch.search.run import RunResult, run
-from srsearch.search.study import Study, Trial
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "EvaluationFailed",
-    "Evaluator",
-    "RunResult",
-    "Score",
-    "Study",
-    "SyntheticEvaluator",
-    "Trial",
-    "run",
-]
+if TYPE_CHECKING:
+    from srsearch.search.evaluators import EvaluationFailed, Evaluator, Score, SyntheticEvaluator
+    from srsearch.search.running import RunResult, run
+    from srsearch.search.study import Study, Trial
+
+_HOMES = {
+    "EvaluationFailed": "evaluators",
+    "Evaluator": "evaluators",
+    "Score": "evaluators",
+    "SyntheticEvaluator": "evaluators",
+    "RunResult": "running",
+    "run": "running",
+    "Study": "study",
+    "Trial": "study",
+}
+
+__all__ = ["EvaluationFailed", "Evaluator", "RunResult", "Score", "Study", "SyntheticEvaluator", "Trial", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'srsearch.search' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"srsearch.search.{_HOMES[name]}"), name)

@@ -85,12 +85,6 @@ class PartChoice(Section):
         return data
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        mapping = handler.resolve_ref_schema(handler(schema)) | {"minProperties": 1, "maxProperties": 1}
-        mapping["properties"] = {name: {"$ref": part["$ref"]} for name, part in mapping["properties"].items()}
-        return {"anyOf": [{"enum": list(mapping["properties"])}, mapping]}
-
-    @classmethod
     def kind(cls) -> str:
         return cls.__name__.removesuffix("Choice").lower()
 
@@ -234,4 +228,19 @@ def document_model() -> type[SpaceFile]:
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema of a space file, for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document_model().model_json_schema()}
+    schema = document_model().model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_with_bare_names(schema)}
+
+
+def _with_bare_names(schema: Any) -> Any:
+    """The schema in which a part may be written as its name, where pydantic shows only the mapping."""
+    if isinstance(schema, list):
+        return [_with_bare_names(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if str(schema.get("title", "")).endswith("Choice"):
+        parts = {name: {"$ref": part["$ref"]} for name, part in schema["properties"].items()}
+        mapping = {"type": "object", "properties": parts, "additionalProperties": False}
+        return {"anyOf": [{"enum": list(parts)}, mapping | {"minProperties": 1, "maxProperties": 1}]}
+    # A default stands in the text of the reference; here it would be pydantic's inner form of it.
+    return {name: _with_bare_names(each) for name, each in schema.items() if name != "default"}

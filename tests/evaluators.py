@@ -1,0 +1,56 @@
+"""Evaluators that go wrong in the ways that real training does."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+from srsearch.architecture import Architecture
+from srsearch.search import EvaluationFailed, Score, SyntheticEvaluator
+from srsearch.search.evaluators import Report
+
+
+class Troubled(SyntheticEvaluator):
+    """By the design's key: some give NaN, some raise, some kill their own process, one runs out of memory."""
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return super().recipe | {"evaluator": "troubled"}
+
+    def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
+        match int(design.key[0], 16) % 8:
+            case 0:
+                return Score(float("nan"))
+            case 1:
+                raise EvaluationFailed("the loss was NaN at step 7")
+            case 2:
+                raise MemoryError
+            case 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return super().evaluate(design, seed, report)
+
+
+class Hopeless(SyntheticEvaluator):
+    """Fails for every design."""
+
+    def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
+        raise RuntimeError("no kernel image\nis available")
+
+
+class Unready(SyntheticEvaluator):
+    """Cannot start."""
+
+    def prepare(self) -> None:
+        raise OSError("the photos are gone")
+
+
+class Slow(SyntheticEvaluator):
+    """Takes long enough to be killed in the middle."""
+
+    def __init__(self) -> None:
+        super().__init__(seconds=0.3)
+
+
+class NotOne:
+    """Not an evaluator."""
