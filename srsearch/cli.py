@@ -99,7 +99,7 @@ def main() -> None:
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
-    help="Worker processes; with 1 a study is repeatable [default: the space's].",
+    help="Worker processes [default: the space's, else one a core, at most 4].",
 )
 @click.option(
     "--data", metavar="DIR", help="Folder of training images [default: the space's, photos that come with srsearch]."

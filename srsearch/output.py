@@ -118,14 +118,17 @@ def print_outcome(
 
 def print_space(space: Space, report: SpaceReport) -> None:
     """A space: its axes, how many designs, what they cost."""
+    from rich import box
     from rich.table import Table
 
-    table = Table(title=f"{space.name}: axes of the x{space.scale} space", title_justify="left")
+    from srsearch.labels import axis_labels, axis_text
+
+    table = Table(title=f"{space.name}: axes of the x{space.scale} space", title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("axis", "values", "exists under"):
         table.add_column(heading)
     for axis in space.axes:
         under = f"{axis.condition[0]} = {axis.condition[1]}" if axis.condition else ""
-        table.add_row(axis.name, ", ".join(str(plain(value)) for value in axis.values), under)
+        table.add_row(axis.name, ", ".join(map(axis_text, axis.values)), under)
     _print(table)
     about = "" if report.exact else f" (estimated, +-{report.share_error:.1%})"
     click.echo(f"combinations:     {report.combinations:,}")
@@ -138,22 +141,24 @@ def print_space(space: Space, report: SpaceReport) -> None:
     for name, (low, high) in report.ranges.items():
         click.echo(f"{name + ':':<17} {format_quantity(low)} to {format_quantity(high)} within the budget")
     if report.examples:
-        examples = Table(title="Examples within the budget", title_justify="left")
-        for heading in ("Mult-Adds", "params"):
-            examples.add_column(heading, justify="right")
-        examples.add_column("design")
+        labels = axis_labels(axis.name for axis in space.axes)
+        examples = Table(title="Examples within the budget", title_justify="left", box=box.SIMPLE_HEAD)
+        for heading in ("Mult-Adds", "params", *labels.values()):
+            examples.add_column(heading, justify="right" if heading in ("Mult-Adds", "params") else "left")
         for each in report.examples:
             assert each.cost is not None
-            design = ", ".join(f"{name.split('.')[-1]} {value}" for name, value in each.axes.items())
-            examples.add_row(format_quantity(each.cost.mult_adds), format_quantity(each.cost.params), design)
+            costs = (format_quantity(each.cost.mult_adds), format_quantity(each.cost.params))
+            examples.add_row(*costs, *(axis_text(each.axes.get(name)) for name in labels))
         _print(examples)
 
 
 def print_cost(name: str, cost: Cost, at: str) -> None:
     """A cost per part, and the sums."""
+    from rich import box
     from rich.table import Table
 
     table = Table(
+        box=box.SIMPLE_HEAD,
         title=f"{name}: x{cost.scale}, {at} output, convention {cost.convention.name!r}",
         title_justify="left",
         show_footer=True,
@@ -178,12 +183,13 @@ def print_cost(name: str, cost: Cost, at: str) -> None:
 
 def print_trials(frame: pd.DataFrame) -> None:
     """Every trial in one line."""
+    from rich import box
     from rich.table import Table
 
     from srsearch.labels import axis_labels, axis_text
 
     axes = list(frame.attrs.get("axes", []))
-    table = Table()
+    table = Table(box=box.SIMPLE_HEAD)
     for heading in ("trial", "state", "PSNR", "Mult-Adds", "params"):
         table.add_column(heading, justify="left" if heading == "state" else "right")
     for label in axis_labels(axes).values():
@@ -201,15 +207,17 @@ def print_trials(frame: pd.DataFrame) -> None:
 
 def print_studies(frame: pd.DataFrame, where: str) -> None:
     """The studies of a database."""
+    from rich import box
     from rich.table import Table
 
     if frame.empty:
         click.echo(f"there is no study in {where}")
         return
-    table = Table(title=where, title_justify="left")
+    table = Table(title=where, title_justify="left", box=box.SIMPLE_HEAD)
     for name in frame.columns:
-        table.add_column(str(name).replace("_", " "), justify="left" if name in ("name", "created") else "right")
+        table.add_column(str(name).replace("_", " "), justify="left" if name in ("name", "created_at") else "right")
     for row in records(frame):
+        row["created_at"] = str(row["created_at"])[:16]
         table.add_row(*(f"{v:.3f}" if isinstance(v, float) else "" if v is None else str(v) for v in row.values()))
     _print(table)
 

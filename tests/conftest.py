@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,21 +49,22 @@ def srsearch(tmp_path: Path) -> Command:
     return run
 
 
+SMALL_SPACE: dict[str, Any] = {
+    "name": "small",
+    "scale": 4,
+    "architecture": {
+        "channels": [8, 12, 16],
+        "unit": ["conv", {"grouped": {"groups": [2, 4]}}],
+        "block": ["residual", "efficient_residual"],
+        "body": {"cascade": {"groups": 2, "blocks": [1, 2], "fusion": ["none", "both"]}},
+    },
+    "constraints": {"mult_adds": {"max": "3G"}},
+    "proxy": {"evaluator": "synthetic"},
+    "search": {"trials": 10, "seed": 3},
+}
+
+
 @pytest.fixture
 def small_space() -> Space:
-    """A space of 48 combinations, scored without training."""
-    return Space.from_dict(
-        {
-            "name": "small",
-            "scale": 4,
-            "architecture": {
-                "channels": [8, 12, 16],
-                "unit": ["conv", {"grouped": {"groups": [2, 4]}}],
-                "block": ["residual", "efficient_residual"],
-                "body": {"cascade": {"groups": 2, "blocks": [1, 2], "fusion": ["none", "both"]}},
-            },
-            "constraints": {"mult_adds": {"max": "3G"}},
-            "proxy": {"evaluator": "synthetic"},
-            "search": {"trials": 10, "seed": 3},
-        }
-    )
+    """A space of 72 combinations, scored without training."""
+    return Space.from_dict(SMALL_SPACE)

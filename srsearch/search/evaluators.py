@@ -61,14 +61,13 @@ class Evaluator(abc.ABC):
     """
 
     @classmethod
-    def from_space(cls, space: Space, runtime: Mapping[str, Any] | None, *, device: str, threads: int) -> Evaluator:
+    def from_space(cls, space: Space, runtime: Mapping[str, Any] | None, *, device: str) -> Evaluator:
         """The evaluator for a space.
 
         Args:
             space: Its ``proxy`` section says how to evaluate.
             runtime: What `runtime` was when the study was created; None for a new study.
             device: ``auto``, ``cpu`` or ``cuda``; only for a new study.
-            threads: CPU threads of each worker; only for a new study.
         """
         return cls()
 
@@ -115,21 +114,25 @@ class Evaluator(abc.ABC):
 
 
 class ProxyEvaluator(Evaluator):
-    """Short training on photos, then Y-PSNR and Y-SSIM on whole validation photos."""
+    """Short training on photos, then Y-PSNR and Y-SSIM on whole validation photos.
 
-    def __init__(self, space: Space, runtime: Mapping[str, Any] | None, *, device: str, threads: int) -> None:
+    Every worker computes with one thread: that is the same on any number of cores, and several threads stand still
+    together as soon as another program takes one of their cores.
+    """
+
+    def __init__(self, space: Space, runtime: Mapping[str, Any] | None, *, device: str) -> None:
         from srsearch.training import Recipe, Runtime
 
         settings = space.proxy.model_dump(exclude={"data", "evaluator"}, exclude_none=True)
         self._recipe = Recipe.from_dict(settings)
-        self._runtime = Runtime.from_dict(runtime) if runtime else Runtime.detect(device=device, threads=threads)
+        self._runtime = Runtime.from_dict(runtime) if runtime else Runtime.detect(device=device, threads=1)
         self._source, self._scale = space.proxy.data, space.scale
         self._data: TrainingData | None = None
         self.warnings: list[str] = []
 
     @classmethod
-    def from_space(cls, space: Space, runtime: Mapping[str, Any] | None, *, device: str, threads: int) -> Evaluator:
-        return cls(space, runtime, device=device, threads=threads)
+    def from_space(cls, space: Space, runtime: Mapping[str, Any] | None, *, device: str) -> Evaluator:
+        return cls(space, runtime, device=device)
 
     def __getstate__(self) -> dict[str, Any]:
         # Workers read the photos themselves: quicker than sending them, and nothing large goes through a pipe.

@@ -80,7 +80,8 @@ def run(
         trials: The study's total of finished evaluations; by default the space's.
         minutes: No new design is started after this time.
         sampler: By default the space's.
-        workers: Worker processes; by default the space's.
+        workers: Worker processes; by default the space's, else one for each core, at most four. What is proposed
+            depends on their number, what a design scores does not.
         data: ``builtin`` or a folder of images; by default the space's.
         seed: By default the space's.
         device: ``auto``, ``cpu`` or ``cuda``; only for a study that is created.
@@ -96,7 +97,8 @@ def run(
     store = store if isinstance(store, Store) else Store(store)
     progress = progress or SilentProgress()
     space.sample(np.random.default_rng(0))  # a space without any feasible design ends here, before anything is written
-    study, resumed, evaluator = _open(store, space, device=device, new=new, evaluator=evaluator)
+    at_once = space.search.workers or default_workers()
+    study, resumed, evaluator = _open(store, space, workers=at_once, device=device, new=new, evaluator=evaluator)
     with _only_runner(store, study.name), progress:
         info = StudyInfo(
             name=study.name,
@@ -104,7 +106,7 @@ def run(
             resumed=resumed,
             done=study.done,
             target=space.search.trials,
-            workers=space.search.workers,
+            workers=at_once,
             space_size=len(space.feasible) if space.feasible is not None else None,
             seconds=minutes * 60 if minutes else None,
         )
@@ -143,7 +145,8 @@ class _Session:
             while True:
                 late = deadline is not None and time.monotonic() > deadline
                 for worker in executor.idle:
-                    if late or self._study.exhausted or self._study.done + self._study.running >= self._target:
+                    enough = self._study.done + self._study.running >= self._target
+                    if late or enough or self._study.exhausted or not self._study.ready:
                         break
                     trial = self._next_trial(worker)
                     if trial is not None:
@@ -244,23 +247,28 @@ def _with_options(space: Space | str | Path, data: str | Path | None, **search: 
 
 
 def _open(
-    store: Store, space: Space, *, device: str, new: bool, evaluator: Evaluator | None
+    store: Store, space: Space, *, workers: int, device: str, new: bool, evaluator: Evaluator | None
 ) -> tuple[Study, bool, Evaluator]:
     """The study to go on with and whether it was there, with its evaluator."""
-    threads = max(1, (os.cpu_count() or 1) // space.search.workers)
-    fresh = evaluator or evaluator_type(space.proxy.evaluator).from_space(space, None, device=device, threads=threads)
+    fresh = evaluator or evaluator_type(space.proxy.evaluator).from_space(space, None, device=device)
     identity = study_identity(space, fresh)
     record = None if new else _matching(store, space.name, identity)
     if record is None:
         record = _new_record(store, space, fresh, identity)
         store.create_study(record)
-        return Study(store, record, space, fresh), False, fresh
+        return Study(store, record, space, fresh, workers), False, fresh
     runtime = record.recipe.get("runtime", {})
     if device != "auto" and runtime.get("device") not in (None, device):
         raise InputError(f"study {record.name!r} runs on {runtime['device']}, not {device}; --new starts another")
     if evaluator is None and runtime != fresh.runtime:
-        fresh = type(fresh).from_space(space, runtime, device=device, threads=threads)
-    return Study(store, record, space, fresh), True, fresh
+        fresh = type(fresh).from_space(space, runtime, device=device)
+    return Study(store, record, space, fresh, workers), True, fresh
+
+
+def default_workers() -> int:
+    """One for each core that this process may use, at most four: each needs more than half a gigabyte."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 4)
 
 
 def study_identity(space: Space, evaluator: Evaluator) -> str:

@@ -54,16 +54,19 @@ class Study:
         record: What was fixed when it was created.
         space: The space, under the study's budget.
         evaluator: What scores designs; its recipe, runtime and data are part of each evaluation's identity.
+        workers: How many trials are evaluated at a time. Whichever ends first, a proposal knows the results of all
+            trials but the ``workers`` - 1 before it: so a search is repeatable with several workers, too.
 
     Attributes:
         exhausted: Whether `ask` found every feasible design of the space seen.
     """
 
-    def __init__(self, store: Store, record: StudyRecord, space: Space, evaluator: Evaluator) -> None:
+    def __init__(self, store: Store, record: StudyRecord, space: Space, evaluator: Evaluator, workers: int = 1) -> None:
         self.store = store
         self.record = record
         self.space = space
         self.exhausted = False
+        self._unknown = workers - 1
         self._proposer = Proposer(space, record.sampler, record.seed)
         self._recipe = evaluator.recipe | {"runtime": evaluator.runtime}
         self._recipe_hash = content_hash(self._recipe)
@@ -85,6 +88,12 @@ class Study:
         """Trials that are being evaluated."""
         return sum(trial.state == "running" for trial in self._trials.values()) - len(self._abandoned)
 
+    @property
+    def ready(self) -> bool:
+        """Whether all that the next proposal has to know is known; if not, a trial has to end first."""
+        asked = self._asked
+        return bool(self._abandoned) or all(trial.state != "running" for trial in asked[: len(asked) - self._unknown])
+
     def ask(self) -> Trial | None:
         """The next design: feasible and new. A trial that a killed run left behind comes first.
 
@@ -98,8 +107,9 @@ class Study:
         proposals: list[TrialRecord] = []
         seen = {t.key: t.number for t in self._trials.values() if t.key and t.state not in ("infeasible", "repeated")}
         first = len(self._trials)
+        known = self._known()
         for number in range(first, first + MAX_REJECTED):
-            candidate, state = self._proposer.propose(number, [*self._trials.values(), *proposals])
+            candidate, state = self._proposer.propose(number, [*known, *proposals])
             proposals.append(self._proposal(number, candidate, state, seen))
             if proposals[-1].state == "running":
                 break
@@ -165,6 +175,19 @@ class Study:
         """End a trial without a score."""
         self.store.fail_trial(self.name, trial.number, reason)
         self._trials[trial.number] = replace(self._trials[trial.number], state="failed", reason=reason)
+
+    @property
+    def _asked(self) -> list[TrialRecord]:
+        """The trials that were to be evaluated, in order."""
+        return [trial for trial in self._trials.values() if trial.state not in ("infeasible", "repeated")]
+
+    def _known(self) -> list[TrialRecord]:
+        """The trials as the next proposal may know them: the last ones count as running, whatever became of them."""
+        hidden = {trial.number for trial in self._asked[-self._unknown :]} if self._unknown else set()
+        return [
+            replace(trial, state="running", psnr=None, ssim=None) if trial.number in hidden else trial
+            for trial in self._trials.values()
+        ]
 
     def _proposal(
         self, number: int, candidate: Candidate, state: dict[str, Any], seen: Mapping[str, int]

@@ -165,7 +165,7 @@ class Proxy(Section):
     evaluator: str = Field("proxy", description="`proxy` (training), `synthetic`, or module:Class of your own")
     steps: PositiveInt | None = Field(None, description="optimiser steps of each design")
     batch: PositiveInt | None = Field(None, description="patches in a step")
-    patch: Annotated[int, Field(ge=4)] | None = Field(None, description="side of the LR patches in pixels")
+    patch: Annotated[int, Field(ge=8)] | None = Field(None, description="side of the LR patches in pixels")
     learning_rate: Annotated[float, Field(gt=0, strict=False)] | None = Field(None, description="peak learning rate")
 
 
@@ -175,7 +175,7 @@ class Search(Section):
     sampler: Sampler = Field("tpe", description="which Optuna sampler proposes")
     trials: PositiveInt = Field(30, description="finished evaluations in the whole study")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of proposals and of training")
-    workers: PositiveInt = Field(1, description="worker processes; with one the whole search is repeatable")
+    workers: PositiveInt | None = Field(None, description="worker processes; by default one a core, at most four")
 
 
 def _choice_model(kind: str) -> type[PartChoice]:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pydantic
@@ -27,6 +27,8 @@ ENUMERABLE = 100_000
 
 _TRIES = 20_000
 """Random designs drawn before a large space is said to hold none that fits."""
+
+_Section = TypeVar("_Section", bound=Section)
 
 _COSTS = ("mult_adds", "params", "activations")
 
@@ -132,11 +134,12 @@ class Space:
     def with_settings(
         self, *, proxy: Mapping[str, Any] | None = None, search: Mapping[str, Any] | None = None
     ) -> Space:
-        """The same space with other entries in its ``proxy`` and ``search`` sections."""
-        return self._with(
-            proxy=self.proxy.model_copy(update=dict(proxy or {})),
-            search=self.search.model_copy(update=dict(search or {})),
-        )
+        """The same space with other entries in its ``proxy`` and ``search`` sections.
+
+        Raises:
+            InputError: An entry is not what it should be.
+        """
+        return self._with(proxy=_changed(self.proxy, proxy or {}), search=_changed(self.search, search or {}))
 
     def to_dict(self) -> dict[str, Any]:
         """The whole space as plain data, defaults written out."""
@@ -334,25 +337,37 @@ def _validated(source: Source) -> SpaceFile:
 
 
 def _problem(source: Source, error: Any) -> InputError:
-    location, value = error["loc"], error.get("input")
-    context = error.get("ctx") or {}
+    """One of pydantic's errors as ours, with file, line and key."""
+    location = error["loc"]
     if error["type"] == "unknown_key":
-        return source.error((*location, context["key"].strip("'")), error["msg"])
-    if error["type"] == "missing":
+        location = (*location, error["ctx"]["key"].strip("'"))
+    elif error["type"] == "missing":
         return source.error(location[:-1], f"the key {location[-1]!r} is missing")
+    return source.error(location, _message(error))
+
+
+def _message(error: Any) -> str:
+    """What is wrong, with the value, and what would be right."""
+    value = error.get("input")
+    if error["type"] in _OWN:
+        return str(error["msg"])
     if error["type"] == "literal_error":
-        valid = [each.strip("' ") for each in context["expected"].replace(" or ", ", ").split(",")]
-        return source.error(location, f"{value!r} is not one of {', '.join(valid)}{_hint(value, valid)}")
+        valid = [each.strip("' ") for each in error["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        hint = nearest(str(value), valid)
+        return f"{value!r} is not one of {', '.join(valid)}{f'; {hint}' if hint.startswith('did') else ''}"
     if error["type"] in ("model_type", "dict_type"):
-        return source.error(location, f"{value!r} is not a mapping of names to values")
-    message = error["msg"].removeprefix("Input ").replace("String ", "")
-    # Our own errors say what they are about; pydantic's need the value.
-    return source.error(location, message if error["type"] in _OWN else f"{value!r} {message}")
+        return f"{value!r} is not a mapping of names to values"
+    return f"{value!r} {error['msg'].removeprefix('Input ').removeprefix('String ')}"
 
 
-_OWN = ("empty_axis", "duplicate_value", "unknown_part", "not_a_part", "quantity", "output", "bound")
+def _changed(section: _Section, changes: Mapping[str, Any]) -> _Section:
+    """A section with other entries, checked."""
+    try:
+        return type(section).model_validate(section.model_dump() | dict(changes))
+    except pydantic.ValidationError as error:
+        problems = [f"{'.'.join(map(str, each['loc']))}: {_message(each)}" for each in error.errors()]
+        raise InputError("\n".join(problems)) from None
 
 
-def _hint(value: object, valid: list[str]) -> str:
-    hint = nearest(str(value), valid)
-    return f"; {hint}" if hint.startswith("did") else ""
+_OWN = ("unknown_key", "empty_axis", "duplicate_value", "unknown_part", "not_a_part", "quantity", "output", "bound")
+"""Errors of our own, whose messages name the value themselves."""

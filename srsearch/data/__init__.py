@@ -1,0 +1,23 @@
+"""Photographs in, training pairs and patches out: folders, the photos that come along, the protocol's downscaling."""
+
+from __future__ import annotations
+
+from srsearch.data.bicubic import crop_to_multiple, downscale, upscale
+from srsearch.data.pairs import BUILTIN, Pair, TrainingData, load_training_data, make_pair
+from srsearch.data.patches import PatchSampler
+from srsearch.data.photos import Photo, builtin_photos, read_folder
+
+__all__ = [
+    "BUILTIN",
+    "Pair",
+    "PatchSampler",
+    "Photo",
+    "TrainingData",
+    "builtin_photos",
+    "crop_to_multiple",
+    "downscale",
+    "load_training_data",
+    "make_pair",
+    "read_folder",
+    "upscale",
+]

@@ -1,0 +1,88 @@
+"""Training patches straight from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from srsearch.data.pairs import Pair
+
+
+class PatchSampler:
+    """Endless random batches of LR and HR patches; equal for equal seeds.
+
+    Every position in every photo is equally likely, and so is each of the eight flips and turns. The photos are
+    used where they lie, as uint8; a batch of 8 costs about a millisecond, so there is nothing for a data loader to do.
+
+    Args:
+        pairs: What to cut from.
+        patch: Side of an LR patch in pixels; at most the shortest LR side.
+        batch: Patches in a batch.
+        scale: HR pixels per LR pixel along a side.
+        seed: Of the sampler's own generator.
+        device: Where the batches go.
+
+    Raises:
+        ValueError: There are no pairs, or one is smaller than a patch.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        patch: int,
+        batch: int,
+        scale: int,
+        seed: int,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        if not pairs:
+            raise ValueError("no photos to cut patches from")
+        for pair in pairs:
+            if min(pair.lr.shape[:2]) < patch:
+                raise ValueError(f"the LR image of {pair.name} is smaller than a patch of {patch}x{patch}")
+        self._photos = [(torch.from_numpy(pair.lr), torch.from_numpy(pair.hr)) for pair in pairs]
+        # A photo has so many patch positions; a drawn number below their sum names a photo and a position in it.
+        self._columns = [pair.lr.shape[1] - patch + 1 for pair in pairs]
+        counts = [(pair.lr.shape[0] - patch + 1) * columns for pair, columns in zip(pairs, self._columns, strict=True)]
+        self._ends = torch.tensor(counts).cumsum(0)
+        self._patch, self._batch, self._scale = patch, batch, scale
+        self._device = torch.device(device)
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def next(self) -> tuple[Tensor, Tensor]:
+        """The next batch.
+
+        Returns:
+            LR (n, 3, p, p) and HR (n, 3, scale * p, scale * p): float32, 0..1, channels-last in memory.
+        """
+        drawn = torch.randint(int(self._ends[-1]), (self._batch,), generator=self._generator)
+        turns = torch.randint(8, (self._batch,), generator=self._generator).tolist()
+        photos = torch.searchsorted(self._ends, drawn, right=True).tolist()
+        cuts = [
+            self._cut(photo, int(position), turn)
+            for photo, position, turn in zip(photos, drawn.tolist(), turns, strict=True)
+        ]
+        return self._stack([lr for lr, _ in cuts]), self._stack([hr for _, hr in cuts])
+
+    def _cut(self, photo: int, drawn: int, turn: int) -> tuple[Tensor, Tensor]:
+        first = int(self._ends[photo - 1]) if photo else 0
+        row, column = divmod(drawn - first, self._columns[photo])
+        lr, hr = self._photos[photo]
+        side, scale = self._patch, self._scale
+        lr = lr[row : row + side, column : column + side]
+        hr = hr[row * scale : (row + side) * scale, column * scale : (column + side) * scale]
+        return _turned(lr, turn), _turned(hr, turn)
+
+    def _stack(self, patches: list[Tensor]) -> Tensor:
+        """n patches uint8 (h, w, 3) to float32 (n, 3, h, w) without moving the channels in memory."""
+        return torch.stack(patches).to(self._device).permute(0, 3, 1, 2).float().div_(255)
+
+
+def _turned(patch: Tensor, turn: int) -> Tensor:
+    """One of the eight flips and turns of a square (h, w, 3)."""
+    if turn & 4:
+        patch = patch.transpose(0, 1)
+    flips = [axis for axis in (0, 1) if turn & (1 << axis)]
+    return patch.flip(flips) if flips else patch

@@ -1,0 +1,23 @@
+"""How good an image or a network is: PSNR and SSIM by the evaluation protocol, and where networks run."""
+
+from __future__ import annotations
+
+from srsearch.evaluation.benchmark import Quality, bicubic_quality, evaluate
+from srsearch.evaluation.fidelity import COMMON, PCARN, PROTOCOLS, Protocol, luma, psnr, psnr_y, ssim, ssim_y
+from srsearch.evaluation.runtime import Runtime
+
+__all__ = [
+    "COMMON",
+    "PCARN",
+    "PROTOCOLS",
+    "Protocol",
+    "Quality",
+    "Runtime",
+    "bicubic_quality",
+    "evaluate",
+    "luma",
+    "psnr",
+    "psnr_y",
+    "ssim",
+    "ssim_y",
+]

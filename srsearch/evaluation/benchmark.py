@@ -1,0 +1,92 @@
+"""Networks on whole images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from srsearch.data import Pair
+from srsearch.data.bicubic import Pixels, upscale
+from srsearch.evaluation.fidelity import COMMON, PEAK, Protocol, protocol_named, psnr_y, ssim_y
+from srsearch.evaluation.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Quality:
+    """PSNR and SSIM on luminance: means over images, and each image's.
+
+    Attributes:
+        psnr: Mean, in dB.
+        ssim: Mean; NaN where SSIM was not asked for.
+        per_image: Name, PSNR and SSIM of each.
+    """
+
+    psnr: float
+    ssim: float
+    per_image: tuple[tuple[str, float, float], ...]
+
+
+def evaluate(
+    network: nn.Module,
+    pairs: Iterable[Pair],
+    scale: int,
+    *,
+    runtime: Runtime,
+    protocol: str | Protocol = COMMON,
+    ssim: bool = True,
+) -> Quality:
+    """The quality of a network's images, each upscaled whole.
+
+    Args:
+        network: (1, 3, h, w) in 0..1 to (1, 3, scale * h, scale * w); already placed by the runtime.
+        pairs: Images with their LR.
+        scale: Integer factor.
+        runtime: Where and how to compute.
+        protocol: How to quantise, or its name.
+        ssim: Whether to compute SSIM, which takes longer than PSNR.
+
+    Raises:
+        FloatingPointError: The network's output is not finite.
+        ValueError: There are no images, or the output has another size than the HR image.
+    """
+    chosen = protocol_named(protocol)
+
+    def upscaled(pair: Pair) -> Pixels:
+        return chosen.quantise(_output(network, pair.lr, runtime))
+
+    training = network.training
+    network.eval()
+    try:
+        with runtime.applied():
+            return _quality(upscaled, pairs, scale, chosen, with_ssim=ssim)
+    finally:
+        network.train(training)
+
+
+def bicubic_quality(pairs: Iterable[Pair], scale: int, protocol: str | Protocol = COMMON) -> Quality:
+    """The quality of plain bicubic upscaling (a = -0.5): what networks have to beat."""
+    return _quality(lambda pair: upscale(pair.lr, scale), pairs, scale, protocol_named(protocol), with_ssim=True)
+
+
+def _output(network: nn.Module, lr: Pixels, runtime: Runtime) -> Tensor:
+    """A network's output (3, scale * h, scale * w), float32, not clipped, for one LR image uint8 (h, w, 3)."""
+    batch = torch.from_numpy(lr).permute(2, 0, 1)[None].float().div_(PEAK)
+    with torch.inference_mode(), runtime.autocast():
+        output: Tensor = network(runtime.placed(batch))
+    return output[0].float()
+
+
+def _quality(
+    upscaled: Callable[[Pair], Pixels], pairs: Iterable[Pair], scale: int, protocol: Protocol, *, with_ssim: bool
+) -> Quality:
+    rows: list[tuple[str, float, float]] = []
+    for pair in pairs:
+        sr = upscaled(pair)
+        similarity = ssim_y(sr, pair.hr, scale, protocol) if with_ssim else float("nan")
+        rows.append((pair.name, psnr_y(sr, pair.hr, scale, protocol), similarity))
+    if not rows:
+        raise ValueError("no images to evaluate")
+    return Quality(sum(row[1] for row in rows) / len(rows), sum(row[2] for row in rows) / len(rows), tuple(rows))

@@ -1,0 +1,168 @@
+"""Commands as a user types them: results, files, messages, exit codes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import optuna
+import pytest
+import torch
+import yaml
+
+import srsearch as sr
+from srsearch.search import run
+from srsearch.space import Space, read_design
+from srsearch.store import Store
+from tests.conftest import SMALL_SPACE, Command
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("studied")
+    space = Space.from_dict(SMALL_SPACE)
+    (folder / "small.yaml").write_text(space.text)
+    with Store(folder / "studies" / "srsearch.db") as store:
+        run(space, store=store)
+    return folder
+
+
+@pytest.fixture
+def studied(made_once: Path, tmp_path: Path) -> Path:
+    """A folder with a study of ten designs in its default database."""
+    shutil.copytree(made_once, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def test_from_a_study_to_a_network(studied: Path, srsearch: Command) -> None:
+    front = json.loads(srsearch("front", "--json").stdout)
+    assert [row["mult_adds"] for row in front] == sorted(row["mult_adds"] for row in front)
+    assert [row["psnr"] for row in front] == sorted(row["psnr"] for row in front)
+    limit = front[1]["mult_adds"]
+    ended = srsearch("best", "small", "--max-mult-adds", str(limit), "--save", "best.yaml", "--json")
+    (best,) = json.loads(ended.stdout)
+    assert best["key"] == front[1]["key"]
+    # The file, the printed Python, and STUDY:TRIAL all mean the same design.
+    design = read_design(studied / "best.yaml")
+    assert design.key == best["key"]
+    printed = srsearch("best", "--max-mult-adds", str(limit)).stdout
+    lines = printed[printed.index("import srsearch") :]
+    names: dict[str, object] = {}
+    exec(lines, names)
+    network = names["network"]
+    assert isinstance(network, torch.nn.Module)
+    assert sum(p.numel() for p in network.parameters()) == best["params"]
+    for name in ("best.yaml", f"small:{best['trial']}"):
+        counted = json.loads(srsearch("count", name, "--json").stdout)
+        assert (counted["key"], counted["mult_adds"]) == (best["key"], best["mult_adds"])
+
+
+def test_trials_and_studies(studied: Path, srsearch: Command) -> None:
+    trials = json.loads(srsearch("trials", "--json").stdout)
+    assert [trial["trial"] for trial in trials] == list(range(len(trials)))
+    assert sum(trial["state"] == "complete" for trial in trials) == 10
+    assert {"key", "state", "reason", "psnr", "mult_adds", "params", "channels"} <= set(trials[0])
+    lines = srsearch("trials", "small", "--csv").stdout.splitlines()
+    assert len(lines) == len(trials) + 1
+    assert lines[0].startswith("trial,key,state,reason,psnr")
+    assert "channels" in srsearch("trials").stdout
+    (study,) = json.loads(srsearch("studies", "--json").stdout)
+    assert (study["name"], study["complete"]) == ("small", 10)
+    shown = json.loads(srsearch("studies", "show", "small", "--json").stdout)
+    assert shown["seed"] == 3
+    assert yaml.safe_load(srsearch("studies", "show", "small").stdout)["sampler"] == "tpe"
+
+
+def test_rename_and_delete(studied: Path, srsearch: Command) -> None:
+    assert srsearch("studies", "rename", "small", "mine").returncode == 0
+    assert srsearch("studies", "delete", "mine", input="n\n").returncode == 1
+    assert json.loads(srsearch("front", "mine", "--json").stdout)
+    assert srsearch("studies", "delete", "mine", "--yes").returncode == 0
+    assert json.loads(srsearch("studies", "--json").stdout) == []
+    ended = srsearch("front")
+    assert ended.returncode == 2
+    assert "there is no study" in ended.stderr
+
+
+def test_report_is_one_file(studied: Path, srsearch: Command) -> None:
+    assert json.loads(srsearch("report", "--json").stdout) == {"page": "dashboards/small.html"}
+    page = (studied / "dashboards" / "small.html").read_text()
+    assert "small" in page
+    assert 'src="http' not in page
+    assert srsearch("report", "small", "-o", "here.html").stdout == "page: here.html\n"
+    assert (studied / "here.html").exists()
+
+
+def test_optuna_reads_what_is_exported(studied: Path, srsearch: Command) -> None:
+    url = f"sqlite:///{studied}/optuna.db"
+    assert srsearch("studies", "export-optuna", "small", url).returncode == 0
+    study = optuna.load_study(study_name="small", storage=url)
+    front = json.loads(srsearch("front", "--json").stdout)
+    assert sorted(trial.values[0] for trial in study.best_trials) == pytest.approx(sorted(row["psnr"] for row in front))
+    ended = srsearch("studies", "export-optuna", "small", url)
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+
+
+def test_published_networks_are_counted(srsearch: Command) -> None:
+    ended = srsearch("count", "pcarn-m", "--scale", "4", "--multi-scale", "--convention", "pcarn-no-bias", "--json")
+    counted = json.loads(ended.stdout)
+    assert (counted["params"], counted["mult_adds"]) == (412_032, 32_480_870_400)
+    assert sum(part["mult_adds"] for part in counted["parts"]) == counted["mult_adds"]
+    table = srsearch("count", "carn", "--scale", "3").stdout
+    assert "118,790,553,600" in table
+    assert "1.149M parameters" in table
+    larger = json.loads(srsearch("count", "carn", "--scale", "2", "--at", "1920x1080", "--json").stdout)
+    assert larger["mult_adds"] * 4 == sr.count(sr.catalogue.get("carn", 2)).mult_adds * 9
+
+
+def test_a_space_is_explained_before_any_training(srsearch: Command) -> None:
+    assert "lightweight_x4" in srsearch("space").stdout.split()
+    told = json.loads(srsearch("space", "lightweight_x4", "--max-mult-adds", "10G", "--json").stdout)
+    assert told["budget"] == {"mult_adds": 10**10, "params": 800_000}
+    assert told["exact"]
+    assert told["ranges"]["mult_adds"][1] <= 10**10
+    assert 0 < told["feasible_designs"] < told["designs"] < told["combinations"]
+    text = srsearch("space", "lightweight_x4").stdout
+    assert "unit = grouped" in text
+    assert "within budget:" in text
+    assert json.loads(srsearch("space", "--schema").stdout)["title"] == "SpaceFile"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "lightweigth_x4"), "did you mean 'lightweight_x4'"),
+        (("run", "lightweight_x4", "--max-mult-adds", "1G"), "the least mult_adds of any design is 1.153G"),
+        (("run", "lightweight_x4", "--max-mult-adds", "much"), "'much' is not a count"),
+        (("run", "lightweight_x4", "--sampler", "tpee"), "did you mean 'tpe'"),
+        (("run", "lightweight_x4", "--trials", "0"), "--trials"),
+        (("run", "lightweight_x4", "--data", "nowhere"), "nowhere"),
+        (("run", "lightweight_x4", "--evaluator", "syntetic"), "did you mean 'synthetic'"),
+        (("run", "lightweight_x4", "--evaluator", "synthetic", "--storage", "text.txt"), "text.txt"),
+        (("run", "lightweight_x4", "--evaluator", "synthetic", "--storage", "mysqlx://a:secret@b/c"), "mysqlx"),
+        (("front", "--storage", "missing.db"), "missing.db"),
+        (("front", "other"), "no study 'other'"),
+        (("best", "--max-params", "10"), "no finished design within these limits"),
+        (("count", "pcarn"), "say at which scale"),
+        (("count", "pcarm-n", "--scale", "4"), "did you mean"),
+        (("count", "missing.yaml"), "missing.yaml: cannot be read: No such file"),
+        (("count", "small:99"), "has no trial 99"),
+        (("count", "carn", "--scale", "7"), "scale"),
+        (("count", "carn", "--scale", "4", "--at", "big"), "'big' is not an image size"),
+        (("count", "carn", "--scale", "4", "--convention", "mine"), "unknown convention 'mine'"),
+        (("report", "small", "-o", "."), "."),
+        (("frnt",), "frnt"),
+    ],
+)
+def test_wrong_input_is_answered_with_exit_code_2(
+    studied: Path, srsearch: Command, arguments: tuple[str, ...], message: str
+) -> None:
+    (studied / "text.txt").write_text("not a database " * 100)
+    ended = srsearch(*arguments)
+    assert ended.returncode == 2, ended.stderr
+    assert message in ended.stderr
+    assert ended.stdout == ""
+    assert "Traceback" not in ended.stderr
+    assert "secret" not in ended.stderr

@@ -1,0 +1,185 @@
+"""Recipes and the proxy training."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from srsearch.architecture import Architecture, build
+from srsearch.architecture.bicubic import upscale_bicubic
+from srsearch.data import TrainingData, load_training_data
+from srsearch.data.pairs import Pair
+from srsearch.errors import InputError
+from srsearch.evaluation import bicubic_quality
+from srsearch.training import ProxyResult, Recipe, Runtime, TrainingFailed, train_proxy, versions
+
+SHORT = Recipe(steps=12, batch=2, patch=12, rungs=(0.25, 0.5))
+FP32 = Runtime("cpu", "fp32", True, 1)
+FASTEST = Runtime.detect("cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainingData:
+    """Parts of the installed photos, so that a training takes a second."""
+    whole = load_training_data("builtin", 2, patch=12)
+
+    def part(pair: Pair) -> Pair:
+        return Pair(pair.name, pair.hr[200:328, 200:328].copy(), pair.lr[100:164, 100:164].copy())
+
+    return TrainingData("parts", 2, tuple(map(part, whole.train)), tuple(map(part, whole.validation)))
+
+
+def network(channels: int = 8, seed: int = 0) -> nn.Module:
+    design = Architecture.from_dict(
+        {
+            "scale": 2,
+            "channels": channels,
+            "body": {"cascade": {"groups": 2, "blocks": 1}},
+            "image_residual": "bicubic",
+        }
+    )
+    return build(design, seed=seed)
+
+
+def train(
+    data: TrainingData, recipe: Recipe = SHORT, runtime: Runtime = FASTEST, seed: int = 0
+) -> tuple[ProxyResult, list[Tensor]]:
+    trained = network()
+    result = train_proxy(trained, data, recipe, runtime, seed)
+    return result, [parameter.detach().clone() for parameter in trained.parameters()]
+
+
+def test_training_beats_bicubic(data: TrainingData) -> None:
+    result, _ = train(data, Recipe(steps=120, batch=4, patch=16, learning_rate=2e-3))
+    reference = bicubic_quality(data.validation, 2)
+    assert result.psnr > reference.psnr + 0.1
+    assert result.ssim > reference.ssim
+    assert [step for step, _ in result.curve] == [30, 60, 120]
+    assert result.curve[-1][1] == result.psnr
+    assert (result.steps, result.stopped) == (120, False)
+
+
+@pytest.mark.parametrize("runtime", [FP32, FASTEST, Runtime("cpu", FASTEST.precision, False, 2)], ids=str)
+def test_training_is_repeatable_bit_for_bit(data: TrainingData, runtime: Runtime) -> None:
+    global_state = torch.random.get_rng_state()
+    first, weights = train(data, runtime=runtime)
+    assert torch.equal(torch.random.get_rng_state(), global_state)
+    torch.rand(7)  # what else happens in the process must not matter
+    again, same = train(data, runtime=runtime)
+    assert first.curve == again.curve
+    assert (first.psnr, first.ssim) == (again.psnr, again.ssim)
+    assert all(torch.equal(one, other) for one, other in zip(weights, same, strict=True))
+    other, _ = train(data, runtime=runtime, seed=1)
+    assert other.psnr != first.psnr
+
+
+def test_a_recipe_never_changes_the_network(data: TrainingData) -> None:
+    trained = network()
+    before = copy.deepcopy(trained)
+    train_proxy(trained, data, Recipe(steps=3, batch=1, patch=8), FASTEST, 0)
+    assert str(trained) == str(before)
+    old, new = before.state_dict(), trained.state_dict()
+    assert [(name, value.shape, value.dtype) for name, value in old.items()] == [
+        (name, value.shape, value.dtype) for name, value in new.items()
+    ]
+    assert not trained._forward_hooks
+    assert any(not torch.equal(old[name], new[name]) for name in old)
+
+
+def test_rungs_do_not_disturb_the_training(data: TrainingData) -> None:
+    many, few = (Recipe(steps=12, batch=2, patch=12, rungs=rungs) for rungs in ((0.1, 0.2, 0.5, 0.9), ()))
+    assert train(data, many)[0].psnr == train(data, few)[0].psnr
+    assert [step for step, _ in train(data, few)[0].curve] == [12]
+
+
+def test_report_can_stop(data: TrainingData) -> None:
+    told: list[tuple[int, float]] = []
+
+    def report(step: int, psnr: float) -> bool:
+        told.append((step, psnr))
+        return step < 6
+
+    result = train_proxy(network(), data, SHORT, FASTEST, 0, report)
+    assert result.stopped
+    assert result.steps == 6
+    assert result.curve == tuple(told)
+    assert [step for step, _ in told] == [3, 6]
+    assert result.psnr == told[-1][1]
+    assert math.isnan(result.ssim)
+
+
+class Diverging(nn.Module):
+    """Fine until its n-th training step, or only when it is validated."""
+
+    def __init__(self, steps: int, in_validation: bool = False) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()))
+        self.left, self.in_validation = steps, in_validation
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.left -= self.training
+        broken = self.left < 0 or (self.in_validation and not self.training)
+        return upscale_bicubic(x, 2) + self.weight * (math.nan if broken else 1)
+
+
+def test_a_diverging_training_says_where(data: TrainingData) -> None:
+    with pytest.raises(TrainingFailed, match="the loss is nan at step 5 of 12"):
+        train_proxy(Diverging(4), data, Recipe(steps=12, batch=1, patch=8, rungs=()), FP32, 0)
+    with pytest.raises(TrainingFailed, match="output is not finite after step 3"):
+        train_proxy(Diverging(20, in_validation=True), data, SHORT, FP32, 0)
+
+
+def test_threads_are_set_back(data: TrainingData) -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(TrainingFailed):
+        train_proxy(Diverging(0), data, SHORT, Runtime("cpu", "fp32", True, before + 1), 0)
+    assert torch.get_num_threads() == before
+
+
+def test_one_cycle() -> None:
+    recipe = Recipe(steps=1000, learning_rate=0.01)
+    rates = [recipe.learning_rate_at(step) for step in range(1, 1001)]
+    assert rates[0] == pytest.approx(0.001, rel=0.01)
+    assert max(rates) == pytest.approx(0.01, rel=1e-4)
+    assert rates[-1] == pytest.approx(1e-5, rel=0.05)
+    peak = rates.index(max(rates))
+    assert rates[:peak] == sorted(rates[:peak])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert {Recipe(steps=9, schedule="constant").learning_rate_at(step) for step in range(1, 10)} == {
+        Recipe().learning_rate
+    }
+
+
+def test_recipes_as_json() -> None:
+    recipe = Recipe(steps=80, rungs=(0.5, 0.25, 0.5))
+    assert recipe.rungs == (0.25, 0.5)
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+    assert Recipe.from_dict({"steps": 7}) == Recipe(steps=7)
+    assert Recipe(steps=1).validation_steps == (1,)
+    assert all(isinstance(value, str) for value in versions().values())
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"step": 3}, "unknown key 'step': did you mean 'steps'"),
+        ({"steps": 0}, "steps: 0 is not a whole number of at least 1"),
+        ({"steps": 2.5}, "steps: 2.5"),
+        ({"batch": True}, "batch: True"),
+        ({"patch": 4}, "patch: 4 is not a whole number of at least 8"),
+        ({"learning_rate": 0}, "learning_rate: 0"),
+        ({"learning_rate": math.nan}, "learning_rate: nan"),
+        ({"schedule": "one_cicle"}, "did you mean 'one_cycle'"),
+        ({"loss": "l3"}, "unknown loss 'l3'"),
+        ({"rungs": [0.5, 1.5]}, "rungs: "),
+        ({"rungs": 0.5}, "rungs: 0.5"),
+    ],
+)
+def test_wrong_recipes(values: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Recipe.from_dict(values)
