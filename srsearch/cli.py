@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -141,17 +140,20 @@ def run(
     opened = Space.from_yaml(space).with_budget(max_mult_adds=max_mult_adds, max_params=max_params)
     if evaluator is not None:
         opened = opened.with_settings(proxy={"evaluator": evaluator})
-    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     with _open_store(storage, write=True) as store:
         result = search.run(opened, store=store, progress=make_progress(quiet), **options)
-        written = _write_page(store, result.study, page)
         best = _best_rows(store, result.study, None, None)
+        written, trouble = None, None
+        try:
+            written = _write_page(store, result.study, page)
+        except (InputError, WorkError) as error:
+            trouble = error  # after the results have been printed
         if as_json:
             output.print_json(
                 {
                     "study": result.study,
                     "storage": store.where,
-                    "page": str(written),
+                    "page": None if written is None else str(written),
                     "done": result.done,
                     "exhausted": result.exhausted,
                     "interrupted": result.interrupted,
@@ -160,9 +162,9 @@ def run(
                 }
             )
         else:
-            output.print_outcome(store, result.study, result.front, best, written, storage)
-            if result.exhausted:
-                click.echo("Every feasible design of the space has been evaluated.")
+            output.print_outcome(result, best, store.where, written, storage)
+    if trouble is not None:
+        raise trouble
     if result.interrupted:
         sys.exit(130)
 
@@ -450,7 +452,3 @@ def _write_page(store: Store, study: str, path: Path | None) -> Path:
         return write_report(store, study, target)
     except OSError as error:
         raise WorkError(f"the page cannot be written to {target}: {error.strerror}; everything else is saved") from None
-
-
-def _interrupt() -> None:
-    raise KeyboardInterrupt

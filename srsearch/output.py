@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from srsearch.cost import Cost
+    from srsearch.search import RunResult
     from srsearch.space import Space, SpaceReport
-    from srsearch.store import Store
 
 
 def print_json(document: Any) -> None:
@@ -88,14 +88,20 @@ def print_front(frame: pd.DataFrame) -> None:
     _print(front_table(frame, differing_axes(frame, axes) if len(frame) > 1 else axes))
 
 
-def print_outcome(
-    store: Store, study: str, front: pd.DataFrame, best: pd.DataFrame, page: Path, storage: str | None
-) -> None:
-    """What a run ends with: the front, the best design, where things are, what to do next."""
-    if front.empty:
+def print_outcome(result: RunResult, best: pd.DataFrame, where: str, page: Path | None, storage: str | None) -> None:
+    """What a run ends with: the front, the best design, where things are, what to do next.
+
+    Args:
+        result: What the run left.
+        best: One row, or none.
+        where: The database.
+        page: The page, if it could be written.
+        storage: The database as it was given on the command line, for the next command.
+    """
+    if best.empty:
         click.echo("No design has been evaluated yet.")
     else:
-        print_front(front)
+        print_front(result.front)
         row = best.iloc[0]
         click.echo(
             f"Best within the budget: trial {row['trial']} with {row['psnr']:.2f} dB, "
@@ -104,16 +110,13 @@ def print_outcome(
         click.echo(
             "These networks are briefly trained; PSNR compares them with each other, not with published networks."
         )
-    option = (
-        f" --storage {without_password(storage)}"
-        if storage and "://" in storage
-        else f" --storage {storage}"
-        if storage
-        else ""
-    )
-    click.echo(f"\ndatabase: {store.where}")
-    click.echo(f"page:     {page}")
-    click.echo(f"next:     srsearch best {study}{option} --save best.yaml")
+    if result.exhausted:
+        click.echo("Every feasible design of the space has been evaluated.")
+    option = "" if storage is None else f" --storage {without_password(storage) if '://' in storage else storage}"
+    click.echo(f"\ndatabase: {where}")
+    if page is not None:
+        click.echo(f"page:     {page}")
+    click.echo(f"next:     srsearch best {result.study}{option} --save best.yaml")
 
 
 def print_space(space: Space, report: SpaceReport) -> None:

@@ -192,7 +192,8 @@ class ProxyEvaluator(Evaluator):
             )
         except TrainingFailed as error:
             raise EvaluationFailed(str(error)) from None
-        return Score(result.psnr, result.ssim, result.curve, versions())
+        ssim = None if math.isnan(result.ssim) else result.ssim  # not measured where the training was stopped early
+        return Score(result.psnr, ssim, result.curve, versions())
 
 
 class SyntheticEvaluator(Evaluator):

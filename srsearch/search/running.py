@@ -20,6 +20,7 @@ import numpy as np
 
 from srsearch.errors import InputError, WorkError
 from srsearch.search.evaluators import Evaluator, Score, evaluator_type
+from srsearch.search.interrupts import Interrupts
 from srsearch.search.local import Failed, Finished, LocalExecutor, Reported
 from srsearch.search.progress import Progress, SilentProgress, StudyInfo, TrialView
 from srsearch.search.study import Study, Trial, content_hash
@@ -114,13 +115,11 @@ def run(
         for warning in getattr(evaluator, "warnings", ()):
             progress.warning(warning)
         session = _Session(study, evaluator, progress, info)
-        try:
-            session.run(deadline=time.monotonic() + minutes * 60 if minutes else None)
-        except KeyboardInterrupt:
+        session.run(deadline=time.monotonic() + minutes * 60 if minutes else None)
+        if session.interrupts.pending:
             progress.message("interrupted: what is finished is saved; the same command continues")
-            session.interrupted = True
         progress.study_closed()
-    return RunResult(study.name, study.done, store.front(study.name), study.exhausted, session.interrupted)
+    return RunResult(study.name, study.done, store.front(study.name), study.exhausted, session.interrupts.pending)
 
 
 class _Session:
@@ -134,47 +133,68 @@ class _Session:
         self._workers = info.workers
         self._failures: list[str] = []
         self._succeeded = False
-        self.interrupted = False
+        self.interrupts = Interrupts()
 
     def run(self, deadline: float | None) -> None:
-        """Until the target is reached, the deadline has passed, or the space is exhausted."""
+        """Until the target is reached, the deadline has passed, the space is exhausted, or somebody interrupts."""
         if self._study.done >= self._target:
             return
         executor = LocalExecutor(self._evaluator, self._workers)
         try:
-            while True:
-                late = deadline is not None and time.monotonic() > deadline
-                for worker in executor.idle:
-                    enough = self._study.done + self._study.running >= self._target
-                    if late or enough or self._study.exhausted or not self._study.ready:
-                        break
-                    trial = self._next_trial(worker)
-                    if trial is not None:
-                        executor.submit(worker, trial)
-                if not executor.busy:
-                    return
-                for event in executor.events(timeout=1.0):
-                    self._handle(event)
+            with self.interrupts:
+                while not self.interrupts.pending:
+                    if deadline is None or time.monotonic() < deadline:
+                        self._fill(executor)
+                    if not executor.busy:
+                        return
+                    for event in executor.events(timeout=0.25):
+                        self._handle(event)
         finally:
-            executor.close()
+            try:
+                self._drain(executor)
+            finally:
+                executor.close()
 
-    def _next_trial(self, worker: int) -> Trial | None:
-        """The next trial that needs a worker; one that is in the cache is finished at once."""
-        while (trial := self._study.ask()) is not None:
-            view = TrialView(trial.number, worker, trial.axes, trial.mult_adds, trial.params)
-            known = self._study.cached(trial)
-            if known is None and not self._recover(trial):
-                self._progress.trial_started(view)
-                return trial
-            if known is not None:
-                self._study.finish(trial, known, cached=True)
-                self._tell_finished(trial, known.psnr, known.seconds or 0.0, cached=True)
-        return None
+    def _fill(self, executor: LocalExecutor) -> None:
+        """Give every idle worker a trial, as far as there is something to ask for."""
+        for worker in executor.idle:
+            while self._wants_more:
+                trial = self._study.ask()
+                if trial is None:
+                    return
+                if not self._settled(trial):
+                    view = TrialView(trial.number, worker, trial.axes, trial.mult_adds, trial.params)
+                    self._progress.trial_started(view)
+                    executor.submit(worker, trial)
+                    break
+
+    @property
+    def _wants_more(self) -> bool:
+        study = self._study
+        return study.done + study.running < self._target and study.ready and not study.exhausted
+
+    def _settled(self, trial: Trial) -> bool:
+        """Whether the trial needs no worker, as it has been evaluated already."""
+        known = self._study.cached(trial)
+        if known is None:
+            return self._recover(trial)
+        self._study.finish(trial, known, cached=True)
+        self._tell_finished(trial, known.psnr, known.seconds or 0.0, cached=True)
+        return True
+
+    def _drain(self, executor: LocalExecutor) -> None:
+        """Save what workers finished in the moment in which the search ends."""
+        for event in executor.events(timeout=0):
+            if isinstance(event, Finished):
+                self._save(event.trial, event.score, event.seconds)
 
     def _handle(self, event: Reported | Finished | Failed) -> None:
         trial = event.trial
         if isinstance(event, Reported):
-            self._study.report(trial, event.step, event.psnr)
+            try:
+                self._study.report(trial, event.step, event.psnr)
+            except WorkError as error:  # a point of a curve is worth less than the training that goes on
+                self._progress.warning(str(error))
             self._progress.trial_report(trial.number, event.step, self._evaluator.steps or event.step, event.psnr)
         elif isinstance(event, Finished):
             self._save(trial, event.score, event.seconds)
@@ -203,13 +223,15 @@ class _Session:
                 self._study.tell(trial, score, seconds)
                 return
             except WorkError as error:
-                if time.monotonic() > give_up:
-                    raise WorkError(f"{error}\n{self._put_aside(trial, score, seconds)}") from None
+                if time.monotonic() > give_up or self.interrupts.pending:
+                    kept = self._put_aside(trial, score, seconds)
+                    self._progress.warning(kept)
+                    raise WorkError(f"{error}\n{kept}") from None
                 self._progress.warning(f"{error}; trying again for {give_up - time.monotonic():.0f} s")
-                time.sleep(min(5.0, SAVE_PATIENCE / 4))
+                time.sleep(min(2.0, SAVE_PATIENCE / 4))
 
     def _put_aside(self, trial: Trial, score: Score, seconds: float) -> str:
-        content = json.dumps({"key": trial.design.key, "seconds": seconds, "score": dataclasses.asdict(score)})
+        content = json.dumps({"seconds": seconds, "score": dataclasses.asdict(score)})
         path = self._aside(trial)
         try:
             path.write_text(content, encoding="utf-8")
@@ -224,8 +246,6 @@ class _Session:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return False
-        if content.get("key") != trial.design.key:
-            return False
         score = Score(**content["score"] | {"curve": tuple((step, psnr) for step, psnr in content["score"]["curve"])})
         self._study.tell(trial, score, content["seconds"])
         path.unlink(missing_ok=True)
@@ -234,8 +254,15 @@ class _Session:
         return True
 
     def _aside(self, trial: Trial) -> Path:
-        place = content_hash([self._study.store.where, self._study.name, trial.number])[:16]
-        return Path(tempfile.gettempdir()) / f"srsearch-{os.getuid() if hasattr(os, 'getuid') else 0}-{place}.json"
+        record = self._study.record
+        identity = [self._study.store.where, record.name, record.created_at.isoformat(), trial.number, trial.design.key]
+        return _own_file(identity, "json")
+
+
+def _own_file(identity: list[object], ending: str) -> Path:
+    """A file of this user's in the system's temporary folder, the same for the same identity."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    return Path(tempfile.gettempdir()) / f"srsearch-{user}-{content_hash(identity)[:16]}.{ending}"
 
 
 def _with_options(space: Space | str | Path, data: str | Path | None, **search: object) -> Space:
@@ -267,8 +294,9 @@ def _open(
 
 def default_workers() -> int:
     """One for each core that this process may use, at most four: each needs more than half a gigabyte."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, 4)
+    from srsearch.evaluation.runtime import usable_cores
+
+    return min(usable_cores(), 4)
 
 
 def study_identity(space: Space, evaluator: Evaluator) -> str:
@@ -330,8 +358,7 @@ def _only_runner(store: Store, study: str) -> Iterator[None]:
     Raises:
         InputError: Another process is running the study.
     """
-    name = content_hash([store.where, study])[:16]
-    lock = filelock.FileLock(Path(tempfile.gettempdir()) / f"srsearch-{name}.lock", timeout=0)
+    lock = filelock.FileLock(_own_file([store.where, study], "lock"), timeout=0)
     try:
         lock.acquire()
     except filelock.Timeout:

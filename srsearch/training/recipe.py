@@ -46,7 +46,7 @@ class Recipe:
         InputError: A value is out of range.
     """
 
-    steps: int = 500
+    steps: int = 600
     batch: int = 4
     patch: int = 24
     learning_rate: float = 2e-3
