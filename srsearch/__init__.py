@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from srsearch import plots as plots
     from srsearch.architecture import Architecture as Architecture
     from srsearch.architecture import build as build
     from srsearch.architecture import catalogue as catalogue

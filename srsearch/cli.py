@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from srsearch.store import Store
 
 
-class _Quantity(click.ParamType[int]):
+_USUAL_SIZE = "1280x720"
+
+
+class _Quantity(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
     """A count with an optional suffix: 40G, 800K."""
 
     name = "count"
@@ -55,6 +59,9 @@ class _Commands(click.Group):
             # The reader of a pipe, such as `head`, has seen enough.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
+        except OSError as error:
+            click.echo(f"srsearch: {error.filename or ''}: {error.strerror or error}", err=True)
+            sys.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of a user's way, not of the alphabet
@@ -112,7 +119,9 @@ def main() -> None:
 )
 @click.option("--new", is_flag=True, help="Start another study instead of continuing one.")
 @click.option(
-    "--page", type=click.Path(path_type=Path), help="Where to write the page [default: dashboards/STUDY.html]."
+    "--page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where to write the page [default: dashboards/STUDY.html].",
 )
 @click.option("--quiet", is_flag=True, help="No progress.")
 @_storage
@@ -140,8 +149,8 @@ def run(
     opened = Space.from_yaml(space).with_budget(max_mult_adds=max_mult_adds, max_params=max_params)
     if evaluator is not None:
         opened = opened.with_settings(proxy={"evaluator": evaluator})
-    with _open_store(storage, write=True) as store:
-        result = search.run(opened, store=store, progress=make_progress(quiet), **options)
+    result = search.run(opened, store=storage, progress=make_progress(quiet), **options)
+    with _open_store(storage) as store:
         best = _best_rows(store, result.study, None, None)
         written, trouble = None, None
         try:
@@ -185,7 +194,7 @@ def space(space: str | None, max_mult_adds: int | None, max_params: int | None, 
         output.print_json(list(names)) if as_json else click.echo("\n".join(names))
     else:
         opened = spaces.Space.from_yaml(space).with_budget(max_mult_adds=max_mult_adds, max_params=max_params)
-        report = spaces.report(opened)
+        report = opened.report()
         if as_json:
             axes = [{"name": a.name, "values": list(a.values), "under": a.condition} for a in opened.axes]
             output.print_json(
@@ -200,11 +209,17 @@ def space(space: str | None, max_mult_adds: int | None, max_params: int | None, 
 @click.option("--scale", type=int, help="Upscaling factor, for a published name or a multi-scale design.")
 @click.option("--multi-scale", is_flag=True, help="For a published name: with the upsamplers for x2, x3 and x4.")
 @click.option("--convention", default="ours", show_default=True, help="How to count: ours, or a paper's way.")
-@click.option("--at", default="1280x720", show_default=True, metavar="WxH", help="Size of the HR image.")
+@click.option("--at", metavar="WxH", help="Size of the HR image [default: 1280x720; of STUDY:TRIAL the study's].")
 @_storage
 @_json
 def count(
-    design: str, scale: int | None, multi_scale: bool, convention: str, at: str, storage: str | None, as_json: bool
+    design: str,
+    scale: int | None,
+    multi_scale: bool,
+    convention: str,
+    at: str | None,
+    storage: str | None,
+    as_json: bool,
 ) -> None:
     """Parameters and Mult-Adds of DESIGN: a published name, a design file, or STUDY:TRIAL."""
     import dataclasses
@@ -212,7 +227,8 @@ def count(
     from srsearch import cost as costs
     from srsearch.quantity import parse_output_size
 
-    described, at_scale = _design(design, scale, multi_scale, storage)
+    described, at_scale, usual = _design(design, scale, multi_scale, storage)
+    at = at or usual
     counted = costs.count(described, scale=at_scale, convention=costs.convention(convention).at(parse_output_size(at)))
     if as_json:
         output.print_json(
@@ -265,7 +281,9 @@ def front(study: str | None, storage: str | None, as_json: bool) -> None:
 @main.command()
 @_study
 @_budget
-@click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Write the design as a YAML file.")
+@click.option(
+    "--save", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the design as a YAML file."
+)
 @_storage
 @_json
 def best(
@@ -320,6 +338,7 @@ def report(study: str | None, target: Path | None, storage: str | None, as_json:
 @click.pass_context
 def studies(ctx: click.Context, storage: str | None, as_json: bool) -> None:
     """List the studies of a database, show, rename, delete or export one."""
+    ctx.obj = {"storage": storage, "as_json": as_json}  # `studies --storage URL show NAME` is as good as at the end
     if ctx.invoked_subcommand is None:
         with _open_store(storage) as store:
             frame, where = store.studies(), store.where
@@ -338,20 +357,15 @@ def show(study: str, storage: str | None, as_json: bool) -> None:
     import dataclasses
 
     with _open_store(storage) as store:
-        plain = dataclasses.asdict(store.study(study)) | {"storage": store.where}
-    plain["created_at"] = plain["created_at"].isoformat()
-    if as_json:
+        plain = output.plain(dataclasses.asdict(store.study(study)) | {"storage": store.where})
+    if as_json or _of_group("as_json"):
         output.print_json(plain)
     else:
         import yaml
 
-        click.echo(
-            yaml.safe_dump(
-                {k: output.plain(v) for k, v in plain.items() if k not in ("space", "space_text")}, sort_keys=False
-            ),
-            nl=False,
-        )
-        click.echo(f"space:\n{output.indented(plain['space_text'])}")
+        # The space as it was searched, with the options of the command line; not the text of its file.
+        del plain["space_text"]
+        click.echo(yaml.safe_dump(plain, sort_keys=False), nl=False)
 
 
 @studies.command()
@@ -360,7 +374,9 @@ def show(study: str, storage: str | None, as_json: bool) -> None:
 @_storage
 def rename(study: str, new_name: str, storage: str | None) -> None:
     """Give STUDY another name."""
-    with _open_store(storage, write=True, must_exist=True) as store:
+    from srsearch.search.running import only_runner
+
+    with _open_store(storage, write=True, must_exist=True) as store, only_runner(store, study):
         store.rename_study(study, new_name)
     click.echo(f"{study} is now {new_name}", err=True)
 
@@ -371,7 +387,9 @@ def rename(study: str, new_name: str, storage: str | None) -> None:
 @_storage
 def delete(study: str, yes: bool, storage: str | None) -> None:
     """Delete STUDY with its trials; evaluations stay, and are used again by other studies."""
-    with _open_store(storage, write=True, must_exist=True) as store:
+    from srsearch.search.running import only_runner
+
+    with _open_store(storage, write=True, must_exist=True) as store, only_runner(store, study):
         count_of = len(store.trial_records(study))
         if not yes:
             click.confirm(f"Delete {study!r} with {count_of} trials from {store.where}?", abort=True, err=True)
@@ -386,8 +404,11 @@ def delete(study: str, yes: bool, storage: str | None) -> None:
 @_storage
 def export_optuna(study: str, url: str, name: str | None, storage: str | None) -> None:
     """Write STUDY as an Optuna study to URL, for `optuna-dashboard URL` and Optuna's own tools."""
+    from srsearch.space import Space
+
     with _open_store(storage) as store:
-        store.export_optuna(study, url, name=name)
+        axes = Space.from_dict(store.study(study).space).axes
+        store.export_optuna(study, url, name=name, choices={axis.name: axis.values for axis in axes})
     shown = output.without_password(url)
     click.echo(f"{name or study} is in {shown}; look at it with: optuna-dashboard {shown}", err=True)
 
@@ -395,9 +416,15 @@ def export_optuna(study: str, url: str, name: str | None, storage: str | None) -
 def _open_store(storage: str | None, *, write: bool = False, must_exist: bool = False) -> Store:
     from srsearch.store import Store
 
+    storage = storage or _of_group("storage")
     if must_exist:
         Store(storage, read_only=True).close()
     return Store(storage, read_only=not write)
+
+
+def _of_group(option: str) -> Any:
+    """An option that was written before the subcommand."""
+    return (click.get_current_context().obj or {}).get(option)
 
 
 def _study_name(store: Store, study: str | None) -> str:
@@ -422,31 +449,35 @@ def _best_rows(store: Store, study: str, max_mult_adds: int | None, max_params: 
     return found
 
 
-def _design(design: str, scale: int | None, multi_scale: bool, storage: str | None) -> tuple[Architecture, int | None]:
-    """What DESIGN names, and the scale to count it at."""
+def _design(
+    design: str, scale: int | None, multi_scale: bool, storage: str | None
+) -> tuple[Architecture, int | None, str]:
+    """What DESIGN names, the scale to count it at, and the usual size of its output."""
     from srsearch.architecture import Architecture, catalogue
     from srsearch.space import read_design
 
     if design in catalogue.names():
         if scale is None:
             raise InputError(f"say at which scale: srsearch count {design} --scale 4")
-        return catalogue.get(design, None if multi_scale else scale), scale
+        return catalogue.get(design, None if multi_scale else scale), scale, _USUAL_SIZE
     study, colon, number = design.rpartition(":")
     if colon and number.isdigit():
         with _open_store(storage) as store:
+            at = store.study(study).space["constraints"]["mult_adds"]["at"]
             records = {trial.number: trial for trial in store.trial_records(study)}
         if int(number) not in records:
             raise InputError(f"study {study!r} has no trial {number}; its trials are 0 to {len(records) - 1}")
-        return Architecture.from_dict(records[int(number)].description), scale
+        return Architecture.from_dict(records[int(number)].description), scale, at
     if Path(design).suffix in (".yaml", ".yml") or Path(design).is_file():
-        return read_design(design), scale
-    return catalogue.get(design), scale  # unknown: says what there is
+        return read_design(design), scale, _USUAL_SIZE
+    return catalogue.get(design), scale, _USUAL_SIZE  # unknown: says what there is
 
 
 def _write_page(store: Store, study: str, path: Path | None) -> Path:
     from srsearch.dashboard.report import write_report
 
-    target = path or Path("dashboards") / f"{study}.html"
+    # A study of somebody else's database may be called anything.
+    target = path or Path("dashboards") / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', study).lstrip('.') or 'study'}.html"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         return write_report(store, study, target)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +36,8 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if hasattr(value, "item"):  # a numpy scalar
         return value.item()
+    if isinstance(value, datetime):
+        return value.isoformat()
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
@@ -112,7 +116,8 @@ def print_outcome(result: RunResult, best: pd.DataFrame, where: str, page: Path 
         )
     if result.exhausted:
         click.echo("Every feasible design of the space has been evaluated.")
-    option = "" if storage is None else f" --storage {without_password(storage) if '://' in storage else storage}"
+    shown = "" if storage is None else without_password(storage) if "://" in storage else storage
+    option = f" --storage {shlex.quote(shown)}" if shown else ""
     click.echo(f"\ndatabase: {where}")
     if page is not None:
         click.echo(f"page:     {page}")

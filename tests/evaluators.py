@@ -31,6 +31,28 @@ class Troubled(SyntheticEvaluator):
         return super().evaluate(design, seed, report)
 
 
+class Odd(SyntheticEvaluator):
+    """Gives what an evaluator must not give, by the design's key; prints and reports nonsense."""
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return super().recipe | {"evaluator": "odd"}
+
+    def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
+        print("this must not get into the results")
+        report(1, float("nan"))
+        match int(design.key[0], 16) % 6:
+            case 0:
+                return Score(30.0, ssim=float("nan"))
+            case 1:
+                return Score(30.0, curve=((1, float("inf")),))
+            case 2:
+                return 30.0  # type: ignore[return-value]
+            case 3:
+                return Score("high")  # type: ignore[arg-type]
+        return super().evaluate(design, seed, report)
+
+
 class Hopeless(SyntheticEvaluator):
     """Fails for every design."""
 
@@ -50,6 +72,20 @@ class Slow(SyntheticEvaluator):
 
     def __init__(self) -> None:
         super().__init__(seconds=0.3)
+
+
+class Slower(SyntheticEvaluator):
+    """Takes longer than another run needs to start."""
+
+    def __init__(self) -> None:
+        super().__init__(seconds=3)
+
+
+class Demanding(SyntheticEvaluator):
+    """Cannot be made without an argument."""
+
+    def __init__(self, needed: int) -> None:
+        super().__init__()
 
 
 class NotOne:

@@ -50,7 +50,7 @@ def test_a_front_of_really_trained_networks(folder: Path, srsearch: Command) -> 
     assert printed["done"] == 5
     front = printed["front"]
     assert front
-    assert all(20 < row["psnr"] < 40 for row in front)
+    assert 26 < max(row["psnr"] for row in front) < 30, "bicubic has 27.06 dB on these photos"
     assert all(0 < row["ssim"] < 1 for row in front)
     with Store(folder / "studies" / "srsearch.db", read_only=True) as store:
         record = store.study("tiny")

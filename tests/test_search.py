@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from srsearch.errors import InputError, WorkError
 from srsearch.search import Study, SyntheticEvaluator, run, running
@@ -21,7 +26,7 @@ from srsearch.search.evaluators import evaluator_type
 from srsearch.space import Space
 from srsearch.store import Store
 from tests.conftest import CHECKOUT, Command
-from tests.evaluators import Hopeless, Slow, Troubled, Unready
+from tests.evaluators import Hopeless, Odd, Slow, Troubled, Unready
 
 SAMPLERS = ("tpe", "nsga2", "random", "qmc", "gp")
 
@@ -114,13 +119,32 @@ def test_troubled_designs_fail_alone(small_space: Space, tmp_path: Path) -> None
     failed = trials[trials["state"] == "failed"]
     reasons = set(failed["reason"])
     assert reasons == {
-        "the evaluator gave a PSNR of nan",
+        "the evaluator gave PSNR nan",
         "the loss was NaN at step 7",
         "MemoryError",
         "the worker process was killed by SIGKILL (the system may have run out of memory)",
     }
     assert small_space.feasible is not None
     assert result.done == len(small_space.feasible) - len(failed)
+
+
+def test_odd_scores_fail_their_trial_only(small_space: Space, tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db")
+    result = run(small_space, store=store, evaluator=Odd(), trials=1000)
+    trials = store.trials(result.study)
+    assert set(trials[trials["state"] == "failed"]["reason"]) == {
+        "the evaluator gave SSIM nan",
+        "the evaluator gave PSNR inf",
+        "the evaluator gave float, not a Score",
+        "ValueError: could not convert string to float: 'high'",
+    }
+    assert result.done > 5
+
+
+def test_an_objective_that_is_not_measured_fails_the_trial(small_space: Space, tmp_path: Path) -> None:
+    plain = small_space.to_dict() | {"objectives": ["ssim", "mult_adds"]}
+    with pytest.raises(WorkError, match="gave no SSIM, which is an objective"):
+        run(Space.from_dict(plain), store=Store(tmp_path / "s.db"))
 
 
 def test_a_search_in_which_all_fails_ends(small_space: Space, tmp_path: Path) -> None:
@@ -132,9 +156,29 @@ def test_a_search_in_which_all_fails_ends(small_space: Space, tmp_path: Path) ->
     assert (store.trials("small")["state"] == "failed").sum() == 8
 
 
-def test_a_worker_that_cannot_start_ends_the_search(small_space: Space, tmp_path: Path) -> None:
+def test_a_worker_that_cannot_start_ends_the_search_and_fails_no_trial(small_space: Space, tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db")
     with pytest.raises(WorkError, match="the worker could not start: OSError: the photos are gone"):
-        run(small_space, store=Store(tmp_path / "s.db"), evaluator=Unready())
+        run(small_space, store=store, evaluator=Unready())
+    assert "failed" not in set(store.trials("small")["state"])
+
+
+def test_a_script_without_a_guard_is_told_so(folder: Path) -> None:
+    script = folder / "script.py"
+    script.write_text("import srsearch as sr\nsr.run('small.yaml', store='s.db', trials=2)\n")
+    ended = subprocess.run(
+        [sys.executable, script], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert "if __name__ == '__main__':" in ended.stderr.splitlines()[-1]
+    with Store(folder / "s.db", read_only=True) as store:
+        assert "failed" not in set(store.trials("small")["state"])
+    script.write_text(
+        "import srsearch as sr\nif __name__ == '__main__':\n    print(sr.run('small.yaml', trials=2).done)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, script], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.stdout == "2\n"
 
 
 def test_several_workers_share_the_work(small_space: Space, tmp_path: Path) -> None:
@@ -146,11 +190,11 @@ def test_several_workers_share_the_work(small_space: Space, tmp_path: Path) -> N
     assert evaluated["key"].is_unique
 
 
-def start(folder: Path, *options: str) -> subprocess.Popen[str]:
+def start(folder: Path, *options: str, evaluator: str = "Slow") -> subprocess.Popen[str]:
     """A run of the small space in another process."""
     command = [sys.executable, "-c", "from srsearch.cli import main; main(prog_name='srsearch')", "run", "small.yaml"]
     return subprocess.Popen(
-        [*command, "--evaluator", "tests.evaluators:Slow", "--storage", "s.db", *options],
+        [*command, "--evaluator", f"tests.evaluators:{evaluator}", "--storage", "s.db", *options],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
         stdout=subprocess.PIPE,
@@ -219,9 +263,9 @@ def test_an_interrupt_saves_and_the_same_command_continues(folder: Path, sent: s
 
 
 def test_a_study_is_run_by_one_process_at_a_time(folder: Path) -> None:
-    first = start(folder, "--trials", "30")
+    first = start(folder, "--trials", "30", evaluator="Slower")
     wait_for(folder, 1, first)
-    second = start(folder, "--trials", "30")
+    second = start(folder, "--trials", "30", evaluator="Slower")
     _, messages = second.communicate(timeout=60)
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=60)
@@ -229,25 +273,57 @@ def test_a_study_is_run_by_one_process_at_a_time(folder: Path) -> None:
     assert "is being run by another process" in messages
 
 
-def test_a_full_disk_loses_no_finished_evaluation(
+@contextlib.contextmanager
+def no_room(path: Path) -> Iterator[None]:
+    """While this is open, SQLite finds the disk full as soon as the database has to grow."""
+    with sqlite3.connect(path) as connection:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+
+    def connected(connection: Any, _: object) -> None:
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    event.listen(Engine, "connect", connected)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", connected)
+
+
+def test_a_really_full_disk_ends_the_run_and_loses_nothing(
     small_space: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "SAVE_PATIENCE", 0.2)
-    monkeypatch.setattr(running.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(running, "PATIENCE", 0.2)
+    path = tmp_path / "s.db"
+    with Store(path) as store:
+        run(small_space, store=store, trials=3)
+        before = outcome(store, "small")
+    with no_room(path), Store(path) as store, pytest.raises(WorkError, match="full"):
+        run(small_space, store=store, trials=1000)
+    with Store(path) as store:
+        assert outcome(store, "small")[: len(before)] == before
+        run(small_space, store=store, trials=14)
+        whole = Store(tmp_path / "whole.db")
+        run(small_space, store=whole, trials=14)
+        assert outcome(store, "small")[: len(outcome(whole, "small"))] == outcome(whole, "small")
+
+
+def test_an_evaluation_that_cannot_be_stored_is_kept_for_the_next_run(
+    small_space: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "PATIENCE", 0.2)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     store = Store(tmp_path / "s.db")
     run(small_space, store=store, trials=3)
     told = Study.tell
-    full = WorkError("the disk is full")
 
     def refused(self: Study, *arguments: Any, **options: Any) -> Any:
-        raise full
+        raise WorkError("the disk is full")
 
     monkeypatch.setattr(Study, "tell", refused)
     with pytest.raises(
         WorkError, match=r"the disk is full\nthe finished evaluation of trial \d+ is kept in .*; the next run"
     ):
         run(small_space, store=store, trials=4)
-    assert [t.state for t in store.trial_records("small")].count("running") == 1
     monkeypatch.setattr(Study, "tell", told)
     # What is taken up is not evaluated again: an evaluator that fails for all would show.
     with pytest.raises(WorkError, match="all failed"):
@@ -256,6 +332,16 @@ def test_a_full_disk_loses_no_finished_evaluation(
     whole = Store(tmp_path / "whole.db")
     run(small_space, store=whole, trials=4)
     assert outcome(store, "small")[: len(outcome(whole, "small"))] == outcome(whole, "small")
+
+
+def test_a_database_that_is_deleted_in_the_middle_ends_the_run(folder: Path) -> None:
+    process = start(folder, "--trials", "30")
+    wait_for(folder, 2, process)
+    (folder / "s.db").unlink()
+    _, messages = process.communicate(timeout=120)
+    assert process.returncode == 1, messages
+    assert "its file was deleted or replaced" in messages
+    assert "Traceback" not in messages
 
 
 def _same_study(evaluator: SyntheticEvaluator) -> SyntheticEvaluator:
@@ -271,9 +357,22 @@ def test_evaluators_by_name() -> None:
         "no_such_module:Thing": "cannot be loaded: No module named",
         "tests.evaluators:Missing": "cannot be loaded",
         "tests.evaluators:NotOne": "not a subclass",
+        ":Thing": "cannot be loaded",
     }.items():
         with pytest.raises(InputError, match=message):
             evaluator_type(name)
+
+
+def test_an_evaluator_that_cannot_be_made_or_sent(small_space: Space, tmp_path: Path) -> None:
+    demanding = small_space.with_settings(proxy={"evaluator": "tests.evaluators:Demanding"})
+    with pytest.raises(InputError, match=r"cannot be made: .*needed"):
+        run(demanding, store=Store(tmp_path / "s.db"))
+
+    class Local(SyntheticEvaluator):
+        pass
+
+    with pytest.raises(InputError, match="cannot be sent to a worker process"):
+        run(small_space, store=Store(tmp_path / "s.db"), evaluator=Local())
 
 
 def test_the_command_prints_one_json_document(folder: Path, srsearch: Command) -> None:

@@ -77,6 +77,13 @@ class Bill:
     uses: tuple[Use, ...]
 
 
+_UNCOUNTED = {
+    getattr(torch.ops.aten, name)
+    for name in ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "_scaled_dot_product_flash_attention_for_cpu")
+}
+"""Operations that cost Mult-Adds and are no convolutions; a bill without them would be wrong in silence."""
+
+
 class _Stub(nn.Module):
     """Stands in a slot during measurement: notes how often, and on how much area, it is applied."""
 
@@ -107,6 +114,8 @@ class _ConvolutionCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  
             positions = source if transposed else out
             self.mult_adds += weight.numel() * positions.shape[0] * positions.shape[2:].numel()
             self.activations += out.numel()
+        elif func.overloadpacket in _UNCOUNTED:
+            raise InvalidDesign(f"it multiplies matrices ({func.overloadpacket}), which Mult-Adds do not count")
         return out
 
 
@@ -137,7 +146,10 @@ def measure(make: Callable[[dict[str, Factory]], nn.Module], channels: int, run:
         for each in stubs:
             each.areas.clear()
         with torch.no_grad(), _ConvolutionCounter() as counter:
-            run(module, torch.empty(1, channels, height, width, device="meta"))
+            try:
+                run(module, torch.empty(1, channels, height, width, device="meta"))
+            except RuntimeError as error:  # torch's word for shapes that do not fit
+                raise InvalidDesign(f"it cannot be run: {error}") from None
         counts.append((counter.mult_adds, counter.activations))
         areas.append([sum(each.areas) for each in stubs])
     mult_adds = _line([count[0] for count in counts])
@@ -182,7 +194,7 @@ def _measure_part(kind: str, part: Part, channels: int, scale: int | None) -> Bi
     try:
         return measure(lambda slots: make_part(kind, part, channels, slots, scale), channels, run)
     except InvalidDesign as error:
-        return error
+        return error if str(part) in str(error) else InvalidDesign(f"{kind} {part}: {error}")
 
 
 def part_bill(kind: str, part: Part, channels: int, scale: int | None) -> Bill:

@@ -97,6 +97,12 @@ def load_training_data(
         validation = [photo for photo in photos if photo.name in BUILTIN_VALIDATION]
     else:
         train, validation = _split_folder(source, min_side=patch * scale, warn=warn)
+    smallest = min(train, key=lambda photo: min(photo.pixels.shape[:2]))
+    most = min(smallest.pixels.shape[:2]) // scale
+    if patch > most:
+        raise InputError(
+            f"proxy: patch: {patch} LR pixels are too many for x{scale}: {smallest.name} holds at most {most}"
+        )
     return TrainingData(
         name=str(source),
         scale=scale,

@@ -9,7 +9,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -52,13 +52,19 @@ class Evaluator(abc.ABC):
     """Scores designs. Made in the main process, then sent (pickled) to every worker process.
 
     Subclass it to search by something else than proxy training, and name the class in the space
-    (``proxy: {evaluator: "my_module:MyEvaluator"}``) or give an instance to `srsearch.run`.
+    (``proxy: {evaluator: "my_module:MyEvaluator"}``) or give an instance to `srsearch.run`. Scores are kept and used
+    again by `recipe`, which names the class: put a version of your own there, to be raised when its scores change.
+
+    Attributes:
+        warnings: What the user should know of the data or the settings.
 
     Example:
         >>> class Smallest(Evaluator):
         ...     def evaluate(self, design, seed, report):
         ...         return Score(psnr=30 - design.channels / 10)
     """
+
+    warnings: Sequence[str] = ()
 
     @classmethod
     def from_space(cls, space: Space, runtime: Mapping[str, Any] | None, *, device: str) -> Evaluator:
@@ -83,7 +89,7 @@ class Evaluator(abc.ABC):
 
     @property
     def data_fingerprint(self) -> str:
-        """Identifies the data that scores are measured on."""
+        """Identifies the data that scores are measured on, in at most 64 characters."""
         return "none"
 
     @property
@@ -125,10 +131,16 @@ class ProxyEvaluator(Evaluator):
 
         settings = space.proxy.model_dump(exclude={"data", "evaluator"}, exclude_none=True)
         self._recipe = Recipe.from_dict(settings)
-        self._runtime = Runtime.from_dict(runtime) if runtime else Runtime.detect(device=device, threads=1)
+        if runtime:
+            device = runtime["device"]  # which must be here, whatever else the machine has
+        self._runtime = Runtime.detect(device=device, threads=1)
+        if runtime:
+            self._runtime = Runtime.from_dict(runtime)
         self._source, self._scale = space.proxy.data, space.scale
+        self._fingerprint: str | None = None
         self._data: TrainingData | None = None
-        self.warnings: list[str] = []
+        self._warnings: list[str] = []
+        self.warnings = self._warnings
 
     @classmethod
     def from_space(cls, space: Space, runtime: Mapping[str, Any] | None, *, device: str) -> Evaluator:
@@ -136,7 +148,7 @@ class ProxyEvaluator(Evaluator):
 
     def __getstate__(self) -> dict[str, Any]:
         # Workers read the photos themselves: quicker than sending them, and nothing large goes through a pipe.
-        return self.__dict__ | {"_data": None}
+        return self.__dict__ | {"_data": None, "_fingerprint": self.data_fingerprint}
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -172,7 +184,7 @@ class ProxyEvaluator(Evaluator):
 
         if self._data is None:
             self._data = load_training_data(
-                self._source, self._scale, patch=self._recipe.patch, warn=self.warnings.append
+                self._source, self._scale, patch=self._recipe.patch, warn=self._warnings.append
             )
         return self._data
 
@@ -180,7 +192,8 @@ class ProxyEvaluator(Evaluator):
         import torch
 
         torch.set_num_threads(self._runtime.threads)
-        _ = self._training_data
+        if self.data_fingerprint != self._fingerprint:
+            raise RuntimeError(f"the photos in {self._source} have changed since the run began")
 
     def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
         from srsearch.architecture import build
@@ -244,6 +257,21 @@ class SyntheticEvaluator(Evaluator):
 _EVALUATORS: dict[str, type[Evaluator]] = {"proxy": ProxyEvaluator, "synthetic": SyntheticEvaluator}
 
 
+def evaluator_for(space: Space, runtime: Mapping[str, Any] | None, *, device: str) -> Evaluator:
+    """The evaluator that a space names; the arguments are those of `Evaluator.from_space`.
+
+    Raises:
+        InputError: No such evaluator, or it cannot be made for this space.
+    """
+    found = evaluator_type(space.proxy.evaluator)
+    try:
+        return found.from_space(space, runtime, device=device)
+    except TypeError as error:
+        raise InputError(
+            f"evaluator {space.proxy.evaluator!r} cannot be made: {error}; see Evaluator.from_space"
+        ) from None
+
+
 def evaluator_type(name: str) -> type[Evaluator]:
     """``proxy``, ``synthetic``, or a class of the user's as ``module:Class``, importable from the working directory.
 
@@ -259,7 +287,7 @@ def evaluator_type(name: str) -> type[Evaluator]:
         sys.path.insert(0, os.getcwd())
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # anything may go wrong in somebody's module
         raise InputError(f"evaluator {name!r} cannot be loaded: {error}") from None
     if not (isinstance(found, type) and issubclass(found, Evaluator)):
         raise InputError(f"evaluator {name!r} is not a subclass of srsearch.search.Evaluator")

@@ -9,14 +9,18 @@ from __future__ import annotations
 import contextlib
 import math
 import multiprocessing
+import os
+import pickle
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TypeAlias
 
 from srsearch.architecture import Architecture
+from srsearch.errors import InputError
 from srsearch.search.evaluators import EvaluationFailed, Evaluator, Score
 from srsearch.search.study import Trial
 
@@ -43,15 +47,23 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """A trial ended without one. ``broken`` says that the worker itself could not start."""
+    """A trial ended without one."""
 
     worker: int
     trial: Trial
     reason: str
-    broken: bool = False
 
 
-Event: TypeAlias = Reported | Finished | Failed
+@dataclass(frozen=True)
+class Broken:
+    """A worker could not start: the trial has not been looked at."""
+
+    worker: int
+    trial: Trial
+    reason: str
+
+
+Event: TypeAlias = Reported | Finished | Failed | Broken
 
 
 @dataclass
@@ -60,7 +72,7 @@ class _Worker:
     process: BaseProcess
     pipe: Connection
     trial: Trial | None = None
-    started: float = 0.0
+    ready: bool = False
 
 
 class LocalExecutor:
@@ -69,6 +81,9 @@ class LocalExecutor:
     Args:
         evaluator: Sent to every worker.
         workers: How many processes.
+
+    Raises:
+        InputError: The evaluator cannot be sent to a process.
     """
 
     def __init__(self, evaluator: Evaluator, workers: int) -> None:
@@ -91,17 +106,21 @@ class LocalExecutor:
         worker = self._workers[index]
         if not worker.process.is_alive():
             worker = self._workers[index] = self._start(index)
-        worker.trial, worker.started = trial, time.monotonic()
+        worker.trial = trial
         # A worker that died just now is noticed in `events`.
         with contextlib.suppress(OSError):
             worker.pipe.send((trial.design.to_dict(), trial.seed))
 
-    def events(self, timeout: float) -> list[Event]:
-        """What happened, waiting for it at most ``timeout`` seconds."""
+    def events(self, timeout: float) -> Iterator[Event]:
+        """What happened, waiting for it at most ``timeout`` seconds; each event is taken when it is asked for."""
         busy = [worker for worker in self._workers if worker.trial is not None]
         ready = wait([each for worker in busy for each in (worker.pipe, worker.process.sentinel)], timeout)
-        # What a worker sent before it died is still read: the pipe comes before the death notice.
-        return [self._receive(worker) for worker in busy if worker.pipe in ready or worker.process.sentinel in ready]
+        for worker in busy:
+            if worker.pipe in ready or worker.process.sentinel in ready:
+                # What a worker sent before it died is read first: only then its pipe is at an end.
+                event = self._receive(worker)
+                if event is not None:
+                    yield event
 
     def close(self) -> None:
         """End all workers at once; what they were doing is given up."""
@@ -116,11 +135,15 @@ class LocalExecutor:
         process = self._context.Process(
             target=_work, args=(theirs, self._evaluator), name=f"srsearch-worker-{index}", daemon=True
         )
-        process.start()
+        try:
+            with _without_signals():
+                process.start()
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise InputError(f"the evaluator cannot be sent to a worker process: {describe(error)}") from None
         theirs.close()
         return _Worker(index, process, ours)
 
-    def _receive(self, worker: _Worker) -> Event:
+    def _receive(self, worker: _Worker) -> Event | None:
         trial = worker.trial
         assert trial is not None
         try:
@@ -128,13 +151,39 @@ class LocalExecutor:
         except (EOFError, OSError):
             worker.process.join()
             worker.trial = None
-            return Failed(worker.index, trial, _death(worker.process.exitcode))
-        if kind == "reported":
-            return Reported(worker.index, trial, *content)
-        worker.trial = None
-        if kind == "finished":
-            return Finished(worker.index, trial, *content)
-        return Failed(worker.index, trial, *content)
+            ended = _death(worker.process.exitcode)
+            if worker.ready:
+                return Failed(worker.index, trial, ended)
+            guard = "a script that calls srsearch.run needs `if __name__ == '__main__':` around it"
+            return Broken(worker.index, trial, f"{ended} before it was ready ({guard})")
+        match kind:
+            case "ready":
+                worker.ready = True
+                return None
+            case "reported":
+                return Reported(worker.index, trial, *content)
+            case "finished":
+                worker.trial = None
+                return Finished(worker.index, trial, *content)
+            case "broken":
+                worker.trial = None
+                return Broken(worker.index, trial, *content)
+            case _:
+                worker.trial = None
+                return Failed(worker.index, trial, *content)
+
+
+@contextlib.contextmanager
+def _without_signals() -> Iterator[None]:
+    """Processes started here do not receive Ctrl-C and SIGTERM: the main process decides what becomes of them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _death(exit_code: int | None) -> str:
@@ -147,11 +196,14 @@ def _death(exit_code: int | None) -> str:
 
 def _work(pipe: Connection, evaluator: Evaluator) -> None:
     """A worker's life: evaluate what comes through the pipe until it closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for systems on which signals cannot be held back
+    os.dup2(2, 1)  # what an evaluator prints must not get between the results on standard output
     try:
         evaluator.prepare()
     except Exception as error:
-        _send(pipe, ("failed", f"the worker could not start: {describe(error)}", True))
+        _send(pipe, ("broken", f"the worker could not start: {describe(error)}"))
+        return
+    if not _send(pipe, ("ready",)):
         return
     while True:
         try:
@@ -164,18 +216,37 @@ def _work(pipe: Connection, evaluator: Evaluator) -> None:
 
 def _evaluated(pipe: Connection, evaluator: Evaluator, design: Architecture, seed: int) -> tuple[object, ...]:
     def report(step: int, psnr: float) -> bool:
-        return _send(pipe, ("reported", step, psnr))
+        # A point that is no number is not worth keeping; whether the evaluation is, its score tells.
+        return not math.isfinite(psnr) or _send(pipe, ("reported", int(step), float(psnr)))
 
     started = time.monotonic()
     try:
-        score = evaluator.evaluate(design, seed, report)
+        score = _checked(evaluator.evaluate(design, seed, report))
     except EvaluationFailed as error:
         return ("failed", str(error))
     except Exception as error:  # An evaluator is anybody's code: whatever it raises fails this trial only.
         return ("failed", describe(error))
-    if not math.isfinite(score.psnr):
-        return ("failed", f"the evaluator gave a PSNR of {score.psnr}")
     return ("finished", score, time.monotonic() - started)
+
+
+def _checked(score: object) -> Score:
+    """A score in plain finite numbers.
+
+    Raises:
+        EvaluationFailed: It is none.
+    """
+    if not isinstance(score, Score):
+        raise EvaluationFailed(f"the evaluator gave {type(score).__name__}, not a Score")
+    plain = Score(
+        psnr=float(score.psnr),
+        ssim=None if score.ssim is None else float(score.ssim),
+        curve=tuple((int(step), float(psnr)) for step, psnr in score.curve),
+        versions={str(name): str(value) for name, value in (score.versions or {}).items()},
+    )
+    for name, value in [("PSNR", plain.psnr), ("SSIM", plain.ssim), *(("PSNR", psnr) for _, psnr in plain.curve)]:
+        if value is not None and not math.isfinite(value):
+            raise EvaluationFailed(f"the evaluator gave {name} {value}")
+    return plain
 
 
 def _send(pipe: Connection, message: tuple[object, ...]) -> bool:

@@ -307,9 +307,9 @@ class RichProgress(Progress):
             self._notes.append(Text(_printable(f"trial {number} failed: {reason}"), style="red"))
 
     def message(self, text: str) -> None:
-        """Note it in the panel."""
-        with self._changing():
-            self._notes.append(Text(_printable(text), style="dim"))
+        """Print it above the panel, where it stays."""
+        line = Text(_printable(text))
+        self._attempt(lambda: self._console.print(line))
 
     def warning(self, text: str) -> None:
         """Print it above the panel."""

@@ -56,6 +56,7 @@ class Proposer:
         self._seed = seed
         self._distributions = {axis.name: _distribution(axis) for axis in space.axes}
         self._axes = {axis.name: axis for axis in space.axes}
+        self._violations: dict[int, tuple[float, ...]] = {}
 
     def propose(self, number: int, history: Sequence[TrialRecord]) -> tuple[Candidate, dict[str, Any]]:
         """The next point, feasible or not.
@@ -120,7 +121,9 @@ class Proposer:
             return optuna.trial.create_trial(state=TrialState.COMPLETE, values=values, **common)
         if record.state == "infeasible":
             # PRUNED with its constraints, never FAIL: of a failed trial TPE learns nothing, and proposes it again.
-            violations = self._space.candidate(record.axes).violations
+            if record.number not in self._violations:
+                self._violations[record.number] = self._space.candidate(record.axes).violations
+            violations = self._violations[record.number]
             constraints = {str(index): value for index, value in enumerate(violations)}
             return optuna.trial.create_trial(state=TrialState.PRUNED, constraints=constraints, **common)
         if record.state == "running":

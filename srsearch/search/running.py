@@ -5,23 +5,24 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import filelock
 import numpy as np
+import platformdirs
 
+from srsearch.architecture import GRAMMAR_VERSION
 from srsearch.errors import InputError, WorkError
-from srsearch.search.evaluators import Evaluator, Score, evaluator_type
+from srsearch.search.evaluators import Evaluator, Score, evaluator_for
 from srsearch.search.interrupts import Interrupts
-from srsearch.search.local import Failed, Finished, LocalExecutor, Reported
+from srsearch.search.local import Broken, Event, Failed, Finished, LocalExecutor, Reported
 from srsearch.search.progress import Progress, SilentProgress, StudyInfo, TrialView
 from srsearch.search.study import Study, Trial, content_hash
 from srsearch.space import Space
@@ -30,11 +31,16 @@ from srsearch.store import Store, StudyRecord
 if TYPE_CHECKING:
     import pandas as pd
 
-SAVE_PATIENCE = 30.0
-"""Seconds in which a finished evaluation is offered to a store that does not take it, such as one on a full disk."""
+_Answer = TypeVar("_Answer")
 
-_GIVE_UP = 8
-"""When so many trials fail before any has succeeded, the run ends: something is wrong with all of them."""
+PATIENCE = 30.0
+"""Seconds in which a change is offered to a store that does not take it, such as one on a full disk."""
+
+_GIVE_UP_FIRST, _GIVE_UP_LATER = 8, 20
+"""So many trials may fail in a row, before and after the first success; then something is wrong with all of them."""
+
+_COUNTABLE = 20_000
+"""The designs of a space with at most so many combinations are counted at the start of a run, in about two seconds."""
 
 
 @dataclass(frozen=True)
@@ -94,32 +100,44 @@ def run(
         InputError: The space, the data or the store is not what it should be.
         WorkError: The store could not keep an evaluation, or all designs fail.
     """
-    space = _with_options(space, sampler=sampler, seed=seed, workers=workers, trials=trials, data=data)
-    store = store if isinstance(store, Store) else Store(store)
-    progress = progress or SilentProgress()
-    space.sample(np.random.default_rng(0))  # a space without any feasible design ends here, before anything is written
-    at_once = space.search.workers or default_workers()
-    study, resumed, evaluator = _open(store, space, workers=at_once, device=device, new=new, evaluator=evaluator)
-    with _only_runner(store, study.name), progress:
+    opened = space if isinstance(space, Space) else Space.from_yaml(space)
+    opened = opened.with_settings(
+        proxy=_given(data=None if data is None else str(data)),
+        search=_given(sampler=sampler, seed=seed, workers=workers, trials=trials),
+    )
+    opened.sample(np.random.default_rng(0))  # a space without any feasible design ends here, before anything is written
+    fresh = evaluator or evaluator_for(opened, None, device=device)
+    identity = study_identity(opened, fresh)
+    with contextlib.ExitStack() as ending:
+        kept = store if isinstance(store, Store) else ending.enter_context(Store(store))
+        with _lock(kept, opened.name, "is being opened", wait=PATIENCE):
+            record, resumed = _find_or_create(kept, opened, fresh, identity, new=new)
+        ending.enter_context(only_runner(kept, record.name))
+        if resumed:
+            fresh = _as_recorded(record, opened, fresh, device=device, given=evaluator is not None)
+        at_once = opened.search.workers or default_workers()
+        study = Study(kept, record, opened, fresh, at_once)
         info = StudyInfo(
             name=study.name,
-            where=store.where,
+            where=kept.where,
             resumed=resumed,
             done=study.done,
-            target=space.search.trials,
+            target=opened.search.trials,
             workers=at_once,
-            space_size=len(space.feasible) if space.feasible is not None else None,
+            space_size=len(opened.feasible or ()) if opened.combinations <= _COUNTABLE else None,
             seconds=minutes * 60 if minutes else None,
         )
-        progress.study_opened(info)
-        for warning in getattr(evaluator, "warnings", ()):
-            progress.warning(warning)
-        session = _Session(study, evaluator, progress, info)
+        shown = ending.enter_context(progress or SilentProgress())
+        shown.study_opened(info)
+        for warning in fresh.warnings:
+            shown.warning(warning)
+        session = _Session(study, fresh, shown, info)
         session.run(deadline=time.monotonic() + minutes * 60 if minutes else None)
         if session.interrupts.pending:
-            progress.message("interrupted: what is finished is saved; the same command continues")
-        progress.study_closed()
-    return RunResult(study.name, study.done, store.front(study.name), study.exhausted, session.interrupts.pending)
+            shown.message("interrupted: what is finished is saved; the same command continues")
+        shown.study_closed()
+        front = kept.front(study.name)
+        return RunResult(study.name, study.done, front, study.exhausted, session.interrupts.pending)
 
 
 class _Session:
@@ -131,7 +149,7 @@ class _Session:
         self._progress = progress
         self._target = info.target
         self._workers = info.workers
-        self._failures: list[str] = []
+        self._failed_in_a_row = 0
         self._succeeded = False
         self.interrupts = Interrupts()
 
@@ -142,24 +160,27 @@ class _Session:
         executor = LocalExecutor(self._evaluator, self._workers)
         try:
             with self.interrupts:
-                while not self.interrupts.pending:
-                    if deadline is None or time.monotonic() < deadline:
-                        self._fill(executor)
-                    if not executor.busy:
-                        return
-                    for event in executor.events(timeout=0.25):
-                        self._handle(event)
+                try:
+                    self._loop(executor, deadline)
+                finally:
+                    self._drain(executor)
         finally:
-            try:
-                self._drain(executor)
-            finally:
-                executor.close()
+            executor.close()
+
+    def _loop(self, executor: LocalExecutor, deadline: float | None) -> None:
+        while not self.interrupts.pending:
+            if deadline is None or time.monotonic() < deadline:
+                self._fill(executor)
+            if not executor.busy:
+                return
+            for event in executor.events(timeout=0.25):
+                self._handle(event)
 
     def _fill(self, executor: LocalExecutor) -> None:
         """Give every idle worker a trial, as far as there is something to ask for."""
         for worker in executor.idle:
             while self._wants_more:
-                trial = self._study.ask()
+                trial = self._patiently(self._study.ask)
                 if trial is None:
                     return
                 if not self._settled(trial):
@@ -184,57 +205,80 @@ class _Session:
 
     def _drain(self, executor: LocalExecutor) -> None:
         """Save what workers finished in the moment in which the search ends."""
-        for event in executor.events(timeout=0):
-            if isinstance(event, Finished):
-                self._save(event.trial, event.score, event.seconds)
+        trouble: Exception | None = None
+        while events := list(executor.events(timeout=0)):
+            for event in events:
+                if isinstance(event, Finished):
+                    try:
+                        self._save(event.trial, event.score, event.seconds)
+                    except WorkError as error:
+                        trouble = trouble or error
+        if trouble is not None:
+            raise trouble
 
-    def _handle(self, event: Reported | Finished | Failed) -> None:
+    def _handle(self, event: Event) -> None:
         trial = event.trial
-        if isinstance(event, Reported):
-            try:
-                self._study.report(trial, event.step, event.psnr)
-            except WorkError as error:  # a point of a curve is worth less than the training that goes on
-                self._progress.warning(str(error))
-            self._progress.trial_report(trial.number, event.step, self._evaluator.steps or event.step, event.psnr)
-        elif isinstance(event, Finished):
-            self._save(trial, event.score, event.seconds)
-            self._succeeded = True
-            self._tell_finished(trial, event.score.psnr, event.seconds, cached=False)
-        else:
-            if event.broken:
+        match event:
+            case Reported():
+                try:
+                    self._study.report(trial, event.step, event.psnr)
+                except WorkError as error:  # a point of a curve is worth less than the training that goes on
+                    self._progress.warning(str(error))
+                self._progress.trial_report(trial.number, event.step, self._evaluator.steps or event.step, event.psnr)
+            case Finished() if event.score.ssim is None and "ssim" in self._study.space.objectives:
+                self._fail(trial, "the evaluator gave no SSIM, which is an objective")
+            case Finished():
+                self._save(trial, event.score, event.seconds)
+                self._succeeded, self._failed_in_a_row = True, 0
+                self._tell_finished(trial, event.score.psnr, event.seconds, cached=False)
+            case Failed():
+                self._fail(trial, event.reason)
+            case Broken():
                 raise WorkError(event.reason)
-            self._study.fail(trial, event.reason)
-            self._progress.trial_failed(trial.number, event.reason)
-            self._failures.append(event.reason)
-            if not self._succeeded and len(self._failures) >= _GIVE_UP:
-                raise WorkError(
-                    f"the first {_GIVE_UP} designs of this run all failed, the last one with: {event.reason}"
-                )
+
+    def _fail(self, trial: Trial, reason: str) -> None:
+        self._patiently(lambda: self._study.fail(trial, reason))
+        self._progress.trial_failed(trial.number, reason)
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row >= (_GIVE_UP_LATER if self._succeeded else _GIVE_UP_FIRST):
+            which = "last" if self._succeeded else "first"
+            raise WorkError(
+                f"the {which} {self._failed_in_a_row} designs of this run all failed, the last one with: {reason}"
+            )
 
     def _tell_finished(self, trial: Trial, psnr: float, seconds: float, *, cached: bool) -> None:
-        front = self._study.store.front(self._study.name)
+        front = self._patiently(lambda: self._study.store.front(self._study.name))
         self._progress.trial_finished(trial.number, psnr, seconds, self._study.done, cached, front)
 
-    def _save(self, trial: Trial, score: Score, seconds: float) -> None:
-        """Store a finished evaluation; where that fails, wait, and at last put it where the next run looks."""
-        give_up = time.monotonic() + SAVE_PATIENCE
+    def _patiently(self, change: Callable[[], _Answer]) -> _Answer:
+        """What ``change`` gives, trying again for a while as long as the store does not take it."""
+        give_up = time.monotonic() + PATIENCE
         while True:
             try:
-                self._study.tell(trial, score, seconds)
-                return
+                return change()
             except WorkError as error:
-                if time.monotonic() > give_up or self.interrupts.pending:
-                    kept = self._put_aside(trial, score, seconds)
-                    self._progress.warning(kept)
-                    raise WorkError(f"{error}\n{kept}") from None
-                self._progress.warning(f"{error}; trying again for {give_up - time.monotonic():.0f} s")
-                time.sleep(min(2.0, SAVE_PATIENCE / 4))
+                left = give_up - time.monotonic()
+                if left <= 0 or self.interrupts.pending:
+                    raise
+                self._progress.warning(f"{error}; trying again for {left:.0f} s")
+                time.sleep(min(2.0, PATIENCE / 4))
+
+    def _save(self, trial: Trial, score: Score, seconds: float) -> None:
+        """Store a finished evaluation; where that fails for long, put it where the next run looks."""
+        try:
+            self._patiently(lambda: self._study.tell(trial, score, seconds))
+        except (InputError, WorkError) as error:  # InputError: somebody has deleted the study
+            kept = self._put_aside(trial, score, seconds)
+            self._progress.warning(kept)
+            raise WorkError(f"{error}\n{kept}") from None
 
     def _put_aside(self, trial: Trial, score: Score, seconds: float) -> str:
         content = json.dumps({"seconds": seconds, "score": dataclasses.asdict(score)})
         path = self._aside(trial)
+        unfinished = path.with_suffix(".part")
         try:
-            path.write_text(content, encoding="utf-8")
+            unfinished.write_text(content, encoding="utf-8")
+            unfinished.replace(path)
         except OSError:
             return f"the finished evaluation of trial {trial.number}, which could be kept nowhere: {content}"
         return f"the finished evaluation of trial {trial.number} is kept in {path}; the next run takes it up"
@@ -244,52 +288,62 @@ class _Session:
         path = self._aside(trial)
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            curve = tuple((int(step), float(psnr)) for step, psnr in content["score"]["curve"])
+            score, seconds = Score(**content["score"] | {"curve": curve}), float(content["seconds"])
+        except (OSError, ValueError, KeyError, TypeError):
             return False
-        score = Score(**content["score"] | {"curve": tuple((step, psnr) for step, psnr in content["score"]["curve"])})
-        self._study.tell(trial, score, content["seconds"])
+        self._patiently(lambda: self._study.tell(trial, score, seconds))
         path.unlink(missing_ok=True)
         self._progress.message(f"trial {trial.number}: taken up from {path}")
-        self._tell_finished(trial, score.psnr, content["seconds"], cached=False)
+        self._tell_finished(trial, score.psnr, seconds, cached=False)
         return True
 
     def _aside(self, trial: Trial) -> Path:
         record = self._study.record
         identity = [self._study.store.where, record.name, record.created_at.isoformat(), trial.number, trial.design.key]
-        return _own_file(identity, "json")
+        return _own_folder() / f"{content_hash(identity)[:16]}.json"
 
 
-def _own_file(identity: list[object], ending: str) -> Path:
-    """A file of this user's in the system's temporary folder, the same for the same identity."""
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    return Path(tempfile.gettempdir()) / f"srsearch-{user}-{content_hash(identity)[:16]}.{ending}"
+def _own_folder() -> Path:
+    """Where this user's programs keep what must survive a restart; else the temporary folder."""
+    folder = platformdirs.user_state_path("srsearch")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.gettempdir())
+    return folder
 
 
-def _with_options(space: Space | str | Path, data: str | Path | None, **search: object) -> Space:
-    opened = space if isinstance(space, Space) else Space.from_yaml(space)
-    return opened.with_settings(
-        proxy={} if data is None else {"data": str(data)},
-        search={name: value for name, value in search.items() if value is not None},
-    )
+def _given(**options: object) -> dict[str, object]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
-def _open(
-    store: Store, space: Space, *, workers: int, device: str, new: bool, evaluator: Evaluator | None
-) -> tuple[Study, bool, Evaluator]:
-    """The study to go on with and whether it was there, with its evaluator."""
-    fresh = evaluator or evaluator_type(space.proxy.evaluator).from_space(space, None, device=device)
-    identity = study_identity(space, fresh)
+def _find_or_create(
+    store: Store, space: Space, evaluator: Evaluator, identity: str, *, new: bool
+) -> tuple[StudyRecord, bool]:
+    """The study to go on with, and whether it was there."""
     record = None if new else _matching(store, space.name, identity)
-    if record is None:
-        record = _new_record(store, space, fresh, identity)
-        store.create_study(record)
-        return Study(store, record, space, fresh, workers), False, fresh
+    if record is not None:
+        return record, True
+    record = _new_record(store, space, evaluator, identity)
+    store.create_study(record)
+    return record, False
+
+
+def _as_recorded(record: StudyRecord, space: Space, evaluator: Evaluator, *, device: str, given: bool) -> Evaluator:
+    """The evaluator with the runtime that the study was created with: another one would give other scores.
+
+    Raises:
+        InputError: The options, the evaluator or the machine do not allow that.
+    """
     runtime = record.recipe.get("runtime", {})
     if device != "auto" and runtime.get("device") not in (None, device):
         raise InputError(f"study {record.name!r} runs on {runtime['device']}, not {device}; --new starts another")
-    if evaluator is None and runtime != fresh.runtime:
-        fresh = type(fresh).from_space(space, runtime, device=device)
-    return Study(store, record, space, fresh, workers), True, fresh
+    if evaluator.runtime == runtime:
+        return evaluator
+    if given:
+        raise InputError(f"study {record.name!r} was made with the runtime {runtime}, not {evaluator.runtime}")
+    return evaluator_for(space, runtime, device=device)
 
 
 def default_workers() -> int:
@@ -301,10 +355,9 @@ def default_workers() -> int:
 
 def study_identity(space: Space, evaluator: Evaluator) -> str:
     """What makes two runs one study: space, budget, objectives, recipe, data, sampler, seed; not how long or fast."""
-    plain = space.to_dict()
-    search = {name: plain["search"][name] for name in ("sampler", "seed")}
-    content = {name: plain[name] for name in ("scale", "architecture", "constraints", "objectives")}
-    return content_hash([content, search, evaluator.recipe, evaluator.data_fingerprint])
+    search = {"sampler": space.search.sampler, "seed": space.search.seed}
+    content = [GRAMMAR_VERSION, space.identity(), space.objectives, search]
+    return content_hash([*content, evaluator.recipe, evaluator.data_fingerprint])
 
 
 def _matching(store: Store, name: str, identity: str) -> StudyRecord | None:
@@ -351,21 +404,28 @@ def _largest(space: Space, cost: str) -> int:
     return max((getattr(point.cost, cost) for point in points), default=1)
 
 
-@contextlib.contextmanager
-def _only_runner(store: Store, study: str) -> Iterator[None]:
-    """Held by the one run of a study on this machine: two would evaluate the same trials.
+def only_runner(store: Store, study: str) -> contextlib.AbstractContextManager[None]:
+    """Held by the one who runs or changes a study, on this machine: two runs would evaluate the same trials.
 
     Raises:
-        InputError: Another process is running the study.
+        InputError: Another process holds it.
     """
-    lock = filelock.FileLock(_own_file([store.where, study], "lock"), timeout=0)
+    return _lock(store, study, "is being run by another process; wait for it, or start another with --new", wait=0)
+
+
+@contextlib.contextmanager
+def _lock(store: Store, study: str, trouble: str, *, wait: float) -> Iterator[None]:
+    database = Path(store.where)
+    name = f"{content_hash([store.where, study])[:16]}.lock"
+    # Beside a database file, so that whoever uses the file meets the lock; others are locked for this user only.
+    path = database.with_name(f".{database.name}.{name}") if database.is_file() else _own_folder() / name
+    lock = filelock.FileLock(path, timeout=wait)
     try:
         lock.acquire()
     except filelock.Timeout:
-        raise InputError(
-            f"study {study!r} in {store.where} is being run by another process; "
-            "wait for it, or start another with --new"
-        ) from None
+        raise InputError(f"study {study!r} in {store.where} {trouble}") from None
+    except OSError as error:
+        raise InputError(f"study {study!r} in {store.where} cannot be locked: {path}: {error.strerror}") from None
     try:
         yield
     finally:

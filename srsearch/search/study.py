@@ -58,7 +58,8 @@ class Study:
             trials but the ``workers`` - 1 before it: so a search is repeatable with several workers, too.
 
     Attributes:
-        exhausted: Whether `ask` found every feasible design of the space seen.
+        exhausted: Whether `ask` found no new feasible design: there is none, or, in a space too large to enumerate,
+            thousands of random ones had all been seen or did not fit.
     """
 
     def __init__(self, store: Store, record: StudyRecord, space: Space, evaluator: Evaluator, workers: int = 1) -> None:
@@ -132,7 +133,7 @@ class Study:
         """Keep a point of a running trial's curve.
 
         Returns:
-            Whether to go on.
+            Whether to go on: always, until there is early stopping.
         """
         self.store.curve_point(self.name, trial.number, step, psnr)
         return True
@@ -141,7 +142,7 @@ class Study:
         """End a trial with its score, in one transaction.
 
         Raises:
-            WorkError: It could not be stored; the trial goes on being told until it is, or is kept by the caller.
+            WorkError: The store did not take it; nothing has changed, and it may be told again.
         """
         evaluation = EvaluationRecord(
             key=trial.design.key,

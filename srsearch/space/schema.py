@@ -64,6 +64,16 @@ class OneOrMany:
         return values
 
 
+class Objectives(OneOrMany):
+    """The same for objectives, one of which measures quality."""
+
+    @staticmethod
+    def _check_values(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not {"psnr", "ssim"} & set(OneOrMany._check_values(values)):
+            raise PydanticCustomError("objectives", "without psnr or ssim the cheapest design is best; add one of them")
+        return values
+
+
 class PartChoice(Section):
     """One part of a kind with the values of its options: exactly one field is set."""
 
@@ -166,7 +176,9 @@ class Proxy(Section):
     steps: PositiveInt | None = Field(None, description="optimiser steps of each design")
     batch: PositiveInt | None = Field(None, description="patches in a step")
     patch: Annotated[int, Field(ge=8)] | None = Field(None, description="side of the LR patches in pixels")
-    learning_rate: Annotated[float, Field(gt=0, strict=False)] | None = Field(None, description="peak learning rate")
+    learning_rate: Annotated[float, Field(gt=0, le=1, strict=False)] | None = Field(
+        None, description="peak learning rate"
+    )
 
 
 class Search(Section):
@@ -213,7 +225,7 @@ class SpaceFile(Section):
     scale: Scale = Field(description="upscaling factor")
     architecture: Section = Field(description="the axes: one value, or a list of values")
     constraints: Constraints = Constraints()
-    objectives: Annotated[tuple[Objective, ...], OneOrMany()] = ("psnr", "mult_adds")
+    objectives: Annotated[tuple[Objective, ...], Objectives()] = ("psnr", "mult_adds")
     proxy: Proxy = Proxy()
     search: Search = Search()
 

@@ -62,6 +62,8 @@ class Source:
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise InputError(f"{self.path}:{line}: not valid YAML: {error.problem or error.context}") from None
+        except RecursionError:
+            raise InputError(f"{self.path}: not a space: nested too deeply") from None
         except (yaml.YAMLError, ValueError) as error:
             raise InputError(f"{self.path}: not valid YAML: {error}") from None
         finally:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pydantic
@@ -21,6 +21,9 @@ from srsearch.quantity import format_quantity
 from srsearch.space.axes import Axis, AxisTree
 from srsearch.space.schema import Bound, Section, SpaceFile, document_model
 from srsearch.space.source import Source
+
+if TYPE_CHECKING:
+    from srsearch.space.report import SpaceReport
 
 ENUMERABLE = 100_000
 """Spaces with at most so many combinations are enumerated; larger ones are sampled."""
@@ -149,6 +152,17 @@ class Space:
             for field, values in plain["architecture"].items()
         }
         return plain
+
+    def identity(self) -> dict[str, Any]:
+        """What is searched, as plain data; defaults are left out, so that an option added later changes no identity."""
+        sections = {"scale", "architecture", "constraints"}
+        return self._document.model_dump(mode="json", include=sections, exclude_defaults=True)
+
+    def report(self) -> SpaceReport:
+        """What the space holds, before any training: see `SpaceReport`."""
+        from srsearch.space.report import report
+
+        return report(self)
 
     def describe(self, axes: Mapping[str, OptionValue]) -> Architecture:
         """The design at a point: one value for every axis that exists there.
@@ -302,7 +316,11 @@ def find_space(name: str | Path) -> Path:
         InputError: There is none; names the nearest.
     """
     path = Path(name)
-    if path.is_file():
+    try:
+        found = path.is_file()
+    except OSError as error:  # such as a name that is too long
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if found:
         return path
     shipped = {each.stem: each for each in sorted(_shipped_folder().glob("*.yaml"))}
     # `spaces/lightweight_x4.yaml` is how the README of a checkout writes it: let it work anywhere.
@@ -369,5 +387,15 @@ def _changed(section: _Section, changes: Mapping[str, Any]) -> _Section:
         raise InputError("\n".join(problems)) from None
 
 
-_OWN = ("unknown_key", "empty_axis", "duplicate_value", "unknown_part", "not_a_part", "quantity", "output", "bound")
+_OWN = (
+    "unknown_key",
+    "empty_axis",
+    "duplicate_value",
+    "unknown_part",
+    "not_a_part",
+    "quantity",
+    "output",
+    "bound",
+    "objectives",
+)
 """Errors of our own, whose messages name the value themselves."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -65,6 +66,7 @@ class Store:
             except BaseException:
                 self._engine.dispose()
                 raise
+        self._file = self._file_now()
 
     @property
     def where(self) -> str:
@@ -338,7 +340,20 @@ class Store:
         if self.read_only:
             raise InputError(f"{self.where} was opened for reading only")
         with explained(self._place), self._engine.begin() as connection:
+            # SQLite goes on writing to a file that has been deleted, and nobody would ever find it.
+            if self._file != self._file_now():
+                raise WorkError(
+                    f"the database {self.where} is gone: its file was deleted or replaced while it was in use"
+                )
             yield connection
+
+    def _file_now(self) -> tuple[int, int] | None:
+        """Which file the database is; None where it is none, or no longer there."""
+        try:
+            status = os.stat(self._place.path) if self._place.path is not None else None
+        except OSError:
+            return None
+        return None if status is None else (status.st_dev, status.st_ino)
 
     def _read(self, ask: Callable[[Connection], _Answer], *, opening: bool = False) -> _Answer:
         """The answer of one transaction that only reads."""

@@ -27,8 +27,8 @@ class StudyRecord:
     Attributes:
         name: Unique in the store; printable, at most 200 characters.
         space: The search space as plain JSON.
-        space_text: The YAML it was read from.
-        space_hash: Identifies the space and the budget.
+        space_text: The file it was read from, without the options of the command line.
+        space_hash: Identifies the study: space, budget, objectives, recipe, data, sampler and seed.
         scale: Upscaling factor.
         objectives: Names out of ``srsearch.analysis.OBJECTIVES``.
         sampler: Name of the sampler.

@@ -85,14 +85,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seconds = time.perf_counter() - start
     memory.ended.set()
     share = sum(clock.spent.values()) / seconds
-    print(
-        f"designs evaluated        {result.done} in {seconds:.0f} s: {result.done / seconds * SECONDS:.0f} in ten minutes"
-    )
+    rate = result.done / seconds * SECONDS
+    print(f"designs evaluated        {result.done} in {seconds:.0f} s: {rate:.0f} in ten minutes")
     print(f"memory of all processes  {memory.peak / 2**30:.2f} GiB at most")
-    print(
-        f"search                   {share:.2%} of the run: {', '.join(f'{n} {s:.2f} s' for n, s in clock.spent.items())}"
-    )
-    return int(result.done / seconds * SECONDS < DESIGNS or memory.peak >= MEMORY or share >= SHARE)
+    details = ", ".join(f"{name} {spent:.2f} s" for name, spent in clock.spent.items())
+    print(f"search                   {share:.2%} of the run: {details}")
+    return int(rate < DESIGNS or memory.peak >= MEMORY or share >= SHARE)
 
 
 if __name__ == "__main__":
