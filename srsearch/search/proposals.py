@@ -88,7 +88,9 @@ class Proposer:
         )
         study_id = storage.get_study_id_from_name("rebuilt")
         for record in history:
-            study.add_trial(self._frozen(record))
+            # A repeat must neither count twice nor speak against its design: samplers are not told of it.
+            if record.state != "repeated":
+                study.add_trial(self._frozen(record))
         kept: Mapping[str, Any] = next(
             (record.sampler_state["study"] for record in reversed(history) if record.sampler_state), {}
         )
@@ -128,7 +130,6 @@ class Proposer:
             return optuna.trial.create_trial(state=TrialState.PRUNED, constraints=constraints, **common)
         if record.state == "running":
             return optuna.trial.create_trial(state=TrialState.RUNNING, **common)
-        # Samplers pass over failed trials: a repeat must neither count twice nor speak against its design.
         return optuna.trial.create_trial(state=TrialState.FAIL, **common)
 
     def _index(self, name: str, value: OptionValue) -> Any:

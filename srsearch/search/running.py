@@ -110,7 +110,7 @@ def run(
     identity = study_identity(opened, fresh)
     with contextlib.ExitStack() as ending:
         kept = store if isinstance(store, Store) else ending.enter_context(Store(store))
-        with _lock(kept, opened.name, "is being opened", wait=PATIENCE):
+        with _lock(kept, opened.name, "is being opened by another process", kind="opening", wait=PATIENCE):
             record, resumed = _find_or_create(kept, opened, fresh, identity, new=new)
         ending.enter_context(only_runner(kept, record.name))
         if resumed:
@@ -410,13 +410,15 @@ def only_runner(store: Store, study: str) -> contextlib.AbstractContextManager[N
     Raises:
         InputError: Another process holds it.
     """
-    return _lock(store, study, "is being run by another process; wait for it, or start another with --new", wait=0)
+    return _lock(
+        store, study, "is being run by another process; wait for it, or start another with --new", kind="run", wait=0
+    )
 
 
 @contextlib.contextmanager
-def _lock(store: Store, study: str, trouble: str, *, wait: float) -> Iterator[None]:
+def _lock(store: Store, study: str, trouble: str, *, kind: str, wait: float) -> Iterator[None]:
     database = Path(store.where)
-    name = f"{content_hash([store.where, study])[:16]}.lock"
+    name = f"{content_hash([store.where, study, kind])[:16]}.lock"
     # Beside a database file, so that whoever uses the file meets the lock; others are locked for this user only.
     path = database.with_name(f".{database.name}.{name}") if database.is_file() else _own_folder() / name
     lock = filelock.FileLock(path, timeout=wait)

@@ -19,8 +19,9 @@ from srsearch.search.proposals import Proposer, proposal_seed
 from srsearch.space import Candidate, Space
 from srsearch.store import EvaluationRecord, State, Store, StudyRecord, TrialRecord
 
-MAX_REJECTED = 25
-"""Proposals of the sampler that are turned down in a row before a random new feasible design is taken instead."""
+MAX_REJECTED, MAX_REPEATED = 25, 8
+"""Proposals of one ask that are turned down, and those among them that are repeats, before a random new feasible design
+is taken instead."""
 
 _RANDOM_TRIES = 5_000
 
@@ -106,21 +107,20 @@ class Study:
         if self._abandoned:
             return self._as_trial(self._trials[self._abandoned.pop(0)])
         proposals: list[TrialRecord] = []
-        seen = {t.key: t.number for t in self._trials.values() if t.key and t.state not in ("infeasible", "repeated")}
-        first = len(self._trials)
-        known = self._known()
-        for number in range(first, first + MAX_REJECTED):
-            candidate, state = self._proposer.propose(number, [*known, *proposals])
+        seen = {trial.key: trial.number for trial in self._asked if trial.key}
+        known, number = self._known(), len(self._trials)
+        while not proposals or proposals[-1].state != "running":
+            repeats = sum(proposal.state == "repeated" for proposal in proposals)
+            if len(proposals) < MAX_REJECTED and repeats < MAX_REPEATED:
+                candidate, state = self._proposer.propose(number, [*known, *proposals])
+            else:
+                found, state = self._random_new(number, seen), {}
+                if found is None:
+                    self.exhausted = True
+                    return None
+                candidate = found
             proposals.append(self._proposal(number, candidate, state, seen))
-            if proposals[-1].state == "running":
-                break
-        else:
-            number = first + MAX_REJECTED
-            candidate_or_none = self._random_new(number, seen)
-            if candidate_or_none is None:
-                self.exhausted = True
-                return None
-            proposals.append(self._proposal(number, candidate_or_none, {}, seen))
+            number += 1
         self.store.add_trials(self.name, proposals)
         self._trials |= {proposal.number: proposal for proposal in proposals}
         return self._as_trial(proposals[-1])
