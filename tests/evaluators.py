@@ -6,9 +6,10 @@ import os
 import signal
 from typing import Any
 
+from srsearch import architecture
 from srsearch.architecture import Architecture
 from srsearch.search import EvaluationFailed, Score, SyntheticEvaluator
-from srsearch.search.evaluators import Report
+from srsearch.search.evaluators import ProxyEvaluator, Report
 
 
 class Troubled(SyntheticEvaluator):
@@ -51,6 +52,22 @@ class Odd(SyntheticEvaluator):
             case 3:
                 return Score("high")  # type: ignore[arg-type]
         return super().evaluate(design, seed, report)
+
+
+class Poisoned(ProxyEvaluator):
+    """Trains for real, half of the designs from a weight that is no number."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        build = architecture.build
+
+        def poisoned(design: Architecture, *, seed: int | None = None) -> architecture.Network:
+            network = build(design, seed=seed)
+            if int(design.key[0], 16) % 2:
+                network.entry.weight.data[0, 0, 0, 0] = float("nan")
+            return network
+
+        architecture.build = poisoned  # type: ignore[assignment]
 
 
 class Hopeless(SyntheticEvaluator):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from srsearch.data import builtin_photos
 from srsearch.store import Store
-from tests.conftest import Command
+from tests.conftest import CHECKOUT, Command
 
 TINY = """\
 name: tiny
@@ -96,10 +97,11 @@ def test_a_folder_without_photos_is_wrong_input(folder: Path, srsearch: Command,
 
 
 def test_training_that_gives_nan_is_a_failed_trial(folder: Path, srsearch: Command) -> None:
-    (folder / "tiny.yaml").write_text(TINY.replace("steps: 12", "steps: 60, learning_rate: 1.0"))
-    ended = srsearch("run", "tiny.yaml", "--trials", "3")
-    assert "Traceback" not in ended.stderr
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    ended = srsearch("run", "tiny.yaml", "--trials", "3", "--evaluator", "tests.evaluators:Poisoned", env=environment)
+    assert ended.returncode == 0, ended.stderr
     trials = json.loads(srsearch("trials", "--json").stdout)
-    failed = [trial for trial in trials if trial["state"] == "failed"]
-    assert all("step" in trial["reason"] for trial in failed)
-    assert ended.returncode == (0 if sum(trial["state"] == "complete" for trial in trials) == 3 else 1)
+    failed = [trial["reason"] for trial in trials if trial["state"] == "failed"]
+    assert set(failed) == {"the loss is nan at step 1 of 12"}
+    assert f"failed: {failed[0]}" in ended.stderr
+    assert sum(trial["state"] == "complete" for trial in trials) == 3
