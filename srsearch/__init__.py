@@ -36,6 +36,10 @@ __version__ = "0.1.0"
 __all__ = ["Architecture", "InputError", "Space", "Store", "WorkError", "build", "catalogue", "count", "plots", "run"]
 
 
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
 def __getattr__(name: str) -> Any:
     if name == "plots":
         return importlib.import_module("srsearch.plots")

@@ -94,11 +94,13 @@ def main() -> None:
     """
 
 
-@main.command()
+@main.command(short_help="Search a space.")
 @click.argument("space")
 @_budget
 @click.option(
-    "--trials", type=click.IntRange(min=1), help="Finished evaluations in the whole study [default: the space's]."
+    "--trials",
+    type=click.IntRange(min=1),
+    help="Finished evaluations in the whole study, without known ones [default: the space's].",
 )
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Start no new design after this time.")
 @click.option("--sampler", help="tpe, nsga2, random, qmc or gp [default: the space's].")
@@ -171,14 +173,15 @@ def run(
                 }
             )
         else:
-            output.print_outcome(result, best, store.where, written, storage)
+            evaluator = store.study(result.study).recipe["evaluator"]
+            output.print_outcome(result, best, evaluator, store.where, written, storage)
     if trouble is not None:
         raise trouble
     if result.interrupted:
         sys.exit(130)
 
 
-@main.command()
+@main.command(short_help="What a space holds, before any training.")
 @click.argument("space", required=False)
 @_budget
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of space files, for editors.")
@@ -204,7 +207,7 @@ def space(space: str | None, max_mult_adds: int | None, max_params: int | None, 
             output.print_space(opened, report)
 
 
-@main.command()
+@main.command(short_help="Parameters and Mult-Adds of a design.")
 @click.argument("design")
 @click.option("--scale", type=int, help="Upscaling factor, for a published name or a multi-scale design.")
 @click.option("--multi-scale", is_flag=True, help="For a published name: with the upsamplers for x2, x3 and x4.")
@@ -247,7 +250,7 @@ def count(
         output.print_cost(design, counted, at)
 
 
-@main.command()
+@main.command(short_help="Every trial of a study.")
 @_study
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
 @_storage
@@ -264,7 +267,7 @@ def trials(study: str | None, as_csv: bool, storage: str | None, as_json: bool) 
         output.print_trials(frame)
 
 
-@main.command()
+@main.command(short_help="The Pareto front of a study.")
 @_study
 @_storage
 @_json
@@ -278,9 +281,10 @@ def front(study: str | None, storage: str | None, as_json: bool) -> None:
         output.print_front(frame)
 
 
-@main.command()
+@main.command(short_help="The best design within limits, as a file and as Python.")
 @_study
 @_budget
+@click.option("--trial", type=click.IntRange(min=0), metavar="N", help="This finished trial instead of the best.")
 @click.option(
     "--save", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the design as a YAML file."
 )
@@ -290,14 +294,19 @@ def best(
     study: str | None,
     max_mult_adds: int | None,
     max_params: int | None,
+    trial: int | None,
     save: Path | None,
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """The design of STUDY (by default the newest study) with the highest PSNR within the limits."""
+    """The design of STUDY (by default the newest study) with the highest PSNR within the limits; or any by --trial."""
     with _open_store(storage) as store:
         name = _study_name(store, study)
-        frame = _best_rows(store, name, max_mult_adds, max_params)
+        at = store.study(name).space["constraints"]["mult_adds"]["at"]
+        if trial is None:
+            frame = _best_rows(store, name, max_mult_adds, max_params)
+        else:
+            frame = store.trials(name).query("trial == @trial and state == 'complete'")
         if frame.empty:
             raise InputError(
                 f"study {name!r} has no finished design within these limits; `srsearch front {name}` lists what it has"
@@ -312,10 +321,11 @@ def best(
     output.print_front(frame)
     click.echo(f"\nIn Python:\n\n{output.python_lines(record.description)}")
     if save is not None:
-        click.echo(f"\nSaved as {save}; see its cost with: srsearch count {save}")
+        size = "" if at == _USUAL_SIZE else f" --at {at}"
+        click.echo(f"\nSaved as {save}; see its cost with: srsearch count {save}{size}")
 
 
-@main.command()
+@main.command(short_help="Write a study as one HTML page.")
 @_study
 @click.option(
     "--output", "-o", "target", type=click.Path(path_type=Path), help="The file [default: dashboards/STUDY.html]."
@@ -332,7 +342,7 @@ def report(study: str | None, target: Path | None, storage: str | None, as_json:
         click.echo(f"page: {written}")
 
 
-@main.group(invoke_without_command=True)
+@main.group(invoke_without_command=True, short_help="List, show, rename, delete or export studies.")
 @_storage
 @_json
 @click.pass_context
@@ -409,7 +419,7 @@ def export_optuna(study: str, url: str, name: str | None, storage: str | None) -
     with _open_store(storage) as store:
         axes = Space.from_dict(store.study(study).space).axes
         store.export_optuna(study, url, name=name, choices={axis.name: axis.values for axis in axes})
-    shown = output.without_password(url)
+    shown = output.without_password(url if "://" in url else f"sqlite:///{url}")
     click.echo(f"{name or study} is in {shown}; look at it with: optuna-dashboard {shown}", err=True)
 
 

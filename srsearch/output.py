@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from srsearch.quantity import format_quantity
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
+    from rich.text import Text
 
     from srsearch.cost import Cost
     from srsearch.search import RunResult
@@ -77,9 +79,11 @@ def indented(text: str) -> str:
 
 
 def without_password(url: str) -> str:
-    """A database URL as it may be shown."""
+    """A database URL, or the path of a file, as it may be shown."""
     from sqlalchemy import make_url
 
+    if "://" not in url:
+        return url
     return make_url(url).render_as_string(hide_password=True)
 
 
@@ -88,40 +92,48 @@ def print_front(frame: pd.DataFrame) -> None:
     from srsearch.analysis import differing_axes
     from srsearch.search.progress import front_table
 
+    if frame.empty:
+        click.echo("No design has been evaluated yet.")
+        return
     axes = list(frame.attrs.get("axes", []))
-    _print(front_table(frame, differing_axes(frame, axes) if len(frame) > 1 else axes))
+    _print(front_table(frame, differing_axes(frame, axes) if len(frame) > 1 else axes, width=_width()))
 
 
-def print_outcome(result: RunResult, best: pd.DataFrame, where: str, page: Path | None, storage: str | None) -> None:
+def print_outcome(
+    result: RunResult, best: pd.DataFrame, evaluator: str, where: str, page: Path | None, storage: str | None
+) -> None:
     """What a run ends with: the front, the best design, where things are, what to do next.
 
     Args:
         result: What the run left.
         best: One row, or none.
+        evaluator: What scored the designs.
         where: The database.
         page: The page, if it could be written.
         storage: The database as it was given on the command line, for the next command.
     """
-    if best.empty:
-        click.echo("No design has been evaluated yet.")
-    else:
-        print_front(result.front)
+    print_front(result.front)
+    if not best.empty:
         row = best.iloc[0]
         click.echo(
-            f"Best within the budget: trial {row['trial']} with {row['psnr']:.2f} dB, "
+            f"\nBest within the budget: trial {row['trial']} with {row['psnr']:.2f} dB, "
             f"{format_quantity(int(row['mult_adds']))} Mult-Adds, {format_quantity(int(row['params']))} parameters."
         )
-        click.echo(
-            "These networks are briefly trained; PSNR compares them with each other, not with published networks."
-        )
+        if evaluator == "proxy":
+            click.echo(
+                "These networks are briefly trained: PSNR compares them with each other, not with published ones."
+            )
+        elif evaluator == "synthetic":
+            click.echo("These scores are invented, to try things out: nothing was trained.")
     if result.exhausted:
         click.echo("Every feasible design of the space has been evaluated.")
-    shown = "" if storage is None else without_password(storage) if "://" in storage else storage
+    shown = "" if storage is None else without_password(storage)
     option = f" --storage {shlex.quote(shown)}" if shown else ""
     click.echo(f"\ndatabase: {where}")
     if page is not None:
         click.echo(f"page:     {page}")
-    click.echo(f"next:     srsearch best {result.study}{option} --save best.yaml")
+    if not best.empty:
+        click.echo(f"next:     srsearch best {result.study}{option} --save best.yaml")
 
 
 def print_space(space: Space, report: SpaceReport) -> None:
@@ -151,12 +163,14 @@ def print_space(space: Space, report: SpaceReport) -> None:
     if report.examples:
         labels = axis_labels(axis.name for axis in space.axes)
         examples = Table(title="Examples within the budget", title_justify="left", box=box.SIMPLE_HEAD)
-        for heading in ("Mult-Adds", "params", *labels.values()):
-            examples.add_column(heading, justify="right" if heading in ("Mult-Adds", "params") else "left")
+        for heading in ("Mult-Adds", "params"):
+            examples.add_column(heading, justify="right", no_wrap=True)
+        examples.add_column("design", overflow="fold")
         for each in report.examples:
             assert each.cost is not None
             costs = (format_quantity(each.cost.mult_adds), format_quantity(each.cost.params))
-            examples.add_row(*costs, *(axis_text(each.axes.get(name)) for name in labels))
+            examples.add_row(*costs, _design_text(each.axes, labels))
+        click.echo()
         _print(examples)
 
 
@@ -171,20 +185,22 @@ def print_cost(name: str, cost: Cost, at: str) -> None:
         title_justify="left",
         show_footer=True,
     )
-    table.add_column("part", "whole network")
-    for heading, total in (
-        ("instances", ""),
-        ("applications", ""),
-        ("params", f"{cost.params:,}"),
-        ("Mult-Adds", f"{cost.mult_adds:,}"),
-        ("share", ""),
-        ("activations", f"{cost.activations:,}"),
-    ):
-        table.add_column(heading, total, justify="right")
-    for line in cost.lines:
+    table.add_column("part", "whole network", overflow="fold")
+    narrow = _width() is not None and (_width() or 0) < 120
+    rows = [
+        ("instances", "", [line.instances for line in cost.lines]),
+        ("applications", "", [line.applications for line in cost.lines]),
+        ("params", f"{cost.params:,}", [line.params for line in cost.lines]),
+        ("Mult-Adds", f"{cost.mult_adds:,}", [line.mult_adds for line in cost.lines]),
+        ("activations", f"{cost.activations:,}", [line.activations for line in cost.lines]),
+    ]
+    shown = [row for row in rows if not narrow or row[0] in ("params", "Mult-Adds")]
+    for heading, total, _ in shown:
+        table.add_column(heading, total, justify="right", no_wrap=True)
+    table.add_column("share", justify="right", no_wrap=True)
+    for place, line in enumerate(cost.lines):
         share = f"{line.mult_adds / cost.mult_adds:.0%}" if cost.mult_adds else ""
-        numbers = (line.instances, line.applications, line.params, line.mult_adds)
-        table.add_row(f"{line.kind}: {line.part}", *(f"{n:,}" for n in numbers), share, f"{line.activations:,}")
+        table.add_row(f"{line.kind}: {line.part}", *(f"{values[place]:,}" for _, _, values in shown), share)
     _print(table)
     click.echo(f"{format_quantity(cost.params, 4)} parameters, {format_quantity(cost.mult_adds, 4)} Mult-Adds")
 
@@ -194,23 +210,34 @@ def print_trials(frame: pd.DataFrame) -> None:
     from rich import box
     from rich.table import Table
 
-    from srsearch.labels import axis_labels, axis_text
+    from srsearch.labels import axis_labels
 
     axes = list(frame.attrs.get("axes", []))
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("trial", "state", "PSNR", "Mult-Adds", "params"):
-        table.add_column(heading, justify="left" if heading == "state" else "right")
-    for label in axis_labels(axes).values():
-        table.add_column(label)
-    table.add_column("reason", overflow="fold")
+        table.add_column(heading, justify="left" if heading == "state" else "right", no_wrap=True)
+    labels = axis_labels(axes)
+    table.add_column("design (reason)", overflow="fold")
     for row in records(frame):
         psnr = "" if row["psnr"] is None else f"{row['psnr']:.3f}"
         costs = ["" if row[name] is None else format_quantity(row[name]) for name in ("mult_adds", "params")]
         state = "cached" if row["cached"] else row["state"]
-        table.add_row(
-            str(row["trial"]), state, psnr, *costs, *(axis_text(row[axis]) for axis in axes), row["reason"] or ""
-        )
+        design = _design_text({axis: row[axis] for axis in axes if row[axis] is not None}, labels)
+        table.add_row(str(row["trial"]), state, psnr, *costs, _with_reason(design, row["reason"]))
     _print(table)
+
+
+def _with_reason(design: Text, reason: str | None) -> Text:
+    return design.append(f"  ({reason})", style="dim") if reason else design
+
+
+def _design_text(axes: Mapping[str, Any], labels: Mapping[str, str]) -> Text:
+    """A design in words: its values on the axes."""
+    from rich.text import Text
+
+    from srsearch.labels import axis_text
+
+    return Text(" ".join(f"{labels[name]}={axis_text(value)}" for name, value in axes.items()))
 
 
 def print_studies(frame: pd.DataFrame, where: str) -> None:
@@ -223,16 +250,32 @@ def print_studies(frame: pd.DataFrame, where: str) -> None:
         return
     table = Table(title=where, title_justify="left", box=box.SIMPLE_HEAD)
     for name in frame.columns:
-        table.add_column(str(name).replace("_", " "), justify="left" if name in ("name", "created_at") else "right")
+        table.add_column(
+            str(name).replace("_", " "),
+            justify="left" if name in ("name", "created_at") else "right",
+            no_wrap=name == "name",
+        )
     for row in records(frame):
-        row["created_at"] = str(row["created_at"])[:16]
+        row["created_at"] = str(row["created_at"])[:16].replace("T", " ")
         table.add_row(*(f"{v:.3f}" if isinstance(v, float) else "" if v is None else str(v) for v in row.values()))
     _print(table)
+
+
+def _width() -> int | None:
+    """Columns of the terminal; None where standard output is none, and nothing has to fit."""
+    from rich.console import Console
+
+    console = Console()
+    return console.width if console.is_terminal else None
 
 
 def _print(table: Table) -> None:
     from rich.console import Console
 
-    console = Console()
-    # Without a terminal there is no width to keep to: nothing may be cut off in a file.
-    (console if console.is_terminal else Console(width=200)).print(table)
+    if _width() is not None:
+        Console().print(table)
+        return
+    wide = Console(width=1000, file=io.StringIO())
+    with wide.capture() as captured:
+        wide.print(table)
+    click.echo("\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines()))

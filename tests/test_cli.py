@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import optuna
@@ -53,6 +55,8 @@ def test_from_a_study_to_a_network(studied: Path, srsearch: Command) -> None:
     network = names["network"]
     assert isinstance(network, torch.nn.Module)
     assert sum(p.numel() for p in network.parameters()) == best["params"]
+    other = json.loads(srsearch("best", "--trial", str(front[0]["trial"]), "--json").stdout)
+    assert [row["key"] for row in other] == [front[0]["key"]]
     for name in ("best.yaml", f"small:{best['trial']}"):
         counted = json.loads(srsearch("count", name, "--json").stdout)
         assert (counted["key"], counted["mult_adds"]) == (best["key"], best["mult_adds"])
@@ -105,6 +109,24 @@ def test_optuna_reads_what_is_exported(studied: Path, srsearch: Command) -> None
     assert "Traceback" not in ended.stderr
 
 
+def test_costs_of_a_trial_are_those_of_its_study(tmp_path: Path, srsearch: Command) -> None:
+    large = SMALL_SPACE | {"constraints": {"mult_adds": {"max": "12G", "at": "2560x1440"}}}
+    with Store(tmp_path / "studies" / "srsearch.db") as store:
+        run(Space.from_dict(large), store=store, trials=2, evaluator="synthetic")
+    for row in json.loads(srsearch("trials", "--json").stdout):
+        counted = json.loads(srsearch("count", f"small:{row['trial']}", "--json").stdout)
+        assert (counted["output"], counted["mult_adds"]) == ("2560x1440", row["mult_adds"])
+
+
+def test_output_that_nobody_reads_to_the_end(studied: Path) -> None:
+    command = (
+        f"{sys.executable} -c \"from srsearch.cli import main; main(['trials'])\" | head -1; echo ${{PIPESTATUS[0]}}"
+    )
+    ended = subprocess.run(["bash", "-c", command], cwd=studied, capture_output=True, text=True, check=False)
+    assert ended.stderr == ""
+    assert ended.stdout.splitlines()[-1] == "0"
+
+
 def test_published_networks_are_counted(srsearch: Command) -> None:
     ended = srsearch("count", "pcarn-m", "--scale", "4", "--multi-scale", "--convention", "pcarn-no-bias", "--json")
     counted = json.loads(ended.stdout)
@@ -145,6 +167,9 @@ def test_a_space_is_explained_before_any_training(srsearch: Command) -> None:
         (("front", "--storage", "missing.db"), "missing.db"),
         (("front", "other"), "no study 'other'"),
         (("best", "--max-params", "10"), "no finished design within these limits"),
+        (("best", "--trial", "999"), "no finished design"),
+        (("run", "small.yaml", "--page", "."), "is a directory"),
+        (("studies", "--storage", "missing.db", "show", "small"), "missing.db"),
         (("count", "pcarn"), "say at which scale"),
         (("count", "pcarm-n", "--scale", "4"), "did you mean"),
         (("count", "missing.yaml"), "missing.yaml: cannot be read: No such file"),

@@ -24,6 +24,9 @@ from srsearch.errors import InputError
 from srsearch.search.evaluators import EvaluationFailed, Evaluator, Score
 from srsearch.search.study import Trial
 
+GUARD = "a script that calls srsearch.run needs `if __name__ == '__main__':` around it"
+"""The commonest reason for which a worker cannot start."""
+
 
 @dataclass(frozen=True)
 class Reported:
@@ -154,8 +157,7 @@ class LocalExecutor:
             ended = _death(worker.process.exitcode)
             if worker.ready:
                 return Failed(worker.index, trial, ended)
-            guard = "a script that calls srsearch.run needs `if __name__ == '__main__':` around it"
-            return Broken(worker.index, trial, f"{ended} before it was ready ({guard})")
+            return Broken(worker.index, trial, f"{ended} before it was ready ({GUARD})")
         match kind:
             case "ready":
                 worker.ready = True

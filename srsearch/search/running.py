@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import multiprocessing
 import re
 import tempfile
 import time
@@ -22,7 +23,7 @@ from srsearch.architecture import GRAMMAR_VERSION
 from srsearch.errors import InputError, WorkError
 from srsearch.search.evaluators import Evaluator, Score, evaluator_for
 from srsearch.search.interrupts import Interrupts
-from srsearch.search.local import Broken, Event, Failed, Finished, LocalExecutor, Reported
+from srsearch.search.local import GUARD, Broken, Event, Failed, Finished, LocalExecutor, Reported
 from srsearch.search.progress import Progress, SilentProgress, StudyInfo, TrialView
 from srsearch.search.study import Study, Trial, content_hash
 from srsearch.space import Space
@@ -74,7 +75,7 @@ def run(
     seed: int | None = None,
     device: str = "auto",
     new: bool = False,
-    evaluator: Evaluator | None = None,
+    evaluator: Evaluator | str | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
     """Search a space: what ``srsearch run`` does.
@@ -93,20 +94,24 @@ def run(
         seed: By default the space's.
         device: ``auto``, ``cpu`` or ``cuda``; only for a study that is created.
         new: Create another study even if there is one to continue.
-        evaluator: An evaluator of one's own instead of the space's.
+        evaluator: An evaluator of one's own, or a name (``synthetic``, ``module:Class``), instead of the space's.
         progress: Told what happens; by default nobody.
 
     Raises:
         InputError: The space, the data or the store is not what it should be.
         WorkError: The store could not keep an evaluation, or all designs fail.
     """
+    if multiprocessing.parent_process() is not None:
+        raise WorkError(f"srsearch.run was called while a worker process imported your script: {GUARD}")
     opened = space if isinstance(space, Space) else Space.from_yaml(space)
+    named = evaluator if isinstance(evaluator, str) else None
+    own = evaluator if isinstance(evaluator, Evaluator) else None
     opened = opened.with_settings(
-        proxy=_given(data=None if data is None else str(data)),
+        proxy=_given(data=None if data is None else str(data), evaluator=named),
         search=_given(sampler=sampler, seed=seed, workers=workers, trials=trials),
     )
     opened.sample(np.random.default_rng(0))  # a space without any feasible design ends here, before anything is written
-    fresh = evaluator or evaluator_for(opened, None, device=device)
+    fresh = own or evaluator_for(opened, None, device=device)
     identity = study_identity(opened, fresh)
     with contextlib.ExitStack() as ending:
         kept = store if isinstance(store, Store) else ending.enter_context(Store(store))
@@ -114,7 +119,7 @@ def run(
             record, resumed = _find_or_create(kept, opened, fresh, identity, new=new)
         ending.enter_context(only_runner(kept, record.name))
         if resumed:
-            fresh = _as_recorded(record, opened, fresh, device=device, given=evaluator is not None)
+            fresh = _as_recorded(record, opened, fresh, device=device, given=own is not None)
         at_once = opened.search.workers or default_workers()
         study = Study(kept, record, opened, fresh, at_once)
         info = StudyInfo(
@@ -124,17 +129,20 @@ def run(
             done=study.done,
             target=opened.search.trials,
             workers=at_once,
-            space_size=len(opened.feasible or ()) if opened.combinations <= _COUNTABLE else None,
+            space_size=_size(opened) if study.done < opened.search.trials else None,
             seconds=minutes * 60 if minutes else None,
         )
         shown = ending.enter_context(progress or SilentProgress())
         shown.study_opened(info)
         for warning in fresh.warnings:
             shown.warning(warning)
+        if study.done >= opened.search.trials:
+            shown.message(f"it has its {study.done} designs; a larger --trials goes on, --new starts another study")
         session = _Session(study, fresh, shown, info)
         session.run(deadline=time.monotonic() + minutes * 60 if minutes else None)
         if session.interrupts.pending:
-            shown.message("interrupted: what is finished is saved; the same command continues")
+            command = "the same command without --new continues" if new else "the same command continues"
+            shown.message(f"interrupted: what is finished is saved; {command}")
         shown.study_closed()
         front = kept.front(study.name)
         return RunResult(study.name, study.done, front, study.exhausted, session.interrupts.pending)
@@ -312,6 +320,11 @@ def _own_folder() -> Path:
     except OSError:
         return Path(tempfile.gettempdir())
     return folder
+
+
+def _size(space: Space) -> int | None:
+    """Number of feasible designs, where they are quickly counted."""
+    return len(space.feasible or ()) if space.combinations <= _COUNTABLE else None
 
 
 def _given(**options: object) -> dict[str, object]:
