@@ -247,7 +247,7 @@ def _best_card(data: ReportData, axes: list[str]) -> _Best | None:
 
 
 def _yaml(design: Mapping[str, Any]) -> str:
-    text: str = yaml.safe_dump(_plain(design), sort_keys=False, default_flow_style=None, width=34, allow_unicode=True)
+    text: str = yaml.safe_dump(_plain(design), sort_keys=False, default_flow_style=False, width=34, allow_unicode=True)
     return text
 
 
