@@ -189,7 +189,7 @@ def test_the_page_shows_the_front_and_the_best_design(opened) -> None:
         "25.7G",
         "313K",
         "image_residual",
-        "cascade: {groups: 3}",
+        "groups: 3",
     ):
         assert word in card, word
     assert "srsearch best lightweight_x4 --save design.yaml" in card
@@ -330,7 +330,7 @@ def test_write_report_reads_a_store(store: Store, browser, tmp_path: Path) -> No
     page = Page(browser, path)
     assert page.column("front-table", 1) == ["26.049", "26.390", "27.142"]
     assert page.column("trials-table", 1)[-2:] == ["failed", "over budget"]
-    assert "cascade: {groups: 3}" in page.tab.locator(".card pre").inner_text()
+    assert "cascade:\n    groups: 3" in page.tab.locator(".card pre").inner_text()
     page.close()
 
 
