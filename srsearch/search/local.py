@@ -24,6 +24,9 @@ from srsearch.errors import InputError
 from srsearch.search.evaluators import EvaluationFailed, Evaluator, Score
 from srsearch.search.study import Trial
 
+WORKER_NAME = "srsearch-worker-"
+"""How the names of worker processes begin."""
+
 GUARD = "a script that calls srsearch.run needs `if __name__ == '__main__':` around it"
 """The commonest reason for which a worker cannot start."""
 
@@ -136,7 +139,7 @@ class LocalExecutor:
     def _start(self, index: int) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
-            target=_work, args=(theirs, self._evaluator), name=f"srsearch-worker-{index}", daemon=True
+            target=_work, args=(theirs, self._evaluator), name=f"{WORKER_NAME}{index}", daemon=True
         )
         try:
             with _without_signals():

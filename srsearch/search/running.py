@@ -23,7 +23,7 @@ from srsearch.architecture import GRAMMAR_VERSION
 from srsearch.errors import InputError, WorkError
 from srsearch.search.evaluators import Evaluator, Score, evaluator_for
 from srsearch.search.interrupts import Interrupts
-from srsearch.search.local import GUARD, Broken, Event, Failed, Finished, LocalExecutor, Reported
+from srsearch.search.local import GUARD, WORKER_NAME, Broken, Event, Failed, Finished, LocalExecutor, Reported
 from srsearch.search.progress import Progress, SilentProgress, StudyInfo, TrialView
 from srsearch.search.study import Study, Trial, content_hash
 from srsearch.space import Space
@@ -101,7 +101,7 @@ def run(
         InputError: The space, the data or the store is not what it should be.
         WorkError: The store could not keep an evaluation, or all designs fail.
     """
-    if multiprocessing.parent_process() is not None:
+    if multiprocessing.current_process().name.startswith(WORKER_NAME):
         raise WorkError(f"srsearch.run was called while a worker process imported your script: {GUARD}")
     opened = space if isinstance(space, Space) else Space.from_yaml(space)
     named = evaluator if isinstance(evaluator, str) else None
