@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 # Importing a module of parts registers them.
-from srsearch.architecture import blocks, bodies, catalogue, units, upsamplers
+from srsearch.architecture import (
+    activations,
+    blocks,
+    bodies,
+    catalogue,
+    entries,
+    refinements,
+    units,
+    upsamplers,
+)
 from srsearch.architecture.assembly import InvalidDesign, build
 from srsearch.architecture.bicubic import upscale_bicubic
 from srsearch.architecture.design import GRAMMAR_VERSION, Architecture
 from srsearch.architecture.network import Network
-from srsearch.architecture.parts import Factory, Part, PositiveInt, register
+from srsearch.architecture.parts import CountingInt, Factory, Part, PositiveInt, register
 
 __all__ = [
     "GRAMMAR_VERSION",
     "Architecture",
+    "CountingInt",
     "Factory",
     "InvalidDesign",
     "Network",
     "Part",
     "PositiveInt",
+    "activations",
     "blocks",
     "bodies",
     "build",
     "catalogue",
+    "entries",
+    "refinements",
     "register",
     "units",
     "upsamplers",

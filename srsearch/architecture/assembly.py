@@ -1,45 +1,46 @@
-"""From a design to its module: slots are filled from the outside in."""
+"""From a design to its module: slots are filled from the outside in. And what a part asks of its slots, without one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from srsearch.architecture.design import Architecture
-from srsearch.architecture.network import Network, initialise
-from srsearch.architecture.parts import KINDS, Factory, Part, part_type
+from srsearch.architecture.network import IN_CHANNELS, Network, initialise
+from srsearch.architecture.parts import Factory, Part, part_type, slot_place
 from srsearch.errors import InputError
+
+if TYPE_CHECKING:
+    from srsearch.architecture.design import Architecture
 
 
 class InvalidDesign(InputError):
     """The parts of a design do not fit together, such as channels that the groups do not divide."""
 
 
-def make_part(
-    kind: str, part: Part, channels: int, slots: Mapping[str, Factory], scale: int | None = None
-) -> nn.Module:
+def make_part(kind: str, part: Part, place: Mapping[str, Any], slots: Callable[[str], Factory]) -> nn.Module:
     """One part's module.
 
     Args:
         kind: Kind of the part.
         part: Its description.
-        channels: Width where it stands.
-        slots: What fills its slots, by kind.
-        scale: The upscaling factor, for an upsampler.
+        place: What comes from where it stands: ``channels``, and for some kinds ``scale`` and the like.
+        slots: Gives the factory that fills a slot.
 
     Raises:
         InvalidDesign: The part cannot be built there.
     """
     declared = part_type(kind, part.name)
-    arguments: dict[str, Any] = {name: slots[name] for name in declared.slots} | dict(part.options)
-    if declared.takes_scale:
-        arguments["scale"] = scale
+    arguments: dict[str, Any] = {name: slots(name) for name in declared.slots}
+    arguments |= {name: place[name] for name in declared.given}
     try:
-        return declared.module(channels=channels, **arguments)
-    except ValueError as error:
+        return declared.module(**arguments, **declared.arguments(part))
+    except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
+        # What an author did not foresee, such as convolutions of no channels, is as invalid as what is refused.
         raise InvalidDesign(f"{kind} {part}: {error}") from None
 
 
@@ -51,26 +52,124 @@ def build(design: Architecture, *, seed: int | None = None) -> Network:
         seed: Seed of the initial weights; without one, torch's global generator goes on.
 
     Returns:
-        A module from (n, 3, h, w) RGB in 0..1 to (n, 3, scale * h, scale * w). A multi-scale one
-        is called with ``scale=``.
+        A module from (n, c, h, w) in 0..1 to (n, c, scale * h, scale * w), c being its ``in_channels``. A multi-scale
+        one is called with ``scale=``.
 
     Raises:
         InvalidDesign: The parts do not fit together.
     """
-    slots: dict[str, Factory] = {}
-
-    def slot(kind: str) -> Factory:
-        # A slot is called with the position, which no part depends on, an upsampler's with its scale.
-        return lambda at=0: make_part(kind, getattr(design, kind), design.channels, slots, at)
-
-    slots |= {kind: slot(kind) for kind in KINDS}
+    design.check_placement()
     # Modules draw initial values as they are made: keep those draws away from the caller's generator.
     with torch.random.fork_rng(devices=[]):
-        network = Network(
-            design.channels, slots["body"], slots["upsampler"], design.scales, design.global_skip, design.image_residual
-        )
+        network = _Assembler(design).network()
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
         initialise(network)
     return network
+
+
+class _Assembler:
+    def __init__(self, design: Architecture) -> None:
+        self._design = design
+        self._place = {"channels": design.channels, "in_channels": IN_CHANNELS[design.colour]}
+
+    def network(self) -> Network:
+        design = self._design
+        place = self._place | {
+            "scales": design.scales,
+            "global_skip": design.global_skip,
+            "image_residual": design.image_residual,
+        }
+        slots: dict[str, Factory] = {
+            "entry": lambda: self._module("entry", "entry"),
+            "body": lambda level: self._module("body", "body", level),
+            "refinement": lambda level: self._module("refinement", "refinement", level),
+            "upsampler": lambda scale: self._module("upsampler", "upsampler", scale=scale),
+        }
+        network = make_part("levels", design.levels, place, slots.__getitem__)
+        assert isinstance(network, Network)
+        return network
+
+    def _module(self, kind: str, place: str, level: int = 1, *, kept: bool = True, scale: int = 0) -> nn.Module:
+        def slot(name: str) -> Factory:
+            if kind == "body" and name == "block":
+                return self._block
+            if name == "inner_activation" and not kept:
+                return nn.Identity
+            inner = slot_place(kind, name)
+            # Positions are the body's business; what a user's part says beside is its own.
+            return lambda *at: self._module(_kind(inner), inner)
+
+        part = self._design.part_at(place, level)
+        return make_part(kind, part, self._place | {"scale": scale}, slot)
+
+    def _block(self, position: str = "") -> nn.Module:
+        place, kept = self._design.at_position(position)
+        return self._module("block", place, kept=kept)
+
+
+def _kind(place: str) -> str:
+    from srsearch.architecture.parts import PLACES
+
+    return PLACES[place]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a part asks of its slots as it is made.
+
+    Attributes:
+        slots: The slots that it calls.
+        positions: With what it calls its slot ``block``, in order.
+        failure: Why it cannot be made there, else None.
+    """
+
+    slots: frozenset[str]
+    positions: tuple[str, ...]
+    failure: str | None
+
+
+@functools.lru_cache(maxsize=65536)
+def asked(kind: str, part: Part, channels: int) -> Asked:
+    """Make a part on the meta device with nothing in its slots, and see which it calls.
+
+    Args:
+        kind: Kind of the part, other than ``levels``.
+        part: Its description.
+        channels: Width where it stands.
+    """
+    called: list[tuple[str, tuple[Any, ...]]] = []
+
+    def slot(name: str) -> Factory:
+        def factory(*at: Any) -> nn.Module:
+            called.append((name, at))
+            return nn.Identity()
+
+        return factory
+
+    failure = None
+    try:
+        with torch.device("meta"):
+            make_part(kind, part, {"channels": channels, "in_channels": 3, "scale": 2}, slot)
+    except InvalidDesign as error:
+        failure = str(error)
+    positions = tuple(dict.fromkeys(str(at[0]) if at else "" for name, at in called if name == "block"))
+    return Asked(frozenset(name for name, _ in called), positions, failure)
+
+
+_WIDTHS = (64, 48, 60, 1)
+
+
+@functools.lru_cache(maxsize=65536)
+def positions(body: Part) -> tuple[str, ...]:
+    """The positions of a body's blocks, in order; they do not depend on its width.
+
+    Raises:
+        InvalidDesign: The body cannot be made at any width.
+    """
+    for channels in _WIDTHS:
+        found = asked("body", body, channels)
+        if found.failure is None:
+            return found.positions
+    raise InvalidDesign(str(found.failure))

@@ -1,36 +1,284 @@
 """Rules that bring a description to canonical form: networks that compute the same have one description.
 
-Each rule states an equality of networks; the tests trace networks of a whole space and compare.
+Each rule states an equality of networks; the tests trace networks and compare. `canonicalise` is written once for two
+ways of calling: on one description, and on whole columns of descriptions (`srsearch.space.enumeration`). So every rule
+is a pure function of few fields, and what a rule cannot decide, because the parts do not fit, it leaves as it is.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
-from srsearch.architecture.parts import Part, read_part
+from srsearch.architecture.assembly import InvalidDesign, asked, positions
+from srsearch.architecture.bodies import pool_sources
+from srsearch.architecture.parts import PLACES, OptionValue, Part, read_part
+from srsearch.architecture.positions import resolve
+
+Call: TypeAlias = Callable[..., Any]
+"""``call(rule, *fields)``: the rule's result."""
+
+DEFAULTS: dict[str, str] = {
+    "unit": "conv",
+    "closing": "conv",
+    "upsampler_unit": "conv",
+    "block": "residual",
+    "compressed": "inverted_residual",
+    "body": "cascade",
+    "upsampler": "pixel_shuffle",
+    "refinement": "none",
+    "entry": "conv",
+    "levels": "direct",
+    "activation": "relu",
+}
+"""The part at each place where a description has none."""
+
+SCOPES: Mapping[str, Sequence[str]] = {"rb": (), "rg": ("closing",), "rg+u": ("closing", "upsampler_unit")}
+"""The efficiency paper's scopes: the further places that have the unit of the blocks."""
 
 
-def unit(part: Part) -> Part:
-    """A group convolution with one group is a convolution."""
-    return Part("conv") if part == read_part("unit", {"grouped": {"groups": 1}}) else part
+def default_part(place: str) -> Part:
+    """The part that stands at a place where a description has none."""
+    return read_part(PLACES[place], DEFAULTS[place])
 
 
-def body(part: Part) -> Part:
-    """Cascades: what nothing uses is unset, and a cascade that is a chain or a flat cascade is written as one.
+def directly(rule: Callable[..., Any], *fields: Any) -> Any:
+    """Call a rule on one description."""
+    return rule(*fields)
+
+
+def canonicalise(raw: Mapping[str, Any], call: Call = directly) -> dict[str, Any]:
+    """The fields of a description in canonical form.
+
+    Args:
+        raw: Every field by name, and ``scope`` (None, or one of `SCOPES`, which sets other places).
+        call: How rules are called.
+    """
+    new = {name: value for name, value in raw.items() if name != "scope"}
+    for place in ("closing", "upsampler_unit"):
+        new[place] = call(_in_scope, place, raw["scope"], raw["unit"], raw[place])
+    for place in ("unit", "closing", "upsampler_unit"):
+        new[place] = call(_unit, new[place], raw["channels"])
+    new["entry"] = call(_entry, raw["entry"])
+    levels = call(_levels, raw["levels"], raw["scales"])
+    wired = call(_wiring, raw["body"], levels, raw["global_skip"])
+    body, levels, new["global_skip"] = (call(_item, i, wired) for i in range(3))
+    new["levels"] = call(_refinement_levels, levels, raw["refinement"])
+    inner = {
+        place: call(_asks, "inner_activation", call(_asked, "block", raw[place], raw["channels"]))
+        for place in ("block", "compressed")
+    }
+    placed = call(_placement, raw["body"], body, raw["block"], raw["compressed"], inner["block"], inner["compressed"])
+    new["body"], new["block"], new["compressed"] = (call(_item, i, placed) for i in range(3))
+    _drop_unused(new, call)
+    return new
+
+
+def _drop_unused(new: dict[str, Any], call: Call) -> None:
+    """What stands at a place that nothing asks for is set to its default."""
+    channels = new["channels"]
+
+    def slots(kind: str, place: str) -> Any:
+        return call(_asked, kind, new[place], channels)
+
+    holders = [slots("block", "block"), slots("body", "body"), slots("refinement", "refinement")]
+    compressed = call(_asked_where, call(_compresses, new["body"]), new["compressed"], channels)
+    holders.append(compressed)
+    used = {"unit": _any_asks("unit", holders, call)}
+    used["closing"] = call(_asks, "closing", holders[1])
+    upsampler = slots("upsampler", "upsampler")
+    used["upsampler_unit"] = call(_asks, "unit", upsampler)
+    holders += [upsampler, slots("entry", "entry")]
+    for place, is_used in used.items():
+        new[place] = call(_if_used, place, is_used, new[place])
+        holders.append(call(_asked_where, is_used, new[place], channels, "unit"))
+    kept = call(_keeps_inner, new["body"], holders[0], compressed)
+    is_used = call(_or, kept, _any_asks("activation", holders, call))
+    new["activation"] = call(_if_used, "activation", is_used, new["activation"])
+
+
+def _any_asks(slot: str, holders: Sequence[Any], call: Call) -> Any:
+    found: Any = call(_asks, slot, holders[0])
+    for holder in holders[1:]:
+        found = call(_or, found, call(_asks, slot, holder))
+    return found
+
+
+def _item(index: int, values: Sequence[Any]) -> Any:
+    return values[index]
+
+
+def _or(first: bool, second: bool) -> bool:
+    return first or second
+
+
+def _in_scope(place: str, scope: str | None, unit: Part, own: Part) -> Part:
+    return own if scope is None else unit if place in SCOPES[scope] else default_part(place)
+
+
+def _unit(part: Part, channels: int) -> Part:
+    """Units that are one network under two names; some only at this width.
+
+    A grouped 1x1 in one group needs no shuffle; a resnext in one group is a bottleneck; without a reduction and
+    depthwise it is an inverted residual without expansion, which of one channel is a bottleneck.
+    """
+    name = part.name
+    options: dict[str, Any] = dict(part.options)
+    if name == "grouped" and options["groups"] == 1:
+        return read_part("unit", "conv")
+    if name == "clcnet" and options["groups_1"] == channels and options["groups_2"] == 1:
+        return read_part("unit", {"mobilenet_v1": {"bias": options["bias"]}})
+    if name == "shufflenet_v1" and options["groups"] == 1 and channels % options["reduction"] == 0:
+        inner = channels // options["reduction"]
+        name, options = "resnext", options | {"groups": inner}
+    if name == "resnext":
+        if options["groups"] == 1:
+            return read_part("unit", {"bottleneck": {n: options[n] for n in ("reduction", "bias")}})
+        if options["reduction"] == 1 and options["groups"] == channels:
+            return read_part("unit", {"inverted_residual": {"expansion": 1, "bias": options["bias"]}})
+        return read_part("unit", {"resnext": options})
+    if name == "inverted_residual" and channels * options["expansion"] == 1:
+        return read_part("unit", {"bottleneck": {"reduction": 1, "bias": options["bias"]}})
+    return part
+
+
+def _entry(part: Part) -> Part:
+    """Between one convolution there is nothing."""
+    if part.name == "conv" and part["convs"] == 1 and part["activation"] == "between":
+        return part.having(activation="none")
+    return part
+
+
+def _levels(levels: Part, scales: tuple[int, ...]) -> Part:
+    """At x2 there is one level, whatever the way; beyond the last level there is nothing to set."""
+    if scales == (2,):
+        return default_part("levels")
+    if levels.name != "pyramid":
+        return levels
+    depth = max(scales).bit_length() - 1
+    return levels.having(**{name: "same" for name, _ in levels.options if int(name[-1]) > depth})
+
+
+def level_counts(levels: Part, option: str, first: int) -> tuple[int, ...]:
+    """An amount in every level of a pyramid, from the first level's and what ``blocks`` or ``refine`` say of others."""
+    counts = [first]
+    for number in (2, 3):
+        own = levels.get(f"{option}_{number}", "same")
+        counts.append(counts[-1] if own == "same" else own)
+    return tuple(counts)
+
+
+def _set_counts(levels: Part, option: str, counts: Sequence[int]) -> Part:
+    """`level_counts` the other way round, in the shortest way."""
+    if levels.name != "pyramid":
+        return levels
+    shortest: dict[str, OptionValue] = {
+        f"{option}_{i + 1}": "same" if counts[i] == counts[i - 1] else counts[i] for i in (1, 2)
+    }
+    return levels.having(**shortest)
+
+
+def _refinement_levels(levels: Part, refinement: Part) -> Part:
+    first = refinement.get("blocks")
+    # Where nothing has such blocks, nothing is to be set.
+    counts = (0, 0, 0) if first is None else level_counts(levels, "refine", first)
+    return _set_counts(levels, "refine", counts)
+
+
+def _wiring(body: Part, levels: Part, global_skip: bool) -> tuple[Part, Part, bool]:
+    """Bodies that are one network under two names.
 
     - A group of one block has nothing to share.
-    - Without fusions there is no activation behind them; with nothing shared either, it is a chain.
+    - Without fusions there is no activation behind them; with nothing shared either, a cascade is a chain.
     - One locally fused group of n blocks is n groups of one block, globally fused.
+    - A memory body of one block is that block with a skip around it.
+    - The sources of an information pool are named.
     """
-    if part.name != "cascade":
-        return part
-    options: dict[str, Any] = dict(part.options)
-    if options["blocks"] == 1:
+    if "blocks" not in dict(body.options):
+        return body, levels, global_skip
+    options: dict[str, Any] = dict(body.options)
+    counts = level_counts(levels, "blocks", options["blocks"])
+    flat = len({*counts}) == 1  # the same number of blocks in every level
+    if "share" in options and all(count == 1 for count in counts) and options.get("middle", 1) <= 1:
         options["share"] = "none"
-    if options["fusion"] == "none":
-        options["fusion_activation"] = False
-        if options["share"] == "none":
-            return read_part("body", {"chain": {"blocks": options["groups"] * options["blocks"]}})
-    if options["fusion"] == "local" and options["groups"] == 1 and options["share"] == "none":
-        options |= {"groups": options["blocks"], "blocks": 1, "fusion": "global"}
-    return Part("cascade", tuple(options.items()))
+    name = body.name
+    placement = {name: options[name] for name in ("activations", "compress")}
+    if name == "cascade":
+        if options["fusion"] == "none":
+            options["fusion_activation"] = False
+            if options["share"] == "none":
+                counts = tuple(options["groups"] * count for count in counts)
+                name, options = "chain", {"blocks": counts[0], **placement}
+        elif flat and (options["fusion"], options["groups"], options["share"]) == ("local", 1, "none"):
+            options |= {"groups": counts[0], "blocks": 1, "fusion": "global"}
+            counts = (1, 1, 1)
+    elif name == "memory" and all(count == 1 for count in counts) and not global_skip:
+        name, options, global_skip = "chain", {"blocks": 1, **placement}, True
+    elif name == "symmetric":
+        try:
+            sources = pool_sources(options["pool"], options["bunches"], options["blocks"], options["middle"])
+        except ValueError:
+            pass
+        else:
+            options["pool"] = "+".join(sources) or "none"
+    return Part(name, tuple(options.items())), _set_counts(levels, "blocks", counts), global_skip
+
+
+def _placement(
+    written: Part, body: Part, block: Part, compressed: Part, block_has_inner: bool, compressed_has_inner: bool
+) -> tuple[Part, Part, Part]:
+    """Positions by name; what is compressed everywhere is the block, and what no block has is not dropped.
+
+    Args:
+        written: The body as it was described.
+        body: The same after `_wiring`, which keeps the order of positions.
+        block: What stands at positions that are not compressed.
+        compressed: What stands at the others.
+        block_has_inner: Whether ``block`` has an activation between its units.
+        compressed_has_inner: Likewise.
+    """
+    default = default_part("compressed")
+    choices = dict(written.options)
+    if choices["activations"] == "all" and choices["compress"] == "none":
+        return body, block, default
+    try:
+        before, after = positions(written), positions(body)
+        replaced = {before.index(name) for name in resolve(choices["compress"], before, counts=True)}
+        kept = {before.index(name) for name in resolve(choices["activations"], before, counts=False)}
+    except (InvalidDesign, ValueError):
+        return body, block, compressed  # refused where it is built or counted
+    everything = set(range(len(after)))
+    if replaced == everything and replaced:
+        block, block_has_inner, replaced = compressed, compressed_has_inner, set()
+    if block == compressed:
+        replaced = set()
+    kept |= {i for i in everything if not (compressed_has_inner if i in replaced else block_has_inner)}
+    body = body.having(
+        activations="all" if kept == everything else "+".join(after[i] for i in sorted(kept)) or "none",
+        compress="+".join(after[i] for i in sorted(replaced)) or "none",
+    )
+    return body, block, compressed if replaced else default
+
+
+def _asked(kind: str, part: Part, channels: int) -> frozenset[str]:
+    return asked(kind, part, channels).slots
+
+
+def _asked_where(condition: bool, part: Part, channels: int, kind: str = "block") -> frozenset[str]:
+    return _asked(kind, part, channels) if condition else frozenset()
+
+
+def _asks(slot: str, slots: frozenset[str]) -> bool:
+    return slot in slots
+
+
+def _compresses(body: Part) -> bool:
+    return bool(body["compress"] != "none")
+
+
+def _keeps_inner(body: Part, block_slots: frozenset[str], compressed_slots: frozenset[str]) -> bool:
+    return body["activations"] != "none" and "inner_activation" in block_slots | compressed_slots
+
+
+def _if_used(place: str, is_used: bool, part: Part) -> Part:
+    return part if is_used else default_part(place)

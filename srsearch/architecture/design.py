@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from srsearch.architecture import canonical
-from srsearch.architecture.network import ImageResidual
-from srsearch.architecture.parts import Part, part_type, read_part
+from srsearch.architecture.assembly import InvalidDesign, positions
+from srsearch.architecture.canonical import SCOPES, canonicalise, default_part, level_counts
+from srsearch.architecture.network import Colour, ImageResidual
+from srsearch.architecture.parts import PLACES, Part, part_type, read_part
+from srsearch.architecture.positions import resolve
 from srsearch.errors import InputError, nearest
 
 GRAMMAR_VERSION = 1
@@ -21,9 +23,19 @@ GRAMMAR_VERSION = 1
 
 Scale: TypeAlias = Literal[2, 3, 4, 8]
 SCALES: tuple[int, ...] = typing.get_args(Scale)
-IMAGE_RESIDUALS: tuple[str, ...] = typing.get_args(ImageResidual)
 
-_CONV, _RESIDUAL = Part("conv"), Part("residual")
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "image_residual": typing.get_args(ImageResidual),
+    "colour": typing.get_args(Colour),
+}
+"""The fields that are words, with the words that they may be."""
+
+_ALWAYS_HASHED = ("unit", "block", "body", "upsampler")
+
+
+def _standing(place: str) -> Any:
+    """A field whose default is the default part of a place."""
+    return dataclasses.field(default_factory=lambda: default_part(place))
 
 
 @dataclass(frozen=True)
@@ -33,26 +45,43 @@ class Architecture:
     However it was written, it is held in canonical form: descriptions of equal networks are equal and have one key.
 
     Attributes:
-        scales: Ascending; several make a multi-scale network, with one upsampler each.
+        scales: Ascending; several make a multi-scale network.
         channels: Width between entry and exit.
         unit: What stands where a 3x3 convolution would, in the blocks.
+        closing: The units that close groups and bodies.
+        upsampler_unit: The units of the upsampler, where it has any.
         block: What the body is made of.
+        compressed: What stands instead at the body's ``compress`` positions.
         body: How the blocks are wired.
         upsampler: From LR to HR resolution.
+        refinement: What works on features behind the upsampler.
+        entry: From the image to features.
+        levels: One stage of the whole factor, a pyramid of x2 stages, or a x2 network applied again and again.
+        activation: The activation function.
         global_skip: Whether the entry's output is added to the body's.
-        image_residual: ``none`` or ``bicubic``.
+        image_residual: ``none``, ``bicubic`` or ``learned``.
+        colour: ``rgb`` or ``luminance``.
     """
 
     scales: tuple[int, ...]
     channels: int = 64
-    unit: Part = _CONV
-    block: Part = _RESIDUAL
-    body: Part = dataclasses.field(default_factory=lambda: read_part("body", "cascade"))
-    upsampler: Part = dataclasses.field(default_factory=lambda: read_part("upsampler", "pixel_shuffle"))
+    unit: Part = _standing("unit")  # noqa: RUF009
+    closing: Part = _standing("closing")  # noqa: RUF009
+    upsampler_unit: Part = _standing("upsampler_unit")  # noqa: RUF009
+    block: Part = _standing("block")  # noqa: RUF009
+    compressed: Part = _standing("compressed")  # noqa: RUF009
+    body: Part = _standing("body")  # noqa: RUF009
+    upsampler: Part = _standing("upsampler")  # noqa: RUF009
+    refinement: Part = _standing("refinement")  # noqa: RUF009
+    entry: Part = _standing("entry")  # noqa: RUF009
+    levels: Part = _standing("levels")  # noqa: RUF009
+    activation: Part = _standing("activation")  # noqa: RUF009
     global_skip: bool = True
     image_residual: ImageResidual = "none"
+    colour: Colour = "rgb"
+    scope: dataclasses.InitVar[str | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, scope: str | None) -> None:
         object.__setattr__(self, "scales", tuple(sorted(set(self.scales))))
         if not self.scales or any(scale not in SCALES for scale in self.scales):
             raise InputError(f"scale: {list(self.scales)} is not made of {', '.join(map(str, SCALES))}")
@@ -60,11 +89,14 @@ class Architecture:
             raise InputError(f"channels: {self.channels!r} is not an integer above zero")
         if not isinstance(self.global_skip, bool):
             raise InputError(f"global_skip: {self.global_skip!r} is neither true nor false")
-        if self.image_residual not in IMAGE_RESIDUALS:
-            hint = nearest(str(self.image_residual), IMAGE_RESIDUALS)
-            raise InputError(f"image_residual: unknown {self.image_residual!r}; {hint}")
-        object.__setattr__(self, "unit", canonical.unit(self.unit))
-        object.__setattr__(self, "body", canonical.body(self.body))
+        for name, words in WORDS.items():
+            if getattr(self, name) not in words:
+                raise InputError(f"{name}: unknown {getattr(self, name)!r}; {nearest(str(getattr(self, name)), words)}")
+        if scope is not None and scope not in SCOPES:
+            raise InputError(f"scope: unknown {scope!r}; {nearest(str(scope), SCOPES)}")
+        raw = {name: getattr(self, name) for name in _FIELDS} | {"scope": scope}
+        for name, value in canonicalise(raw).items():
+            object.__setattr__(self, name, value)
 
     @property
     def scale(self) -> int:
@@ -77,9 +109,32 @@ class Architecture:
             raise InputError(f"a multi-scale design: say which scale of {', '.join(map(str, self.scales))}")
         return self.scales[0]
 
+    def part_at(self, place: str, level: int = 1) -> Part:
+        """The part at a place; in a pyramid bodies and refinements may differ in their number of blocks by level.
+
+        Raises:
+            InvalidDesign: The pyramid asks for a number of blocks, and the body has none to set.
+        """
+        return part_of_level(getattr(self, place), place, self.levels, level)
+
+    def at_position(self, position: str) -> tuple[str, bool]:
+        """Which place's block stands at a position of the body, and whether it keeps its inner activation."""
+        return at_position(self.body, position)
+
+    def check_placement(self) -> None:
+        """Check the positions that the body names.
+
+        Raises:
+            InvalidDesign: There is no such position, or there are fewer than were asked for.
+        """
+        check_placement(self.body)
+
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Architecture:
         """A design from plain data, as `to_dict` writes it; what is left out has its default.
+
+        ``scope`` (``rb``, ``rg`` or ``rg+u``, as in the efficiency paper) may stand for ``closing`` and
+        ``upsampler_unit``: whether they are as ``unit``.
 
         Raises:
             InputError: Unknown or missing field, unknown part, wrong option.
@@ -89,27 +144,29 @@ class Architecture:
             raise InputError("a design needs its scale, such as `scale: 4`")
         scale = fields.pop("scale")
         scales = tuple(scale) if isinstance(scale, list | tuple) else (scale,)
-        valid = [field.name for field in dataclasses.fields(cls) if field.name != "scales"]
+        valid = [*(name for name in _FIELDS if name != "scales"), "scope"]
         for name in fields:
             if name not in valid:
                 raise InputError(f"a design has no field {name!r}; {nearest(str(name), [*valid, 'scale'])}")
-        for kind in ("unit", "block", "body", "upsampler"):
-            if kind in fields:
-                fields[kind] = read_part(kind, fields[kind])
+        for place, kind in PLACES.items():
+            if place in fields:
+                fields[place] = read_part(kind, fields[place])
+        for place in ("closing", "upsampler_unit"):
+            if fields.get("scope") is not None and place in fields:
+                raise InputError(f"scope says already what {place} is; write one of the two")
         return cls(scales=scales, **fields)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data (JSON, YAML) with every field and option written out."""
-        return {
-            "scale": self.scales[0] if len(self.scales) == 1 else list(self.scales),
-            "channels": self.channels,
-            "unit": self.unit.to_plain(),
-            "block": self.block.to_plain(),
-            "body": self.body.to_plain(),
-            "upsampler": self.upsampler.to_plain(),
-            "global_skip": self.global_skip,
-            "image_residual": self.image_residual,
-        }
+        """Plain data (JSON, YAML): every field whose part or value is not the usual one, and the main ones always."""
+        plain: dict[str, Any] = {"scale": self.scales[0] if len(self.scales) == 1 else list(self.scales)}
+        for name in _FIELDS[1:]:
+            value = getattr(self, name)
+            if isinstance(value, Part):
+                if name in _ALWAYS_HASHED or value != default_part(name):
+                    plain[name] = value.to_plain()
+            elif name != "colour" or value != "rgb":
+                plain[name] = value
+        return plain
 
     @functools.cached_property
     def key(self) -> str:
@@ -118,10 +175,65 @@ class Architecture:
         Defaults are left out of what is hashed, so that an option added later renames no design.
         """
         content: dict[str, Any] = {"grammar": GRAMMAR_VERSION, "scales": self.scales}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
+        for name in _FIELDS[1:]:
+            value = getattr(self, name)
             if isinstance(value, Part):
-                content[field.name] = [value.name, part_type(field.name, value.name).non_defaults(value)]
-            elif value != field.default:
-                content[field.name] = value
+                if name in _ALWAYS_HASHED or value != default_part(name):
+                    content[name] = [value.name, part_type(PLACES[name], value.name).non_defaults(value)]
+            elif value != _DEFAULTS[name]:
+                content[name] = value
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(Architecture))
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Architecture)}
+
+
+def part_of_level(part: Part, place: str, levels: Part, level: int) -> Part:
+    """The part at a place in one level of a pyramid.
+
+    Raises:
+        InvalidDesign: The pyramid asks for a number of blocks, and the part has none to set.
+    """
+    option = {"body": "blocks", "refinement": "refine"}.get(place)
+    if option is None or level == 1 or levels.name != "pyramid":
+        return part
+    first = part.get("blocks")
+    if first is None:
+        if place == "body" and any(levels[f"blocks_{n}"] != "same" for n in (2, 3)):
+            raise InvalidDesign(f"levels {levels}: body {part.name!r} has no option `blocks` to set by level")
+        return part
+    return part.having(blocks=level_counts(levels, option, first)[level - 1])
+
+
+@functools.lru_cache(maxsize=65536)
+def _placement_sets(body: Part) -> tuple[frozenset[str], frozenset[str] | None]:
+    """The positions that are compressed, and those that keep their activation (None: all)."""
+    compressed = frozenset() if body["compress"] == "none" else frozenset(str(body["compress"]).split("+"))
+    if body["activations"] == "all":
+        return compressed, None
+    # In a level with more blocks than the first, positions that the first has not are as usual.
+    named = frozenset(str(body["activations"]).split("+"))
+    return compressed, frozenset(positions(body)) - named
+
+
+def at_position(body: Part, position: str) -> tuple[str, bool]:
+    """Which place's block stands at a position of a canonical body, and whether it keeps its inner activation."""
+    compressed, dropped = _placement_sets(body)
+    return "compressed" if position in compressed else "block", dropped is None or position not in dropped
+
+
+@functools.lru_cache(maxsize=65536)
+def check_placement(body: Part) -> None:
+    """Check the positions that a body names.
+
+    Raises:
+        InvalidDesign: There is no such position, or there are fewer than were asked for.
+    """
+    for option, counts in (("activations", False), ("compress", True)):
+        if body[option] in ("all", "none"):
+            continue
+        try:
+            resolve(body[option], positions(body), counts=counts)
+        except ValueError as error:
+            raise InvalidDesign(f"body {body.name}: {option}: {error}") from None

@@ -1,89 +1,287 @@
-"""The network that a design describes: entry, body, global skip, upsampler per scale, exit, image residual."""
+"""Networks: how the parts make an image of an image. One class for each way of upscaling in levels."""
 
 from __future__ import annotations
 
+import abc
 import math
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from srsearch.architecture.bicubic import upscale_bicubic
-from srsearch.architecture.parts import Factory
+from srsearch.architecture.parts import CountingInt, Factory, Option, PositiveInt, register
+from srsearch.architecture.upsamplers import transposed, upsampling_factors
 
-ImageResidual: TypeAlias = Literal["none", "bicubic"]
+ImageResidual: TypeAlias = Literal["none", "bicubic", "learned"]
+Colour: TypeAlias = Literal["rgb", "luminance"]
+
+IN_CHANNELS: dict[str, int] = {"rgb": 3, "luminance": 1}
 
 MEAN_RGB = (0.4488, 0.4371, 0.4040)
 """Mean of the DIV2K training images, 0..1; subtracted at the entry and added at the exit."""
+MEAN_LUMA = (16 + 65.481 * MEAN_RGB[0] + 128.553 * MEAN_RGB[1] + 24.966 * MEAN_RGB[2]) / 255
+"""The same as ITU-R BT.601 luminance over 255."""
 
 
-class Network(nn.Module):
+class Network(nn.Module, abc.ABC):
     """A super-resolution network.
 
-    Args:
-        channels: Width between entry and exit.
-        body: Slot of the body.
-        upsampler: Slot of the upsamplers, called with each scale.
-        scales: The scales that it has upsamplers for, ascending.
-        global_skip: Add the entry's output to the body's (PCARN's global residual).
-        image_residual: ``bicubic`` adds the bicubic upscaling of the input: the network learns what that lacks.
-
     Attributes:
-        in_channels: 3, RGB.
+        in_channels: 3, RGB in 0..1, or 1, BT.601 luminance (16..235) over 255.
+        scales: The scales that it can be called with, ascending.
     """
 
-    in_channels = 3
-
-    def __init__(
-        self,
-        channels: int,
-        body: Factory,
-        upsampler: Factory,
-        scales: Sequence[int],
-        global_skip: bool,
-        image_residual: ImageResidual,
-    ) -> None:
+    def __init__(self, in_channels: int, scales: Sequence[int], image_residual: ImageResidual) -> None:
         super().__init__()
+        self.in_channels = in_channels
         self.scales = tuple(scales)
-        self.global_skip = global_skip
         self.image_residual = image_residual
-        self.entry = nn.Conv2d(self.in_channels, channels, 3, padding=1)
-        self.body = body()
-        self.upsamplers = nn.ModuleDict({str(scale): upsampler(scale) for scale in self.scales})
-        self.exit = nn.Conv2d(channels, self.in_channels, 3, padding=1)
+
+    def _add_mean(self) -> None:
+        mean = MEAN_RGB if self.in_channels == 3 else (MEAN_LUMA,)
         self.mean: Tensor
-        self.register_buffer("mean", torch.tensor(MEAN_RGB).reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1), persistent=False)
 
     def forward(self, x: Tensor, scale: int | None = None) -> Tensor:
         """Upscale.
 
         Args:
-            x: (n, 3, h, w), RGB in 0..1.
+            x: (n, in_channels, h, w), any h and w from 1 up.
             scale: Which of ``scales``; may be left out where there is one.
 
         Returns:
-            (n, 3, scale * h, scale * w), not clipped.
+            (n, in_channels, scale * h, scale * w), not clipped.
 
         Raises:
             ValueError: The scale is missing or not one of the network's.
         """
+        return self._images(x, self._scale(scale), every_level=False)[-1]
+
+    def outputs(self, x: Tensor, scale: int | None = None) -> list[Tensor]:
+        """The images of all levels, for losses that need them; the last is what `forward` gives.
+
+        A pyramid and a progressive network have one at x2, one at x4 and so on; a direct one has one level.
+        """
+        return self._images(x, self._scale(scale), every_level=True)
+
+    @abc.abstractmethod
+    def _images(self, x: Tensor, scale: int, *, every_level: bool) -> list[Tensor]: ...
+
+    def _scale(self, scale: int | None) -> int:
         if scale is None and len(self.scales) == 1:
-            (scale,) = self.scales
-        if scale not in self.scales:
+            return self.scales[0]
+        if scale is None or scale not in self.scales:
             raise ValueError(f"scale {scale} is not one of this network's: give scale= one of {self.scales}")
+        return scale
+
+
+def _depth(scales: Sequence[int], name: str) -> int:
+    """Number of x2 levels for the largest scale.
+
+    Raises:
+        ValueError: A scale is not a power of two.
+    """
+    for scale in scales:
+        if scale & (scale - 1):
+            raise ValueError(
+                f"a {name} network doubles the size in every level: it reaches x2, x4 and x8, not x{scale}"
+            )
+    return max(scales).bit_length() - 1
+
+
+@register("levels")
+class Direct(Network):
+    """One body at LR resolution and one upsampler of the whole factor; of several scales, one upsampler each.
+
+    Args:
+        channels: Width between entry and exit.
+        in_channels: Of the image.
+        scales: The scales that it has upsamplers for, ascending.
+        global_skip: Add the entry's output to the body's (PCARN's global residual).
+        image_residual: ``bicubic`` or ``learned`` (a transposed convolution of the image, ProSRN) adds an upscaled
+            image: the network learns what that lacks.
+        entry: Slot of the entry.
+        body: Slot of the body, called with the level, 1.
+        upsampler: Slot of the upsamplers, called with the scale.
+        refinement: Slot of the refinement, called with the level, 1; shared by the scales.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        in_channels: int,
+        scales: Sequence[int],
+        global_skip: bool,
+        image_residual: ImageResidual,
+        entry: Factory,
+        body: Factory,
+        upsampler: Factory,
+        refinement: Factory,
+    ) -> None:
+        super().__init__(in_channels, scales, image_residual)
+        self.global_skip = global_skip
+        self.entry = entry()
+        self.body = body(1)
+        self.upsamplers = nn.ModuleDict({str(scale): upsampler(scale) for scale in self.scales})
+        self.refinement = refinement(1)
+        self.exit = nn.Conv2d(channels, in_channels, 3, padding=1)
+        self.image_upsamplers = nn.ModuleDict(
+            {str(scale): _image_upsampler(in_channels, scale) for scale in self.scales}
+            if image_residual == "learned"
+            else {}
+        )
+        self._add_mean()
+
+    def _images(self, x: Tensor, scale: int, *, every_level: bool) -> list[Tensor]:
         entry = self.entry(x - self.mean)
         features = self.body(entry)
         if self.global_skip:
             features = features + entry
-        out: Tensor = self.exit(self.upsamplers[str(scale)](features))
-        return out + (upscale_bicubic(x, scale) if self.image_residual == "bicubic" else self.mean)
+        out: Tensor = self.exit(self.refinement(self.upsamplers[str(scale)](features)))
+        if self.image_residual == "learned":
+            return [out + self.image_upsamplers[str(scale)](x)]
+        return [out + (upscale_bicubic(x, scale) if self.image_residual == "bicubic" else self.mean)]
+
+
+class Level(nn.Module):
+    """One x2 level of a pyramid: body, skip, upsampler, refinement. Features to features of twice the size."""
+
+    def __init__(self, number: int, global_skip: bool, body: Factory, upsampler: Factory, refinement: Factory) -> None:
+        super().__init__()
+        self.global_skip = global_skip
+        self.body = body(number)
+        self.upsampler = upsampler(2)
+        self.refinement = refinement(number)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.body(x)
+        if self.global_skip:
+            features = features + x
+        out: Tensor = self.refinement(self.upsampler(features))
+        return out
+
+
+@register("levels")
+class Pyramid(Network):
+    """One level with weights of its own for each factor of two, on features; one entry and one exit (CSRCNN).
+
+    Several scales share the first levels. The options say how many blocks the body of the second and third level has,
+    and how many residual blocks their refinements; ``same`` is as in the level before.
+
+    Args:
+        channels: Width between entry and exit.
+        in_channels: Of the image.
+        scales: Powers of two, ascending.
+        global_skip: Add each level's input to its body's output.
+        image_residual: As of `Direct`; ``learned`` has a transposed convolution for each level.
+        entry: Slot of the entry.
+        body: Slot of the bodies, called with the level's number from 1.
+        upsampler: Slot of the upsamplers, called with 2.
+        refinement: Slot of the refinements, called with the level's number.
+    """
+
+    placement: ClassVar[dict[str, Option]] = {
+        name: Option(name, annotation | Literal["same"], "same")
+        for name, annotation in (
+            ("blocks_2", PositiveInt),
+            ("blocks_3", PositiveInt),
+            ("refine_2", CountingInt),
+            ("refine_3", CountingInt),
+        )
+    }
+
+    def __init__(
+        self,
+        channels: int,
+        in_channels: int,
+        scales: Sequence[int],
+        global_skip: bool,
+        image_residual: ImageResidual,
+        entry: Factory,
+        body: Factory,
+        upsampler: Factory,
+        refinement: Factory,
+    ) -> None:
+        super().__init__(in_channels, scales, image_residual)
+        depth = _depth(scales, "pyramid")
+        self.entry = entry()
+        self.levels = nn.ModuleList(
+            Level(number, global_skip, body, upsampler, refinement) for number in range(1, depth + 1)
+        )
+        self.exit = nn.Conv2d(channels, in_channels, 3, padding=1)
+        self.image_upsamplers = nn.ModuleList(
+            transposed(in_channels, 2, 4, bias=True) for _ in range(depth if image_residual == "learned" else 0)
+        )
+        self._add_mean()
+
+    def _images(self, x: Tensor, scale: int, *, every_level: bool) -> list[Tensor]:
+        features, image, images = self.entry(x - self.mean), x, []
+        depth = scale.bit_length() - 1
+        for number in range(1, depth + 1):
+            features = self.levels[number - 1](features)
+            if self.image_upsamplers:
+                image = self.image_upsamplers[number - 1](image)
+            if every_level or number == depth:
+                images.append(self.exit(features) + self._residual(x, image, number))
+        return images
+
+    def _residual(self, x: Tensor, learned: Tensor, number: int) -> Tensor:
+        if self.image_residual == "bicubic":
+            return upscale_bicubic(x, 2**number)
+        return learned if self.image_residual == "learned" else self.mean
+
+
+@register("levels")
+class Progressive(Direct):
+    """A x2 network applied to its own output, once for each factor of two (ProSRN).
+
+    Args:
+        channels: Width between entry and exit.
+        in_channels: Of the image.
+        scales: Powers of two, ascending; all share the one core.
+        global_skip: As of `Direct`.
+        image_residual: As of `Direct`; in every application.
+        entry: Slot of the entry.
+        body: Slot of the body, called with the level, 1.
+        upsampler: Slot of the upsampler, called with 2.
+        refinement: Slot of the refinement, called with the level, 1.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        in_channels: int,
+        scales: Sequence[int],
+        global_skip: bool,
+        image_residual: ImageResidual,
+        entry: Factory,
+        body: Factory,
+        upsampler: Factory,
+        refinement: Factory,
+    ) -> None:
+        _depth(scales, "progressive")
+        super().__init__(channels, in_channels, (2,), global_skip, image_residual, entry, body, upsampler, refinement)
+        self.scales = tuple(scales)
+
+    def _images(self, x: Tensor, scale: int, *, every_level: bool) -> list[Tensor]:
+        images = []
+        for _ in range(scale.bit_length() - 1):
+            (x,) = super()._images(x, 2, every_level=every_level)
+            images.append(x)
+        return images
+
+
+def _image_upsampler(in_channels: int, scale: int) -> nn.Module:
+    """Transposed convolutions that upscale the image itself, kernel 4 at x2 as ProSRN's."""
+    return nn.Sequential(*(transposed(in_channels, factor, 4, bias=True) for factor in upsampling_factors(scale)))
 
 
 def initialise(network: Network) -> None:
-    """Weights U(+-sqrt(1 / fan_in)), biases zero (PCARN paper, Table III); a zero exit beside an image residual.
+    """Weights U(+-sqrt(1 / fan_in)), biases zero (PCARN paper, Table III).
 
-    The zero exit makes training start from the bicubic image.
+    Beside an image residual the exit is zero and a learned upscaling bilinear: training starts from an upscaled image.
     """
     with torch.no_grad():
         for module in network.modules():
@@ -93,4 +291,19 @@ def initialise(network: Network) -> None:
                 if module.bias is not None:
                     module.bias.zero_()
         if network.image_residual != "none":
-            network.exit.weight.zero_()
+            exit_conv: Any = network.exit
+            exit_conv.weight.zero_()
+        if network.image_residual == "learned":
+            for module in network.image_upsamplers.modules():  # type: ignore[union-attr]
+                if isinstance(module, nn.ConvTranspose2d):
+                    _make_bilinear(module)
+
+
+def _make_bilinear(conv: nn.ConvTranspose2d) -> None:
+    """Each channel by itself, bilinear: what a learned upscaling starts from."""
+    size, factor = conv.kernel_size[0], conv.stride[0]
+    offsets = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
+    tent = (1 - offsets.abs() / factor).clamp_min(0)
+    conv.weight.zero_()
+    for channel in range(conv.in_channels):
+        conv.weight[channel, channel] = torch.outer(tent, tent).to(conv.weight)

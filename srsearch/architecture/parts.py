@@ -2,9 +2,12 @@
 
 A part is an ordinary :class:`torch.nn.Module`. Its constructor *is* its declaration:
 
-- ``channels`` (and, for an upsampler, ``scale``) come from where the part stands;
+- ``channels``, ``scale`` and the like come from where the part stands (`FROM_PLACE`);
 - a parameter annotated :data:`Factory` is a slot: the part calls it to get the modules that stand there;
 - every other parameter is an option that a design or a search space may set, checked against its annotation.
+
+A design says which part stands at each *place* (`PLACES`). Units, for example, have three places: in blocks, closing
+groups and bodies, and in the upsampler.
 
 Example:
     A block of one's own, usable in a design and in a space file as ``block: wide`` or ``wide: {factor: [2, 4]}``::
@@ -21,7 +24,7 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import annotated_types
@@ -31,16 +34,61 @@ from torch import nn
 from srsearch.errors import InputError, nearest
 
 Factory: TypeAlias = Callable[..., nn.Module]
-"""A slot: ``factory(position)`` makes the module that stands at that position (an upsampler's: ``factory(scale)``)."""
+"""A slot. ``block(position)`` makes the block at a named position, other slots are called without arguments."""
 
 PositiveInt = Annotated[int, annotated_types.Ge(1)]
+CountingInt = Annotated[int, annotated_types.Ge(0)]
 
 OptionValue: TypeAlias = int | float | bool | str
 
-KINDS = ("unit", "block", "body", "upsampler")
-"""The kinds of parts, innermost first: a block is made of units, a body of blocks."""
 
-_FROM_PLACE = frozenset({"self", "channels", "scale"})
+@dataclass(frozen=True)
+class Named:
+    """Annotation of a constructor parameter whose option has another name, because a slot is called like it."""
+
+    option: str
+
+
+PLACES: Mapping[str, str] = {
+    "unit": "unit",
+    "closing": "unit",
+    "upsampler_unit": "unit",
+    "block": "block",
+    "compressed": "block",
+    "body": "body",
+    "upsampler": "upsampler",
+    "refinement": "refinement",
+    "entry": "entry",
+    "levels": "levels",
+    "activation": "activation",
+}
+"""The places of a design that hold a part, each with the kind of part that it holds."""
+
+KINDS = tuple(dict.fromkeys(PLACES.values()))
+
+FROM_PLACE = frozenset({"self", "channels", "scale", "scales", "in_channels", "global_skip", "image_residual"})
+"""Constructor parameters that are given by the place, not by options."""
+
+_SLOTS: Mapping[str, Mapping[str, str]] = {
+    "activation": {},
+    "unit": {"activation": "activation"},
+    "block": {"unit": "unit", "activation": "activation", "inner_activation": "activation"},
+    "entry": {"activation": "activation"},
+    "body": {"block": "block", "closing": "closing", "unit": "unit", "activation": "activation"},
+    "refinement": {"unit": "unit", "activation": "activation"},
+    "upsampler": {"unit": "upsampler_unit", "activation": "activation"},
+    "levels": {"entry": "entry", "body": "body", "upsampler": "upsampler", "refinement": "refinement"},
+}
+"""The slots that a part of each kind may have, and the place whose part stands there.
+
+A block's ``inner_activation`` is the one between its two units: a design keeps or drops it by position.
+"""
+
+
+_UNSAID = {"activations": "all", "compress": "none", "bias": "last"} | dict.fromkeys(
+    ("blocks_2", "blocks_3", "refine_2", "refine_3"), "same"
+)
+"""Values that go without saying where a part is named for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +102,34 @@ class Part:
 
     name: str
     options: tuple[tuple[str, OptionValue], ...] = ()
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.name, self.options)))
+
+    def __hash__(self) -> int:
+        return self._hash  # parts are the keys of every cache
+
+    def __reduce__(self) -> Any:
+        return Part, (self.name, self.options)  # a hash of texts holds in its own process only
 
     def __getitem__(self, option: str) -> Any:
         return dict(self.options)[option]
+
+    def get(self, option: str, default: Any = None) -> Any:
+        """The value of an option, or the default where the part has none of that name."""
+        return dict(self.options).get(option, default)
+
+    def having(self, **options: OptionValue) -> Part:
+        """The same part with other values of some of its options."""
+        return Part(self.name, tuple((name, options.get(name, value)) for name, value in self.options))
 
     def to_plain(self) -> Any:
         """``"conv"``, or ``{"grouped": {"groups": 4}}`` where there are options."""
         return {self.name: dict(self.options)} if self.options else self.name
 
     def __str__(self) -> str:
-        inside = ", ".join(f"{name}={value}" for name, value in self.options)
+        inside = ", ".join(f"{name}={value}" for name, value in self.options if _UNSAID.get(name) != value)
         return f"{self.name}({inside})" if inside else self.name
 
 
@@ -88,20 +154,30 @@ class Option:
         try:
             checked: OptionValue = self._adapter.validate_python(value)
         except pydantic.ValidationError as error:
-            raise ValueError(f"{error.errors()[0]['msg']}, not {value!r}") from None
+            details = error.errors()
+            # Of several alternatives the last is the most general: what would be right is said best there.
+            raise ValueError(f"{details[-1]['msg'].removeprefix('Value error, ')}, not {value!r}") from None
         return checked
 
 
 @dataclass(frozen=True, eq=False)
 class PartType:
-    """A registered part: what its constructor declares."""
+    """A registered part: what its constructor declares.
+
+    Attributes:
+        options: By name, in order; those in `placement` are for the design, not for the constructor.
+        parameters: Constructor parameter of each option, where it has another name.
+        given: The constructor parameters that the place gives.
+    """
 
     kind: str
     name: str
     module: type[nn.Module]
     options: Mapping[str, Option]
     slots: tuple[str, ...]
-    takes_scale: bool
+    given: tuple[str, ...]
+    parameters: Mapping[str, str]
+    placement: frozenset[str]
 
     def describe(self, options: Mapping[str, object]) -> Part:
         """The description with the given options, the others at their defaults.
@@ -120,12 +196,17 @@ class PartType:
                 raise InputError(f"{self.kind} {self.name}: {name}: {error}") from None
         return Part(self.name, tuple(values))
 
+    def arguments(self, part: Part) -> dict[str, OptionValue]:
+        """The options as arguments of the constructor."""
+        return {self.parameters.get(name, name): v for name, v in part.options if name not in self.placement}
+
     def non_defaults(self, part: Part) -> dict[str, OptionValue]:
         """The options that differ from their defaults: what a key depends on; so a new option renames no design."""
         return {name: value for name, value in part.options if value != self.options[name].default}
 
 
 _REGISTRY: dict[str, dict[str, PartType]] = {kind: {} for kind in KINDS}
+_PLACEMENT: dict[str, dict[str, Option]] = {kind: {} for kind in KINDS}
 
 _Module = TypeVar("_Module", bound=type[nn.Module])
 
@@ -134,7 +215,7 @@ def register(kind: str, name: str | None = None) -> Callable[[_Module], _Module]
     """Class decorator: make a module usable as a part in designs and spaces.
 
     Args:
-        kind: ``unit``, ``block``, ``body`` or ``upsampler``.
+        kind: ``unit``, ``block``, ``body``, ``upsampler``, ``refinement``, ``entry`` or ``activation``.
         name: The name to use in YAML; by default the class's name in snake_case.
 
     Raises:
@@ -145,12 +226,19 @@ def register(kind: str, name: str | None = None) -> Callable[[_Module], _Module]
 
     def decorate(module: _Module) -> _Module:
         part_name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", module.__name__).lower()
-        if part_name in _REGISTRY[kind]:
+        taken = _REGISTRY[kind].get(part_name)
+        if taken is not None and _origin(taken.module) != _origin(module):
             raise ValueError(f"there is a {kind} named {part_name!r} already")
         _REGISTRY[kind][part_name] = _read_declaration(kind, part_name, module)
         return module
 
     return decorate
+
+
+def placement_options(kind: str, **options: tuple[Any, OptionValue]) -> None:
+    """Options that every part of a kind has, for the design rather than for the constructor."""
+    for name, (annotation, default) in options.items():
+        _PLACEMENT[kind][name] = Option(name, annotation, default)
 
 
 def part_types(kind: str) -> Mapping[str, PartType]:
@@ -170,6 +258,11 @@ def part_type(kind: str, name: str) -> PartType:
     return found
 
 
+def slot_place(kind: str, slot: str) -> str:
+    """The place whose part stands in a slot of a part of some kind."""
+    return _SLOTS[kind][slot]
+
+
 def read_part(kind: str, plain: object) -> Part:
     """A description from plain data: ``"conv"`` or ``{"grouped": {"groups": 4}}``.
 
@@ -185,18 +278,37 @@ def read_part(kind: str, plain: object) -> Part:
     raise InputError(f"{kind}: {plain!r} is not a part; write a name, or one name with its options: {{name: {{...}}}}")
 
 
+def _origin(module: type[nn.Module]) -> tuple[str, str]:
+    """Where a class was written: a file that is loaded again registers the same parts again."""
+    try:
+        return inspect.getfile(module), module.__qualname__
+    except (OSError, TypeError):
+        return module.__module__, module.__qualname__
+
+
 def _read_declaration(kind: str, name: str, module: type[nn.Module]) -> PartType:
     hints = typing.get_type_hints(module.__init__, include_extras=True)
-    slots, options = [], {}
+    slots: list[str] = []
+    options: dict[str, Option] = {}
+    renamed: dict[str, str] = {}
     parameters = inspect.signature(module.__init__).parameters
     for parameter in parameters.values():
-        if parameter.name in _FROM_PLACE:
+        if parameter.name in FROM_PLACE:
             continue
         annotation = hints.get(parameter.name)
         if annotation == Factory:
+            if parameter.name not in _SLOTS[kind]:
+                raise ValueError(
+                    f"{kind} {name!r}: unknown slot {parameter.name!r}; there are {', '.join(_SLOTS[kind])}"
+                )
             slots.append(parameter.name)
         elif annotation is None or parameter.default is inspect.Parameter.empty:
             raise ValueError(f"{kind} {name!r}: option {parameter.name!r} needs an annotation and a default")
         else:
-            options[parameter.name] = Option(parameter.name, annotation, parameter.default)
-    return PartType(kind, name, module, options, tuple(slots), "scale" in parameters)
+            names = [extra.option for extra in getattr(annotation, "__metadata__", ()) if isinstance(extra, Named)]
+            option = names[0] if names else parameter.name
+            renamed |= {option: parameter.name} if names else {}
+            options[option] = Option(option, annotation, parameter.default)
+    placement = _PLACEMENT[kind] | getattr(module, "placement", {})
+    given = tuple(parameter for parameter in parameters if parameter in FROM_PLACE and parameter != "self")
+    return PartType(kind, name, module, options | placement, tuple(slots), given, renamed, frozenset(placement))

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from srsearch.cost.conventions import (
+    CSRCNN,
+    EFFICIENCY,
+    FALSR,
+    NTIRE,
     OURS,
     PCARN,
     PCARN_NO_BIAS,
     PCARN_TABLE_I,
+    PROSRN,
+    S_LWSR,
     Convention,
     convention,
     convention_names,
@@ -14,10 +20,16 @@ from srsearch.cost.conventions import (
 from srsearch.cost.count import Cost, PartCost, count
 
 __all__ = [
+    "CSRCNN",
+    "EFFICIENCY",
+    "FALSR",
+    "NTIRE",
     "OURS",
     "PCARN",
     "PCARN_NO_BIAS",
     "PCARN_TABLE_I",
+    "PROSRN",
+    "S_LWSR",
     "Convention",
     "Cost",
     "PartCost",

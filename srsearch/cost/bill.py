@@ -8,19 +8,18 @@ part is refused. Nothing is written by hand, so a bill cannot drift from its net
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from srsearch.architecture import Architecture, Factory, InvalidDesign, Network, Part
+from srsearch.architecture import Factory, InvalidDesign, Part
 from srsearch.architecture.assembly import make_part
-from srsearch.architecture.network import ImageResidual
+from srsearch.architecture.network import IN_CHANNELS, Colour, ImageResidual
 
 Exact: TypeAlias = int | Fraction
 """A cost or an area without rounding."""
@@ -29,52 +28,58 @@ _SIZES = ((48, 48), (48, 96), (96, 96))
 """Sizes of the runs, LR pixels: divisible by every stride in use."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """What one part costs by itself, without what stands in its slots.
+class Tally(NamedTuple):
+    """What something costs, in six numbers.
 
     Attributes:
         weights: Trainable parameters other than biases.
         biases: Trainable biases.
-        mult_adds: Mult-Adds for each pixel of the part's input.
+        mult_adds: Mult-Adds for each pixel of the input.
         mult_adds_per_image: Mult-Adds that do not depend on the area.
-        activations: Elements written by convolutions, for each pixel of the part's input.
+        activations: Elements written by convolutions, for each pixel of the input.
         activations_per_image: The same, where it does not depend on the area.
     """
 
-    weights: int
-    biases: int
-    mult_adds: Exact
-    mult_adds_per_image: Exact
-    activations: Exact
-    activations_per_image: Exact
+    weights: Exact = 0
+    biases: Exact = 0
+    mult_adds: Exact = 0
+    mult_adds_per_image: Exact = 0
+    activations: Exact = 0
+    activations_per_image: Exact = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
-    """Modules that a part makes in one of its slots and uses alike.
+class Uses(NamedTuple):
+    """How much a part uses what stands in a slot.
 
     Attributes:
-        slot: The kind of part that stands there.
-        scale: The scale it is made for, where the slot is an upsampler's.
-        instances: How many modules there are.
-        applications: How often each is applied; 0 for one that stands idle.
-        area: Summed area of the inputs of each over its applications, relative to the part's input.
+        instances: How many modules it makes there.
+        applications: How often they are applied, all together; 0 where they stand idle.
+        area: Summed area of their inputs over all applications, relative to the part's input.
     """
 
-    slot: str
-    scale: int | None
-    instances: int
-    applications: int
-    area: Exact
+    instances: int = 0
+    applications: int = 0
+    area: Exact = 0
+
+
+UNUSED = Uses()
 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """A part's own cost and what it asks of its slots."""
+    """A part's own cost and what it asks of its slots.
+
+    Attributes:
+        own: Without what stands in the slots.
+        uses: By slot and what the slot was called with: a position, a level, a scale, or nothing (None).
+    """
 
     own: Tally
-    uses: tuple[Use, ...]
+    uses: dict[tuple[str, Any], Uses]
+
+    def use(self, slot: str, at: Any = None) -> Uses:
+        """How much it uses a slot called in one way."""
+        return self.uses.get((slot, at), UNUSED)
 
 
 _UNCOUNTED = {
@@ -87,16 +92,16 @@ _UNCOUNTED = {
 class _Stub(nn.Module):
     """Stands in a slot during measurement: notes how often, and on how much area, it is applied."""
 
-    def __init__(self, slot: str, scale: int | None) -> None:
+    def __init__(self, slot: str, at: Any, channels: int | None, factor: int) -> None:
         super().__init__()
-        self.slot, self.scale = slot, scale
+        self.key = (slot, at)
+        self.channels, self.factor = channels, factor
         self.areas: list[int] = []
 
     def forward(self, x: Tensor) -> Tensor:
         n, c, h, w = x.shape
         self.areas.append(h * w)
-        factor = self.scale or 1
-        return x.new_empty((n, c, factor * h, factor * w))
+        return x.new_empty((n, self.channels or c, self.factor * h, self.factor * w))
 
 
 class _ConvolutionCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's base is untyped
@@ -119,51 +124,58 @@ class _ConvolutionCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  
         return out
 
 
-def measure(make: Callable[[dict[str, Factory]], nn.Module], channels: int, run: Callable[..., Tensor]) -> Bill:
+def measure(
+    make: Callable[[Callable[[str], Factory]], nn.Module],
+    run: Callable[[nn.Module, Tensor], Tensor],
+    in_channels: int,
+    features: int | None = None,
+) -> Bill:
     """The bill of what ``make`` makes when its slots hold stubs.
 
     Args:
-        make: Called with a factory for every kind of slot.
-        channels: Channels of the input.
-        run: Called with the module and an input (1, channels, h, w) on the meta device.
+        make: Called with what gives a factory for every slot.
+        run: Called with the module and an input (1, in_channels, h, w) on the meta device.
+        in_channels: Channels of the input.
+        features: Channels that an entry makes of an image.
 
     Raises:
         InvalidDesign: The part cannot be built or run, or its cost is not linear in the area.
     """
     stubs: list[_Stub] = []
 
-    def stub(slot: str) -> Factory:
-        def factory(at: int = 0) -> _Stub:
-            stubs.append(_Stub(slot, at if slot == "upsampler" else None))
+    def slot(name: str) -> Factory:
+        def factory(*at: Any) -> _Stub:
+            where: Any = at[0] if at else None
+            stubs.append(_Stub(name, where, features if name == "entry" else None, where if name == "upsampler" else 1))
             return stubs[-1]
 
         return factory
 
     with torch.device("meta"):
-        module = make({slot: stub(slot) for slot in ("unit", "block", "body", "upsampler")})
+        module = make(slot)
     counts, areas = [], []
     for height, width in _SIZES:
         for each in stubs:
             each.areas.clear()
         with torch.no_grad(), _ConvolutionCounter() as counter:
             try:
-                run(module, torch.empty(1, channels, height, width, device="meta"))
-            except RuntimeError as error:  # torch's word for shapes that do not fit
+                run(module, torch.empty(1, in_channels, height, width, device="meta"))
+            except (RuntimeError, ValueError, TypeError, IndexError) as error:  # such as torch's word for wrong shapes
                 raise InvalidDesign(f"it cannot be run: {error}") from None
         counts.append((counter.mult_adds, counter.activations))
         areas.append([sum(each.areas) for each in stubs])
     mult_adds = _line([count[0] for count in counts])
     activations = _line([count[1] for count in counts])
-    alike: Counter[tuple[str, int | None, int, Exact]] = Counter()
+    uses: dict[tuple[str, Any], Uses] = {}
     for index, each in enumerate(stubs):
         covered = _line([row[index] for row in areas])
         if covered is None or covered[1] != 0:
-            raise InvalidDesign(f"the area that its {each.slot} works on is not proportional to the input's")
-        alike[each.slot, each.scale, len(each.areas), covered[0]] += 1
-    uses = tuple(
-        Use(slot, made_for, instances, applications, area)
-        for (slot, made_for, applications, area), instances in alike.items()
-    )
+            if each.key[0] in ("activation", "inner_activation"):  # on pooled features, where they cost nothing
+                covered = (0, 0)
+            else:
+                raise InvalidDesign(f"the area that its {each.key[0]} works on is not proportional to the input's")
+        instances, applications, area = uses.get(each.key, UNUSED)
+        uses[each.key] = Uses(instances + 1, applications + len(each.areas), area + covered[0])
     if mult_adds is None or activations is None:
         raise InvalidDesign("its cost is not linear in the area of its input; such a part cannot be counted exactly")
     biases = sum(p.numel() for name, p in module.named_parameters() if name.split(".")[-1] == "bias")
@@ -181,35 +193,38 @@ def _line(values: list[int]) -> tuple[Exact, Exact] | None:
 
 
 @functools.lru_cache(maxsize=65536)
-def _measure_part(kind: str, part: Part, channels: int, scale: int | None) -> Bill | InvalidDesign:
+def _measure_part(kind: str, part: Part, channels: int, in_channels: int, scale: int) -> Bill | InvalidDesign:
+    before = in_channels if kind == "entry" else channels
+    place = {"channels": channels, "in_channels": in_channels, "scale": scale}
+
     def run(module: nn.Module, x: Tensor) -> Tensor:
         out: Tensor = module(x)
-        factor = scale or 1
-        expected = (1, channels, factor * x.shape[2], factor * x.shape[3])
+        expected = (1, channels, scale * x.shape[2], scale * x.shape[3])
         if out.shape != expected:
             raise InvalidDesign(f"{kind} {part} gives {tuple(out.shape)} where {expected} is needed")
         return out
 
     # A failure is kept as well: the same part would fail again for every design that has it.
     try:
-        return measure(lambda slots: make_part(kind, part, channels, slots, scale), channels, run)
+        return measure(lambda slots: make_part(kind, part, place, slots), run, before)
     except InvalidDesign as error:
         return error if str(part) in str(error) else InvalidDesign(f"{kind} {part}: {error}")
 
 
-def part_bill(kind: str, part: Part, channels: int, scale: int | None) -> Bill:
+def part_bill(kind: str, part: Part, channels: int, *, in_channels: int = 3, scale: int = 1) -> Bill:
     """The bill of one part, measured the first time it is asked for.
 
     Args:
         kind: Kind of the part.
         part: Its description.
         channels: Width where it stands.
-        scale: The scale it is made for, where it is an upsampler.
+        in_channels: Of the image, for an entry.
+        scale: What it multiplies the size by, for an upsampler.
 
     Raises:
         InvalidDesign: The part cannot stand there.
     """
-    found = _measure_part(kind, part, channels, scale)
+    found = _measure_part(kind, part, channels, in_channels, scale)
     if isinstance(found, InvalidDesign):
         raise InvalidDesign(str(found))
     return found
@@ -217,14 +232,47 @@ def part_bill(kind: str, part: Part, channels: int, scale: int | None) -> Bill:
 
 @functools.lru_cache(maxsize=4096)
 def _measure_network(
-    channels: int, scales: tuple[int, ...], global_skip: bool, image_residual: ImageResidual, scale: int
+    levels: Part,
+    channels: int,
+    colour: Colour,
+    scales: tuple[int, ...],
+    global_skip: bool,
+    image_residual: ImageResidual,
+    scale: int,
+) -> Bill | InvalidDesign:
+    place = {
+        "channels": channels,
+        "in_channels": IN_CHANNELS[colour],
+        "scales": scales,
+        "global_skip": global_skip,
+        "image_residual": image_residual,
+    }
+    try:
+        return measure(
+            lambda slots: make_part("levels", levels, place, slots),
+            lambda module, x: module(x, scale=scale),
+            IN_CHANNELS[colour],
+            channels,
+        )
+    except InvalidDesign as error:
+        return error
+
+
+def network_bill(
+    levels: Part,
+    channels: int,
+    colour: Colour,
+    scales: tuple[int, ...],
+    global_skip: bool,
+    image_residual: ImageResidual,
+    scale: int,
 ) -> Bill:
-    def make(slots: dict[str, Factory]) -> nn.Module:
-        return Network(channels, slots["body"], slots["upsampler"], scales, global_skip, image_residual)
+    """The bill of a design's outermost module (exit, learned image residual) at one of its scales.
 
-    return measure(make, Network.in_channels, lambda module, x: module(x, scale=scale))
-
-
-def network_bill(design: Architecture, scale: int) -> Bill:
-    """The bill of a design's outermost module (entry and exit) at one of its scales."""
-    return _measure_network(design.channels, design.scales, design.global_skip, design.image_residual, scale)
+    Raises:
+        InvalidDesign: Its levels cannot reach a scale.
+    """
+    found = _measure_network(levels, channels, colour, scales, global_skip, image_residual, scale)
+    if isinstance(found, InvalidDesign):
+        raise InvalidDesign(str(found))
+    return found

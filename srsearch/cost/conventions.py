@@ -17,24 +17,43 @@ class Convention:
         name: What it is called.
         about: One line for people.
         output: Width and height of the HR image that Mult-Adds are counted for.
+        lr: Width and height of the LR image instead, where it is the same at every scale.
+        whole_lr: Whether the sides of the LR image are whole numbers, rounded down (x3: 426x240 for 1280x720).
         biases: Whether biases count as parameters.
-        truncate: Whether printed figures are cut, not rounded, to thousands.
+        mean_shift_params: Whether the frozen mean subtraction and addition count as parameters (12 each in RGB).
+        mean_shift_mult_adds: Whether they count as 1x1 convolutions on LR and HR (9 Mult-Adds a pixel in RGB).
+        params_times_pixels: Whether "Mult-Adds" are parameters times LR pixels, which they are not.
+        truncate: Whether printed thousands are cut, not rounded.
     """
 
     name: str
     about: str
     output: tuple[int, int] = (1280, 720)
+    lr: tuple[int, int] | None = None
+    whole_lr: bool = False
     biases: bool = True
+    mean_shift_params: bool = False
+    mean_shift_mult_adds: bool = False
+    params_times_pixels: bool = False
     truncate: bool = False
 
     def lr_area(self, scale: int) -> int | Fraction:
-        """LR pixels: the output's area over scale squared, also where a side does not divide (x3: 102,400)."""
+        """LR pixels: usually the output's area over scale squared, also where a side does not divide (x3: 102,400)."""
+        if self.lr is not None:
+            return self.lr[0] * self.lr[1]
+        if self.whole_lr:
+            return (self.output[0] // scale) * (self.output[1] // scale)
         area = Fraction(self.output[0] * self.output[1], scale**2)
         return area.numerator if area.denominator == 1 else area
 
     def at(self, output: tuple[int, int]) -> Convention:
         """The same way of counting for another output size, (width, height)."""
-        return replace(self, output=output)
+        return replace(self, output=output, lr=None)
+
+    def size_text(self) -> str:
+        """The image that is counted for, such as ``1280x720 output``."""
+        width, height = self.lr or self.output
+        return f"{width}x{height} {'input' if self.lr else 'output'}"
 
     def thousands(self, params: int) -> int:
         """Parameters in thousands, as the paper prints them."""
@@ -47,8 +66,29 @@ PCARN_NO_BIAS = Convention(
     "pcarn-no-bias", "PCARN paper: -M models everywhere, Tables V and VI; no biases", biases=False
 )
 PCARN_TABLE_I = Convention("pcarn-table-1", "PCARN paper, Table I: one x4 upsampler, truncated", truncate=True)
+EFFICIENCY = Convention(
+    "efficiency",
+    "efficiency paper: with the mean shift, truncated; x3 on 426x240",
+    whole_lr=True,
+    mean_shift_params=True,
+    mean_shift_mult_adds=True,
+    truncate=True,
+)
+CSRCNN = Convention("csrcnn", "CSRCNN paper: parameters only, truncated", truncate=True)
+S_LWSR = Convention(
+    "s-lwsr",
+    "s-LWSR paper: with the mean shift; its 'Multi-Adds' are parameters times LR pixels",
+    mean_shift_params=True,
+    params_times_pixels=True,
+)
+PROSRN = Convention("prosrn", "ProSRN paper: luminance; it prints no costs", truncate=False)
+NTIRE = Convention("ntire", "NTIRE efficient SR challenges: for a 256x256 input; they say FLOPs", lr=(256, 256))
+FALSR = Convention("falsr", "FALSR paper: for a 480x480 input", lr=(480, 480))
 
-_CONVENTIONS = {each.name: each for each in (OURS, PCARN, PCARN_NO_BIAS, PCARN_TABLE_I)}
+_CONVENTIONS = {
+    each.name: each
+    for each in (OURS, PCARN, PCARN_NO_BIAS, PCARN_TABLE_I, EFFICIENCY, CSRCNN, S_LWSR, PROSRN, NTIRE, FALSR)
+}
 
 
 def convention(name: str) -> Convention:

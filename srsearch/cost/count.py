@@ -1,14 +1,17 @@
-"""Exact cost of a design from its description: the bills of its parts, summed."""
+"""Exact cost of a design from its description."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from srsearch.architecture import Architecture
-from srsearch.architecture.parts import Part
+from srsearch.architecture.canonical import directly
+from srsearch.architecture.network import IN_CHANNELS
+from srsearch.architecture.parts import PLACES, slot_place
 from srsearch.cost.bill import Bill, Exact, Tally, network_bill, part_bill
+from srsearch.cost.compose import compose, figures
 from srsearch.cost.conventions import OURS, Convention
 from srsearch.errors import InputError
 
@@ -22,7 +25,7 @@ class PartCost:
 
     Attributes:
         part: Its description.
-        kind: ``unit``, ``block``, ``body``, ``upsampler``, or ``network`` for entry and exit.
+        kind: The place where it stands, ``network`` for what is around the parts.
         instances: How many there are with weights of their own.
         applications: How often they are applied together.
         area: Summed area that they are applied on, relative to the LR image.
@@ -41,7 +44,7 @@ class PartCost:
     activations: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Cost:
     """What a design costs under one convention.
 
@@ -51,6 +54,7 @@ class Cost:
         activations: Elements written by convolutions for one output image.
         convention: How it was counted.
         scale: The scale that Mult-Adds and activations are for.
+        design: What was counted.
     """
 
     params: int
@@ -58,33 +62,19 @@ class Cost:
     activations: int
     convention: Convention
     scale: int
-    lines: tuple[PartCost, ...] = dataclasses.field(repr=False)
+    design: Architecture = dataclasses.field(repr=False)
+
+    @property
+    def lines(self) -> tuple[PartCost, ...]:
+        """The cost by part and place. Params, Mult-Adds and activations sum to the whole."""
+        return breakdown(self.design, self.scale, self.convention)
 
     @property
     def parts(self) -> pd.DataFrame:
-        """A table with one row per part and place; the columns of `PartCost`. Params and Mult-Adds sum to the whole."""
+        """`lines` as a table; the columns of `PartCost`."""
         import pandas as pd
 
         return pd.DataFrame([dataclasses.asdict(line) for line in self.lines])
-
-
-@dataclass(slots=True)
-class _Line:
-    kind: str
-    part: str
-    tally: Tally
-    instances: int = 0
-    applications: int = 0
-    area: Exact = 0
-
-    def params(self, convention: Convention) -> int:
-        return self.instances * (self.tally.weights + (self.tally.biases if convention.biases else 0))
-
-    def mult_adds(self, lr_area: Exact) -> Exact:
-        return self.area * lr_area * self.tally.mult_adds + self.applications * self.tally.mult_adds_per_image
-
-    def activations(self, lr_area: Exact) -> Exact:
-        return self.area * lr_area * self.tally.activations + self.applications * self.tally.activations_per_image
 
 
 def count(design: Architecture, *, scale: int | None = None, convention: Convention = OURS) -> Cost:
@@ -108,55 +98,107 @@ def count(design: Architecture, *, scale: int | None = None, convention: Convent
     at_scale = design.scale if scale is None else scale
     if at_scale not in design.scales:
         raise InputError(f"scale {at_scale} is not one of the design's: {', '.join(map(str, design.scales))}")
-    lines: dict[tuple[str, int | None], _Line] = {}
-    bill = network_bill(design, at_scale)
-    lines["network", None] = _Line("network", "entry, exit", bill.own, 1, 1, 1)
-    _add_uses(design, bill, 1, 1, 1, lines)
-    lr_area = convention.lr_area(at_scale)
-    finished = tuple(_finish(line, convention, lr_area) for line in lines.values())
-    return Cost(
-        params=sum(line.params(convention) for line in lines.values()),
-        mult_adds=round(sum(line.mult_adds(lr_area) for line in lines.values())),
-        activations=round(sum(line.activations(lr_area) for line in lines.values())),
-        convention=convention,
-        scale=at_scale,
-        lines=finished,
+    costs = compose(design.__dict__, design.scales, at_scale, directly, _themselves)
+    params, mult_adds, activations = figures(costs, at_scale, convention, IN_CHANNELS[design.colour])
+    return Cost(params, round(mult_adds), round(activations), convention, at_scale, design)
+
+
+def _themselves(result: Any) -> Any:
+    return result
+
+
+@dataclass(slots=True)
+class _Line:
+    kind: str
+    part: str
+    tally: Tally
+    instances: int = 0
+    applications: int = 0
+    area: Exact = 0
+
+
+def breakdown(design: Architecture, scale: int, convention: Convention) -> tuple[PartCost, ...]:
+    """The cost of a design by part and place, from the outside in.
+
+    Raises:
+        InvalidDesign: The parts of the design do not fit together.
+    """
+    tree = _Tree(design)
+    bill = network_bill(
+        design.levels,
+        design.channels,
+        design.colour,
+        design.scales,
+        design.global_skip,
+        design.image_residual,
+        scale,
     )
+    around = "exit, image upsampler" if design.image_residual == "learned" else "exit"
+    tree.lines["network", ""] = _Line("network", around, bill.own, 1, 1, 1)
+    tree.fill("levels", bill, 1, 1, 1)
+    lines = [_finish(line, scale, convention) for line in tree.lines.values() if line.instances]
+    in_channels = IN_CHANNELS[design.colour]
+    shift = figures((0,) * 6, scale, convention, in_channels)
+    if shift[0]:
+        lines.append(PartCost("mean shift", "network", 2, 2, float(1 + scale**2), shift[0], round(shift[1]), 0))
+    return tuple(line for line in lines if line.params or line.mult_adds or line.kind in ("body", "block"))
 
 
-def _add_uses(
-    design: Architecture,
-    bill: Bill,
-    instances: int,
-    applications: int,
-    area: Exact,
-    lines: dict[tuple[str, int | None], _Line],
-) -> None:
-    """Add what stands in the slots of ``instances`` equal parts, applied ``applications`` times on ``area`` in all."""
-    for use in bill.uses:
-        part: Part = getattr(design, use.slot)
-        inner = part_bill(use.slot, part, design.channels, use.scale)
-        line = lines.get((use.slot, use.scale))
-        if line is None:
-            name = f"{part} x{use.scale}" if use.scale else str(part)
-            line = lines[use.slot, use.scale] = _Line(use.slot, name, inner.own)
-        made = instances * use.instances
-        applied = applications * use.instances * use.applications
-        covered = area * use.instances * use.area
-        line.instances += made
-        line.applications += applied
-        line.area += covered
-        _add_uses(design, inner, made, applied, covered, lines)
+class _Tree:
+    def __init__(self, design: Architecture) -> None:
+        self.design = design
+        self.lines: dict[tuple[str, str], _Line] = {}
+
+    def fill(self, kind: str, bill: Bill, instances: int, applications: int, area: Exact, kept: bool = True) -> None:
+        """Add what stands in the slots of ``instances`` equal parts, applied ``applications`` times on ``area``."""
+        for (slot, at), use in bill.uses.items():
+            if slot == "inner_activation" and not kept:
+                continue
+            place, inner_kept, level, scale = slot_place(kind, slot), True, 1, 1
+            if slot == "block":
+                place, inner_kept = self.design.at_position(str(at or ""))
+            elif slot == "upsampler":
+                scale = at
+            elif slot in ("body", "refinement"):
+                level = at
+            inner = self._line(place, level, scale)
+            line = self.lines[inner[0]]
+            times = (instances * use.instances, applications * use.applications, area * use.area)
+            line.instances += times[0]
+            line.applications += times[1]
+            line.area += times[2]
+            self.fill(PLACES[place], inner[1], *times, kept=inner_kept)
+
+    def _line(self, place: str, level: int, scale: int) -> tuple[tuple[str, str], Bill]:
+        part = self.design.part_at(place, level)
+        text = f"{part} x{scale}" if scale > 1 else str(part)
+        key = (place, text)
+        in_channels = IN_CHANNELS[self.design.colour]
+        bill = part_bill(PLACES[place], part, self.design.channels, in_channels=in_channels, scale=scale)
+        if key not in self.lines:
+            self.lines[key] = _Line(place, text, bill.own)
+        return key, bill
 
 
-def _finish(line: _Line, convention: Convention, lr_area: Exact) -> PartCost:
+def _finish(line: _Line, scale: int, convention: Convention) -> PartCost:
+    tally = line.tally
+    costs = (
+        line.instances * tally.weights,
+        line.instances * tally.biases,
+        line.area * tally.mult_adds,
+        line.applications * tally.mult_adds_per_image,
+        line.area * tally.activations,
+        line.applications * tally.activations_per_image,
+    )
+    plain = dataclasses.replace(convention, mean_shift_params=False, mean_shift_mult_adds=False)
+    params, mult_adds, activations = figures(costs, scale, plain, 3)
     return PartCost(
         part=line.part,
         kind=line.kind,
         instances=line.instances,
         applications=line.applications,
         area=float(line.area),
-        params=line.params(convention),
-        mult_adds=round(line.mult_adds(lr_area)),
-        activations=round(line.activations(lr_area)),
+        params=int(params),
+        mult_adds=round(mult_adds),
+        activations=round(activations),
     )

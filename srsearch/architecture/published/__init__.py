@@ -1,0 +1,101 @@
+"""Figures that the five papers print, of their own networks and of those that they compare with."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import importlib.resources
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PrintedCost:
+    """A row of a table of costs.
+
+    Attributes:
+        paper: ``pcarn``, ``efficiency``, ``csrcnn`` or ``s-lwsr`` (the ProSRN paper prints no costs).
+        table: Number of the table, as printed.
+        model: Name, as printed.
+        scale: Upscaling factor, or None where none is printed.
+        params: Thousands of parameters, as printed; empty where none are.
+        mult_adds: Billions (10^9) of Mult-Adds, as printed; empty where none are.
+        note: What is odd about the row.
+    """
+
+    paper: str
+    table: str
+    model: str
+    scale: int | None
+    params: str
+    mult_adds: str
+    note: str
+
+
+@dataclass(frozen=True)
+class PrintedQuality:
+    """A figure of quality: one network on one set of images.
+
+    Attributes:
+        paper: As of `PrintedCost`, and ``prosrn``.
+        table: Number of the table, as printed.
+        model: Name, as printed.
+        scale: Upscaling factor, or None where none is printed.
+        dataset: Such as ``Set5``.
+        metric: ``psnr_db`` or ``ssim`` among others, as the table has it.
+        value: The figure.
+        note: What is odd about it.
+    """
+
+    paper: str
+    table: str
+    model: str
+    scale: int | None
+    dataset: str
+    metric: str
+    value: float
+    note: str
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    source = importlib.resources.files(__name__).joinpath(name)
+    with source.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _scale(text: str) -> int | None:
+    return int(text) if text else None
+
+
+@functools.cache
+def printed_costs() -> tuple[PrintedCost, ...]:
+    """Every printed cost, in the order of papers and tables."""
+    return tuple(
+        PrintedCost(
+            row["paper"],
+            row["table"],
+            row["model"],
+            _scale(row["scale"]),
+            row["params_k"],
+            row["mult_adds_g"],
+            row["note"],
+        )
+        for row in _rows("costs.csv")
+    )
+
+
+@functools.cache
+def printed_quality() -> tuple[PrintedQuality, ...]:
+    """Every printed figure of quality."""
+    return tuple(
+        PrintedQuality(
+            row["paper"],
+            row["table"],
+            row["model"],
+            _scale(row["scale"]),
+            row["dataset"],
+            row["metric"],
+            float(row["value"]),
+            row["note"],
+        )
+        for row in _rows("quality.csv")
+    )

@@ -1,0 +1,247 @@
+"""The cost of a design from the bills of its parts, on one design or on whole columns of designs.
+
+`compose` is written once for both: rules are called through ``call``, and numbers are taken out through ``numbers``,
+which are the things themselves for one design, and arrays for columns (`srsearch.space.enumeration`).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from srsearch.architecture import Part
+from srsearch.architecture.design import at_position, check_placement, part_of_level
+from srsearch.architecture.network import IN_CHANNELS, Colour
+from srsearch.cost.bill import UNUSED, Bill, Exact, Tally, Uses, network_bill, part_bill
+from srsearch.cost.conventions import Convention
+
+Six: TypeAlias = tuple[Any, Any, Any, Any, Any, Any]
+"""The numbers of a `Tally`, each exact, or an array of exact numbers."""
+Three: TypeAlias = tuple[Any, Any, Any]
+"""The numbers of `Uses`, likewise."""
+
+_CACHED = 1 << 16
+
+
+def compose(
+    fields: Mapping[str, Any],
+    scales: tuple[int, ...],
+    scale: int,
+    call: Callable[..., Any],
+    numbers: Callable[[Any], Any],
+) -> Six:
+    """What a design costs, without a convention.
+
+    Args:
+        fields: The canonical fields of the description.
+        scales: Those of the design.
+        scale: The one at which Mult-Adds and activations are counted.
+        call: ``call(rule, *fields)`` gives the rule's result.
+        numbers: Takes a result that is a `Tally` or `Uses` apart.
+
+    Raises:
+        InvalidDesign: The parts do not fit together.
+    """
+    channels, activation, unit = fields["channels"], fields["activation"], fields["unit"]
+    outline = ("levels", "channels", "colour", "scales", "global_skip", "image_residual")
+    network = call(_network, scale, *(fields[name] for name in outline))
+    total: Six = numbers(call(_own, network))
+
+    def add(slot: str, at: Any, cost: Callable[[], Six]) -> None:
+        nonlocal total
+        uses = numbers(call(_uses, network, slot, at))
+        if _any(uses):
+            total = _sum(total, _times(cost(), uses))
+
+    call(check_placement, fields["body"])
+    entry = fields["entry"]
+    add("entry", None, lambda: numbers(call(entry_tally, entry, channels, fields["colour"], activation)))
+    for level in (1, 2, 3):
+        add("body", level, lambda level=level: _body(fields, level, call, numbers))  # type: ignore[misc]
+        refinement = call(part_of_level, fields["refinement"], "refinement", fields["levels"], level)
+        add(
+            "refinement",
+            level,
+            lambda r=refinement: numbers(call(refinement_tally, r, channels, unit, activation)),  # type: ignore[misc]
+        )
+        if max(scales) < 2 ** (level + 1):
+            break
+    for factor in sorted({2, *scales}):
+        upsampling = (fields["upsampler"], channels, fields["upsampler_unit"], activation, factor)
+        add("upsampler", factor, lambda u=upsampling: numbers(call(upsampler_tally, *u)))  # type: ignore[misc]
+    return total
+
+
+def _body(fields: Mapping[str, Any], level: int, call: Callable[..., Any], numbers: Callable[[Any], Any]) -> Six:
+    """The cost of the body of one level, with all that stands in it, for each pixel of its input."""
+    channels, activation, unit = fields["channels"], fields["activation"], fields["unit"]
+    body = call(part_of_level, fields["body"], "body", fields["levels"], level)
+    bill = call(body_bill, body, fields["body"], channels)
+    total: Six = numbers(call(_own, bill))
+
+    def add(slot: str, at: Any, cost: Callable[[], Any]) -> None:
+        nonlocal total
+        uses = numbers(call(_uses, bill, slot, at))
+        if _any(uses):
+            total = _sum(total, _times(numbers(cost()), uses))
+
+    for place, kept in _BLOCKS:
+        block = fields[place]
+        add(
+            "block",
+            (place, kept),
+            lambda b=block, k=kept: call(block_tally, b, channels, unit, activation, k),  # type: ignore[misc]
+        )
+    add("closing", None, lambda: call(unit_tally, fields["closing"], channels, activation))
+    add("unit", None, lambda: call(unit_tally, unit, channels, activation))
+    add("activation", None, lambda: call(activation_tally, activation, channels))
+    return total
+
+
+_BLOCKS = (("block", True), ("block", False), ("compressed", True), ("compressed", False))
+
+
+def figures(costs: Six, scale: int, convention: Convention, in_channels: Any) -> Three:
+    """Parameters, Mult-Adds and activations under a convention, not rounded.
+
+    Args:
+        costs: Of `compose`.
+        scale: Upscaling factor.
+        convention: How to count.
+        in_channels: Of the image: the mean shift is a 1x1 convolution of so many channels.
+    """
+    weights, biases, mult_adds, mult_adds_per_image, activations, activations_per_image = costs
+    area = convention.lr_area(scale)
+    params = weights + biases if convention.biases else weights
+    if convention.mean_shift_params:
+        params = params + 2 * (in_channels * in_channels + in_channels)
+    if convention.params_times_pixels:
+        multiplied = params * area
+    else:
+        multiplied = mult_adds * area + mult_adds_per_image
+        if convention.mean_shift_mult_adds:
+            multiplied = multiplied + in_channels * in_channels * area * (1 + scale**2)
+    return params, multiplied, activations * area + activations_per_image
+
+
+def _sum(first: Six, second: Six) -> Six:
+    a, b, c, d, e, f = first
+    g, h, i, j, k, m = second
+    return a + g, b + h, c + i, d + j, e + k, f + m
+
+
+def _times(tally: Six, uses: Three) -> Six:
+    weights, biases, mult_adds, mult_adds_per_image, activations, activations_per_image = tally
+    instances, applications, area = uses
+    return (
+        weights * instances,
+        biases * instances,
+        mult_adds * area,
+        mult_adds_per_image * applications,
+        activations * area,
+        activations_per_image * applications,
+    )
+
+
+def _any(uses: Three) -> bool:
+    """Whether there is anything: numbers, or arrays of numbers."""
+    instances = uses[0]
+    return bool(instances if isinstance(instances, int) else instances.any())
+
+
+def _network(scale: int, levels: Part, channels: int, colour: Colour, *outline: Any) -> Bill:
+    scales, global_skip, image_residual = outline
+    return network_bill(levels, channels, colour, scales, global_skip, image_residual, scale)
+
+
+def _own(bill: Bill) -> Tally:
+    return bill.own
+
+
+def _uses(bill: Bill, slot: str, at: Any) -> Uses:
+    return bill.uses.get((slot, at), UNUSED)
+
+
+@functools.lru_cache(maxsize=_CACHED)
+def body_bill(body: Part, placement: Part, channels: int) -> Bill:
+    """The bill of a body with its blocks put together by place and by whether they keep their inner activation.
+
+    Args:
+        body: The body of the level.
+        placement: The body of the first level, whose positions are named.
+        channels: Width.
+    """
+    bill = part_bill("body", body, channels)
+    uses: dict[tuple[str, Any], Uses] = {}
+    for (slot, at), use in bill.uses.items():
+        key = (slot, at_position(placement, str(at or "")) if slot == "block" else None)
+        before = uses.get(key, UNUSED)
+        uses[key] = Uses(
+            before.instances + use.instances, before.applications + use.applications, before.area + use.area
+        )
+    return Bill(bill.own, uses)
+
+
+def _filled(bill: Bill, slots: Mapping[str, Tally]) -> Tally:
+    """A part with what stands in its slots."""
+    total: Six = bill.own
+    for (slot, _), uses in bill.uses.items():
+        if slot in slots:
+            total = _sum(total, _times(slots[slot], uses))
+    return Tally(*total)
+
+
+@functools.lru_cache(maxsize=_CACHED)
+def activation_tally(activation: Part, channels: int) -> Tally:
+    """An activation function."""
+    return part_bill("activation", activation, channels).own
+
+
+@functools.lru_cache(maxsize=_CACHED)
+def unit_tally(unit: Part, channels: int, activation: Part) -> Tally:
+    """A unit with its activation functions."""
+    return _filled(part_bill("unit", unit, channels), {"activation": activation_tally(activation, channels)})
+
+
+@functools.lru_cache(maxsize=_CACHED)
+def block_tally(block: Part, channels: int, unit: Part, activation: Part, kept: bool) -> Tally:
+    """A block with its units; ``kept`` says whether it has its inner activation."""
+    bill = part_bill("block", block, channels)
+    slots = {"activation": activation_tally(activation, channels)}
+    if kept:
+        slots["inner_activation"] = slots["activation"]
+    return _filled(bill, slots | _unit_slot(bill, unit, channels, activation))
+
+
+@functools.lru_cache(maxsize=_CACHED)
+def entry_tally(entry: Part, channels: int, colour: Colour, activation: Part) -> Tally:
+    """An entry."""
+    bill = part_bill("entry", entry, channels, in_channels=IN_CHANNELS[colour])
+    return _filled(bill, {"activation": activation_tally(activation, channels)})
+
+
+@functools.lru_cache(maxsize=_CACHED)
+def refinement_tally(refinement: Part, channels: int, unit: Part, activation: Part) -> Tally:
+    """A refinement with its units."""
+    bill = part_bill("refinement", refinement, channels)
+    slots = {"activation": activation_tally(activation, channels)}
+    return _filled(bill, slots | _unit_slot(bill, unit, channels, activation))
+
+
+@functools.lru_cache(maxsize=_CACHED)
+def upsampler_tally(upsampler: Part, channels: int, unit: Part, activation: Part, factor: int) -> Tally:
+    """An upsampler with its units, for each pixel of its input."""
+    bill = part_bill("upsampler", upsampler, channels, scale=factor)
+    slots = {"activation": activation_tally(activation, channels)}
+    return _filled(bill, slots | _unit_slot(bill, unit, channels, activation))
+
+
+def _unit_slot(bill: Bill, unit: Part, channels: int, activation: Part) -> dict[str, Tally]:
+    """The slot of units where a part has one: what nobody asks for need not fit."""
+    if any(slot == "unit" for slot, _ in bill.uses):
+        return {"unit": unit_tally(unit, channels, activation)}
+    return {}
+
+
+__all__ = ["Exact", "compose", "figures"]
