@@ -188,6 +188,9 @@ class Architecture:
 _FIELDS = tuple(field.name for field in dataclasses.fields(Architecture))
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(Architecture)}
 
+AXES_OF_IDENTITY = _FIELDS[1:]
+"""The fields that tell designs of one scale apart."""
+
 
 def part_of_level(part: Part, place: str, levels: Part, level: int) -> Part:
     """The part at a place in one level of a pyramid.

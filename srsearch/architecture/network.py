@@ -5,13 +5,14 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
+import pydantic
 import torch
 from torch import Tensor, nn
 
 from srsearch.architecture.bicubic import upscale_bicubic
-from srsearch.architecture.parts import CountingInt, Factory, Option, PositiveInt, register
+from srsearch.architecture.parts import Factory, Option, register
 from srsearch.architecture.upsamplers import transposed, upsampling_factors
 
 ImageResidual: TypeAlias = Literal["none", "bicubic", "learned"]
@@ -163,6 +164,23 @@ class Level(nn.Module):
         return out
 
 
+def _amount(least: int) -> Any:
+    """Annotation of an amount in one level of a pyramid: a whole number, or ``same``."""
+
+    def check(value: Any) -> int | str:
+        if value == "same" or (isinstance(value, int) and not isinstance(value, bool) and value >= least):
+            return value  # type: ignore[no-any-return]
+        raise ValueError(f"should be a whole number from {least} up, or same (as in the level before)")
+
+    schema = {"anyOf": [{"type": "integer", "minimum": least}, {"const": "same"}]}
+    return Annotated[
+        int | str,
+        pydantic.PlainValidator(check),
+        pydantic.PlainSerializer(lambda value: value),
+        pydantic.WithJsonSchema(schema),
+    ]
+
+
 @register("levels")
 class Pyramid(Network):
     """One level with weights of its own for each factor of two, on features; one entry and one exit (CSRCNN).
@@ -183,13 +201,8 @@ class Pyramid(Network):
     """
 
     placement: ClassVar[dict[str, Option]] = {
-        name: Option(name, annotation | Literal["same"], "same")
-        for name, annotation in (
-            ("blocks_2", PositiveInt),
-            ("blocks_3", PositiveInt),
-            ("refine_2", CountingInt),
-            ("refine_3", CountingInt),
-        )
+        name: Option(name, _amount(least), "same")
+        for name, least in (("blocks_2", 1), ("blocks_3", 1), ("refine_2", 0), ("refine_3", 0))
     }
 
     def __init__(

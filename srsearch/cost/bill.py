@@ -65,7 +65,7 @@ class Uses(NamedTuple):
 UNUSED = Uses()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Bill:
     """A part's own cost and what it asks of its slots.
 

@@ -29,7 +29,7 @@ def compose(
     scales: tuple[int, ...],
     scale: int,
     call: Callable[..., Any],
-    numbers: Callable[[Any], Any],
+    numbers: Callable[..., Any],
 ) -> Six:
     """What a design costs, without a convention.
 
@@ -38,7 +38,8 @@ def compose(
         scales: Those of the design.
         scale: The one at which Mult-Adds and activations are counted.
         call: ``call(rule, *fields)`` gives the rule's result.
-        numbers: Takes a result that is a `Tally` or `Uses` apart.
+        numbers: ``numbers(result)`` takes a result that is a `Tally` or `Uses` apart; ``numbers(result, uses)`` says
+            how much it is used: where it is not, it does not matter whether it could be made.
 
     Raises:
         InvalidDesign: The parts do not fit together.
@@ -47,55 +48,54 @@ def compose(
     outline = ("levels", "channels", "colour", "scales", "global_skip", "image_residual")
     network = call(_network, scale, *(fields[name] for name in outline))
     total: Six = numbers(call(_own, network))
+    numbers(call(_placed, fields["body"]))
 
-    def add(slot: str, at: Any, cost: Callable[[], Six]) -> None:
+    def add(slot: str, at: Any, cost: Callable[[Three], Six]) -> None:
         nonlocal total
         uses = numbers(call(_uses, network, slot, at))
         if _any(uses):
-            total = _sum(total, _times(cost(), uses))
+            total = _sum(total, _times(cost(uses), uses))
 
-    call(check_placement, fields["body"])
-    entry = fields["entry"]
-    add("entry", None, lambda: numbers(call(entry_tally, entry, channels, fields["colour"], activation)))
+    def plain(tally: Callable[..., Tally], *at: Any) -> Callable[[Three], Six]:
+        return lambda uses: numbers(call(tally, *at), uses)
+
+    add("entry", None, plain(entry_tally, fields["entry"], channels, fields["colour"], activation))
     for level in (1, 2, 3):
-        add("body", level, lambda level=level: _body(fields, level, call, numbers))  # type: ignore[misc]
+        add("body", level, lambda uses, level=level: _body(fields, level, uses, call, numbers))  # type: ignore[misc]
         refinement = call(part_of_level, fields["refinement"], "refinement", fields["levels"], level)
-        add(
-            "refinement",
-            level,
-            lambda r=refinement: numbers(call(refinement_tally, r, channels, unit, activation)),  # type: ignore[misc]
-        )
+        add("refinement", level, plain(refinement_tally, refinement, channels, unit, activation))
         if max(scales) < 2 ** (level + 1):
             break
     for factor in sorted({2, *scales}):
         upsampling = (fields["upsampler"], channels, fields["upsampler_unit"], activation, factor)
-        add("upsampler", factor, lambda u=upsampling: numbers(call(upsampler_tally, *u)))  # type: ignore[misc]
+        add("upsampler", factor, plain(upsampler_tally, *upsampling))
     return total
 
 
-def _body(fields: Mapping[str, Any], level: int, call: Callable[..., Any], numbers: Callable[[Any], Any]) -> Six:
+def _body(
+    fields: Mapping[str, Any],
+    level: int,
+    levels_uses: Three,
+    call: Callable[..., Any],
+    numbers: Callable[..., Any],
+) -> Six:
     """The cost of the body of one level, with all that stands in it, for each pixel of its input."""
     channels, activation, unit = fields["channels"], fields["activation"], fields["unit"]
     body = call(part_of_level, fields["body"], "body", fields["levels"], level)
     bill = call(body_bill, body, fields["body"], channels)
-    total: Six = numbers(call(_own, bill))
+    total: Six = numbers(call(_own, bill), levels_uses)
 
-    def add(slot: str, at: Any, cost: Callable[[], Any]) -> None:
+    def add(slot: str, at: Any, tally: Callable[..., Tally], *arguments: Any) -> None:
         nonlocal total
         uses = numbers(call(_uses, bill, slot, at))
         if _any(uses):
-            total = _sum(total, _times(numbers(cost()), uses))
+            total = _sum(total, _times(numbers(call(tally, *arguments), uses), uses))
 
     for place, kept in _BLOCKS:
-        block = fields[place]
-        add(
-            "block",
-            (place, kept),
-            lambda b=block, k=kept: call(block_tally, b, channels, unit, activation, k),  # type: ignore[misc]
-        )
-    add("closing", None, lambda: call(unit_tally, fields["closing"], channels, activation))
-    add("unit", None, lambda: call(unit_tally, unit, channels, activation))
-    add("activation", None, lambda: call(activation_tally, activation, channels))
+        add("block", (place, kept), block_tally, fields[place], channels, unit, activation, kept)
+    add("closing", None, unit_tally, fields["closing"], channels, activation)
+    add("unit", None, unit_tally, unit, channels, activation)
+    add("activation", None, activation_tally, activation, channels)
     return total
 
 
@@ -153,6 +153,14 @@ def _any(uses: Three) -> bool:
 def _network(scale: int, levels: Part, channels: int, colour: Colour, *outline: Any) -> Bill:
     scales, global_skip, image_residual = outline
     return network_bill(levels, channels, colour, scales, global_skip, image_residual, scale)
+
+
+def _placed(body: Part) -> Tally:
+    check_placement(body)
+    return _NOTHING
+
+
+_NOTHING = Tally()
 
 
 def _own(bill: Bill) -> Tally:

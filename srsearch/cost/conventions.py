@@ -51,16 +51,16 @@ class Convention:
         return replace(self, output=output, lr=None)
 
     def size_text(self) -> str:
-        """The image that is counted for, such as ``1280x720 output``."""
+        """The image that is counted for, such as ``1280x720``."""
         width, height = self.lr or self.output
-        return f"{width}x{height} {'input' if self.lr else 'output'}"
+        return f"{width}x{height}{' input' if self.lr else ''}"
 
     def thousands(self, params: int) -> int:
         """Parameters in thousands, as the paper prints them."""
         return params // 1000 if self.truncate else math.floor(params / 1000 + 0.5)
 
 
-OURS = Convention("ours", "every trainable parameter; Mult-Adds of convolutions for a 1280x720 output")
+OURS = Convention("ours", "every trainable parameter; Mult-Adds of convolutions for a 1280x720")
 PCARN = Convention("pcarn", "PCARN paper, Table IV: CARN and PCARN; the upsamplers of x2, x3 and x4 together")
 PCARN_NO_BIAS = Convention(
     "pcarn-no-bias", "PCARN paper: -M models everywhere, Tables V and VI; no biases", biases=False

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from srsearch.architecture.parts import KINDS, OptionValue
+from srsearch.architecture.parts import PLACES, OptionValue, Part
 from srsearch.space.schema import PartChoice, Section
 
 
@@ -35,19 +37,38 @@ class Axis:
         return self.condition is None or chosen.get(self.condition[0]) == self.condition[1]
 
 
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One way to fill a field of the description.
+
+    Attributes:
+        axes: The values chosen on the field's axes.
+        value: A `Part`, or the plain value of a field that holds none.
+    """
+
+    axes: dict[str, OptionValue]
+    value: Any
+
+
 class AxisTree:
     """The axes of a space's ``architecture`` section, and what it fixes.
 
+    A combination of values is one alternative of every field; fields are independent of each other here.
+
     Attributes:
         axes: Every axis, a choice before the axes that exist under it.
+        fields: The fields of the description, in order.
     """
 
     def __init__(self, section: Section) -> None:
-        self._section = section
+        self.fields: dict[str, tuple[Any, ...]] = {
+            field: getattr(section, field)
+            for field in type(section).model_fields
+            if getattr(section, field) is not None  # a scope is not always given
+        }
         axes: list[Axis] = []
-        for field in type(section).model_fields:
-            values = getattr(section, field)
-            if field not in KINDS:
+        for field, values in self.fields.items():
+            if field not in PLACES:
                 axes += _axis(field, values, None)
                 continue
             names = tuple(part.choice for part in values)
@@ -61,42 +82,65 @@ class AxisTree:
     @property
     def combinations(self) -> int:
         """Number of combinations of values, before equal networks are put together and invalid ones taken out."""
-        return math.prod(
-            sum(math.prod(len(values) for values in part.options.values()) for part in getattr(self._section, field))
-            if field in KINDS
-            else len(getattr(self._section, field))
-            for field in type(self._section).model_fields
-        )
+        return math.prod(self.counts.values())
+
+    @functools.cached_property
+    def counts(self) -> dict[str, int]:
+        """Number of alternatives of each field."""
+        return {
+            field: sum(math.prod(len(inner) for inner in part.options.values()) for part in values)
+            if field in PLACES
+            else len(values)
+            for field, values in self.fields.items()
+        }
+
+    def alternatives(self, field: str) -> list[Alternative]:
+        """All ways to fill a field, the last axis moving fastest."""
+        values = self.fields[field]
+        if field not in PLACES:
+            (axis,) = _axis(field, values, None) or [None]
+            chosen = axis.values if axis else values
+            return [Alternative({field: value} if axis else {}, value) for value in chosen]
+        found = []
+        for part in values:
+            choice = {field: part.choice} if len(values) > 1 else {}
+            prefix = f"{field}.{part.choice}."
+            names = list(part.options)
+            # Numbers ascend on an axis, however they are written.
+            ranges = [
+                (axes[0].values if (axes := _axis(prefix + name, inner, None)) else inner)
+                for name, inner in part.options.items()
+            ]
+            for values_chosen in itertools.product(*ranges):
+                axes_chosen = {
+                    prefix + name: value
+                    for name, value, inner in zip(names, values_chosen, ranges, strict=True)
+                    if len(inner) > 1
+                }
+                options = tuple(zip(names, values_chosen, strict=True))
+                found.append(Alternative(choice | axes_chosen, Part(part.choice, options)))
+        return found
 
     def points(self) -> Iterator[dict[str, OptionValue]]:
         """Every combination of values, in a fixed order: the last axis moves fastest."""
-        return self._points(0, {})
-
-    def _points(self, index: int, chosen: dict[str, OptionValue]) -> Iterator[dict[str, OptionValue]]:
-        if index == len(self.axes):
-            yield dict(chosen)
-            return
-        axis = self.axes[index]
-        if not axis.exists(chosen):
-            yield from self._points(index + 1, chosen)
-            return
-        for value in axis.values:
-            chosen[axis.name] = value
-            yield from self._points(index + 1, chosen)
-        del chosen[axis.name]
+        every = [self.alternatives(field) for field in self.fields]
+        for chosen in itertools.product(*every):
+            yield {name: value for alternative in chosen for name, value in alternative.axes.items()}
 
     def description(self, chosen: Mapping[str, OptionValue]) -> dict[str, Any]:
-        """The design's plain description (without its scale) for one value on every axis that exists."""
-        plain: dict[str, Any] = {}
-        for field in type(self._section).model_fields:
-            values = getattr(self._section, field)
-            if field not in KINDS:
-                plain[field] = chosen.get(field, values[0])
+        """The fields of a design (without its scales) for one value on every axis that exists."""
+        fields: dict[str, Any] = {}
+        for field, values in self.fields.items():
+            if field not in PLACES:
+                fields[field] = chosen.get(field, values[0])
                 continue
-            part: PartChoice = next(p for p in values if p.choice == chosen.get(field, values[0].choice))
+            name = chosen.get(field, values[0].choice)
+            part: PartChoice = next(p for p in values if p.choice == name)
             prefix = f"{field}.{part.choice}."
-            plain[field] = {part.choice: {name: chosen.get(prefix + name, v[0]) for name, v in part.options.items()}}
-        return plain
+            fields[field] = Part(
+                part.choice, tuple((option, chosen.get(prefix + option, v[0])) for option, v in part.options.items())
+            )
+        return fields
 
 
 def _axis(name: str, values: tuple[OptionValue, ...], condition: tuple[str, OptionValue] | None) -> list[Axis]:

@@ -3,14 +3,53 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from srsearch.space.space import ENUMERABLE, Candidate, Space
+from srsearch.architecture.parts import OptionValue
+from srsearch.space.enumeration import Codes, Mask, Table
+from srsearch.space.space import Candidate, Space
 
-_SAMPLES = 20_000
+_SAMPLES = 200_000
+_COUNTED_SAMPLES = 400
+"""Random combinations for which it is counted how many others describe the same network."""
+_COSTS = ("mult_adds", "params", "activations")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number, and how far it may be off.
+
+    Attributes:
+        value: Of the number.
+        error: Standard error; 0 where it was counted.
+    """
+
+    value: float
+    error: float = 0.0
+
+
+@dataclass(frozen=True)
+class Binding:
+    """What one limit of the budget does.
+
+    Attributes:
+        cost: Name of the cost.
+        limit: Its value, an upper limit unless ``lower``.
+        lower: Whether it is a lower limit.
+        excludes: Share of the designs that can be built which are beyond it.
+        alone: Share of these designs that are beyond it and within all others.
+    """
+
+    cost: str
+    limit: int
+    lower: bool
+    excludes: float
+    alone: float
 
 
 @dataclass(frozen=True)
@@ -20,24 +59,31 @@ class SpaceReport:
     Attributes:
         combinations: Combinations of values on the axes.
         exact: Whether the rest was enumerated; else it is estimated from random combinations.
-        designs: Distinct networks that can be built, or None where it is only estimated.
-        feasible_designs: Distinct networks within the budget, or None where it is only estimated.
+        designs: Distinct networks that can be built.
+        feasible_designs: Distinct networks within the budget.
         valid_share: Share of the combinations that can be built.
         feasible_share: Share of the combinations that can be built and are within the budget.
         share_error: Standard error of the shares; 0 where exact.
         ranges: Smallest and largest value of each cost among feasible designs.
+        bindings: What each limit of the budget does, the one that excludes most first.
+        axes: For each axis, the share of the feasible designs that each value holds; what is missing to 1 has no such
+            axis.
         examples: Feasible designs from the cheapest to the most expensive.
+        reason: Where nothing can be built, why not.
     """
 
     combinations: int
     exact: bool
-    designs: int | None
-    feasible_designs: int | None
+    designs: Estimate
+    feasible_designs: Estimate
     valid_share: float
     feasible_share: float
     share_error: float
     ranges: dict[str, tuple[int, int]]
+    bindings: tuple[Binding, ...]
+    axes: dict[str, dict[OptionValue, float]]
     examples: tuple[Candidate, ...]
+    reason: str | None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data."""
@@ -49,45 +95,151 @@ class SpaceReport:
         return {
             "combinations": self.combinations,
             "exact": self.exact,
-            "designs": self.designs,
-            "feasible_designs": self.feasible_designs,
+            "designs": round(self.designs.value),
+            "designs_error": self.designs.error,
+            "feasible_designs": round(self.feasible_designs.value),
+            "feasible_designs_error": self.feasible_designs.error,
             "valid_share": self.valid_share,
             "feasible_share": self.feasible_share,
             "share_error": self.share_error,
             "ranges": {name: list(limits) for name, limits in self.ranges.items()},
+            "bindings": [vars(each) for each in self.bindings],
+            "axis_shares": {
+                name: [{"value": value, "share": share} for value, share in shares.items()]
+                for name, shares in self.axes.items()
+            },
             "examples": examples,
         }
 
 
 def report(space: Space) -> SpaceReport:
     """Count a space: exactly by enumeration where it is small enough, else by random combinations."""
-    exact = space.combinations <= ENUMERABLE
-    if exact:
-        points = list(space.points())
-    else:
-        rng = np.random.default_rng(0)
-        points = [space.random_point(rng) for _ in range(_SAMPLES)]
-    valid = [point for point in points if point.cost is not None]
-    feasible = {point.design.key: point for point in points if point.broken is None}
-    ordered = sorted(feasible.values(), key=lambda point: point.cost.mult_adds if point.cost else 0)
-    share = sum(point.broken is None for point in points) / len(points)
+    if space.table is not None:
+        return _exact(space, space.table)
+    return _estimated(space)
+
+
+def _exact(space: Space, table: Table) -> SpaceReport:
+    valid = table.distinct(table.valid)
+    within = table.within(space.limits)
+    feasible = table.distinct(within)
     return SpaceReport(
         combinations=space.combinations,
-        exact=exact,
-        designs=len({point.design.key for point in valid}) if exact else None,
-        feasible_designs=len(feasible) if exact else None,
-        valid_share=len(valid) / len(points),
-        feasible_share=share,
-        share_error=0.0 if exact else math.sqrt(max(share * (1 - share), 1 / len(points)) / len(points)),
-        ranges=_ranges(ordered),
-        examples=tuple(ordered[round(q * (len(ordered) - 1))] for q in (0, 0.25, 0.5, 0.75, 1)) if ordered else (),
+        exact=True,
+        designs=Estimate(len(valid)),
+        feasible_designs=Estimate(len(feasible)),
+        valid_share=float(table.valid.mean()),
+        feasible_share=float(within.mean()),
+        share_error=0.0,
+        ranges=_ranges(table, feasible),
+        bindings=_bindings(space, table, valid),
+        axes=_axis_shares(space, _positions(space, feasible)),
+        examples=tuple(space.point(int(index)) for index in _spread(table, feasible)),
+        reason=None if len(valid) else space.point(0).broken,
     )
 
 
-def _ranges(feasible: list[Candidate]) -> dict[str, tuple[int, int]]:
-    ranges = {}
-    for name in ("mult_adds", "params", "activations"):
-        values = [getattr(point.cost, name) for point in feasible]
-        if values:
-            ranges[name] = (min(values), max(values))
-    return ranges
+def _estimated(space: Space) -> SpaceReport:
+    rng = np.random.default_rng(0)
+    table, rows = space.draw(_SAMPLES, rng)
+    within = table.within(space.limits)
+    feasible = np.flatnonzero(within)
+    share = float(within.mean())
+    examples = _spread(table, feasible)
+    designs, feasible_designs = _distinct_estimates(space, rng)
+    return SpaceReport(
+        combinations=space.combinations,
+        exact=False,
+        designs=designs,
+        feasible_designs=feasible_designs,
+        valid_share=float(table.valid.mean()),
+        feasible_share=share,
+        share_error=math.sqrt(max(share * (1 - share), 1 / len(table)) / len(table)),
+        ranges=_ranges(table, feasible),
+        bindings=_bindings(space, table, np.flatnonzero(table.valid)),
+        axes=_axis_shares(space, {field: codes[feasible] for field, codes in rows.items()}),
+        examples=tuple(space.at({field: int(codes[index]) for field, codes in rows.items()}) for index in examples),
+        reason=None,
+    )
+
+
+def _distinct_estimates(space: Space, rng: np.random.Generator) -> tuple[Estimate, Estimate]:
+    """Distinct networks, all and feasible: each random combination stands for one part in so many of its network.
+
+    How many combinations describe one network is counted by changing each field by itself and multiplying. That is
+    exact where the fields that a network ignores are independent of each other, as they nearly always are.
+    """
+    counts = {field: len(values) for field, values in space.alternatives.items()}
+    drawn = {field: rng.integers(count, size=_COUNTED_SAMPLES) for field, count in counts.items()}
+    weight = np.ones(_COUNTED_SAMPLES)
+    table = None
+    for field, count in counts.items():
+        if count == 1:
+            continue
+        # The combinations themselves come first, so that their identities are of the same table.
+        rows = {name: np.concatenate([codes, np.tile(codes, count)]) for name, codes in drawn.items()}
+        rows[field] = np.concatenate([drawn[field], np.repeat(np.arange(count), _COUNTED_SAMPLES)])
+        table = space.tabulate(rows)
+        own, changed = table.identity[:_COUNTED_SAMPLES], table.identity[_COUNTED_SAMPLES:]
+        weight /= (changed.reshape(count, -1) == own).sum(axis=0)
+    assert table is not None  # a space with one combination is enumerated
+    first = np.arange(len(table)) < _COUNTED_SAMPLES
+
+    def estimate(which: Mask) -> Estimate:
+        each = space.combinations * weight * (which & first)[:_COUNTED_SAMPLES]
+        return Estimate(float(each.mean()), float(each.std() / math.sqrt(len(each))))
+
+    return estimate(table.valid), estimate(table.within(space.limits))
+
+
+def _positions(space: Space, indices: Codes) -> dict[str, Codes]:
+    """The positions of the alternatives that combinations have, by field."""
+    shape = [len(values) for values in space.alternatives.values()]
+    return dict(zip(space.alternatives, np.unravel_index(indices, shape), strict=True))
+
+
+def _axis_shares(space: Space, positions: Mapping[str, Codes]) -> dict[str, dict[OptionValue, float]]:
+    """Share of the designs that each value of each axis holds."""
+    total = max(1, len(next(iter(positions.values()))))
+    shares: dict[str, dict[OptionValue, float]] = {
+        axis.name: dict.fromkeys(axis.values, 0.0) for axis in space.axes
+    }
+    for field, alternatives in space.alternatives.items():
+        counts = np.bincount(positions[field], minlength=len(alternatives))
+        for alternative, count in zip(alternatives, counts.tolist(), strict=True):
+            for name, value in alternative.axes.items():
+                shares[name][value] += count / total
+    return shares
+
+
+def _bindings(space: Space, table: Table, designs: Codes) -> tuple[Binding, ...]:
+    """What each limit of the budget excludes of the designs that can be built."""
+    if not len(designs):
+        return ()
+    outside: list[npt.NDArray[np.bool_]] = []
+    for name, sign, limit in space.limits:
+        outside.append(sign * getattr(table, name)[designs] > sign * limit)
+    beyond = np.sum(outside, axis=0) if outside else np.zeros(len(designs))
+    found = [
+        Binding(name, limit, sign < 0, float(each.mean()), float((each & (beyond == 1)).mean()))
+        for (name, sign, limit), each in zip(space.limits, outside, strict=True)
+    ]
+    return tuple(sorted(found, key=lambda binding: -binding.excludes))
+
+
+def _ranges(table: Table, feasible: Codes) -> dict[str, tuple[int, int]]:
+    if not len(feasible):
+        return {}
+    found = {}
+    for name in _COSTS:
+        values = getattr(table, name)[feasible]
+        found[name] = (int(values.min()), int(values.max()))
+    return found
+
+
+def _spread(table: Table, feasible: Codes) -> list[int]:
+    """Five designs from the cheapest to the most expensive."""
+    if not len(feasible):
+        return []
+    ordered = feasible[np.argsort(table.mult_adds[feasible], kind="stable")]
+    return [int(ordered[round(q * (len(ordered) - 1))]) for q in (0, 0.25, 0.5, 0.75, 1)]

@@ -8,9 +8,11 @@ import pydantic
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from srsearch.architecture.design import SCALES, Architecture, Scale
-from srsearch.architecture.network import ImageResidual
-from srsearch.architecture.parts import KINDS, PartType, PositiveInt, part_types
+from srsearch.architecture.canonical import default_part
+from srsearch.architecture.design import Scale
+from srsearch.architecture.network import Colour, ImageResidual
+from srsearch.architecture.parts import PLACES, PartType, PositiveInt, part_types
+from srsearch.cost import convention_names
 from srsearch.errors import InputError, nearest
 from srsearch.quantity import parse_output_size, parse_quantity
 
@@ -160,9 +162,25 @@ class ImageBound(Bound):
     at: OutputSize = Field((1280, 720), description="width x height of the HR image that the cost is counted for")
 
 
+def _convention_name(value: Any) -> str:
+    if value not in convention_names():
+        hint = nearest(str(value), convention_names())
+        raise PydanticCustomError("convention", "unknown convention {name}; {hint}", {"name": repr(value), "hint": hint})
+    return str(value)
+
+
+ConventionName = Annotated[
+    str,
+    pydantic.PlainValidator(_convention_name),
+    pydantic.WithJsonSchema({"enum": list(convention_names())}),
+    pydantic.PlainSerializer(lambda v: v),
+]
+
+
 class Constraints(Section):
     """The budget: hard, checked before anything is trained."""
 
+    convention: ConventionName = Field("ours", description="how costs are counted: ours, or a paper's way")
     mult_adds: ImageBound = ImageBound()
     params: Bound = Bound()
     activations: Bound = Bound()
@@ -206,16 +224,38 @@ def _options_model(part: PartType) -> type[Section]:
 
 
 def _architecture_model() -> type[Section]:
-    default = Architecture(scales=(SCALES[0],))
-    fields: dict[str, Any] = {"channels": (Annotated[tuple[PositiveInt, ...], OneOrMany()], (default.channels,))}
-    for kind in KINDS:
-        choice = _choice_model(kind)
-        part = getattr(default, kind)
-        first = choice.model_validate({part.name: {name: [value] for name, value in part.options}})
-        fields[kind] = (Annotated[tuple[choice, ...], OneOrMany()], (first,))  # type: ignore[valid-type]
-    fields["global_skip"] = (Annotated[tuple[bool, ...], OneOrMany()], (default.global_skip,))
-    fields["image_residual"] = (Annotated[tuple[ImageResidual, ...], OneOrMany()], (default.image_residual,))
-    return pydantic.create_model("ArchitectureSection", __base__=Section, **fields)
+    choices = {kind: _choice_model(kind) for kind in dict.fromkeys(PLACES.values())}
+    fields: dict[str, Any] = {"channels": (_axis_of(PositiveInt), (_DEFAULT_CHANNELS,))}
+    for place, kind in PLACES.items():
+        part = default_part(place)
+        first = choices[kind].model_validate({part.name: {name: [value] for name, value in part.options}})
+        fields[place] = (_axis_of(choices[kind]), (first,))
+        if place == "unit":
+            about = "the efficiency paper's: rb, rg or rg+u, instead of closing and upsampler_unit"
+            fields["scope"] = (_axis_of(Literal["rb", "rg", "rg+u"]) | None, Field(None, description=about))
+    fields["global_skip"] = (_axis_of(bool), (True,))
+    fields["image_residual"] = (_axis_of(ImageResidual), ("none",))
+    fields["colour"] = (_axis_of(Colour), ("rgb",))
+    return pydantic.create_model("ArchitectureSection", __base__=ArchitectureBase, **fields)
+
+
+_DEFAULT_CHANNELS = 64
+
+
+def _axis_of(values: Any) -> Any:
+    return Annotated[tuple[values, ...], OneOrMany()]
+
+
+class ArchitectureBase(Section):
+    """What the section on the architecture must hold together."""
+
+    @pydantic.model_validator(mode="after")
+    def _one_way(self) -> ArchitectureBase:
+        for place in ("closing", "upsampler_unit"):
+            fields = type(self).model_fields
+            if getattr(self, "scope", None) is not None and getattr(self, place) != fields[place].default:
+                raise PydanticCustomError("scope", "scope says what {place} is; write one of the two", {"place": place})
+        return self
 
 
 class SpaceFile(Section):

@@ -8,24 +8,25 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 import pydantic
 
 from srsearch.architecture import Architecture, InvalidDesign
 from srsearch.architecture.parts import OptionValue
-from srsearch.cost import OURS, Convention, Cost, count
+from srsearch.cost import Convention, Cost, convention, count
 from srsearch.errors import InputError, nearest
 from srsearch.quantity import format_quantity
-from srsearch.space.axes import Axis, AxisTree
+from srsearch.space.axes import Alternative, Axis, AxisTree
+from srsearch.space.enumeration import Codes, Table, tabulate
 from srsearch.space.schema import Bound, Section, SpaceFile, document_model
 from srsearch.space.source import Source
 
 if TYPE_CHECKING:
     from srsearch.space.report import SpaceReport
 
-ENUMERABLE = 100_000
+ENUMERABLE = 10_000_000
 """Spaces with at most so many combinations are enumerated; larger ones are sampled."""
 
 _TRIES = 20_000
@@ -117,8 +118,13 @@ class Space:
 
     @property
     def convention(self) -> Convention:
-        """How costs are counted: ours, at the output size of the constraint on Mult-Adds."""
-        return OURS.at(self.constraints.mult_adds.at)
+        """How costs are counted, and at which size of image."""
+        found = convention(self.constraints.convention)
+        return found.at(self.constraints.mult_adds.at) if self._sized(found) else found
+
+    def _sized(self, found: Convention) -> bool:
+        """Whether the size of the image is the space's, not the convention's own."""
+        return found.lr is None or "at" in self.constraints.mult_adds.model_fields_set
 
     @property
     def budget(self) -> dict[str, int]:
@@ -151,6 +157,8 @@ class Space:
             field: list(values) if isinstance(values, list | tuple) else values
             for field, values in plain["architecture"].items()
         }
+        if not self._sized(convention(self.constraints.convention)):
+            del plain["constraints"]["mult_adds"]["at"]
         return plain
 
     def identity(self) -> dict[str, Any]:
@@ -181,11 +189,11 @@ class Space:
         for axis in self.axes:
             if axis.exists(axes) != (axis.name in axes):
                 raise InputError(f"axis {axis.name} {'needs a value' if axis.exists(axes) else 'does not exist'} here")
-        return Architecture.from_dict({"scale": self.scale, **self._tree.description(axes)})
+        return Architecture(scales=(self.scale,), **self._tree.description(axes))
 
     def candidate(self, axes: Mapping[str, OptionValue]) -> Candidate:
         """A point with its design, its cost, and whether it is feasible."""
-        design = Architecture.from_dict({"scale": self.scale, **self._tree.description(axes)})
+        design = Architecture(scales=(self.scale,), **self._tree.description(axes))
         try:
             cost = count(design, convention=self.convention)
         except InvalidDesign as error:
@@ -202,6 +210,20 @@ class Space:
     def points(self) -> Iterator[Candidate]:
         """Every combination of values, feasible or not, in a fixed order."""
         return (self.candidate(axes) for axes in self._tree.points())
+
+    def point(self, index: int) -> Candidate:
+        """One combination by its number in the order of `points`."""
+        positions = {}
+        for field, found in reversed(self.alternatives.items()):
+            index, positions[field] = divmod(index, len(found))
+        return self.at(positions)
+
+    def at(self, positions: Mapping[str, int]) -> Candidate:
+        """One combination by the positions of its fields' alternatives."""
+        axes: dict[str, OptionValue] = {}
+        for field, found in self.alternatives.items():
+            axes |= found[positions[field]].axes
+        return self.candidate(axes)
 
     def random_point(self, rng: np.random.Generator) -> Candidate:
         """A point with every existing axis drawn uniformly; may be infeasible."""
@@ -220,34 +242,47 @@ class Space:
         Raises:
             InputError: No design fits the budget; says what the cheapest costs.
         """
-        drawn: list[Candidate] = []
-        for _ in range(_TRIES):
-            drawn.append(self.random_point(rng))
-            if drawn[-1].broken is None:
-                return drawn[-1].design
-            if self.combinations <= ENUMERABLE and len(drawn) > self.combinations:
-                break
-        if not self.feasible:
-            raise self._impossible(drawn)
+        for _ in range(min(_TRIES, self.combinations + 1)):
+            drawn = self.random_point(rng)
+            if drawn.broken is None:
+                return drawn.design
+        if self.feasible is None:
+            raise self._impossible(self.draw(_TRIES, rng)[0])
         return self.feasible[int(rng.integers(len(self.feasible)))].design
 
     @functools.cached_property
-    def feasible(self) -> tuple[Candidate, ...] | None:
+    def table(self) -> Table | None:
+        """Costs of all combinations in the order of `points`, or None where there are too many to enumerate."""
+        if self.combinations > ENUMERABLE:
+            return None
+        return tabulate(self._values, self.scale, self.convention)
+
+    def draw(self, number: int, rng: np.random.Generator) -> tuple[Table, dict[str, Codes]]:
+        """Costs of random combinations, each equally likely; and the alternatives that they have, by field."""
+        rows = {field: rng.integers(len(values), size=number) for field, values in self._values.items()}
+        return self.tabulate(rows), rows
+
+    def tabulate(self, rows: Mapping[str, Codes]) -> Table:
+        """Costs of given combinations.
+
+        Args:
+            rows: For each field the positions of its alternatives.
+        """
+        return tabulate(self._values, self.scale, self.convention, rows)
+
+    @functools.cached_property
+    def feasible(self) -> Designs | None:
         """Every feasible design once, in a fixed order, or None where the space is too large to enumerate.
 
         Raises:
             InputError: There is none; says what the cheapest design costs.
         """
-        if self.combinations > ENUMERABLE:
+        if self.table is None:
             return None
-        points = list(self.points())
-        found: dict[str, Candidate] = {}
-        for candidate in points:
-            if candidate.broken is None:
-                found.setdefault(candidate.design.key, candidate)
-        if not found:
-            raise self._impossible(points)
-        return tuple(found.values())
+        found = self.table.distinct(self.table.within(self._limits))
+        if not len(found):
+            raise self._impossible(self.table)
+        return Designs(self, found)
 
     def size(self) -> int:
         """Number of distinct valid designs; see `report` for the share within the budget.
@@ -255,12 +290,26 @@ class Space:
         Raises:
             InputError: The space is too large to enumerate.
         """
-        if self.combinations > ENUMERABLE:
+        if self.table is None:
             raise InputError(
                 f"{self.source}: {self.combinations:,} combinations are too many to enumerate (over {ENUMERABLE:,}); "
                 "report() estimates"
             )
-        return len({candidate.design.key for candidate in self.points() if candidate.cost is not None})
+        return len(np.unique(self.table.identity[self.table.valid]))
+
+    @functools.cached_property
+    def alternatives(self) -> dict[str, list[Alternative]]:
+        """All ways to fill each field of the description, in order."""
+        return {field: self._tree.alternatives(field) for field in self._tree.fields}
+
+    @property
+    def _values(self) -> dict[str, list[Any]]:
+        return {field: [each.value for each in found] for field, found in self.alternatives.items()}
+
+    @property
+    def limits(self) -> tuple[tuple[str, int, int], ...]:
+        """The budget: name of the cost, +1 for an upper and -1 for a lower limit, the limit."""
+        return self._limits
 
     @functools.cached_property
     def _limits(self) -> tuple[tuple[str, int, int], ...]:
@@ -277,22 +326,21 @@ class Space:
 
     def _with(self, **sections: Section) -> Space:
         changed = object.__new__(Space)
-        changed.__dict__.update({k: v for k, v in self.__dict__.items() if k not in ("feasible", "_limits")})
+        changed.__dict__.update({k: v for k, v in self.__dict__.items() if k not in _DERIVED})
         changed.__dict__.update(sections)
         changed._document = self._document.model_copy(update=sections)
         return changed
 
-    def _impossible(self, candidates: Sequence[Candidate]) -> InputError:
-        """What to say of a space in which none of the candidates is feasible."""
-        costs = [candidate.cost for candidate in candidates if candidate.cost is not None]
-        if not costs:
-            return InputError(
-                f"{self.source}: architecture: no combination of these parts can be built; {candidates[0].broken}"
-            )
-        who = "any design" if self.combinations <= ENUMERABLE else f"{len(candidates):,} random designs"
+    def _impossible(self, table: Table) -> InputError:
+        """What to say of a space in which no combination of a table is feasible."""
+        if not table.valid.any():
+            reason = self.point(0).broken
+            return InputError(f"{self.source}: architecture: no combination of these parts can be built; {reason}")
+        who = "any design" if table is self.table else f"{len(table):,} random designs"
         extremes = []
         for name, sign, _ in self._limits:
-            extreme = (min if sign > 0 else max)(getattr(cost, name) for cost in costs)
+            values = getattr(table, name)[table.valid]
+            extreme = int(values.min() if sign > 0 else values.max())
             extremes.append(f"the {'least' if sign > 0 else 'most'} {name} of {who} is {format_quantity(extreme, 4)}")
         return InputError(
             f"{self.source}: constraints: no design of the space fits the budget ({self.budget_text()}): "
@@ -301,12 +349,41 @@ class Space:
 
     def budget_text(self) -> str:
         """The budget for people, such as ``mult_adds <= 40G at 1280x720, params <= 800K``."""
-        width, height = self.convention.output
         parts = []
         for name, sign, limit in self._limits:
-            at = f" at {width}x{height}" if name != "params" else ""
+            at = f" at {self.convention.size_text()}" if name != "params" else ""
             parts.append(f"{name} {'<=' if sign > 0 else '>='} {format_quantity(limit, 4)}{at}")
-        return ", ".join(parts) or "no limits"
+        text = ", ".join(parts) or "no limits"
+        return text if self.constraints.convention == "ours" else f"{text}, counted as {self.constraints.convention}"
+
+
+_DERIVED = ("table", "feasible", "_limits")
+"""What is computed once from the budget, and again under another."""
+
+
+class Designs(Sequence[Candidate]):
+    """The feasible designs of a space, each described when it is asked for.
+
+    Args:
+        space: The space.
+        indices: Numbers of combinations, one for each design.
+    """
+
+    def __init__(self, space: Space, indices: Codes) -> None:
+        self._space = space
+        self.indices = indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @overload
+    def __getitem__(self, index: int) -> Candidate: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Candidate]: ...
+    def __getitem__(self, index: int | slice) -> Candidate | list[Candidate]:
+        if isinstance(index, slice):
+            return [self._space.point(int(each)) for each in self.indices[index]]
+        return self._space.point(int(self.indices[index]))
 
 
 def find_space(name: str | Path) -> Path:
@@ -369,6 +446,8 @@ def _message(error: Any) -> str:
     value = error.get("input")
     if error["type"] in _OWN:
         return str(error["msg"])
+    if error["type"] == "value_error":
+        return f"{value!r} {error['msg'].removeprefix('Value error, ')}"
     if error["type"] == "literal_error":
         valid = [each.strip("' ") for each in error["ctx"]["expected"].replace(" or ", ", ").split(",")]
         hint = nearest(str(value), valid)
@@ -397,5 +476,7 @@ _OWN = (
     "output",
     "bound",
     "objectives",
+    "convention",
+    "scope",
 )
 """Errors of our own, whose messages name the value themselves."""

@@ -1,0 +1,239 @@
+"""Every combination of a space at once: canonical form and exact cost, on columns instead of design by design.
+
+The rules of canonical form and of cost are pure functions of few fields. A column holds, for every combination, the
+code of a value; a rule is called once for each distinct tuple of values that meet, and the codes of its results are
+looked up. A column is only as large as the fields that it depends on: the axes are those of an array, one for each
+field, and numpy's broadcasting spreads it over the others. So only the last sums touch every combination, and a
+million designs take a few calls of numpy, not a million of Python.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from srsearch.architecture import InvalidDesign
+from srsearch.architecture.canonical import canonicalise
+from srsearch.architecture.design import AXES_OF_IDENTITY
+from srsearch.architecture.network import IN_CHANNELS
+from srsearch.cost import Convention
+from srsearch.cost.compose import compose, figures
+
+Codes: TypeAlias = npt.NDArray[np.int64]
+Mask: TypeAlias = npt.NDArray[np.bool_]
+
+_LARGEST_ID = 1 << 62
+_TABLE = 1 << 24
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Stands where a rule found that parts do not fit."""
+
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One value for every combination.
+
+    Attributes:
+        codes: Positions in ``values``; an array that broadcasts to the shape of the combinations.
+        values: The distinct values.
+    """
+
+    codes: Codes
+    values: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """All combinations of a space, or some of them.
+
+    Attributes:
+        valid: Whether the parts fit together.
+        params: Exact, where valid.
+        mult_adds: Likewise.
+        activations: Likewise.
+        identity: Equal exactly for combinations that describe one network.
+    """
+
+    valid: Mask
+    params: Codes
+    mult_adds: Codes
+    activations: Codes
+    identity: Codes
+
+    def __len__(self) -> int:
+        return len(self.valid)
+
+    def within(self, limits: Sequence[tuple[str, int, int]]) -> Mask:
+        """Which combinations are valid and within limits.
+
+        Args:
+            limits: Name of the cost, +1 for an upper and -1 for a lower limit, the limit.
+        """
+        inside = self.valid.copy()
+        for name, sign, limit in limits:
+            inside &= sign * getattr(self, name) <= sign * limit
+        return inside
+
+    def distinct(self, where: Mask) -> Codes:
+        """The first combination of each network among some, in order."""
+        chosen = np.flatnonzero(where)
+        _, first = np.unique(self.identity[chosen], return_index=True)
+        return chosen[np.sort(first)]
+
+
+def tabulate(
+    fields: Mapping[str, Sequence[Any]],
+    scale: int,
+    convention: Convention,
+    rows: Mapping[str, Codes] | None = None,
+) -> Table:
+    """The table of all combinations of fields, or of given ones.
+
+    Args:
+        fields: The alternatives of each field of a description, in order; the last field moves fastest.
+        scale: Upscaling factor.
+        convention: How costs are counted.
+        rows: For each field the positions of its alternatives, for a table of these combinations only.
+    """
+    scales = (scale,)
+    size = math.prod(len(values) for values in fields.values()) if rows is None else len(next(iter(rows.values())))
+    engine = _Engine()
+    raw: dict[str, Any] = {"scales": scales, "scope": None}
+    for index, (name, values) in enumerate(fields.items()):
+        if rows is None:
+            shape = [1] * len(fields)
+            shape[index] = len(values)
+            codes = np.arange(len(values), dtype=np.int64).reshape(shape)
+        else:
+            codes = rows[name]
+        raw[name] = Column(codes, values)
+    design = canonicalise(raw, engine.call)
+    costs = compose(design, scales, scale, engine.call, engine.numbers)
+    (in_channels,) = engine.arrays(engine.call(_in_channels, design["colour"]), 1)
+    params, mult_adds, activations = figures(costs, scale, convention, in_channels)
+    shape = tuple(len(values) for values in fields.values()) if rows is None else (size,)
+    identity = _identity([design[name] for name in AXES_OF_IDENTITY], shape)
+    return Table(
+        valid=_flat(~engine.broken, shape).astype(bool),
+        params=_whole(params, shape),
+        mult_adds=_whole(mult_adds, shape),
+        activations=_whole(activations, shape),
+        identity=identity,
+    )
+
+
+class _Engine:
+    """Calls rules on columns, and keeps where they found that parts do not fit."""
+
+    def __init__(self) -> None:
+        self.broken: Any = np.zeros((), dtype=bool)
+
+    def call(self, rule: Callable[..., Any], *arguments: Any) -> Column:
+        columns = [each for each in arguments if isinstance(each, Column)]
+        radix = [len(column.values) for column in columns]
+        combined: Any = np.zeros((), dtype=np.int64)
+        for column, size in zip(columns, radix, strict=True):
+            combined = combined * size + column.codes
+        keys, codes = _distinct(combined, math.prod(radix))
+        results: list[Any] = []
+        known: dict[Any, int] = {}
+        translation = np.empty(len(keys), dtype=np.int64)
+        for position, key in enumerate(keys.tolist()):
+            values = []
+            for column, size in zip(reversed(columns), reversed(radix), strict=True):
+                key, code = divmod(key, size)
+                values.append(column.values[code])
+            values.reverse()
+            result = _called(rule, arguments, values)
+            if result not in known:
+                known[result] = len(results)
+                results.append(result)
+            translation[position] = known[result]
+        if len(results) == 1:  # the same everywhere: no need to spread it
+            return Column(np.zeros((), dtype=np.int64), results)
+        return Column(translation[codes], results)
+
+    def numbers(self, column: Column, uses: Any = None) -> tuple[Any, ...]:
+        """The numbers of a column of named tuples as arrays; where parts do not fit and are used, that is kept."""
+        whole = next((value for value in column.values if not isinstance(value, Broken)), None)
+        flags = np.array([isinstance(value, Broken) for value in column.values])
+        if flags.any():
+            where = flags[column.codes]
+            self.broken = self.broken | (where if uses is None else where & (uses[0] != 0))
+        return self.arrays(column, 6 if whole is None else len(whole))
+
+    def arrays(self, column: Column, width: int) -> tuple[Any, ...]:
+        rows = [(0,) * width if isinstance(value, Broken) else tuple(value) for value in column.values]
+        return tuple(_exact([row[i] for row in rows])[column.codes] for i in range(width))
+
+
+def _called(rule: Callable[..., Any], arguments: Sequence[Any], values: list[Any]) -> Any:
+    """A rule's result on one tuple of values; what is broken stays so."""
+    for value in values:
+        if isinstance(value, Broken):
+            return value
+    left = iter(values)
+    try:
+        return rule(*(next(left) if isinstance(each, Column) else each for each in arguments))
+    except InvalidDesign as error:
+        return Broken(str(error))
+
+
+def _distinct(combined: Any, size: int) -> tuple[Codes, Codes]:
+    """The distinct numbers below ``size`` in an array, and for each entry the position of its number among them."""
+    if size <= _TABLE:
+        present = np.zeros(size, dtype=bool)
+        present[combined] = True
+        keys = np.flatnonzero(present)
+        places = np.empty(size, dtype=np.int64)
+        places[keys] = np.arange(len(keys))
+        return keys, places[combined]
+    keys, inverse = np.unique(combined, return_inverse=True)
+    return keys, inverse.reshape(np.shape(combined))
+
+
+def _exact(values: list[Any]) -> npt.NDArray[Any]:
+    """Numbers as an array without rounding: integers, binary fractions, or else `Fraction` objects."""
+    if all(isinstance(value, int) for value in values):
+        return np.array(values, dtype=np.int64)
+    dyadic = all(Fraction(value).denominator & (Fraction(value).denominator - 1) == 0 for value in values)
+    return np.array([float(value) for value in values]) if dyadic else np.array(values, dtype=object)
+
+
+def _flat(array: Any, shape: tuple[int, ...]) -> Any:
+    return np.broadcast_to(array, shape).reshape(-1)
+
+
+def _whole(array: Any, shape: tuple[int, ...]) -> Codes:
+    spread = _flat(array, shape)
+    if spread.dtype == object:
+        return np.array([round(value) for value in spread], dtype=np.int64)
+    return np.rint(spread).astype(np.int64) if spread.dtype.kind == "f" else spread.astype(np.int64)
+
+
+def _identity(columns: Sequence[Column], shape: tuple[int, ...]) -> Codes:
+    """One number for each distinct combination of canonical values."""
+    number, size = np.zeros((), dtype=np.int64), 1
+    for column in columns:
+        count = len(column.values)
+        if size * count >= _LARGEST_ID:
+            keys, number = _distinct(number, size)
+            size = len(keys)
+        number, size = number * count + column.codes, size * count
+    return _flat(number, shape)  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _in_channels(colour: str) -> tuple[int]:
+    return (IN_CHANNELS[colour],)
