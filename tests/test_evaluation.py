@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor, nn
 
 from srsearch.architecture.bicubic import upscale_bicubic
-from srsearch.data import Photo, make_pair, upscale
-from srsearch.data.bicubic import Pixels
+from srsearch.data import Photo, builtin_photos, colour, make_pair, rgb_to_ycbcr, upscale, ycbcr_to_rgb
+from srsearch.data.bicubic import Pixels, crop_to_multiple
 from srsearch.errors import InputError
 from srsearch.evaluation import (
     COMMON,
@@ -23,11 +25,13 @@ from srsearch.evaluation import (
     Runtime,
     bicubic_quality,
     evaluate,
+    is_luminance,
     luma,
     psnr,
     psnr_y,
     ssim,
     ssim_y,
+    upscale_image,
 )
 from srsearch.evaluation.fidelity import MAX_PSNR
 
@@ -41,6 +45,25 @@ def noise(height: int, width: int, seed: int = 0) -> Pixels:
 class Bicubic(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return upscale_bicubic(x, 2)
+
+
+class LuminanceBicubic(nn.Module):
+    """On luminance; ``brighter`` is added to it."""
+
+    in_channels = 1
+
+    def __init__(self, brighter: float = 0.0) -> None:
+        super().__init__()
+        self.brighter = brighter
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.shape[1] == 1
+        return upscale_bicubic(x, 2) + self.brighter
+
+
+def tensor(pixels: Pixels) -> Tensor:
+    """uint8 (h, w, 3) to float32 (1, 3, h, w) in 0..1."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 255
 
 
 @pytest.mark.parametrize(
@@ -128,6 +151,116 @@ def test_an_output_that_is_not_finite_is_told() -> None:
 
     with pytest.raises(FloatingPointError, match="not finite"):
         evaluate(Broken(), [make_pair(Photo("a", noise(40, 40)), 2)], 2, runtime=CPU)
+
+
+# Colours -------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(*[st.floats(-2, 3)] * 3), min_size=1, max_size=12))
+def test_ycbcr_and_rgb_are_inverses(colours: list[tuple[float, float, float]]) -> None:
+    image = torch.tensor(colours, dtype=torch.float64).T[None, :, None]
+    for there, back in ((rgb_to_ycbcr, ycbcr_to_rgb), (ycbcr_to_rgb, rgb_to_ycbcr)):
+        torch.testing.assert_close(back(there(image)), image, rtol=0, atol=1e-12)
+    torch.testing.assert_close(ycbcr_to_rgb(rgb_to_ycbcr(image.float())), image.float(), rtol=0, atol=5e-6)
+    assert torch.equal(rgb_to_ycbcr(image)[:, :1], colour.luma(image))
+
+
+def test_ycbcr_is_that_of_bt_601() -> None:
+    """Against the rounded matrix of MATLAB's rgb2ycbcr, and the ends of every range."""
+    published = torch.tensor([[65.481, 128.553, 24.966], [-37.797, -74.203, 112], [112, -93.786, -18.214]])
+    rgb = torch.rand(2, 3, 5, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    offset = torch.tensor([16, 128, 128.0]).reshape(3, 1, 1)
+    expected = torch.einsum("kc,nchw->nkhw", published.double(), rgb) + offset
+    torch.testing.assert_close(rgb_to_ycbcr(rgb) * 255, expected, rtol=0, atol=1e-3)
+    ends = torch.tensor([[0, 0, 0], [1, 1, 1], [0, 0, 1], [1, 1, 0], [1, 0, 0], [0, 1, 1]], dtype=torch.float64)
+    black, white, blue, yellow, red, cyan = (rgb_to_ycbcr(ends[..., None, None]) * 255).flatten(1).tolist()
+    assert black == pytest.approx([16, 128, 128])
+    assert white == pytest.approx([235, 128, 128])
+    assert (blue[1], yellow[1], red[2], cyan[2]) == pytest.approx((240, 16, 240, 16))
+
+
+def test_both_luminances_are_one() -> None:
+    pixels = noise(40, 30)
+    exact = torch.from_numpy(pixels).permute(2, 0, 1)[None].double() / 255
+    np.testing.assert_allclose(colour.luma(exact)[0, 0].numpy() * 255, luma(pixels), rtol=0, atol=1e-11)
+    np.testing.assert_allclose(colour.luma(tensor(pixels))[0, 0].numpy() * 255, luma(pixels), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("runtime", [CPU, Runtime("cpu", "bf16", False, 1)], ids=str)
+def test_bicubic_on_luminance_is_bicubic(runtime: Runtime) -> None:
+    """Bicubic and the colours are linear, so they commute: all that is left are a few roundings."""
+    pairs = [make_pair(photo, 2) for photo in builtin_photos() if photo.name in ("chelsea", "coffee")]
+    rgb, luminance = (evaluate(network, pairs, 2, runtime=runtime) for network in (Bicubic(), LuminanceBicubic()))
+    for (_, *expected), (_, *figures) in zip(rgb.per_image, luminance.per_image, strict=True):
+        assert figures == pytest.approx(expected, abs=1e-4)
+    assert luminance.psnr == pytest.approx(bicubic_quality(pairs, 2).psnr, abs=0.02)
+
+
+def test_a_luminance_network_decides_on_luminance_and_nothing_else() -> None:
+    lr = tensor(crop_to_multiple(builtin_photos()[0].pixels, 8)[:64, :48])
+    before = lr.clone()
+    with torch.inference_mode():
+        sr = upscale_image(LuminanceBicubic(brighter=0.125), lr, 2)
+    assert torch.equal(lr, before)
+    assert (sr.shape, sr.dtype) == ((1, 3, 128, 96), torch.float32)
+    expected = upscale_bicubic(rgb_to_ycbcr(lr.double()), 2)
+    expected[:, 0] += 0.125
+    torch.testing.assert_close(rgb_to_ycbcr(sr.double()), expected, rtol=0, atol=2e-6)
+    # Brightness moves red, green and blue alike.
+    brighter = upscale_bicubic(lr, 2) + 0.125 * 255 / 219
+    torch.testing.assert_close(sr, brighter, rtol=0, atol=5e-6)
+    double = upscale_image(LuminanceBicubic(), lr.double(), 2)
+    torch.testing.assert_close(double, upscale_bicubic(lr.double(), 2), rtol=0, atol=1e-12)
+
+
+def test_autocast_leaves_colours_and_rgb_outputs_alone() -> None:
+    lr = tensor(noise(24, 24))
+    results = []
+    for enabled in (False, True):
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            results.append([upscale_image(network, lr, 2) for network in (Bicubic(), LuminanceBicubic())])
+    for plain, cast in zip(*results, strict=True):
+        assert torch.equal(plain, cast)
+
+
+def test_networks_say_their_colour() -> None:
+    class Coloured(nn.Module):
+        def __init__(self, in_channels: int) -> None:
+            super().__init__()
+            self.in_channels = in_channels
+
+    assert [is_luminance(network) for network in (Coloured(1), Coloured(3), nn.Identity())] == [True, False, False]
+    with pytest.raises(ValueError, match="a network of 4 image channels"):
+        is_luminance(Coloured(4))
+
+
+@pytest.mark.parametrize("in_channels", [1, 3])
+def test_networks_of_several_scales_are_told_which(in_channels: int) -> None:
+    class Several(nn.Module):
+        scales = (2, 3)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.in_channels = in_channels
+
+        def forward(self, x: Tensor, scale: int | None = None) -> Tensor:
+            assert scale in self.scales
+            return upscale_bicubic(x, scale)
+
+    for scale in (2, 3):
+        pairs = [make_pair(Photo("noise", noise(48, 42)), scale)]
+        quality = evaluate(Several(), pairs, scale, runtime=CPU)
+        assert quality.psnr == pytest.approx(bicubic_quality(pairs, scale).psnr, abs=0.03)
+
+
+@pytest.mark.parametrize("network", [Bicubic(), LuminanceBicubic()], ids=["rgb", "luminance"])
+def test_a_network_of_another_factor_is_told(network: nn.Module) -> None:
+    with pytest.raises(ValueError, match=r"at x3, not \(1, [13], 36, 30\)"):
+        upscale_image(network, torch.zeros(1, 3, 12, 10), 3)
+
+
+# Where networks run --------------------------------------------------------------------------------------------------
 
 
 def test_runtime(monkeypatch: pytest.MonkeyPatch) -> None:

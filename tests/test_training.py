@@ -9,14 +9,15 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from srsearch.architecture import Architecture, build
 from srsearch.architecture.bicubic import upscale_bicubic
-from srsearch.data import TrainingData, load_training_data
+from srsearch.data import PatchSampler, TrainingData, load_training_data, luma
 from srsearch.data.pairs import Pair
 from srsearch.errors import InputError
-from srsearch.evaluation import bicubic_quality
-from srsearch.training import ProxyResult, Recipe, Runtime, TrainingFailed, train_proxy, versions
+from srsearch.evaluation import bicubic_quality, evaluate
+from srsearch.training import ProxyResult, Recipe, Runtime, TrainingFailed, proxy, train_proxy, versions
 
 SHORT = Recipe(steps=12, batch=2, patch=12, rungs=(0.25, 0.5))
 FP32 = Runtime("cpu", "fp32", True, 1)
@@ -111,6 +112,65 @@ def test_report_can_stop(data: TrainingData) -> None:
     assert [step for step, _ in told] == [3, 6]
     assert result.psnr == told[-1][1]
     assert math.isnan(result.ssim)
+
+
+class Tiny(nn.Module):
+    """Two convolutions beside bicubic, where it starts; on RGB or on luminance. Keeps the first images it was given."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.first = nn.Conv2d(in_channels, 16, 3, padding=1)
+            self.last = nn.Conv2d(16, 4 * in_channels, 3, padding=1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+        self.given: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.given is None:
+            self.given = x.detach().clone()
+        return upscale_bicubic(x, 2) + F.pixel_shuffle(self.last(self.first(x).relu()), 2)
+
+
+@pytest.mark.parametrize("runtime", [FP32, FASTEST], ids=str)
+def test_a_luminance_network_learns(data: TrainingData, runtime: Runtime) -> None:
+    recipe = Recipe(steps=120, batch=4, patch=16, learning_rate=2e-3, rungs=(0.5,))
+    trained = Tiny(in_channels=1)
+    start = evaluate(runtime.placed(trained), data.validation, 2, runtime=runtime)
+    assert start.psnr == pytest.approx(bicubic_quality(data.validation, 2).psnr, abs=0.02)
+    result = train_proxy(trained, data, recipe, runtime, 0)
+    assert result.psnr > start.psnr + 0.1
+    assert result.ssim > start.ssim
+    # What was validated last is the network as it is left.
+    assert evaluate(trained, data.validation, 2, runtime=runtime).psnr == result.psnr
+    again = train_proxy(Tiny(in_channels=1), data, recipe, runtime, 0)
+    assert (again.curve, again.ssim) == (result.curve, result.ssim)
+
+
+@pytest.mark.parametrize("in_channels", [1, 3])
+def test_both_sides_of_the_loss_have_the_networks_colour(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch, in_channels: int
+) -> None:
+    compared: list[tuple[Tensor, Tensor]] = []
+
+    def loss(sr: Tensor, hr: Tensor) -> Tensor:
+        compared.append((sr.detach().clone(), hr.clone()))
+        return F.l1_loss(sr, hr)
+
+    monkeypatch.setitem(proxy._LOSSES, "l1", loss)
+    trained = Tiny(in_channels)
+    train_proxy(trained, data, Recipe(steps=1, batch=3, patch=12, rungs=()), FP32, seed=5)
+    lr, hr = PatchSampler(data.train, 12, 3, 2, seed=5).next()
+    if in_channels == 1:
+        lr, hr = luma(lr), luma(hr)
+    assert trained.given is not None
+    assert torch.equal(trained.given, lr)
+    sr, target = compared[0]
+    assert torch.equal(target, hr)
+    # The network starts as bicubic of what it was given.
+    torch.testing.assert_close(sr, upscale_bicubic(lr, 2), rtol=0, atol=1e-6)
 
 
 class Diverging(nn.Module):

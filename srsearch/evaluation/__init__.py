@@ -5,6 +5,7 @@ from __future__ import annotations
 from srsearch.evaluation.benchmark import Quality, bicubic_quality, evaluate
 from srsearch.evaluation.fidelity import COMMON, PCARN, PROTOCOLS, Protocol, luma, psnr, psnr_y, ssim, ssim_y
 from srsearch.evaluation.runtime import Runtime
+from srsearch.evaluation.upscaling import is_luminance, upscale_image
 
 __all__ = [
     "COMMON",
@@ -15,9 +16,11 @@ __all__ = [
     "Runtime",
     "bicubic_quality",
     "evaluate",
+    "is_luminance",
     "luma",
     "psnr",
     "psnr_y",
     "ssim",
     "ssim_y",
+    "upscale_image",
 ]

@@ -12,6 +12,7 @@ from srsearch.data import Pair
 from srsearch.data.bicubic import Pixels, upscale
 from srsearch.evaluation.fidelity import COMMON, PEAK, Protocol, protocol_named, psnr_y, ssim_y
 from srsearch.evaluation.runtime import Runtime
+from srsearch.evaluation.upscaling import upscale_image
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def evaluate(
     """The quality of a network's images, each upscaled whole.
 
     Args:
-        network: (1, 3, h, w) in 0..1 to (1, 3, scale * h, scale * w); already placed by the runtime.
+        network: Of RGB or luminance, as :func:`upscale_image` takes it; already placed by the runtime.
         pairs: Images with their LR.
         scale: Integer factor.
         runtime: Where and how to compute.
@@ -50,12 +51,12 @@ def evaluate(
 
     Raises:
         FloatingPointError: The network's output is not finite.
-        ValueError: There are no images, or the output has another size than the HR image.
+        ValueError: There are no images, or the network does not upscale by that factor.
     """
     chosen = protocol_named(protocol)
 
     def upscaled(pair: Pair) -> Pixels:
-        return chosen.quantise(_output(network, pair.lr, runtime))
+        return chosen.quantise(_output(network, pair.lr, scale, runtime))
 
     training = network.training
     network.eval()
@@ -71,12 +72,11 @@ def bicubic_quality(pairs: Iterable[Pair], scale: int, protocol: str | Protocol 
     return _quality(lambda pair: upscale(pair.lr, scale), pairs, scale, protocol_named(protocol), with_ssim=True)
 
 
-def _output(network: nn.Module, lr: Pixels, runtime: Runtime) -> Tensor:
-    """A network's output (3, scale * h, scale * w), float32, not clipped, for one LR image uint8 (h, w, 3)."""
+def _output(network: nn.Module, lr: Pixels, scale: int, runtime: Runtime) -> Tensor:
+    """What a network makes of one LR image uint8 (h, w, 3): RGB (3, scale * h, scale * w), float32, not clipped."""
     batch = torch.from_numpy(lr).permute(2, 0, 1)[None].float().div_(PEAK)
     with torch.inference_mode(), runtime.autocast():
-        output: Tensor = network(runtime.placed(batch))
-    return output[0].float()
+        return upscale_image(network, runtime.placed(batch), scale)[0]
 
 
 def _quality(

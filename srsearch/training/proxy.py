@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import srsearch
-from srsearch.data import PatchSampler, TrainingData
-from srsearch.evaluation import Runtime, evaluate
+from srsearch.data import PatchSampler, TrainingData, luma
+from srsearch.evaluation import Runtime, evaluate, is_luminance
 from srsearch.training.recipe import Recipe
 
 TRAINING_VERSION = 1
@@ -61,7 +61,8 @@ def train_proxy(
     On one machine, the same initial network, data, recipe, runtime and seed give the same numbers, bit for bit.
 
     Args:
-        network: (n, 3, h, w) in 0..1 to (n, 3, scale * h, scale * w); trained in place, moved to the runtime's device.
+        network: (n, c, h, w) to (n, c, scale * h, scale * w), where c is its ``in_channels``: 3 (or no such attribute)
+            for RGB in 0..1, 1 for BT.601 luminance over 255. Trained in place, moved to the runtime's device.
         data: Photos to train on and to validate with.
         recipe: What to do.
         runtime: Where and how to compute.
@@ -95,6 +96,7 @@ class Trainer:
 
     def __init__(self, network: nn.Module, data: TrainingData, recipe: Recipe, runtime: Runtime, seed: int) -> None:
         self._network = runtime.placed(network).train()
+        self._luminance = is_luminance(network)
         self._recipe, self._runtime = recipe, runtime
         self._sampler = PatchSampler(data.train, recipe.patch, recipe.batch, data.scale, seed, runtime.device)
         self._loss = _LOSSES[recipe.loss]
@@ -103,6 +105,8 @@ class Trainer:
     def step(self, step: int) -> None:
         """One update of the weights; steps are counted from 1."""
         lr, hr = self._sampler.next()
+        if self._luminance:
+            lr, hr = luma(lr), luma(hr)
         with self._runtime.autocast():
             sr = self._network(self._runtime.placed(lr))
         loss = self._loss(sr.float(), self._runtime.placed(hr))

@@ -1,0 +1,59 @@
+"""RGB images through networks of either colour."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from srsearch.architecture import upscale_bicubic
+from srsearch.data.colour import rgb_to_ycbcr, ycbcr_to_rgb
+
+
+def is_luminance(network: nn.Module) -> bool:
+    """Whether a network reads and writes luminance (``in_channels`` is 1) instead of RGB (3, or no such attribute).
+
+    Raises:
+        ValueError: It has another number of channels.
+    """
+    channels = getattr(network, "in_channels", 3)
+    if channels not in (1, 3):
+        raise ValueError(f"a network of {channels} image channels: RGB has 3, luminance 1")
+    return bool(channels == 1)
+
+
+def upscale_image(network: nn.Module, lr: Tensor, scale: int) -> Tensor:
+    """RGB images through a network; where that is one on luminance, Cb and Cr are upscaled bicubically.
+
+    The network is taken as it is, and the caller decides on gradients, autocast and its mode.
+
+    Args:
+        network: On the images' device: (n, c, h, w) to (n, c, scale * h, scale * w), where c is its ``in_channels``, 3
+            if it has no such attribute. One with ``scales`` is called with ``scale=``.
+        lr: (n, 3, h, w), RGB in 0..1, float32 or float64.
+        scale: Integer factor.
+
+    Returns:
+        (n, 3, scale * h, scale * w), RGB in the type of ``lr``, not clipped.
+
+    Raises:
+        ValueError: The network does not upscale by that factor.
+
+    Example:
+        >>> with torch.inference_mode():
+        ...     sr = upscale_image(network, lr, scale=4)
+    """
+    if not is_luminance(network):
+        return _applied(network, lr, scale)
+    ycbcr = rgb_to_ycbcr(lr)
+    y = _applied(network, ycbcr[:, :1], scale)
+    return ycbcr_to_rgb(torch.cat([y, upscale_bicubic(ycbcr[:, 1:], scale)], dim=1))
+
+
+def _applied(network: nn.Module, image: Tensor, scale: int) -> Tensor:
+    """(n, c, h, w) to (n, c, scale * h, scale * w), in the image's type whatever autocast computed in."""
+    output: Tensor = network(image, scale=scale) if hasattr(network, "scales") else network(image)
+    count, channels, height, width = image.shape
+    expected = (count, channels, scale * height, scale * width)
+    if output.shape != expected:
+        raise ValueError(f"the network made {tuple(output.shape)} of {tuple(image.shape)}; at x{scale}, not {expected}")
+    return output.to(image.dtype)
