@@ -18,6 +18,9 @@ from srsearch.architecture.bicubic import upscale_bicubic
 from srsearch.architecture.design import GRAMMAR_VERSION, Architecture
 from srsearch.architecture.network import Network
 from srsearch.architecture.parts import CountingInt, Factory, Part, PositiveInt, register
+from srsearch.architecture.plugins import load_plugin, load_wanted_plugins
+
+load_wanted_plugins()
 
 __all__ = [
     "GRAMMAR_VERSION",
@@ -34,6 +37,7 @@ __all__ = [
     "build",
     "catalogue",
     "entries",
+    "load_plugin",
     "refinements",
     "register",
     "units",

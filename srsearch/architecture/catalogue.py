@@ -180,7 +180,15 @@ def _csrcnn() -> list[Published]:
             printed = "U2TU1 U2TU1" if (u, r) == (2, 1) else f"U{u}TR{r} U{u}TR{r}"
             about = f"{u} BP-U blocks and {r} refined blocks in each level (Table IV)"
             found.append(
-                Published(f"csrcnn-u{u}r{r}", "csrcnn", about, network(u, 5 * r, block="bp_u", **second), (4,), False, (printed,))
+                Published(
+                    f"csrcnn-u{u}r{r}",
+                    "csrcnn",
+                    about,
+                    network(u, 5 * r, block="bp_u", **second),
+                    (4,),
+                    False,
+                    (printed,),
+                )
             )
     return found
 

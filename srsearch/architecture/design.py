@@ -172,14 +172,17 @@ class Architecture:
     def key(self) -> str:
         """SHA-256 of the canonical description and the grammar's version: 64 hexadecimal digits.
 
-        Defaults are left out of what is hashed, so that an option added later renames no design.
+        Defaults are left out of what is hashed, so that an option added later renames no design. A part of the user's
+        own counts with its source.
         """
         content: dict[str, Any] = {"grammar": GRAMMAR_VERSION, "scales": self.scales}
         for name in _FIELDS[1:]:
             value = getattr(self, name)
             if isinstance(value, Part):
                 if name in _ALWAYS_HASHED or value != default_part(name):
-                    content[name] = [value.name, part_type(PLACES[name], value.name).non_defaults(value)]
+                    declared = part_type(PLACES[name], value.name)
+                    content[name] = [value.name, declared.non_defaults(value)]
+                    content[name] += [declared.digest] if declared.digest else []
             elif value != _DEFAULTS[name]:
                 content[name] = value
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

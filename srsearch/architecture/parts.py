@@ -19,12 +19,15 @@ Example:
 
 from __future__ import annotations
 
+import ast
 import functools
+import hashlib
 import inspect
 import re
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import annotated_types
@@ -168,6 +171,7 @@ class PartType:
         options: By name, in order; those in `placement` are for the design, not for the constructor.
         parameters: Constructor parameter of each option, where it has another name.
         given: The constructor parameters that the place gives.
+        digest: Of the source of a user's own part, None for ours: a part that is changed makes other designs.
     """
 
     kind: str
@@ -178,6 +182,7 @@ class PartType:
     given: tuple[str, ...]
     parameters: Mapping[str, str]
     placement: frozenset[str]
+    digest: str | None
 
     def describe(self, options: Mapping[str, object]) -> Part:
         """The description with the given options, the others at their defaults.
@@ -254,7 +259,9 @@ def part_type(kind: str, name: str) -> PartType:
     """
     found = _REGISTRY[kind].get(name)
     if found is None:
-        raise InputError(f"unknown {kind} {name!r}; {nearest(name, _REGISTRY[kind])}")
+        raise InputError(
+            f"unknown {kind} {name!r}; {nearest(name, _REGISTRY[kind])} (a part of your own comes with --plugin FILE)"
+        )
     return found
 
 
@@ -311,4 +318,26 @@ def _read_declaration(kind: str, name: str, module: type[nn.Module]) -> PartType
             options[option] = Option(option, annotation, parameter.default)
     placement = _PLACEMENT[kind] | getattr(module, "placement", {})
     given = tuple(parameter for parameter in parameters if parameter in FROM_PLACE and parameter != "self")
-    return PartType(kind, name, module, options | placement, tuple(slots), given, renamed, frozenset(placement))
+    return PartType(
+        kind,
+        name,
+        module,
+        options | placement,
+        tuple(slots),
+        given,
+        renamed,
+        frozenset(placement),
+        None if module.__module__.startswith(_OUR_ROOM) else _source_digest(module),
+    )
+
+
+_OUR_ROOM = __name__.rpartition(".")[0] + "."
+
+
+def _source_digest(module: type[nn.Module]) -> str:
+    """Digest of the file that a part is written in, without its comments and layout."""
+    try:
+        text = ast.dump(ast.parse(Path(inspect.getfile(module)).read_text(encoding="utf-8")))
+    except (OSError, TypeError, SyntaxError):
+        text = f"{module.__module__}.{module.__qualname__}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -98,9 +98,12 @@ class AxisTree:
         """All ways to fill a field, the last axis moving fastest."""
         values = self.fields[field]
         if field not in PLACES:
-            (axis,) = _axis(field, values, None) or [None]
-            chosen = axis.values if axis else values
-            return [Alternative({field: value} if axis else {}, value) for value in chosen]
+            axes = _axis(field, values, None)
+            return (
+                [Alternative({field: value}, value) for value in axes[0].values]
+                if axes
+                else [Alternative({}, values[0])]
+            )
         found = []
         for part in values:
             choice = {field: part.choice} if len(values) > 1 else {}
@@ -108,7 +111,7 @@ class AxisTree:
             names = list(part.options)
             # Numbers ascend on an axis, however they are written.
             ranges = [
-                (axes[0].values if (axes := _axis(prefix + name, inner, None)) else inner)
+                (found_axes[0].values if (found_axes := _axis(prefix + name, inner, None)) else inner)
                 for name, inner in part.options.items()
             ]
             for values_chosen in itertools.product(*ranges):

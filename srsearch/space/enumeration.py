@@ -107,14 +107,13 @@ def tabulate(
         rows: For each field the positions of its alternatives, for a table of these combinations only.
     """
     scales = (scale,)
-    size = math.prod(len(values) for values in fields.values()) if rows is None else len(next(iter(rows.values())))
     engine = _Engine()
     raw: dict[str, Any] = {"scales": scales, "scope": None}
     for index, (name, values) in enumerate(fields.items()):
         if rows is None:
-            shape = [1] * len(fields)
-            shape[index] = len(values)
-            codes = np.arange(len(values), dtype=np.int64).reshape(shape)
+            along = [1] * len(fields)
+            along[index] = len(values)
+            codes = np.arange(len(values), dtype=np.int64).reshape(along)
         else:
             codes = rows[name]
         raw[name] = Column(codes, values)
@@ -122,7 +121,8 @@ def tabulate(
     costs = compose(design, scales, scale, engine.call, engine.numbers)
     (in_channels,) = engine.arrays(engine.call(_in_channels, design["colour"]), 1)
     params, mult_adds, activations = figures(costs, scale, convention, in_channels)
-    shape = tuple(len(values) for values in fields.values()) if rows is None else (size,)
+    whole = tuple(len(values) for values in fields.values())
+    shape: tuple[int, ...] = whole if rows is None else (len(next(iter(rows.values()))),)
     identity = _identity([design[name] for name in AXES_OF_IDENTITY], shape)
     return Table(
         valid=_flat(~engine.broken, shape).astype(bool),
@@ -231,7 +231,8 @@ def _identity(columns: Sequence[Column], shape: tuple[int, ...]) -> Codes:
             keys, number = _distinct(number, size)
             size = len(keys)
         number, size = number * count + column.codes, size * count
-    return _flat(number, shape)  # type: ignore[no-any-return]
+    flat: Codes = _flat(number, shape)
+    return flat
 
 
 @functools.cache

@@ -201,9 +201,7 @@ def _positions(space: Space, indices: Codes) -> dict[str, Codes]:
 def _axis_shares(space: Space, positions: Mapping[str, Codes]) -> dict[str, dict[OptionValue, float]]:
     """Share of the designs that each value of each axis holds."""
     total = max(1, len(next(iter(positions.values()))))
-    shares: dict[str, dict[OptionValue, float]] = {
-        axis.name: dict.fromkeys(axis.values, 0.0) for axis in space.axes
-    }
+    shares: dict[str, dict[OptionValue, float]] = {axis.name: dict.fromkeys(axis.values, 0.0) for axis in space.axes}
     for field, alternatives in space.alternatives.items():
         counts = np.bincount(positions[field], minlength=len(alternatives))
         for alternative, count in zip(alternatives, counts.tolist(), strict=True):

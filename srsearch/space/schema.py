@@ -165,7 +165,9 @@ class ImageBound(Bound):
 def _convention_name(value: Any) -> str:
     if value not in convention_names():
         hint = nearest(str(value), convention_names())
-        raise PydanticCustomError("convention", "unknown convention {name}; {hint}", {"name": repr(value), "hint": hint})
+        raise PydanticCustomError(
+            "convention", "unknown convention {name}; {hint}", {"name": repr(value), "hint": hint}
+        )
     return str(value)
 
 

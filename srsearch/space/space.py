@@ -19,6 +19,7 @@ from srsearch.cost import Convention, Cost, convention, count
 from srsearch.errors import InputError, nearest
 from srsearch.quantity import format_quantity
 from srsearch.space.axes import Alternative, Axis, AxisTree
+from srsearch.space.checks import impossible
 from srsearch.space.enumeration import Codes, Table, tabulate
 from srsearch.space.schema import Bound, Section, SpaceFile, document_model
 from srsearch.space.source import Source
@@ -79,6 +80,9 @@ class Space:
         document = _validated(source)
         self._document = document
         self._tree = AxisTree(document.architecture)
+        problems = [source.error(where, why) for where, why in impossible(self._tree.fields, document.scale)]
+        if problems:
+            raise InputError("\n".join(map(str, problems)))
         self.source = source.path
         self.text = source.text
         self.name = document.name

@@ -1,0 +1,90 @@
+"""What a space file asks for that can never be built: refused where it is written, before anything is counted."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from srsearch.architecture import InvalidDesign
+from srsearch.architecture.assembly import asked
+from srsearch.architecture.design import check_placement
+from srsearch.architecture.parts import PLACES, OptionValue, Part
+from srsearch.cost.bill import network_bill
+from srsearch.space.source import Location
+
+_TRIES = 2000
+"""Combinations of a part's options tried before a value is taken for possible."""
+
+
+def impossible(fields: Mapping[str, Sequence[Any]], scale: int) -> Iterator[tuple[Location, str]]:
+    """Values with which nothing can be built, whatever the others are, and why not.
+
+    Args:
+        fields: The fields of the architecture section, as validated.
+        scale: Upscaling factor.
+    """
+    widths = fields["channels"]
+    sound = True
+    for place, kind in PLACES.items():
+        for index, choice in enumerate(fields[place]):
+            where: Location = ("architecture", place, index, choice.choice)
+            for option, value, why in _impossible_values(kind, choice, widths, scale):
+                sound = False
+                yield (*where, *option), f"{value}{why}"
+    for index, width in enumerate(widths if sound and len(widths) > 1 else ()):
+        for place, kind in PLACES.items():
+            failures = [_first_failure(kind, choice, (width,), scale) for choice in fields[place]]
+            if all(failures):
+                yield ("architecture", "channels", index), f"{width} fits no {place}: {failures[0]}"
+                break
+
+
+def _impossible_values(
+    kind: str, choice: Any, widths: Sequence[int], scale: int
+) -> Iterator[tuple[Location, str, str]]:
+    if why := _first_failure(kind, choice, widths, scale):
+        yield _culprit(kind, choice, widths, scale), "", why
+        return
+    for option, values in choice.options.items():
+        for index, value in enumerate(values):
+            if len(values) > 1 and (why := _first_failure(kind, choice, widths, scale, {option: value})):
+                yield (option, index), f"{value!r} never fits: ", why
+
+
+def _culprit(kind: str, choice: Any, widths: Sequence[int], scale: int) -> Location:
+    """The option of an impossible part which, left at its default, would make it possible; else the part itself."""
+    defaults = {name: field.default[0] for name, field in type(getattr(choice, choice.choice)).model_fields.items()}
+    for option, default in defaults.items():
+        if default not in choice.options[option] and not _first_failure(kind, choice, widths, scale, {option: default}):
+            return (option,)
+    return ()
+
+
+def _first_failure(
+    kind: str, choice: Any, widths: Sequence[int], scale: int, fixed: Mapping[str, OptionValue] | None = None
+) -> str | None:
+    """None where some combination of a part's options can be built at some width, else why the first cannot."""
+    fixed = fixed or {}
+    options = {name: (fixed[name],) if name in fixed else values for name, values in choice.options.items()}
+    first = None
+    for values in itertools.islice(itertools.product(*options.values()), _TRIES):
+        part = Part(choice.choice, tuple(zip(options, values, strict=True)))
+        for width in widths:
+            failure = _failure(kind, part, width, scale)
+            if failure is None:
+                return None
+            first = first or failure
+    return first
+
+
+def _failure(kind: str, part: Part, width: int, scale: int) -> str | None:
+    try:
+        if kind == "levels":
+            network_bill(part, width, "rgb", (scale,), True, "none", scale)
+            return None
+        if kind == "body" and asked(kind, part, width).failure is None:
+            check_placement(part)
+    except InvalidDesign as error:
+        return str(error)
+    return asked(kind, part, width).failure
