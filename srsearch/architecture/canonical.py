@@ -74,6 +74,29 @@ def canonicalise(raw: Mapping[str, Any], call: Call = directly) -> dict[str, Any
     return new
 
 
+def could_be(field: str, value: Any, design: Any) -> bool:
+    """Whether a field that is written so may be a design's; False only where it certainly is not.
+
+    Args:
+        field: Name of the field.
+        value: As written.
+        design: The `Architecture`.
+    """
+    own = getattr(design, field, None)
+    if field in ("channels", "colour", "image_residual", "upsampler", "refinement"):
+        return bool(value == own)
+    if field == "entry":
+        return _entry(value) == own
+    if field == "activation" and own != default_part("activation"):  # which also stands where none is used
+        return bool(value == own)
+    if field == "unit" and (own != default_part("unit") or "unit" in _asked("block", design.block, design.channels)):
+        return _unit(value, design.channels) == own
+    if field == "body":
+        names = {_wiring(value, default_part("levels"), skip)[0].name for skip in (True, False)}
+        return own is not None and own.name in names | {value.name}
+    return True
+
+
 def _drop_unused(new: dict[str, Any], call: Call) -> None:
     """What stands at a place that nothing asks for is set to its default."""
     channels = new["channels"]

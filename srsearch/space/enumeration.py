@@ -219,7 +219,8 @@ def _whole(array: Any, shape: tuple[int, ...]) -> Codes:
     spread = _flat(array, shape)
     if spread.dtype == object:
         return np.array([round(value) for value in spread], dtype=np.int64)
-    return np.rint(spread).astype(np.int64) if spread.dtype.kind == "f" else spread.astype(np.int64)
+    whole: Codes = (np.rint(spread) if spread.dtype.kind == "f" else spread).astype(np.int64)
+    return whole
 
 
 def _identity(columns: Sequence[Column], shape: tuple[int, ...]) -> Codes:

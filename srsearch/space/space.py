@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.resources
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import pydantic
 
 from srsearch.architecture import Architecture, InvalidDesign
+from srsearch.architecture.canonical import could_be
 from srsearch.architecture.parts import OptionValue
 from srsearch.cost import Convention, Cost, convention, count
 from srsearch.errors import InputError, nearest
@@ -194,6 +196,38 @@ class Space:
             if axis.exists(axes) != (axis.name in axes):
                 raise InputError(f"axis {axis.name} {'needs a value' if axis.exists(axes) else 'does not exist'} here")
         return Architecture(scales=(self.scale,), **self._tree.description(axes))
+
+    def locate(self, design: Architecture) -> Candidate | None:
+        """The point of the space that describes a design, whatever its cost, or None where there is none.
+
+        Raises:
+            InputError: Too many points come into question.
+        """
+        if design.scales != (self.scale,):
+            return None
+        fields: dict[str, list[Any]] = {}
+        positions: dict[str, list[int]] = {}
+        for field, values in self._values.items():
+            own = getattr(design, field, None)
+            positions[field] = [i for i, value in enumerate(values) if could_be(field, value, design)]
+            fields[field] = [values[i] for i in positions[field]]
+            if own not in fields[field]:
+                fields[field].append(own)
+        if not all(positions.values()):
+            return None
+        if math.prod(map(len, fields.values())) > ENUMERABLE:
+            raise InputError(f"{self.source}: too large to look for one design in")
+        identity = tabulate(fields, self.scale, self.convention).identity.reshape([len(v) for v in fields.values()])
+        # The design as it stands is one of the combinations; those that the space has come first in every field.
+        own_place = tuple(values.index(getattr(design, field, None)) for field, values in fields.items())
+        inside = identity[tuple(slice(0, len(found)) for found in positions.values())] == identity[own_place]
+        if not inside.any():
+            return None
+        found = np.unravel_index(int(inside.argmax()), inside.shape)
+        return self.at({field: positions[field][int(i)] for field, i in zip(fields, found, strict=True)})
+
+    def __contains__(self, design: Architecture) -> bool:
+        return self.locate(design) is not None
 
     def candidate(self, axes: Mapping[str, OptionValue]) -> Candidate:
         """A point with its design, its cost, and whether it is feasible."""
