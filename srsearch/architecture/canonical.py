@@ -7,6 +7,7 @@ is a pure function of few fields, and what a rule cannot decide, because the par
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -71,7 +72,15 @@ def canonicalise(raw: Mapping[str, Any], call: Call = directly) -> dict[str, Any
     placed = call(_placement, raw["body"], body, raw["block"], raw["compressed"], inner["block"], inner["compressed"])
     new["body"], new["block"], new["compressed"] = (call(_item, i, placed) for i in range(3))
     _drop_unused(new, call)
+    for place in PLACES:
+        new[place] = call(_interned, new[place])
     return new
+
+
+@functools.cache
+def _interned(part: Part) -> Part:
+    """The same object for equal parts: what is looked up by parts is found without comparing them."""
+    return part
 
 
 def could_be(field: str, value: Any, design: Any) -> bool:

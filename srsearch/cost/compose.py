@@ -1,19 +1,20 @@
 """The cost of a design from the bills of its parts, on one design or on whole columns of designs.
 
-`compose` is written once for both: rules are called through ``call``, and numbers are taken out through ``numbers``,
-which are the things themselves for one design, and arrays for columns (`srsearch.space.enumeration`).
+`compose` is written once for both; a `Mode` says how. For one design rules are called and numbers are numbers; for
+columns (`srsearch.space.enumeration`) rules are called once for each distinct tuple of values, and numbers are arrays.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
+from typing import Any, Protocol, TypeAlias
 
 from srsearch.architecture import Part
 from srsearch.architecture.design import at_position, check_placement, part_of_level
 from srsearch.architecture.network import IN_CHANNELS, Colour
-from srsearch.cost.bill import UNUSED, Bill, Exact, Tally, Uses, network_bill, part_bill
+from srsearch.cost.bill import UNUSED, Bill, Tally, Uses, network_bill, part_bill
 from srsearch.cost.conventions import Convention
 
 Six: TypeAlias = tuple[Any, Any, Any, Any, Any, Any]
@@ -24,82 +25,97 @@ Three: TypeAlias = tuple[Any, Any, Any]
 _CACHED = 1 << 16
 
 
-def compose(
-    fields: Mapping[str, Any],
-    scales: tuple[int, ...],
-    scale: int,
-    call: Callable[..., Any],
-    numbers: Callable[..., Any],
-) -> Six:
+class Mode(Protocol):
+    """How `compose` works: on one design, or on columns."""
+
+    def call(self, rule: Callable[..., Any], *fields: Any) -> Any:
+        """The rule's result."""
+
+    def numbers(self, result: Any, uses: Three | None = None) -> Any:
+        """The numbers of a `Tally` or `Uses`.
+
+        Args:
+            result: What holds them.
+            uses: How much it is used: where it is not, it does not matter whether it could be made.
+        """
+
+    def slots(self, bill: Any) -> Iterable[tuple[str, Any]]:
+        """The slots that a part uses, and what each is called with."""
+
+
+class OneDesign:
+    """The mode for one design: everything is itself."""
+
+    @staticmethod
+    def call(rule: Callable[..., Any], *fields: Any) -> Any:
+        return rule(*fields)
+
+    @staticmethod
+    def numbers(result: Any, uses: Three | None = None) -> Any:
+        return result
+
+    @staticmethod
+    def slots(bill: Bill) -> Iterable[tuple[str, Any]]:
+        return bill.uses
+
+
+def compose(fields: Mapping[str, Any], scale: int, mode: Mode) -> Six:
     """What a design costs, without a convention.
 
     Args:
         fields: The canonical fields of the description.
-        scales: Those of the design.
-        scale: The one at which Mult-Adds and activations are counted.
-        call: ``call(rule, *fields)`` gives the rule's result.
-        numbers: ``numbers(result)`` takes a result that is a `Tally` or `Uses` apart; ``numbers(result, uses)`` says
-            how much it is used: where it is not, it does not matter whether it could be made.
+        scale: The scale at which Mult-Adds and activations are counted.
+        mode: One design, or columns.
 
     Raises:
         InvalidDesign: The parts do not fit together.
     """
-    channels, activation, unit = fields["channels"], fields["activation"], fields["unit"]
-    outline = ("levels", "channels", "colour", "scales", "global_skip", "image_residual")
-    network = call(_network, scale, *(fields[name] for name in outline))
-    total: Six = numbers(call(_own, network))
+    call, numbers = mode.call, mode.numbers
+    bill = call(_network, scale, *[fields[name] for name in _OUTLINE])
+    total: Six = numbers(call(_own, bill))
     numbers(call(_placed, fields["body"]))
-
-    def add(slot: str, at: Any, cost: Callable[[Three], Six]) -> None:
-        nonlocal total
-        uses = numbers(call(_uses, network, slot, at))
-        if _any(uses):
-            total = _sum(total, _times(cost(uses), uses))
-
-    def plain(tally: Callable[..., Tally], *at: Any) -> Callable[[Three], Six]:
-        return lambda uses: numbers(call(tally, *at), uses)
-
-    add("entry", None, plain(entry_tally, fields["entry"], channels, fields["colour"], activation))
-    for level in (1, 2, 3):
-        add("body", level, lambda uses, level=level: _body(fields, level, uses, call, numbers))  # type: ignore[misc]
-        refinement = call(part_of_level, fields["refinement"], "refinement", fields["levels"], level)
-        add("refinement", level, plain(refinement_tally, refinement, channels, unit, activation))
-        if max(scales) < 2 ** (level + 1):
-            break
-    for factor in sorted({2, *scales}):
-        upsampling = (fields["upsampler"], channels, fields["upsampler_unit"], activation, factor)
-        add("upsampler", factor, plain(upsampler_tally, *upsampling))
+    for slot, at in mode.slots(bill):
+        uses = numbers(call(_uses, bill, slot, at))
+        total = _sum(total, _times(_in_network(fields, slot, at, uses, mode), uses))
     return total
 
 
-def _body(
-    fields: Mapping[str, Any],
-    level: int,
-    levels_uses: Three,
-    call: Callable[..., Any],
-    numbers: Callable[..., Any],
-) -> Six:
+_OUTLINE = ("levels", "channels", "colour", "scales", "global_skip", "image_residual")
+
+
+def _in_network(fields: Mapping[str, Any], slot: str, at: Any, uses: Three, mode: Mode) -> Six:
+    """The cost of what stands in one slot of the network, for each pixel of its input."""
+    call, channels, activation = mode.call, fields["channels"], fields["activation"]
+    if slot == "body":
+        return _body(fields, at, uses, mode)
+    if slot == "upsampler":
+        tally = call(upsampler_tally, fields["upsampler"], channels, fields["upsampler_unit"], activation, at)
+    elif slot == "refinement":
+        part = call(part_of_level, fields["refinement"], "refinement", fields["levels"], at)
+        tally = call(refinement_tally, part, channels, fields["unit"], activation)
+    else:
+        tally = call(entry_tally, fields["entry"], channels, fields["colour"], activation)
+    return mode.numbers(tally, uses)  # type: ignore[no-any-return]
+
+
+def _body(fields: Mapping[str, Any], level: int, level_uses: Three, mode: Mode) -> Six:
     """The cost of the body of one level, with all that stands in it, for each pixel of its input."""
+    call, numbers = mode.call, mode.numbers
     channels, activation, unit = fields["channels"], fields["activation"], fields["unit"]
     body = call(part_of_level, fields["body"], "body", fields["levels"], level)
     bill = call(body_bill, body, fields["body"], channels)
-    total: Six = numbers(call(_own, bill), levels_uses)
-
-    def add(slot: str, at: Any, tally: Callable[..., Tally], *arguments: Any) -> None:
-        nonlocal total
+    total: Six = numbers(call(_own, bill), level_uses)
+    for slot, at in mode.slots(bill):
         uses = numbers(call(_uses, bill, slot, at))
-        if _any(uses):
-            total = _sum(total, _times(numbers(call(tally, *arguments), uses), uses))
-
-    for place, kept in _BLOCKS:
-        add("block", (place, kept), block_tally, fields[place], channels, unit, activation, kept)
-    add("closing", None, unit_tally, fields["closing"], channels, activation)
-    add("unit", None, unit_tally, unit, channels, activation)
-    add("activation", None, activation_tally, activation, channels)
+        if slot == "block":
+            place, kept = at
+            tally = call(block_tally, fields[place], channels, unit, activation, kept)
+        elif slot == "activation":
+            tally = call(activation_tally, activation, channels)
+        else:
+            tally = call(unit_tally, fields[slot], channels, activation)
+        total = _sum(total, _times(numbers(tally, uses), uses))
     return total
-
-
-_BLOCKS = (("block", True), ("block", False), ("compressed", True), ("compressed", False))
 
 
 def figures(costs: Six, scale: int, convention: Convention, in_channels: Any) -> Three:
@@ -142,12 +158,6 @@ def _times(tally: Six, uses: Three) -> Six:
         activations * area,
         activations_per_image * applications,
     )
-
-
-def _any(uses: Three) -> bool:
-    """Whether there is anything: numbers, or arrays of numbers."""
-    instances = uses[0]
-    return bool(instances if isinstance(instances, int) else instances.any())
 
 
 def _network(scale: int, levels: Part, channels: int, colour: Colour, *outline: Any) -> Bill:
@@ -197,7 +207,8 @@ def _filled(bill: Bill, slots: Mapping[str, Tally]) -> Tally:
     for (slot, _), uses in bill.uses.items():
         if slot in slots:
             total = _sum(total, _times(slots[slot], uses))
-    return Tally(*total)
+    # Most strided parts have whole costs after all, and whole numbers are many times as fast.
+    return Tally(*(v.numerator if isinstance(v, Fraction) and v.denominator == 1 else v for v in total))
 
 
 @functools.lru_cache(maxsize=_CACHED)
@@ -250,6 +261,3 @@ def _unit_slot(bill: Bill, unit: Part, channels: int, activation: Part) -> dict[
     if any(slot == "unit" for slot, _ in bill.uses):
         return {"unit": unit_tally(unit, channels, activation)}
     return {}
-
-
-__all__ = ["Exact", "compose", "figures"]

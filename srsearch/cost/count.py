@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from srsearch.architecture import Architecture
-from srsearch.architecture.canonical import directly
 from srsearch.architecture.network import IN_CHANNELS
 from srsearch.architecture.parts import PLACES, slot_place
 from srsearch.cost.bill import Bill, Exact, Tally, network_bill, part_bill
-from srsearch.cost.compose import compose, figures
+from srsearch.cost.compose import OneDesign, compose, figures
 from srsearch.cost.conventions import OURS, Convention
 from srsearch.errors import InputError
 
@@ -98,13 +97,9 @@ def count(design: Architecture, *, scale: int | None = None, convention: Convent
     at_scale = design.scale if scale is None else scale
     if at_scale not in design.scales:
         raise InputError(f"scale {at_scale} is not one of the design's: {', '.join(map(str, design.scales))}")
-    costs = compose(design.__dict__, design.scales, at_scale, directly, _themselves)
+    costs = compose(design.__dict__, at_scale, OneDesign)
     params, mult_adds, activations = figures(costs, at_scale, convention, IN_CHANNELS[design.colour])
     return Cost(params, round(mult_adds), round(activations), convention, at_scale, design)
-
-
-def _themselves(result: Any, uses: Any = None) -> Any:
-    return result
 
 
 @dataclass(slots=True)

@@ -106,9 +106,8 @@ def tabulate(
         convention: How costs are counted.
         rows: For each field the positions of its alternatives, for a table of these combinations only.
     """
-    scales = (scale,)
     engine = _Engine()
-    raw: dict[str, Any] = {"scales": scales, "scope": None}
+    raw: dict[str, Any] = {"scales": (scale,), "scope": None}
     for index, (name, values) in enumerate(fields.items()):
         if rows is None:
             along = [1] * len(fields)
@@ -118,7 +117,7 @@ def tabulate(
             codes = rows[name]
         raw[name] = Column(codes, values)
     design = canonicalise(raw, engine.call)
-    costs = compose(design, scales, scale, engine.call, engine.numbers)
+    costs = compose(design, scale, engine)
     (in_channels,) = engine.arrays(engine.call(_in_channels, design["colour"]), 1)
     params, mult_adds, activations = figures(costs, scale, convention, in_channels)
     whole = tuple(len(values) for values in fields.values())
@@ -163,6 +162,10 @@ class _Engine:
         if len(results) == 1:  # the same everywhere: no need to spread it
             return Column(np.zeros((), dtype=np.int64), results)
         return Column(translation[codes], results)
+
+    def slots(self, bills: Column) -> list[tuple[str, Any]]:
+        """The slots that any of the parts uses."""
+        return list(dict.fromkeys(key for bill in bills.values if not isinstance(bill, Broken) for key in bill.uses))
 
     def numbers(self, column: Column, uses: Any = None) -> tuple[Any, ...]:
         """The numbers of a column of named tuples as arrays; where parts do not fit and are used, that is kept."""
