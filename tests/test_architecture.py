@@ -4,85 +4,40 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from srsearch.architecture import Architecture, InvalidDesign, build, catalogue
+from srsearch.architecture import Architecture, InvalidDesign, Network, build, catalogue
+from srsearch.cost import count
 from srsearch.errors import InputError
+from tests.grammar import PARTS, fingerprint, neighbour, random_description, random_part
 
-UNITS = st.one_of(st.just("conv"), st.sampled_from([1, 2, 4, 8]).map(lambda g: {"grouped": {"groups": g}}))
-CASCADES = st.fixed_dictionaries(
-    {
-        "groups": st.integers(1, 3),
-        "blocks": st.integers(1, 3),
-        "fusion": st.sampled_from(["none", "local", "global", "both"]),
-        "share": st.sampled_from(["none", "group"]),
-        "fusion_activation": st.booleans(),
-    }
-)
-BODIES = st.one_of(CASCADES.map(lambda c: {"cascade": c}), st.integers(1, 9).map(lambda n: {"chain": {"blocks": n}}))
-DESIGNS = st.fixed_dictionaries(
-    {
-        "scale": st.sampled_from([2, 3, 4, 8, [2, 3], [4, 2]]),
-        "channels": st.sampled_from([8, 16, 24]),
-        "unit": UNITS,
-        "block": st.sampled_from(["residual", "efficient_residual"]),
-        "body": BODIES,
-        "upsampler": st.fixed_dictionaries({"groups": st.sampled_from([1, 4]), "activation": st.booleans()}).map(
-            lambda u: {"pixel_shuffle": u}
-        ),
-        "global_skip": st.booleans(),
-        "image_residual": st.sampled_from(["none", "bicubic"]),
-    }
-)
+DESIGNS = st.integers(0, 2**32).map(lambda seed: random_description(random.Random(seed)))
+"""Descriptions of the whole grammar; not every one can be built."""
+
+PAIRS_IN_EACH_PART = 60
 
 
-class Trace(TorchDispatchMode):
-    """The executed operations: name, which earlier results they read, and which weights of which shape."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: dict[int, str] = {}
-        self.kept: list[Any] = []
-        self.operations: list[Any] = []
-        self.weights = 0
-
-    def name(self, tensor: torch.Tensor) -> str:
-        if id(tensor) not in self.names:
-            # Seen first as an operand: a weight (or the input), numbered in the order of use.
-            self.names[id(tensor)] = f"w{self.weights}{tuple(tensor.shape)}"
-            self.weights += 1
-            self.kept.append(tensor)
-        return self.names[id(tensor)]
-
-    def plain(self, value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            return self.name(value)
-        return [self.plain(each) for each in value] if isinstance(value, list | tuple) else repr(value)
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        if func is not torch.ops.aten.detach.default:
-            self.operations.append((str(func), self.plain(args)))
-            self.names[id(out)] = f"r{len(self.operations)}"
-            self.kept.append(out)
-        return out
-
-
-def fingerprint(design: Architecture) -> str:
-    """What a design computes: its operations with their operands, shapes and sharing."""
-    network = build(design)
-    traces = []
-    for scale in design.scales:
-        with torch.no_grad(), Trace() as trace:
-            network(torch.zeros(1, 3, 4, 4), scale=scale)
-        traces.append(trace.operations)
-    return json.dumps(traces)
+@pytest.mark.parametrize("part", range(24))
+def test_keys_of_near_neighbours_are_equal_exactly_when_their_networks_compute_the_same(part: int) -> None:
+    rng = random.Random(part)
+    checked, equal = 0, 0
+    while checked < PAIRS_IN_EACH_PART:
+        plain = random_description(rng)
+        pair = [Architecture.from_dict(each) for each in (plain, neighbour(rng, plain))]
+        try:
+            first, second = (fingerprint(design) for design in pair)
+        except InvalidDesign:
+            continue
+        checked += 1
+        equal += first == second
+        assert (pair[0].key == pair[1].key) == (first == second), [design.to_dict() for design in pair]
+    assert 0 < equal < checked, "the pairs should be of both kinds"
 
 
 @pytest.mark.parametrize("block", ["residual", "efficient_residual"])
@@ -126,16 +81,119 @@ def test_keys_do_not_change() -> None:
     assert catalogue.get("carn").key.startswith("1a5c73e0")
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.filter_too_much])
 @given(DESIGNS, st.integers(1, 7), st.integers(1, 7))
 def test_networks_upscale_any_size(plain: dict[str, Any], height: int, width: int) -> None:
-    design = Architecture.from_dict(plain)
-    network = build(design, seed=0)
-    for scale in design.scales:
+    network = built(Architecture.from_dict(plain))
+    for scale in network.scales:
         with torch.no_grad():
-            out = network(torch.rand(2, 3, height, width), scale=scale)
-        assert out.shape == (2, 3, scale * height, scale * width)
-        assert torch.isfinite(out).all()
+            levels = network.outputs(torch.rand(1, network.in_channels, height, width), scale=scale)
+        assert levels[-1].shape == (1, network.in_channels, scale * height, scale * width)
+        assert all(torch.isfinite(image).all() for image in levels)
+
+
+def built(design: Architecture, seed: int = 0) -> Network:
+    """The network; what cannot be built is no example."""
+    try:
+        return build(design, seed=seed).eval()
+    except InvalidDesign:
+        reject()
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_every_published_network_upscales_one_pixel(name: str) -> None:
+    scale = catalogue.published(name).scales[-1]
+    network = build(catalogue.get(name, scale), seed=0).eval()
+    with torch.no_grad():
+        for size in ((1, 1), (2, 3)):
+            out = network(torch.rand(1, network.in_channels, *size))
+            assert out.shape == (1, network.in_channels, scale * size[0], scale * size[1])
+
+
+@pytest.mark.parametrize(("place", "name"), [(place, name) for place, names in PARTS.items() for name in names])
+def test_every_part_trains(place: str, name: str) -> None:
+    """Each part somewhere in a network whose parameters all get a gradient."""
+    rng = random.Random(0)
+    for _ in range(200):
+        part = {place: {name: random_part(rng, place).get(name, {})}}
+        frame = {"scale": 4, "channels": 8, "block": "residual", "compressed": "plain", "body": "residual_groups"}
+        frame |= {"upsampler": "erum"} if place == "upsampler_unit" else {}
+        frame |= {"body": {"chain": {"blocks": 2, "compress": "rare"}}} if place == "compressed" else {}
+        try:
+            network = build(Architecture.from_dict(frame | part), seed=0)
+        except InvalidDesign:
+            continue
+        out = network(torch.rand(2, 3, 9, 7))
+        out.square().mean().backward()
+        assert all(parameter.grad is not None for parameter in network.parameters())
+        return
+    raise AssertionError("no such part could be built")
+
+
+def test_levels_give_an_image_each() -> None:
+    image = torch.rand(1, 3, 5, 4)
+    for levels, sizes in (("direct", [8]), ("pyramid", [2, 4, 8]), ("progressive", [2, 4, 8])):
+        plain = {"scale": 8, "channels": 8, "levels": levels, "body": {"chain": {"blocks": 1}}}
+        network = build(Architecture.from_dict(plain), seed=1).eval()
+        with torch.no_grad():
+            found = network.outputs(image)
+            assert [each.shape[2] for each in found] == [5 * size for size in sizes]
+            assert torch.equal(found[-1], network(image))
+
+
+def test_progressive_networks_apply_one_core_again_and_again() -> None:
+    plain = {"channels": 8, "levels": "progressive", "body": {"chain": {"blocks": 1}}, "image_residual": "learned"}
+    once = build(Architecture.from_dict({"scale": 2, **plain}), seed=3).eval()
+    twice = build(Architecture.from_dict({"scale": 4, **plain}), seed=3).eval()
+    image = torch.rand(1, 3, 6, 7)
+    with torch.no_grad():
+        assert torch.allclose(twice(image), once(once(image)), atol=1e-6)
+
+
+def test_kept_activations_are_those_that_the_paper_names() -> None:
+    half = catalogue.get("s-lwsr-16").body["activations"]
+    assert half == "2_3+3_3+4_1+4_3+5_1+5_3+6_1+6_2+7_1+8_1+9_1+10_1"
+    assert catalogue.get("s-lwsr-16-rare").body["activations"] == "2_1+10_3"
+    relus = [m for m in build(catalogue.get("s-lwsr-16")).modules() if isinstance(m, torch.nn.ReLU)]
+    assert len(relus) == 12
+    counts = {"s-lwsr-16-all": "all", "s-lwsr-16-two-thirds": 17, "s-lwsr-16-third": 9}
+    for name, expected in counts.items():
+        kept = catalogue.get(name).body["activations"]
+        assert (kept if expected == "all" else len(kept.split("+"))) == expected
+
+
+@pytest.mark.parametrize("share", [0.0, 0.04, 0.5, 1.0])
+def test_a_share_of_activations_is_spread_evenly(share: float) -> None:
+    body = {"chain": {"blocks": 10, "activations": share}}
+    design = Architecture.from_dict({"scale": 2, "channels": 8, "body": body})
+    relus = [m for m in build(design).body.modules() if isinstance(m, torch.nn.ReLU)]
+    assert len(relus) == 10 + round(share * 10)  # each block keeps the activation behind its sum
+
+
+def test_compression_puts_another_block_in_some_positions() -> None:
+    def params(compress: object) -> int:
+        body = {"chain": {"blocks": 6, "compress": compress}}
+        plain = {"scale": 2, "channels": 8, "block": "scaled_residual", "compressed": "inverted_residual", "body": body}
+        return sum(p.numel() for p in build(Architecture.from_dict(plain)).parameters())
+
+    saved = 2 * (9 * 64 + 8) - (9 * 8 + 64)
+    assert params("none") - params(1) == saved
+    assert params("none") - params("half") == 3 * saved
+    assert params("none") - params("1_1+1_6") == 2 * saved
+    assert params("none") - params("all") == 6 * saved
+
+
+def test_scopes_are_short_for_places() -> None:
+    def design(**more: Any) -> Architecture:
+        return Architecture.from_dict(
+            {"scale": 2, "unit": "mobilenet_v1", "body": "residual_groups", "upsampler": "erum", **more}
+        )
+
+    assert design(scope="rb") == design()
+    assert design(scope="rg") == design(closing="mobilenet_v1")
+    assert design(scope="rg+u") == design(closing="mobilenet_v1", upsampler_unit="mobilenet_v1")
+    with pytest.raises(InputError, match="write one of the two"):
+        design(scope="rg", closing="conv")
 
 
 def test_the_same_seed_gives_the_same_network_and_leaves_the_generator_alone() -> None:
@@ -169,6 +227,9 @@ def test_an_image_residual_starts_from_the_bicubic_image() -> None:
         ({"scale": 4, "body": {"cascade": {"fusion": "all"}}}, "'none', 'local', 'global' or 'both'"),
         ({"scale": 4, "body": {"cascade": {"gropus": 2}}}, "did you mean 'groups'"),
         ({"scale": 4, "image_residual": "bicubik"}, "did you mean 'bicubic'"),
+        ({"scale": 4, "scope": "rgu"}, "did you mean 'rg+u'"),
+        ({"scale": 4, "body": {"symmetric": {"activations": 1.5}}}, "a share between 0 and 1"),
+        ({"scale": 4, "levels": {"pyramid": {"blocks_2": 0}}}, "a whole number from 1 up"),
     ],
 )
 def test_wrong_descriptions_are_refused(plain: dict[str, Any], message: str) -> None:
@@ -177,10 +238,25 @@ def test_wrong_descriptions_are_refused(plain: dict[str, Any], message: str) -> 
     assert message in str(error.value)
 
 
-def test_parts_that_do_not_fit_are_named() -> None:
-    design = Architecture.from_dict({"scale": 4, "channels": 30, "unit": {"grouped": {"groups": 4}}})
-    with pytest.raises(InvalidDesign, match=r"unit grouped\(groups=4\): 30 channels are not divisible by 4 groups"):
-        build(design)
+@pytest.mark.parametrize(
+    ("plain", "message"),
+    [
+        (
+            {"channels": 30, "unit": {"grouped": {"groups": 4}}},
+            "unit grouped(groups=4): 30 channels are not divisible by 4 groups; 1, 2, 3, 5, 6, 10, 15, 30 would",
+        ),
+        ({"scale": 3, "levels": "pyramid"}, "it reaches x2, x4 and x8, not x3"),
+        ({"body": {"symmetric": {"pool": "h+9_1"}}}, "no source '9_1'; there are h, 2_1, 2_2"),
+        ({"body": {"symmetric": {"activations": "11_1"}}}, "no position '11_1'; there are 2_1, 2_2"),
+        ({"body": {"symmetric": {"compress": 27}}}, "27 are more than the 26 blocks"),
+    ],
+)
+def test_parts_that_do_not_fit_are_named(plain: dict[str, Any], message: str) -> None:
+    design = Architecture.from_dict({"scale": 4, "channels": 16, **plain})
+    for use in (build, count):
+        with pytest.raises(InvalidDesign) as error:
+            use(design)
+        assert message in str(error.value)
 
 
 def test_a_multi_scale_network_asks_for_the_scale() -> None:

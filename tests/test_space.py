@@ -13,8 +13,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srsearch.architecture import build
-from srsearch.cost import count
+from srsearch.architecture import Architecture, build, catalogue
+from srsearch.cost import convention, count
 from srsearch.errors import InputError
 from srsearch.quantity import format_quantity, parse_output_size, parse_quantity
 from srsearch.space import Space, json_schema, read_design, report, shipped_spaces
@@ -148,9 +148,10 @@ def test_a_budget_that_no_design_fits_tells_the_cheapest(tmp_path: Path) -> None
 def test_parts_that_never_fit_are_said(tmp_path: Path) -> None:
     text = GOOD.replace("[8, 16]", "[9]").replace("- conv\n    ", "")
     with pytest.raises(
-        InputError, match=r"no combination of these parts can be built.*9 channels are not divisible by 2"
+        InputError,
+        match=r"demo.yaml:6: architecture.unit.grouped: .* 9 channels are not divisible by 2 groups; 1, 3, 9",
     ):
-        Space.from_yaml(written(tmp_path, text)).sample(np.random.default_rng(0))
+        Space.from_yaml(written(tmp_path, text))
 
 
 def test_the_output_size_of_the_budget_scales_the_cost(tmp_path: Path) -> None:
@@ -172,17 +173,182 @@ def test_the_report_is_exact(small_space: Space) -> None:
     assert found.ranges["mult_adds"][1] <= 3 * 10**9
 
 
-def test_a_space_too_large_to_enumerate_is_estimated() -> None:
-    plain = Space.from_yaml("lightweight_x4").to_dict()
-    plain["architecture"]["channels"] = list(range(4, 136, 4))
-    plain["architecture"]["global_skip"] = [True, False]
-    plain["architecture"]["body"][0]["cascade"]["blocks"] = [1, 2, 3, 4, 5, 6]
+EVERYTHING = {
+    "name": "everything",
+    "scale": 4,
+    "architecture": {
+        "channels": [4, 6, 8],
+        "unit": ["conv", {"grouped": {"groups": [1, 2, 4]}}, {"resnext": {"groups": [1, 2]}}, "mobilenet_v1"],
+        "closing": ["conv", {"clcnet": {"groups_1": [8], "groups_2": 1}}],
+        "block": ["residual", "plain", "bp_u", "inverted_residual"],
+        "compressed": "plain",
+        "body": [
+            {
+                "cascade": {
+                    "groups": [1, 2],
+                    "blocks": [1, 2],
+                    "fusion": ["none", "local", "both"],
+                    "share": ["none", "group"],
+                }
+            },
+            {"chain": {"blocks": [1, 4], "activations": ["all", "half", 0], "compress": ["none", "half", "all", 2]}},
+            {"residual_groups": {"groups": 1, "blocks": [1, 2]}},
+            {"symmetric": {"bunches": [1, 2], "pool": ["none", "h+2_2", "all"], "activations": ["all", "third"]}},
+            {"memory": {"blocks": [1, 2]}},
+        ],
+        "upsampler": ["erum", {"transposed": {"activation": [True, False]}}],
+        "upsampler_unit": ["conv", "shufflenet_v2"],
+        "refinement": ["none", {"refined": {"blocks": [0, 1]}}],
+        "levels": ["direct", {"pyramid": {"blocks_2": ["same", 1, 2], "refine_2": ["same", 0]}}, "progressive"],
+        "activation": ["relu", "prelu"],
+        "global_skip": [True, False],
+    },
+    "constraints": {"mult_adds": {"max": "2G"}, "params": {"min": 2000}},
+}
+
+
+def test_columns_give_what_single_designs_give() -> None:
+    """A space where nearly every rule applies: canonical form and cost, whole columns against one by one."""
+    space = Space.from_dict(EVERYTHING)
+    assert space.table is not None
+    assert len(space.table) == space.combinations > 3_000_000
+    keys: dict[int, str] = {}
+    broken = 0
+    for index in np.random.default_rng(0).integers(space.combinations, size=1500).tolist():
+        point = space.point(index)
+        assert bool(space.table.valid[index]) == (point.cost is not None), point
+        if point.cost is None:
+            broken += 1
+            continue
+        for name in ("params", "mult_adds", "activations"):
+            assert getattr(space.table, name)[index] == getattr(point.cost, name), point
+        assert bool(space.table.within(space.limits)[index]) == (point.broken is None)
+        assert keys.setdefault(int(space.table.identity[index]), point.design.key) == point.design.key
+    assert len(set(keys.values())) == len(keys)
+    assert 0 < broken < 1500
+
+
+def test_a_part_of_a_space_is_enumerated_like_single_designs() -> None:
+    plain = json.loads(json.dumps(EVERYTHING))
+    plain["architecture"] |= {
+        "refinement": "none",
+        "upsampler": "erum",
+        "unit": ["conv", {"resnext": {"groups": [1, 2]}}],
+    }
+    plain["architecture"] |= {"levels": ["direct", "progressive"], "global_skip": True, "image_residual": "none"}
+    plain["architecture"] |= {"channels": [4, 6], "compressed": "plain", "closing": "conv", "block": ["plain", "bp_u"]}
+    plain["architecture"]["upsampler_unit"] = "conv"
     space = Space.from_dict(plain)
-    found = report(space)
+    points = list(space.points())
+    assert len(points) == space.combinations
+    assert space.size() == len({point.design.key for point in points if point.cost is not None})
+    feasible = {point.design.key for point in points if point.broken is None}
+    assert space.feasible is not None
+    assert {candidate.design.key for candidate in space.feasible} == feasible
+    assert len(space.feasible) == len(feasible)
+    assert all(space.locate(point.design) is not None for point in points[::97])
+
+
+def test_a_space_too_large_to_enumerate_is_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = Space.from_yaml("lightweight_x4")
+    exact = report(space)
+    monkeypatch.setattr("srsearch.space.space.ENUMERABLE", 1000)
+    found = report(Space.from_yaml("lightweight_x4"))
+    assert exact.exact
     assert not found.exact
-    assert found.designs is None
-    assert 0 < found.feasible_share < found.valid_share <= 1
     assert 0 < found.share_error < 0.01
+    assert abs(found.feasible_share - exact.feasible_share) < 5 * found.share_error
+    for name in ("designs", "feasible_designs"):
+        guess, truth = getattr(found, name), getattr(exact, name)
+        assert truth.error == 0 < guess.error
+        assert abs(guess.value - truth.value) < 5 * guess.error
+    for axis, shares in exact.axes.items():
+        assert sum(shares.values()) <= 1 + 1e-9
+        assert found.axes[axis].keys() == shares.keys()
+
+
+def test_the_report_says_which_limit_binds(tmp_path: Path) -> None:
+    space = Space.from_yaml(written(tmp_path, GOOD)).with_budget(max_mult_adds=4 * 10**9, max_params=10**9)
+    found = report(space)
+    assert [(each.cost, each.excludes > 0) for each in found.bindings] == [("mult_adds", True), ("params", False)]
+    assert found.bindings[0].excludes == found.bindings[0].alone
+    assert found.designs.value * (1 - found.bindings[0].excludes) == pytest.approx(found.feasible_designs.value)
+    shares = found.axes["channels"]
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares[8] > shares[16]
+
+
+def test_every_published_x4_network_is_in_the_space_of_the_papers() -> None:
+    space = Space.from_yaml("papers_x4")
+    for name in catalogue.names():
+        if 4 in catalogue.published(name).scales:
+            design = catalogue.get(name, 4)
+            point = space.locate(design)
+            assert point is not None, name
+            assert space.describe(point.axes) == design
+    assert catalogue.get("carn", 2) not in space
+    other = Architecture.from_dict(catalogue.get("carn", 4).to_dict() | {"channels": 48})
+    assert other not in space
+
+
+@pytest.mark.parametrize("convention_name", ["efficiency", "s-lwsr", "ntire"])
+def test_a_budget_is_counted_as_a_paper_counts(tmp_path: Path, convention_name: str) -> None:
+    text = GOOD.replace(", at: 1280x720", "").replace(
+        "constraints:\n", f"constraints:\n  convention: {convention_name}\n"
+    )
+    space = Space.from_yaml(written(tmp_path, text))
+    assert space.table is not None
+    for index in range(0, space.combinations, 5):
+        point = space.point(index)
+        assert point.cost == count(point.design, convention=convention(convention_name))
+        assert point.cost.mult_adds == space.table.mult_adds[index]
+        assert point.cost.params == space.table.params[index]
+    assert Space.from_dict(space.to_dict()).convention == space.convention
+
+
+IMPOSSIBLE = """\
+name: demo
+scale: 4
+architecture:
+  channels: [16, 32]
+  unit:
+    - conv
+    - grouped: {groups: [2, 4]}
+  compressed: inverted_residual
+  body:
+    - symmetric:
+        pool: [six, all]
+        activations: [half, 0.5]
+        compress: [2, half]
+  levels: [direct, pyramid]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        ("groups: [2, 4]", "groups: [2, 3]", 7, "grouped.groups: 3 never fits"),
+        ("groups: [2, 4]", "groups: 5", 7, "grouped.groups: unit grouped(groups=5): 16 channels are not divisible"),
+        ("[16, 32]", "[16, 31]", 4, "channels: 31 fits no upsampler"),
+        ("scale: 4", "scale: 3", 14, "it reaches x2, x4 and x8, not x3"),
+        ("[six, all]", "[six, [h, 9_1]]", 11, "'h+9_1' never fits: body symmetric"),
+        ("0.5", "1.5", 12, "activations: 1.5 should be all, none, rare"),
+        ("0.5", "-0.5", 12, "a share between 0 and 1"),
+        ("[half, 0.5]", "[half, 12_1]", 12, "there is no position '12_1'; there are 2_1"),
+        ("compress: [2", "compress: [27", 13, "27 are more than the 26 blocks that there are"),
+        ("direct, pyramid", "direct, pyramid: {blocks_2: 0}", 14, "a whole number from 1 up"),
+    ],
+)
+def test_what_can_never_be_built_is_refused_where_it_is_written(
+    tmp_path: Path, old: str, new: str, line: int, message: str
+) -> None:
+    text = IMPOSSIBLE + ("  upsampler: {pixel_shuffle: {groups: 2}}\n" if "31" in new else "")
+    assert old in text
+    path = written(tmp_path, text.replace(old, new, 1))
+    with pytest.raises(InputError) as error:
+        Space.from_yaml(path)
+    assert f"{path}:{line}: " in str(error.value)
+    assert message in str(error.value)
 
 
 def test_shipped_spaces_follow_the_schema_and_hold_feasible_designs() -> None:
