@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -74,6 +75,24 @@ def _options(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _
     return lambda command: functools.reduce(lambda inner, option: option(inner), reversed(options), command)
 
 
+def _load_plugin(ctx: click.Context, param: click.Parameter, paths: tuple[Path, ...]) -> None:
+    if paths:
+        from srsearch.architecture import load_plugin
+
+        for path in paths:
+            load_plugin(path)
+
+
+_plugin = click.option(
+    "--plugin",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_load_plugin,
+    metavar="FILE",
+    help="Python file that registers parts of your own; may be given again.",
+)
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 _storage = click.option(
     "--storage", metavar="URL", help="SQLAlchemy URL or SQLite file [default: studies/srsearch.db]."
@@ -126,6 +145,7 @@ def main() -> None:
     help="Where to write the page [default: dashboards/STUDY.html].",
 )
 @click.option("--quiet", is_flag=True, help="No progress.")
+@_plugin
 @_storage
 @_json
 def run(
@@ -185,6 +205,7 @@ def run(
 @click.argument("space", required=False)
 @_budget
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of space files, for editors.")
+@_plugin
 @_json
 def space(space: str | None, max_mult_adds: int | None, max_params: int | None, schema: bool, as_json: bool) -> None:
     """Show what SPACE holds, before any training; without SPACE, the spaces that come with srsearch."""
@@ -208,19 +229,26 @@ def space(space: str | None, max_mult_adds: int | None, max_params: int | None, 
 
 
 @main.command(short_help="Parameters and Mult-Adds of a design.")
-@click.argument("design")
+@click.argument("design", required=False)
 @click.option("--scale", type=int, help="Upscaling factor, for a published name or a multi-scale design.")
 @click.option("--multi-scale", is_flag=True, help="For a published name: with the upsamplers for x2, x3 and x4.")
-@click.option("--convention", default="ours", show_default=True, help="How to count: ours, or a paper's way.")
-@click.option("--at", metavar="WxH", help="Size of the HR image [default: 1280x720; of STUDY:TRIAL the study's].")
+@click.option("--convention", default="ours", show_default=True, help="How to count: ours, or another's way.")
+@click.option(
+    "--at", metavar="WxH", help="Size of the HR image [default: the convention's; of STUDY:TRIAL the study's]."
+)
+@click.option("--verify", is_flag=True, help="Build the network too, and compare with fvcore's count of it.")
+@click.option("--conventions", is_flag=True, help="List the conventions.")
+@_plugin
 @_storage
 @_json
 def count(
-    design: str,
+    design: str | None,
     scale: int | None,
     multi_scale: bool,
     convention: str,
     at: str | None,
+    verify: bool,
+    conventions: bool,
     storage: str | None,
     as_json: bool,
 ) -> None:
@@ -230,24 +258,82 @@ def count(
     from srsearch import cost as costs
     from srsearch.quantity import parse_output_size
 
+    if conventions:
+        found = [costs.convention(name) for name in costs.convention_names()]
+        if as_json:
+            output.print_json([{"name": c.name, "image": output.image_text(c), "about": c.about} for c in found])
+        else:
+            output.print_conventions(found)
+        return
+    if design is None:
+        raise click.UsageError("Missing argument 'DESIGN'.")
+    way = costs.convention(convention)
     described, at_scale, usual = _design(design, scale, multi_scale, storage)
-    at = at or usual
-    counted = costs.count(described, scale=at_scale, convention=costs.convention(convention).at(parse_output_size(at)))
+    # A study's image, unless the convention fixes the LR image.
+    size = at or (usual if way.lr is None else None)
+    if size is not None:
+        way = way.at(parse_output_size(size))
+    counted = costs.count(described, scale=at_scale, convention=way)
+    checked = []
+    if verify:
+        from srsearch.cost.verify import verify as verified
+
+        checked = [verified(described, each, way) for each in described.scales]
     if as_json:
+        width, height = way.output if way.lr is None else (side * counted.scale for side in way.lr)
         output.print_json(
             {
                 "key": described.key,
                 "scale": counted.scale,
                 "convention": convention,
-                "output": at,
+                "output": f"{width}x{height}",
                 "params": counted.params,
                 "mult_adds": counted.mult_adds,
                 "activations": counted.activations,
                 "parts": [dataclasses.asdict(line) for line in counted.lines],
+                **({"verified": [each.record() for each in checked]} if verify else {}),
             }
         )
     else:
-        output.print_cost(design, counted, at)
+        output.print_cost(design, counted)
+        for each in checked:
+            if each.agrees:
+                click.echo(str(each))
+    wrong = [str(each) for each in checked if not each.agrees]
+    if wrong:
+        raise WorkError("; ".join(wrong))
+
+
+@main.command(short_help="The published networks: printed figures and ours.")
+@click.option("--paper", metavar="NAME", help="Of this paper only: pcarn, csrcnn, efficiency, s-lwsr or prosrn.")
+@click.option("--convention", metavar="NAME", help="Count our own figures this way [default: ours].")
+@click.option("--names", is_flag=True, help="Only the names of the networks, one in a line.")
+@_json
+def catalogue(paper: str | None, convention: str | None, names: bool, as_json: bool) -> None:
+    """The networks of five papers, rebuilt: their printed costs beside ours, and their printed quality.
+
+    A network is rebuilt under the convention that its paper counts under, and counted our way too. Others that the
+    papers compare with are not rebuilt.
+    """
+    from srsearch import cost as costs
+    from srsearch.architecture import catalogue as networks
+    from srsearch.cost import reproduction
+
+    papers = reproduction.PAPERS if paper is None else (reproduction.of_paper(paper),)
+    counted = costs.convention("ours" if convention is None else convention)
+    if names:
+        found = [each for name in networks.names() if (each := networks.published(name)).paper in papers]
+        if as_json:
+            about = ("name", "paper", "scales", "multi_scale", "printed", "about")
+            output.print_json([{field: getattr(each, field) for field in about} for each in found])
+        else:
+            output.print_published(found)
+        return
+    rows = [row for row in reproduction.reproductions() if row.printed.paper in papers]
+    if as_json:
+        output.print_json([row.record(None if convention is None else counted) for row in rows])
+    else:
+        output.print_catalogue(papers, rows, reproduction.unpriced(), counted)
 
 
 @main.command(short_help="Every trial of a study.")
@@ -461,26 +547,29 @@ def _best_rows(store: Store, study: str, max_mult_adds: int | None, max_params: 
 
 def _design(
     design: str, scale: int | None, multi_scale: bool, storage: str | None
-) -> tuple[Architecture, int | None, str]:
-    """What DESIGN names, the scale to count it at, and the usual size of its output."""
+) -> tuple[Architecture, int | None, str | None]:
+    """What DESIGN names, the scale to count it at, and the size of its study's output."""
     from srsearch.architecture import Architecture, catalogue
     from srsearch.space import read_design
 
-    if design in catalogue.names():
-        if scale is None:
-            raise InputError(f"say at which scale: srsearch count {design} --scale 4")
-        return catalogue.get(design, None if multi_scale else scale), scale, _USUAL_SIZE
-    study, colon, number = design.rpartition(":")
-    if colon and number.isdigit():
-        with _open_store(storage) as store:
-            at = store.study(study).space["constraints"]["mult_adds"]["at"]
-            records = {trial.number: trial for trial in store.trial_records(study)}
-        if int(number) not in records:
-            raise InputError(f"study {study!r} has no trial {number}; its trials are 0 to {len(records) - 1}")
-        return Architecture.from_dict(records[int(number)].description), scale, at
-    if Path(design).suffix in (".yaml", ".yml") or Path(design).is_file():
-        return read_design(design), scale, _USUAL_SIZE
-    return catalogue.get(design), scale, _USUAL_SIZE  # unknown: says what there is
+    if design not in catalogue.names():
+        study, colon, number = design.rpartition(":")
+        if colon and number.isdigit():
+            with _open_store(storage) as store:
+                at = store.study(study).space["constraints"]["mult_adds"]["at"]
+                records = {trial.number: trial for trial in store.trial_records(study)}
+            if int(number) not in records:
+                raise InputError(f"study {study!r} has no trial {number}; its trials are 0 to {len(records) - 1}")
+            return Architecture.from_dict(records[int(number)].description), scale, at
+        if Path(design).suffix in (".yaml", ".yml") or Path(design).is_file():
+            return read_design(design), scale, None
+    found = catalogue.published(design)  # unknown: says what there is
+    if multi_scale and not found.multi_scale:
+        raise InputError(f"{found.name} is not published with several upsamplers: leave out --multi-scale")
+    if scale is None and len(found.scales) > 1:
+        raise InputError(f"say at which scale: srsearch count {shlex.quote(design)} --scale 4")
+    at_scale = found.scales[0] if scale is None else scale
+    return catalogue.get(design, None if multi_scale else at_scale), at_scale, None
 
 
 def _write_page(store: Store, study: str, path: Path | None) -> Path:

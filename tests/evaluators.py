@@ -64,7 +64,7 @@ class Poisoned(ProxyEvaluator):
         def poisoned(design: Architecture, *, seed: int | None = None) -> architecture.Network:
             network = build(design, seed=seed)
             if int(design.key[0], 16) % 2:
-                network.entry.weight.data[0, 0, 0, 0] = float("nan")
+                network.entry[0].weight.data[0, 0, 0, 0] = float("nan")
             return network
 
         architecture.build = poisoned  # type: ignore[assignment]

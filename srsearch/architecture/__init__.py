@@ -19,6 +19,7 @@ from srsearch.architecture.design import GRAMMAR_VERSION, Architecture
 from srsearch.architecture.network import Network
 from srsearch.architecture.parts import CountingInt, Factory, Part, PositiveInt, register
 from srsearch.architecture.plugins import load_plugin, load_wanted_plugins
+from srsearch.architecture.weights import load_official, official_state_dict
 
 load_wanted_plugins()
 
@@ -37,7 +38,9 @@ __all__ = [
     "build",
     "catalogue",
     "entries",
+    "load_official",
     "load_plugin",
+    "official_state_dict",
     "refinements",
     "register",
     "units",

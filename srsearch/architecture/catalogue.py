@@ -251,9 +251,17 @@ def _s_lwsr() -> list[Published]:
             (4,),
         )
     )
-    for ratio in ("all", "two_thirds", "third", "rare"):
+    for channels in (32, 64):
+        about = "all activations, as the released code really has"
+        found.append(Published(f"s-lwsr-{channels}-all", "s-lwsr", about, network(channels, activations="all"), (4,)))
+    for ratio, amount in (
+        ("all", "all activations"),
+        ("two_thirds", "two thirds of the activations"),
+        ("third", "a third of the activations"),
+        ("rare", "the first and the last activation"),
+    ):
         name = f"s-lwsr-16-{ratio.replace('_', '-')}"
-        about = f"{ratio.replace('_', ' ')} of the activations (Fig. 6)"
+        about = f"{amount} (Fig. 6)"
         found.append(Published(name, "s-lwsr", about, network(16, activations=ratio), (4,)))
     return found
 

@@ -60,7 +60,7 @@ class Convention:
         return params // 1000 if self.truncate else math.floor(params / 1000 + 0.5)
 
 
-OURS = Convention("ours", "every trainable parameter; Mult-Adds of convolutions for a 1280x720")
+OURS = Convention("ours", "every trainable parameter; Mult-Adds of convolutions for a 1280x720 output")
 PCARN = Convention("pcarn", "PCARN paper, Table IV: CARN and PCARN; the upsamplers of x2, x3 and x4 together")
 PCARN_NO_BIAS = Convention(
     "pcarn-no-bias", "PCARN paper: -M models everywhere, Tables V and VI; no biases", biases=False

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import filelock
 import numpy as np
@@ -40,8 +40,11 @@ PATIENCE = 30.0
 _GIVE_UP_FIRST, _GIVE_UP_LATER = 8, 20
 """So many trials may fail in a row, before and after the first success; then something is wrong with all of them."""
 
-_COUNTABLE = 20_000
-"""The designs of a space with at most so many combinations are counted at the start of a run, in about two seconds."""
+_COUNTABLE = 1_000_000
+"""The designs of a space with at most so many combinations are counted at the start of a run, in a few seconds."""
+
+_DRAWN = 20_000
+"""Random combinations of a space too large to enumerate, when its largest cost is asked for."""
 
 
 @dataclass(frozen=True)
@@ -412,9 +415,8 @@ def _reference(space: Space, evaluator: Evaluator) -> dict[str, float]:
 
 def _largest(space: Space, cost: str) -> int:
     """The largest cost in the space, or among many random designs of a space too large to enumerate."""
-    rng = np.random.default_rng(0)
-    points: Any = space.feasible or [p for p in (space.random_point(rng) for _ in range(2000)) if p.broken is None]
-    return max((getattr(point.cost, cost) for point in points), default=1)
+    table = space.table or space.draw(_DRAWN, np.random.default_rng(0))[0]
+    return int(getattr(table, cost)[table.within(space.limits)].max(initial=1))
 
 
 def only_runner(store: Store, study: str) -> contextlib.AbstractContextManager[None]:

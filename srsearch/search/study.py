@@ -225,11 +225,11 @@ class Study:
         """A random feasible design that has not been seen; None if there is none."""
         rng = np.random.default_rng(proposal_seed(self.record.seed, number))
         feasible = self.space.feasible
-        if feasible is not None:
+        if feasible is not None and len(feasible) <= _RANDOM_TRIES:
             left = [candidate for candidate in feasible if candidate.design.key not in seen]
             return left[int(rng.integers(len(left)))] if left else None
         for _ in range(_RANDOM_TRIES):
-            candidate = self.space.random_point(rng)
+            candidate = feasible[int(rng.integers(len(feasible)))] if feasible else self.space.random_point(rng)
             if candidate.broken is None and candidate.design.key not in seen:
                 return candidate
         return None

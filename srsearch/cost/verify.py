@@ -1,0 +1,116 @@
+"""Another count of the same cost: the network is built, and fvcore traces it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from srsearch.architecture import Architecture, build
+from srsearch.architecture.network import Network
+from srsearch.cost.conventions import OURS, Convention
+from srsearch.cost.count import count
+from srsearch.errors import WorkError
+
+_SIDES = (8, 16)
+"""Sides of the square LR images that are traced: whole also after the strides of BP-U, and quick."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Ours, from the bill of parts, beside what is found on the built network.
+
+    Attributes:
+        scale: The scale that Mult-Adds are for.
+        image: The image that they are for, such as ``1280x720``.
+        params: Trainable parameters as `count` has them.
+        mult_adds: Mult-Adds as `count` has them.
+        network_params: Trainable parameters of the built network.
+        network_mult_adds: Mult-Adds of the convolutions that fvcore finds in it.
+    """
+
+    scale: int
+    image: str
+    params: int
+    mult_adds: int
+    network_params: int
+    network_mult_adds: int
+
+    @property
+    def agrees(self) -> bool:
+        """Whether both are the same, to the last one."""
+        return (self.params, self.mult_adds) == (self.network_params, self.network_mult_adds)
+
+    def record(self) -> dict[str, Any]:
+        """As a flat record, for programs."""
+        return dataclasses.asdict(self) | {"agrees": self.agrees}
+
+    def __str__(self) -> str:
+        where = f"at x{self.scale} and {self.image}"
+        if self.agrees:
+            return (
+                f"verified: {where}, fvcore counts the same {self.mult_adds:,} Mult-Adds, "
+                f"and the network has {self.network_params:,} parameters"
+            )
+        return (
+            f"not verified: {where}, srsearch counts {self.mult_adds:,} Mult-Adds and {self.params:,} parameters, "
+            f"but fvcore counts {self.network_mult_adds:,}, and the network has {self.network_params:,}"
+        )
+
+
+def verify(design: Architecture, scale: int | None = None, convention: Convention = OURS) -> Verification:
+    """Build a design and check its cost against fvcore's count of the network.
+
+    fvcore sees what the network does with small LR images of two sizes. Mult-Adds are linear in the LR area (channel
+    attention's 1x1 convolutions are counted once an image), so that these two counts give that for any size.
+
+    Args:
+        design: What to check.
+        scale: Needed for a multi-scale design.
+        convention: Whose image Mult-Adds are for; all else is counted our way.
+
+    Raises:
+        InputError: The scale is missing or not the design's.
+        WorkError: fvcore is not installed.
+
+    Example:
+        >>> verify(catalogue.get("pcarn-m", scale=4)).agrees
+        True
+    """
+    image = dataclasses.replace(OURS, output=convention.output, lr=convention.lr, whole_lr=convention.whole_lr)
+    cost = count(design, scale=scale, convention=image)
+    network = build(design, seed=0).eval()
+    params = sum(each.numel() for each in network.parameters() if each.requires_grad)
+    small, large = (_traced(network, cost.scale, side) for side in _SIDES)
+    small_area, large_area = (side**2 for side in _SIDES)
+    slope = Fraction(large - small, large_area - small_area)
+    mult_adds = small + slope * (image.lr_area(cost.scale) - small_area)
+    return Verification(cost.scale, image.size_text(), cost.params, cost.mult_adds, params, round(mult_adds))
+
+
+class _AtScale(nn.Module):
+    """A network as fvcore calls it: with the image alone."""
+
+    def __init__(self, network: Network, scale: int) -> None:
+        super().__init__()
+        self.network, self.scale = network, scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.network(x, scale=self.scale)
+        return out
+
+
+def _traced(network: Network, scale: int, side: int) -> int:
+    """Mult-Adds of all convolutions for a square LR image."""
+    try:
+        from fvcore.nn import FlopCountAnalysis  # type: ignore[import-untyped]
+    except ImportError:
+        raise WorkError("fvcore, which counts the built network, is not installed: pip install fvcore") from None
+    image = torch.zeros(1, network.in_channels, side, side)
+    found = FlopCountAnalysis(_AtScale(network, scale), image)
+    found.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    return int(found.by_operator()["conv"])
