@@ -204,18 +204,28 @@ def run(
 @main.command(short_help="What a space holds, before any training.")
 @click.argument("space", required=False)
 @_budget
+@click.option("--parts", is_flag=True, help="List every part with its options.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of space files, for editors.")
 @_plugin
 @_json
-def space(space: str | None, max_mult_adds: int | None, max_params: int | None, schema: bool, as_json: bool) -> None:
+def space(
+    space: str | None,
+    max_mult_adds: int | None,
+    max_params: int | None,
+    parts: bool,
+    schema: bool,
+    as_json: bool,
+) -> None:
     """Show what SPACE holds, before any training; without SPACE, the spaces that come with srsearch."""
     from srsearch import space as spaces
 
     if schema:
         output.print_json(spaces.json_schema())
+    elif parts:
+        output.print_parts(as_json)
     elif space is None:
-        names = spaces.shipped_spaces()
-        output.print_json(list(names)) if as_json else click.echo("\n".join(names))
+        shipped = {name: spaces.Space.from_yaml(name).about for name in spaces.shipped_spaces()}
+        output.print_json(shipped) if as_json else output.print_spaces(shipped)
     else:
         opened = spaces.Space.from_yaml(space).with_budget(max_mult_adds=max_mult_adds, max_params=max_params)
         report = opened.report()

@@ -141,6 +141,55 @@ def print_outcome(
         click.echo(f"next:     srsearch best {result.study}{option} --save best.yaml")
 
 
+def print_spaces(shipped: Mapping[str, str]) -> None:
+    """The spaces that come with srsearch."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("space", no_wrap=True)
+    table.add_column("what it is", overflow="fold")
+    for name, about in shipped.items():
+        table.add_row(name, about)
+    _print(table)
+
+
+def print_parts(as_json: bool) -> None:
+    """Every registered part with its options."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from srsearch.architecture.parts import KINDS, part_types
+    from srsearch.labels import axis_text
+
+    found = {
+        kind: [
+            {
+                "name": name,
+                "about": (part.module.__doc__ or "").partition("\n")[0].replace("``", ""),
+                "options": {option.name: option.default for option in part.options.values()},
+                "slots": list(part.slots),
+            }
+            for name, part in part_types(kind).items()
+        ]
+        for kind in KINDS
+    }
+    if as_json:
+        print_json(found)
+        return
+    for kind, parts in found.items():
+        table = Table(title=f"{kind}s" if kind not in ("levels", "body", "entry") else kind, box=box.SIMPLE_HEAD)
+        table.title_justify = "left"
+        table.add_column("name", no_wrap=True)
+        table.add_column("what it is", overflow="fold", ratio=3)
+        table.add_column("options and their defaults", overflow="fold", ratio=2)
+        for part in parts:
+            options = ", ".join(f"{name}: {axis_text(value)}" for name, value in part["options"].items())  # type: ignore[attr-defined]
+            table.add_row(str(part["name"]), Text(str(part["about"])), options)
+        _print(table)
+
+
 def print_space(space: Space, report: SpaceReport) -> None:
     """A space: its axes, how many designs, what they cost."""
     from rich import box

@@ -141,6 +141,10 @@ def test_published_networks_are_counted(srsearch: Command) -> None:
 
 def test_a_space_is_explained_before_any_training(srsearch: Command) -> None:
     assert "lightweight_x4" in srsearch("space").stdout.split()
+    assert "phone" in json.loads(srsearch("space", "--json").stdout)["mobile_x4"]
+    parts = json.loads(srsearch("space", "--parts", "--json").stdout)
+    assert {"name": "plain", "options": {}, "slots": ["unit", "activation"]}.items() <= parts["block"][0].items()
+    assert "reduction: 16" in srsearch("space", "--parts").stdout
     told = json.loads(srsearch("space", "lightweight_x4", "--max-mult-adds", "10G", "--json").stdout)
     assert told["budget"] == {"mult_adds": 10**10, "params": 800_000}
     assert told["exact"]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
+import itertools
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +113,13 @@ class Space:
             InputError: Not a space.
         """
         return cls(Source(json.dumps(plain, indent=1), "space"))
+
+    @property
+    def about(self) -> str:
+        """The first sentence of the comment that the file begins with; empty where there is none."""
+        lines = itertools.takewhile(lambda line: line.startswith("#"), self.text.splitlines())
+        said = " ".join(line.strip("# ") for line in lines if "yaml-language-server" not in line)
+        return re.split(r"(?<=\.)\s", said.strip(), maxsplit=1)[0]
 
     @property
     def axes(self) -> tuple[Axis, ...]:
