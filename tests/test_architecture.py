@@ -249,6 +249,11 @@ def test_wrong_descriptions_are_refused(plain: dict[str, Any], message: str) -> 
         ({"body": {"symmetric": {"pool": "h+9_1"}}}, "no source '9_1'; there are h, 2_1, 2_2"),
         ({"body": {"symmetric": {"activations": "11_1"}}}, "no position '11_1'; there are 2_1, 2_2"),
         ({"body": {"symmetric": {"compress": 27}}}, "27 are more than the 26 blocks"),
+        # As a chain, which this cascade is, it would have that position.
+        (
+            {"body": {"cascade": {"groups": 2, "blocks": 1, "fusion": "none", "activations": "1_1+1_2"}}},
+            "no position '1_2'; there are 1_1, 2_1",
+        ),
     ],
 )
 def test_parts_that_do_not_fit_are_named(plain: dict[str, Any], message: str) -> None:

@@ -278,7 +278,7 @@ def _placement(
         replaced = {before.index(name) for name in resolve(choices["compress"], before, counts=True)}
         kept = {before.index(name) for name in resolve(choices["activations"], before, counts=False)}
     except (InvalidDesign, ValueError):
-        return body, block, compressed  # refused where it is built or counted
+        return written, block, compressed  # refused, with the names as written, where it is built or counted
     everything = set(range(len(after)))
     if replaced == everything and replaced:
         block, block_has_inner, replaced = compressed, compressed_has_inner, set()
