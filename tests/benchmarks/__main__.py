@@ -1,9 +1,23 @@
-"""All benchmarks, one after another: ``python -m tests.benchmarks``."""
+"""Benchmarks, one after another: ``python -m tests.benchmarks [NAME ...]``, by default all."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 
-from tests.benchmarks import default_run, proxy_training, startup
+from tests.benchmarks import counting, default_run, enumeration, proxy_training, startup
 
-sys.exit(max(startup.main([]), proxy_training.main([]), default_run.main([])))
+BENCHMARKS = {
+    "startup": startup.main,
+    "counting": counting.main,
+    "enumeration": enumeration.main,
+    "proxy_training": proxy_training.main,
+    "default_run": default_run.main,
+}
+
+parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+names = parser.parse_args().names or list(BENCHMARKS)
+for unknown in set(names) - set(BENCHMARKS):
+    parser.error(f"there is no benchmark {unknown!r}; there are {', '.join(BENCHMARKS)}")
+sys.exit(max([BENCHMARKS[name]([]) for name in names]))

@@ -1,0 +1,227 @@
+"""Parts of the user's own: the documented example is run as it stands; and what is answered to wrong ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import CHECKOUT, Command
+
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TINY = "proxy: {data: builtin, steps: 4, batch: 2, patch: 16}"
+
+
+def documented(language: str) -> list[str]:
+    """The code blocks of a language in the page on a part of one's own."""
+    page = (CHECKOUT / "docs" / "your-own-part.md").read_text(encoding="utf-8")
+    return [text for found, text in BLOCK.findall(page) if found == language]
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    """A folder with the page's files; the space trains for a moment only."""
+    for text in documented("python") + documented("yaml"):
+        name = re.match(r"# (\S+\.(py|yaml))\n", text)
+        if name is not None:
+            (tmp_path / name[1]).write_text(text, encoding="utf-8")
+    space = tmp_path / "my_space.yaml"
+    short = space.read_text().replace("proxy: {data: builtin, steps: 300}", TINY)
+    assert TINY in short
+    space.write_text(short)
+    return tmp_path
+
+
+def in_python(code: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a process of its own: parts stay registered as long as a process lives."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | variables,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_the_documented_commands(example: Path, srsearch: Command) -> None:
+    (commands,) = documented("sh")
+    space, count, run = (line.split()[1:] for line in commands.splitlines())
+    assert [each[0] for each in (space, count, run)] == ["space", "count", "run"]
+
+    ended = srsearch(*space, "--json")
+    report = json.loads(ended.stdout)
+    assert {"unit", "unit.blueprint.kernel", "block.gated.reduction"} <= {axis["name"] for axis in report["axes"]}
+
+    ended = srsearch(*count)
+    assert ended.returncode == 0, ended.stderr
+    assert "fvcore counts the same" in ended.stdout
+    rows = [line.split() for line in ended.stdout.splitlines()]
+    (table,) = documented("text")
+    for line in table.splitlines()[2:]:
+        words = line.split()
+        assert words in [row[: len(words)] for row in rows], line
+
+    ended = srsearch(*run, "--trials", "4", "--json")
+    assert ended.returncode == 0, ended.stderr
+    trials = json.loads(srsearch("trials", "my_space", "--json").stdout)
+    finished = [trial for trial in trials if trial["state"] == "complete"]
+    assert len(finished) == 4
+    assert not [trial for trial in trials if trial["state"] == "failed"]
+    assert "blueprint" in {trial["unit"] for trial in finished}
+    assert "gated" in {trial["block"] for trial in finished}
+
+    # Its designs are known where the plugin is, and there only.
+    number = next(trial["trial"] for trial in finished if trial["unit"] == "blueprint")
+    counted = srsearch("count", f"my_space:{number}", "--plugin", "my_parts.py", "--verify", "--json")
+    assert json.loads(counted.stdout)["key"] == trials[number]["key"]
+    refused = srsearch("count", f"my_space:{number}")
+    assert refused.returncode == 2
+    assert "--plugin" in refused.stderr
+
+
+def test_the_documented_python(example: Path) -> None:
+    code = documented("python")[-1]
+    assert "load_plugin" in code
+    shown = in_python(code, example).stdout
+    assert "blueprint(kernel=3)" in shown
+    assert "gated(reduction=4)" in shown
+
+
+HEAD = "from torch import nn\nfrom srsearch.architecture import Factory, register\n"
+UNIT = "@register('unit')\nclass Mine(nn.Module):\n    def __init__(self, channels: int{}) -> None: ...\n"
+CANNOT = "parts.py:{}: the plugin cannot be loaded: "
+WRONG = {
+    "no such file": (None, "parts.py: no such plugin file"),
+    "syntax": ("def broken(:\n", CANNOT.format(3) + "invalid syntax"),
+    "exception": ("x = 1\nprint(1 / 0)\n", CANNOT.format(4) + "division by zero"),
+    "import": ("import no_module_of_mine\n", CANNOT.format(3) + "No module named"),
+    "taken": (UNIT.format("").replace("Mine", "Conv"), CANNOT.format(3) + "there is a unit named 'conv' already"),
+    "kind": (UNIT.format("").replace("'unit'", "'units'"), "'units' is not a kind of part; did you mean 'unit'?"),
+    "slot": (UNIT.format(", block: Factory"), CANNOT.format(3) + "unit 'mine': unknown slot 'block'; there are activ"),
+    "no default": (UNIT.format(", size: int"), "option 'size' needs an annotation and a default"),
+    "no annotation": (UNIT.format(", size=3"), "option 'size' needs an annotation and a default"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_plugins(case: str, tmp_path: Path, srsearch: Command) -> None:
+    text, message = WRONG[case]
+    if text is not None:
+        (tmp_path / "parts.py").write_text(HEAD + text)
+    ended = srsearch("space", "lightweight_x4", "--plugin", "parts.py")
+    assert ended.returncode == 2
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not ended.stdout
+
+
+REFUSED = {
+    "matrices": (
+        "out = self.conv(x).flatten(2)",
+        "(out @ out.transpose(1, 2) @ out).view_as(x)",
+        "multiplies matrices",
+    ),
+    "rows": ("out = self.conv(x.mean(3, keepdim=True))", "x * out", "not linear in the area"),
+    "shape": ("out = self.conv(x)", "out[..., 1:]", "where (1, 64, 48, 48) is needed"),
+    "values": ("out = self.conv(x)", "out if out.mean() > 0 else x", "cannot be run"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_parts_without_an_exact_cost_are_refused(case: str, tmp_path: Path, srsearch: Command) -> None:
+    first, last, message = REFUSED[case]
+    (tmp_path / "parts.py").write_text(
+        f"{HEAD}\n@register('unit')\nclass Mine(nn.Module):\n"
+        "    def __init__(self, channels: int) -> None:\n"
+        "        super().__init__()\n"
+        "        self.conv = nn.Conv2d(channels, channels, 1)\n"
+        f"    def forward(self, x):\n        {first}\n        return {last}\n"
+    )
+    (tmp_path / "design.yaml").write_text("scale: 4\nunit: mine\n")
+    ended = srsearch("count", "design.yaml", "--plugin", "parts.py")
+    assert ended.returncode == 2
+    assert "unit mine" in ended.stderr
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+KEY = """
+import os, sys
+import srsearch as sr
+from srsearch.architecture import load_plugin
+for path in sys.argv[1:] or ["my_parts.py", "./my_parts.py", os.path.abspath("my_parts.py"), "link.py"]:
+    load_plugin(path)
+assert os.environ["SRSEARCH_PLUGINS"].split(os.pathsep) == [os.path.realpath("my_parts.py")]
+for parts in ({"unit": "blueprint"}, {"block": "gated"}, {}):
+    print(sr.Architecture.from_dict({"scale": 4, **parts}).key)
+"""
+
+
+def test_a_changed_file_makes_other_designs(example: Path) -> None:
+    (example / "link.py").symlink_to(example / "my_parts.py")
+    file = example / "my_parts.py"
+
+    def keys() -> list[str]:
+        return in_python(KEY, example).stdout.split()
+
+    first = keys()
+    assert len(set(first)) == 3
+    text = file.read_text()
+    file.write_text(f"# A comment.\n{text}\n\n")
+    assert keys() == first
+    file.write_text(text.replace("bias=False", "bias=True"))
+    changed = keys()
+    assert changed[2] == first[2]  # no part of the file is in it
+    assert not set(changed[:2]) & set(first)
+
+
+def test_loading_twice_is_harmless(example: Path, srsearch: Command) -> None:
+    twice = ["--plugin", "my_parts.py", "--plugin", str(example / "my_parts.py")]
+    ended = srsearch("count", "my_design.yaml", *twice, "--json")
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["params"] == 55_035
+    # A copy is another file, with parts of the same names.
+    (example / "other.py").write_text((example / "my_parts.py").read_text())
+    ended = srsearch("count", "my_design.yaml", "--plugin", "my_parts.py", "--plugin", "other.py")
+    assert ended.returncode == 2
+    assert "there is a unit named 'blueprint' already" in ended.stderr
+
+
+def installed(folder: Path, package: str, source: str) -> None:
+    """A package as pip would leave it in a folder, with the entry point of the page."""
+    (snippet,) = documented("toml")
+    group, line = snippet.strip().splitlines()
+    assert group == '[project.entry-points."srsearch.parts"]'
+    name, _, value = line.replace('"', "").partition(" = ")
+    module = value.replace("my_package", package)
+    (folder / package).mkdir(parents=True)
+    (folder / package / "__init__.py").write_text("")
+    (folder / package / "parts.py").write_text(source)
+    about = folder / f"{package}-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(f"[srsearch.parts]\n{name} = {module}\n")
+
+
+def test_parts_of_installed_packages(example: Path, srsearch: Command) -> None:
+    site = example / "site"
+    installed(site, "my_package", (example / "my_parts.py").read_text())
+    path = os.environ | {"PYTHONPATH": os.pathsep.join([str(site), str(CHECKOUT)])}
+    ended = srsearch("count", "my_design.yaml", "--json", env=path)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["params"] == 55_035
+    assert not ended.stderr
+
+    installed(site, "broken_package", "import no_module_of_mine\n")
+    ended = srsearch("count", "my_design.yaml", "--json", env=path)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["params"] == 55_035
+    assert "broken_package.parts) cannot be loaded: No module named 'no_module_of_mine'" in ended.stderr
