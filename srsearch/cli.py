@@ -122,7 +122,7 @@ def main() -> None:
     help="Finished evaluations in the whole study, without known ones [default: the space's].",
 )
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Start no new design after this time.")
-@click.option("--sampler", help="tpe, nsga2, random, qmc or gp [default: the space's].")
+@click.option("--sampler", help="frontier, tpe, nsga2, nsga3, random, qmc or gp [default: the space's].")
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from srsearch.search.evaluators import EvaluationFailed, Evaluator, Score, SyntheticEvaluator
+    from srsearch.search.frontier import FrontierSampler
+    from srsearch.search.parameters import suggest_axes
     from srsearch.search.running import RunResult, run
     from srsearch.search.study import Study, Trial
 
@@ -18,13 +20,26 @@ _HOMES = {
     "Evaluator": "evaluators",
     "Score": "evaluators",
     "SyntheticEvaluator": "evaluators",
+    "FrontierSampler": "frontier",
+    "suggest_axes": "parameters",
     "RunResult": "running",
     "run": "running",
     "Study": "study",
     "Trial": "study",
 }
 
-__all__ = ["EvaluationFailed", "Evaluator", "RunResult", "Score", "Study", "SyntheticEvaluator", "Trial", "run"]
+__all__ = [
+    "EvaluationFailed",
+    "Evaluator",
+    "FrontierSampler",
+    "RunResult",
+    "Score",
+    "Study",
+    "SyntheticEvaluator",
+    "Trial",
+    "run",
+    "suggest_axes",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,15 +11,23 @@ import hashlib
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
-from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import (
+    BaseSampler,
+    GPSampler,
+    NSGAIIISampler,
+    NSGAIISampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
 from optuna.trial import FrozenTrial, TrialState
 
-from srsearch.architecture.parts import OptionValue
-from srsearch.space import Axis, Candidate, Space
+from srsearch.search.frontier import FrontierSampler
+from srsearch.search.parameters import distributions, encoded, suggest_axes
+from srsearch.space import Candidate, Space
 from srsearch.store import TrialRecord
 
 _POPULATION = 20
@@ -27,12 +35,13 @@ _POPULATION = 20
 _SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {
     "tpe": lambda seed, _: TPESampler(seed=seed, multivariate=True, group=True, warn_independent_sampling=False),
     "nsga2": lambda seed, _: NSGAIISampler(seed=seed, population_size=_POPULATION),
+    "nsga3": lambda seed, _: NSGAIIISampler(seed=seed, population_size=_POPULATION),
     "random": lambda seed, _: RandomSampler(seed=seed),
     # A sequence is one only under one seed.
     "qmc": lambda _, seed: QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False),
     "gp": lambda seed, _: GPSampler(seed=seed, warn_independent_sampling=False),
 }
-"""Samplers by name, made from the proposal's seed and the study's."""
+"""Optuna's samplers by name, made from the proposal's seed and the study's."""
 
 
 def proposal_seed(study_seed: int, number: int) -> int:
@@ -46,16 +55,17 @@ class Proposer:
 
     Args:
         space: The space.
-        sampler: Which of Optuna's samplers: tpe, nsga2, random, qmc, gp.
+        sampler: ``frontier``, or one of Optuna's: tpe, nsga2, nsga3, random, qmc, gp.
         seed: The study's seed.
+        reference: The quality that the study's hypervolume counts from.
     """
 
-    def __init__(self, space: Space, sampler: str, seed: int) -> None:
+    def __init__(self, space: Space, sampler: str, seed: int, reference: float | None = None) -> None:
         self._space = space
-        self._make_sampler = _SAMPLERS[sampler]
+        self._sampler = sampler
         self._seed = seed
-        self._distributions = {axis.name: _distribution(axis) for axis in space.axes}
-        self._axes = {axis.name: axis for axis in space.axes}
+        self._distributions = distributions(space)
+        self._frontier = FrontierSampler(space, reference=reference, seed=seed) if sampler == "frontier" else None
         self._violations: dict[int, tuple[float, ...]] = {}
 
     def propose(self, number: int, history: Sequence[TrialRecord]) -> tuple[Candidate, dict[str, Any]]:
@@ -83,7 +93,7 @@ class Proposer:
         study = optuna.create_study(
             storage=storage,
             study_name="rebuilt",
-            sampler=self._make_sampler(proposal_seed(self._seed, number), self._seed),
+            sampler=self._make_sampler(number),
             directions=["maximize" if name in ("psnr", "ssim") else "minimize" for name in objectives],
         )
         study_id = storage.get_study_id_from_name("rebuilt")
@@ -97,10 +107,7 @@ class Proposer:
         for name, value in kept.items():
             storage.set_study_system_attr(study_id, name, value)
         trial = study.ask()
-        chosen: dict[str, OptionValue] = {}
-        for axis in self._space.axes:
-            if axis.exists(chosen):
-                chosen[axis.name] = _suggest(trial, axis)
+        chosen = suggest_axes(trial, self._space)
         state = {
             "trial": dict(
                 storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)).system_attrs
@@ -109,9 +116,12 @@ class Proposer:
         }
         return self._space.candidate(chosen), state
 
+    def _make_sampler(self, number: int) -> BaseSampler:
+        return self._frontier or _SAMPLERS[self._sampler](proposal_seed(self._seed, number), self._seed)
+
     def _frozen(self, record: TrialRecord) -> FrozenTrial:
         """A trial of ours as one of Optuna's."""
-        params = {name: self._index(name, value) for name, value in record.axes.items()}
+        params = encoded(self._space, record.axes)
         attributes = dict(record.sampler_state.get("trial", {})) if record.sampler_state else {}
         common: dict[str, Any] = {
             "params": params,
@@ -132,24 +142,9 @@ class Proposer:
             return optuna.trial.create_trial(state=TrialState.RUNNING, **common)
         return optuna.trial.create_trial(state=TrialState.FAIL, **common)
 
-    def _index(self, name: str, value: OptionValue) -> Any:
-        axis = self._axes[name]
-        return axis.values.index(value) if axis.ordered else value
-
 
 def objective_value(name: str, value: float | int | None) -> float:
     """A result as samplers see it: costs as their decimal logarithm."""
     if value is None:
         return math.nan
     return float(value) if name in ("psnr", "ssim") else math.log10(value)
-
-
-def _distribution(axis: Axis) -> BaseDistribution:
-    # Ordered values by their position: samplers then know that 24 lies between 16 and 32.
-    return IntDistribution(0, len(axis.values) - 1) if axis.ordered else CategoricalDistribution(axis.values)
-
-
-def _suggest(trial: optuna.Trial, axis: Axis) -> OptionValue:
-    if axis.ordered:
-        return axis.values[trial.suggest_int(axis.name, 0, len(axis.values) - 1)]
-    return cast(OptionValue, trial.suggest_categorical(axis.name, axis.values))

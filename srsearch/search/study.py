@@ -69,7 +69,8 @@ class Study:
         self.space = space
         self.exhausted = False
         self._unknown = workers - 1
-        self._proposer = Proposer(space, record.sampler, record.seed)
+        quality = next(name for name in space.objectives if name in ("psnr", "ssim"))
+        self._proposer = Proposer(space, record.sampler, record.seed, record.reference.get(quality))
         self._recipe = evaluator.recipe | {"runtime": evaluator.runtime}
         self._recipe_hash = content_hash(self._recipe)
         self._trials = {trial.number: trial for trial in store.trial_records(record.name)}

@@ -74,6 +74,16 @@ class Table:
     def __len__(self) -> int:
         return len(self.valid)
 
+    def rows(self, indices: Codes) -> Table:
+        """The table of some of the combinations."""
+        return Table(
+            self.valid[indices],
+            self.params[indices],
+            self.mult_adds[indices],
+            self.activations[indices],
+            self.identity[indices],
+        )
+
     def within(self, limits: Sequence[tuple[str, int, int]]) -> Mask:
         """Which combinations are valid and within limits.
 

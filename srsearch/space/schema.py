@@ -16,7 +16,7 @@ from srsearch.cost import convention_names
 from srsearch.errors import InputError, nearest
 from srsearch.quantity import parse_output_size, parse_quantity
 
-Sampler: TypeAlias = Literal["tpe", "nsga2", "random", "qmc", "gp"]
+Sampler: TypeAlias = Literal["frontier", "tpe", "nsga2", "nsga3", "random", "qmc", "gp"]
 Objective: TypeAlias = Literal["psnr", "ssim", "mult_adds", "params", "activations"]
 
 
@@ -204,7 +204,7 @@ class Proxy(Section):
 class Search(Section):
     """How designs are chosen, and how many."""
 
-    sampler: Sampler = Field("tpe", description="which Optuna sampler proposes")
+    sampler: Sampler = Field("tpe", description="what proposes: frontier, or one of Optuna's")
     trials: PositiveInt = Field(30, description="finished evaluations in the whole study")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of proposals and of training")
     workers: PositiveInt | None = Field(None, description="worker processes; by default one a core, at most four")

@@ -1,0 +1,191 @@
+"""A Gaussian process on designs: which axes matter, what a design is expected to reach, and how sure that is.
+
+Matern 5/2 kernel with one length scale for each axis of the space and each cost (automatic relevance), constant mean,
+Gaussian noise; hyperparameters by maximum a posteriori. Small on purpose: a few hundred observations, no device.
+
+Source: Rasmussen, Williams: Gaussian Processes for Machine Learning (2006), chapters 2 and 5. The prior of the length
+scales grows with the square root of their number (Hvarfner, Hellsten, Nardi: Vanilla Bayesian Optimization Performs
+Great in High Dimensions, ICML 2024).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.optimize import minimize
+
+Array: TypeAlias = npt.NDArray[np.float64]
+
+_JITTER = 1e-8
+_LENGTH_SPREAD, _NOISE_SPREAD = 1.0, 1.0
+_NOISE_CENTRE = math.log(0.05)
+"""Variance of the noise in units of the observations' variance."""
+
+
+@dataclass(frozen=True)
+class GaussianProcess:
+    """A fitted process.
+
+    Attributes:
+        inputs: (n, d) observed inputs.
+        groups: For each input column the number of its group; a group has one length scale.
+        lengths: (g,) length scales.
+        amplitude: Variance of the process, in units of the observations' variance.
+        noise: Variance of the noise, likewise.
+        mean: Of the observations.
+        scale: Standard deviation of the observations.
+        factor: (n, n) lower Cholesky factor of the observations' covariance.
+        weights: (n,) the covariance's inverse times the standardised observations.
+        standard: (n,) the standardised observations.
+        noises: (n,) variance of each observation's noise.
+    """
+
+    inputs: Array
+    groups: npt.NDArray[np.int64]
+    lengths: Array
+    amplitude: float
+    noise: float
+    mean: float
+    scale: float
+    factor: Array
+    weights: Array
+    standard: Array
+    noises: Array
+
+    @classmethod
+    def fit(
+        cls, inputs: Array, values: Array, groups: Sequence[int], *, most_for_fit: int = 160, noise: Array | None = None
+    ) -> GaussianProcess:
+        """Fit to observations.
+
+        Args:
+            inputs: (n, d), each column scaled to about 0..1.
+            values: (n,).
+            groups: (d,) group of each column, numbered from 0.
+            most_for_fit: The hyperparameters are chosen on at most so many observations, spread evenly over the order
+                given; predictions use all.
+            noise: (n,) variance of each observation relative to the common noise; 1 by default.
+        """
+        codes = np.asarray(groups, dtype=np.int64)
+        mean, scale = float(values.mean()), float(values.std()) or 1.0
+        standard = (values - mean) / scale
+        relative = np.ones(len(values)) if noise is None else noise
+        chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), most_for_fit)).round().astype(int))
+        lengths, amplitude, level = _hyperparameters(inputs[chosen], standard[chosen], codes, relative[chosen])
+        return cls._of(inputs, standard, codes, lengths, amplitude, level * relative, mean, scale, level)
+
+    @classmethod
+    def _of(
+        cls,
+        inputs: Array,
+        standard: Array,
+        groups: npt.NDArray[np.int64],
+        lengths: Array,
+        amplitude: float,
+        noises: Array,
+        mean: float,
+        scale: float,
+        noise: float,
+    ) -> GaussianProcess:
+        scaled = inputs / lengths[groups]
+        covariance = amplitude * _matern(_squared(scaled, scaled))
+        covariance[np.diag_indices_from(covariance)] += noises + _JITTER
+        factor = cholesky(covariance, lower=True)
+        weights = cho_solve((factor, True), standard)
+        return cls(inputs, groups, lengths, amplitude, noise, mean, scale, factor, weights, standard, noises)
+
+    def believing(self, inputs: Array, values: Array) -> GaussianProcess:
+        """The same process as if it had also observed ``values`` (m,) at ``inputs`` (m, d), without noise."""
+        return self._of(
+            np.concatenate([self.inputs, inputs]),
+            np.concatenate([self.standard, (values - self.mean) / self.scale]),
+            self.groups,
+            self.lengths,
+            self.amplitude,
+            np.concatenate([self.noises, np.full(len(inputs), 1e-6)]),
+            self.mean,
+            self.scale,
+            self.noise,
+        )
+
+    def predict(self, inputs: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of the process, without noise.
+
+        Args:
+            inputs: (m, d).
+
+        Returns:
+            (m,) means and (m,) standard deviations, in the observations' unit.
+        """
+        scaled = inputs / self.lengths[self.groups]
+        cross = self.amplitude * _matern(_squared(scaled, self.inputs / self.lengths[self.groups]))
+        mean = cross @ self.weights
+        explained = solve_triangular(self.factor, cross.T, lower=True)
+        variance = np.maximum(self.amplitude - (explained**2).sum(axis=0), 1e-12)
+        return self.mean + self.scale * mean, self.scale * np.sqrt(variance)
+
+    @property
+    def noise_deviation(self) -> float:
+        """Standard deviation of the noise, in the observations' unit."""
+        return self.scale * math.sqrt(self.noise)
+
+
+def _hyperparameters(
+    inputs: Array, values: Array, groups: npt.NDArray[np.int64], relative: Array
+) -> tuple[Array, float, float]:
+    """Length scales, amplitude and noise with the largest posterior density."""
+    count = int(groups.max()) + 1
+    # Squared distances by group are the same for all hyperparameters.
+    distances = np.stack([_squared(inputs[:, groups == g], inputs[:, groups == g]) for g in range(count)])
+    centre = math.log(math.sqrt(count)) + 0.5 * math.log(0.5)
+    start = np.concatenate([np.full(count, centre), [0.0, _NOISE_CENTRE]])
+
+    def objective(logs: Array) -> tuple[float, Array]:
+        precision = np.exp(-2 * logs[:count])
+        root = np.sqrt(np.tensordot(precision, distances, axes=1) + 1e-20)
+        amplitude, noise = math.exp(logs[count]), math.exp(logs[count + 1])
+        decay = np.exp(-math.sqrt(5) * root)
+        shape = (1 + math.sqrt(5) * root + 5 / 3 * root**2) * decay
+        covariance = amplitude * shape
+        covariance[np.diag_indices_from(covariance)] += noise * relative + _JITTER
+        try:
+            factor = cholesky(covariance, lower=True)
+        except np.linalg.LinAlgError:
+            return 1e10, np.zeros_like(logs)
+        weights = cho_solve((factor, True), values)
+        inverse = cho_solve((factor, True), np.eye(len(values)))
+        pull = np.outer(weights, weights) - inverse
+        likelihood = 0.5 * values @ weights + np.log(np.diag(factor)).sum()
+        slope = amplitude * (5 / 3) * (1 + math.sqrt(5) * root) * decay
+        by_length = -0.5 * np.tensordot(distances, pull * slope, axes=2) * precision
+        by_amplitude = -0.5 * float((pull * amplitude * shape).sum())
+        by_noise = -0.5 * float((np.diag(pull) * noise * relative).sum())
+        gradient = np.concatenate([by_length, [by_amplitude, by_noise]])
+        off = np.concatenate([(logs[:count] - centre) / _LENGTH_SPREAD, [logs[count] / 1.0]])
+        off = np.append(off, (logs[count + 1] - _NOISE_CENTRE) / _NOISE_SPREAD)
+        spreads = np.concatenate([np.full(count, _LENGTH_SPREAD), [1.0, _NOISE_SPREAD]])
+        return likelihood + 0.5 * float((off**2).sum()), gradient + off / spreads
+
+    bounds = [(math.log(0.02), math.log(1e3))] * count + [(math.log(0.05), math.log(50)), (math.log(1e-6), math.log(2))]
+    found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60})
+    logs = found.x if np.isfinite(found.fun) else start
+    lengths: Array = np.exp(logs[:count])
+    return lengths, math.exp(logs[count]), math.exp(logs[count + 1])
+
+
+def _squared(first: Array, second: Array) -> Array:
+    """Squared distances, (n, d) and (m, d) to (n, m)."""
+    squares: Array = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)[None] - 2 * first @ second.T
+    return np.asarray(np.maximum(squares, 0.0))
+
+
+def _matern(squared: Array) -> Array:
+    root = np.sqrt(5 * squared)
+    correlation: Array = (1 + root + root**2 / 3) * np.exp(-root)
+    return correlation
