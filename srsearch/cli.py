@@ -398,7 +398,7 @@ def best(
     """The design of STUDY (by default the newest study) with the highest PSNR within the limits; or any by --trial."""
     with _open_store(storage) as store:
         name = _study_name(store, study)
-        at = store.study(name).space["constraints"]["mult_adds"]["at"]
+        at = store.study(name).space["constraints"]["mult_adds"].get("at", _USUAL_SIZE)
         if trial is None:
             frame = _best_rows(store, name, max_mult_adds, max_params)
         else:
@@ -566,7 +566,7 @@ def _design(
         study, colon, number = design.rpartition(":")
         if colon and number.isdigit():
             with _open_store(storage) as store:
-                at = store.study(study).space["constraints"]["mult_adds"]["at"]
+                at = store.study(study).space["constraints"]["mult_adds"].get("at")
                 records = {trial.number: trial for trial in store.trial_records(study)}
             if int(number) not in records:
                 raise InputError(f"study {study!r} has no trial {number}; its trials are 0 to {len(records) - 1}")

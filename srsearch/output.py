@@ -74,7 +74,7 @@ def python_lines(description: Mapping[str, Any]) -> str:
     return (
         "import srsearch as sr\n\n"
         f"design = sr.Architecture.from_dict({{\n{fields}\n}})\n"
-        "network = sr.build(design)  # (n, 3, h, w) RGB in 0..1 -> (n, 3, scale * h, scale * w)"
+        "network = sr.build(design)  # (n, c, h, w) in 0..1 -> (n, c, scale * h, scale * w)"
     )
 
 
@@ -205,15 +205,15 @@ def print_space(space: Space, report: SpaceReport) -> None:
         shares = report.axes[axis.name]
         values = [f"{axis_text(value)} ({_percent(shares[value])})" for value in axis.values]
         table.add_row(axis.name, ", ".join(values), under)
-    _print(table)
-    about = "" if report.exact else f" (estimated, +-{report.share_error:.1%})"
-    click.echo(f"combinations:     {report.combinations:,}, {report.valid_share:.1%} can be built{about}")
-    if report.reason is not None:
-        click.echo(f"why none can:     {report.reason}")
+    if space.axes:
+        _print(table)
+    click.echo(f"combinations:     {report.combinations:,}, {_share_text(report.valid_share)} can be built")
     click.echo(f"distinct designs: {_estimate_text(report.designs)}")
     click.echo(f"budget:           {space.budget_text()}")
     within = _estimate_text(report.feasible_designs)
-    click.echo(f"within budget:    {within} designs, {report.feasible_share:.1%} of the combinations{about}")
+    click.echo(f"within budget:    {within} designs, {_share_text(report.feasible_share)} of the combinations")
+    if report.reason is not None:
+        click.echo(f"why none is:      {report.reason}")
     if report.bindings:
         said = [f"{each.cost} keeps out {_percent(each.excludes)}{_alone(each, report)}" for each in report.bindings]
         click.echo(f"what binds:       {'; '.join(said)}")
@@ -238,6 +238,11 @@ def _alone(binding: Binding, report: SpaceReport) -> str:
     return f" of the designs ({_percent(binding.alone)} by itself)" if len(report.bindings) > 1 else " of the designs"
 
 
+def _share_text(share: Estimate) -> str:
+    about = f" (estimated, +-{share.error:.1%})" if share.error >= 0.0005 else " (estimated)" if share.error else ""
+    return f"{share.value:.1%}{about}"
+
+
 def _percent(share: float) -> str:
     """A share for people; what is little is not nothing."""
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
@@ -247,6 +252,8 @@ def _estimate_text(estimate: Estimate) -> str:
     """A number of designs: exact, or to as many digits as are known."""
     if not estimate.error:
         return f"{estimate.value:,.0f}"
+    if not estimate.value:
+        return f"none seen, at most some {format_quantity(3 * estimate.error, 1)}"
     return f"about {format_quantity(estimate.value, 2)} (+-{format_quantity(estimate.error, 1)})"
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from srsearch.errors import InputError
 
 _FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_QUANTITY = re.compile(r"\s*(\d+(?:[._]\d+)*(?:[eE]\+?\d{1,2})?)\s*([kKMGT]?)\s*")
+_QUANTITY = re.compile(r"\s*(\d+(?:_\d+)*(?:\.\d+)?(?:[eE]\+?\d{1,2})?)\s*([kKMGT]?)\s*")
 
 
 def parse_quantity(value: str | int | float) -> int:

@@ -183,6 +183,53 @@ def test_compression_puts_another_block_in_some_positions() -> None:
     assert params("none") - params("all") == 6 * saved
 
 
+def test_positions_hold_for_the_first_level_of_a_pyramid() -> None:
+    def kept(body: dict[str, Any], blocks_2: int) -> list[list[bool]]:
+        plain = {"scale": 4, "channels": 8, "block": "scaled_residual", "body": body, "activation": "prelu"}
+        plain |= {"levels": {"pyramid": {"blocks_2": blocks_2}}, "upsampler": {"pixel_shuffle": {"activation": False}}}
+        network: Any = build(Architecture.from_dict(plain))
+        found = []
+        for level in network.levels:
+            slots = [block.inner_activation for block in level.body.modules() if hasattr(block, "inner_activation")]
+            assert all(isinstance(each, torch.nn.PReLU | torch.nn.Identity) for each in slots)
+            found.append([isinstance(each, torch.nn.PReLU) for each in slots])
+        return found
+
+    assert kept({"chain": {"blocks": 2, "activations": "none"}}, 4) == [[False] * 2, [False] * 4]
+    assert kept({"chain": {"blocks": 2, "activations": "1_2"}}, 3) == [[False, True], [False, True, True]]
+    cascade = {"groups": 2, "blocks": 2, "fusion": "none", "activations": "1_1+2_1"}
+    assert kept({"cascade": cascade}, 3) == [[True, False, True, False], [True, False, True, True, False, True]]
+
+
+def test_all_of_the_first_level_is_not_all_of_every_level() -> None:
+    def compressed(compress: object) -> list[int]:
+        plain = {"scale": 4, "channels": 8, "block": "scaled_residual", "compressed": "inverted_residual"}
+        plain |= {"body": {"chain": {"blocks": 1, "compress": compress}}, "levels": {"pyramid": {"blocks_2": 3}}}
+        network: Any = build(Architecture.from_dict(plain))
+        return [sum(type(b).__name__ == "InvertedResidualBlock" for b in level.body) for level in network.levels]
+
+    assert compressed("all") == [1, 3]
+    assert compressed(1) == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"channels": 64, "block": {"rcab": {"reduction": 13}}}, {"channels": 64, "block": "rcab"}),
+        ({"channels": 8, "block": {"rcab": {"reduction": 9}}}, {"channels": 8, "block": {"rcab": {"reduction": 16}}}),
+        (
+            {"entry": {"conv": {"convs": 3, "activation": "all"}}, "body": {"chain": {"blocks": 2}}},
+            {"entry": {"conv": {"convs": 1, "activation": "all"}}, "body": {"chain": {"blocks": 4}}},
+        ),
+    ],
+)
+def test_equal_networks_that_are_not_near(first: dict[str, Any], second: dict[str, Any]) -> None:
+    frame = {"scale": 2, "channels": 8, "block": "plain", "global_skip": False}
+    designs = [Architecture.from_dict(frame | each) for each in (first, second)]
+    assert designs[0].key == designs[1].key
+    assert fingerprint(designs[0]) == fingerprint(designs[1])
+
+
 def test_scopes_are_short_for_places() -> None:
     def design(**more: Any) -> Architecture:
         return Architecture.from_dict(
@@ -228,6 +275,12 @@ def test_an_image_residual_starts_from_the_bicubic_image() -> None:
         ({"scale": 4, "body": {"cascade": {"gropus": 2}}}, "did you mean 'groups'"),
         ({"scale": 4, "image_residual": "bicubik"}, "did you mean 'bicubic'"),
         ({"scale": 4, "scope": "rgu"}, "did you mean 'rg+u'"),
+        ({"scale": 4.0}, "is not made of 2, 3, 4, 8"),
+        ({"scale": [2, "a"]}, "is not made of 2, 3, 4, 8"),
+        ({"scale": {"a": 1}}, "is not made of 2, 3, 4, 8"),
+        ({"scale": 4, "scope": ["rb"]}, "scope: unknown"),
+        ({"scale": 4, "unit": {"grouped": {1: 2}}}, "no option 1"),
+        ({"scale": 4, 3: 4}, "no field 3"),
         ({"scale": 4, "body": {"symmetric": {"activations": 1.5}}}, "a share between 0 and 1"),
         ({"scale": 4, "levels": {"pyramid": {"blocks_2": 0}}}, "a whole number from 1 up"),
     ],

@@ -256,8 +256,8 @@ def test_a_space_too_large_to_enumerate_is_estimated(monkeypatch: pytest.MonkeyP
     found = report(Space.from_yaml("lightweight_x4"))
     assert exact.exact
     assert not found.exact
-    assert 0 < found.share_error < 0.01
-    assert abs(found.feasible_share - exact.feasible_share) < 5 * found.share_error
+    assert 0 < found.feasible_share.error < 0.01
+    assert abs(found.feasible_share.value - exact.feasible_share.value) < 5 * found.feasible_share.error
     for name in ("designs", "feasible_designs"):
         guess, truth = getattr(found, name), getattr(exact, name)
         assert truth.error == 0 < guess.error
@@ -276,6 +276,29 @@ def test_the_report_says_which_limit_binds(tmp_path: Path) -> None:
     shares = found.axes["channels"]
     assert sum(shares.values()) == pytest.approx(1)
     assert shares[8] > shares[16]
+
+
+def test_the_size_of_the_image_is_part_of_what_is_searched(tmp_path: Path) -> None:
+    text = GOOD.replace("constraints:\n", "constraints:\n  convention: ntire\n")
+    sized, own = (Space.from_dict(yaml.safe_load(each)) for each in (text, text.replace(", at: 1280x720", "")))
+    assert sized.identity() != own.identity()
+    assert own.convention.lr == (256, 256)
+
+
+def test_axes_may_be_given_as_floats_which_data_frames_have() -> None:
+    space = Space.from_yaml("lightweight_x4")
+    axes = space.random_point(np.random.default_rng(3)).axes
+    floats = {name: float(value) if type(value) is int else value for name, value in axes.items()}
+    assert space.describe(floats).to_dict() == space.describe(axes).to_dict()
+
+
+def test_numbers_are_decimal_and_budgets_are_checked(tmp_path: Path) -> None:
+    assert Space.from_yaml(written(tmp_path, GOOD.replace("[8, 16]", "[08, 016]"))).axes[0].values == (8, 16)
+    space = Space.from_yaml(written(tmp_path, GOOD))
+    with pytest.raises(InputError, match="not above zero"):
+        space.with_budget(max_params=0)
+    with pytest.raises(InputError, match="too large"):
+        Space.from_yaml(written(tmp_path, GOOD.replace("1280x720", "100000000x100000000"))).size()
 
 
 def test_every_published_x4_network_is_in_the_space_of_the_papers() -> None:

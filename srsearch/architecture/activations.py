@@ -26,7 +26,7 @@ class LeakyReLU(nn.LeakyReLU):
         slope: Of the negative side.
     """
 
-    def __init__(self, slope: Annotated[float, annotated_types.Ge(0), annotated_types.Lt(1)] = 0.1) -> None:
+    def __init__(self, slope: Annotated[float, annotated_types.Gt(0), annotated_types.Lt(1)] = 0.1) -> None:
         super().__init__(slope)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import torch
 from torch import nn
 
 from srsearch.architecture.network import IN_CHANNELS, Network, initialise
-from srsearch.architecture.parts import Factory, Part, part_type, slot_place
+from srsearch.architecture.parts import PLACES, Factory, Part, cached, part_type, slot_place
 from srsearch.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,9 +38,11 @@ def make_part(kind: str, part: Part, place: Mapping[str, Any], slots: Callable[[
     arguments |= {name: place[name] for name in declared.given}
     try:
         return declared.module(**arguments, **declared.arguments(part))
-    except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
+    except InvalidDesign:
+        raise
+    except Exception as error:
         # What an author did not foresee, such as convolutions of no channels, is as invalid as what is refused.
-        raise InvalidDesign(f"{kind} {part}: {error}") from None
+        raise InvalidDesign(f"{kind} {part}: {first_line(error)}") from None
 
 
 def build(design: Architecture, *, seed: int | None = None) -> Network:
@@ -99,20 +100,24 @@ class _Assembler:
                 return nn.Identity
             inner = slot_place(kind, name)
             # Positions are the body's business; what a user's part says beside is its own.
-            return lambda *at: self._module(_kind(inner), inner)
+            return lambda *at: self._module(PLACES[inner], inner)
 
         part = self._design.part_at(place, level)
         return make_part(kind, part, self._place | {"scale": scale}, slot)
 
-    def _block(self, position: str = "") -> nn.Module:
-        place, kept = self._design.at_position(position)
+    def _block(self, *at: Any) -> nn.Module:
+        place, kept = self._design.at_position(position_name(*at))
         return self._module("block", place, kept=kept)
 
 
-def _kind(place: str) -> str:
-    from srsearch.architecture.parts import PLACES
+def position_name(*at: Any) -> str:
+    """The position that a body called its slot ``block`` with, as a text; empty where it named none."""
+    return "" if not at or at[0] is None else str(at[0])
 
-    return PLACES[place]
+
+def first_line(error: Exception) -> str:
+    """An exception's message, of which torch makes many lines."""
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,7 @@ class Asked:
     failure: str | None
 
 
-@functools.lru_cache(maxsize=65536)
+@cached
 def asked(kind: str, part: Part, channels: int) -> Asked:
     """Make a part on the meta device with nothing in its slots, and see which it calls.
 
@@ -154,14 +159,14 @@ def asked(kind: str, part: Part, channels: int) -> Asked:
             make_part(kind, part, {"channels": channels, "in_channels": 3, "scale": 2}, slot)
     except InvalidDesign as error:
         failure = str(error)
-    positions = tuple(dict.fromkeys(str(at[0]) if at else "" for name, at in called if name == "block"))
+    positions = tuple(dict.fromkeys(position_name(*at) for name, at in called if name == "block"))
     return Asked(frozenset(name for name, _ in called), positions, failure)
 
 
 _WIDTHS = (64, 48, 60, 1)
 
 
-@functools.lru_cache(maxsize=65536)
+@cached
 def positions(body: Part) -> tuple[str, ...]:
     """The positions of a body's blocks, in order; they do not depend on its width.
 

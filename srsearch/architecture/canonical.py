@@ -7,13 +7,12 @@ is a pure function of few fields, and what a rule cannot decide, because the par
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from srsearch.architecture.assembly import InvalidDesign, asked, positions
 from srsearch.architecture.bodies import pool_sources
-from srsearch.architecture.parts import PLACES, OptionValue, Part, read_part
+from srsearch.architecture.parts import PLACES, OptionValue, Part, cached, read_part
 from srsearch.architecture.positions import resolve
 
 Call: TypeAlias = Callable[..., Any]
@@ -69,15 +68,22 @@ def canonicalise(raw: Mapping[str, Any], call: Call = directly) -> dict[str, Any
         place: call(_asks, "inner_activation", call(_asked, "block", raw[place], raw["channels"]))
         for place in ("block", "compressed")
     }
-    placed = call(_placement, raw["body"], body, raw["block"], raw["compressed"], inner["block"], inner["compressed"])
+    flat = call(_flat, body, levels)
+    blocks = {place: call(_block, raw[place], raw["channels"]) for place in ("block", "compressed")}
+    placed = call(
+        _placement, raw["body"], body, flat, blocks["block"], blocks["compressed"], inner["block"], inner["compressed"]
+    )
     new["body"], new["block"], new["compressed"] = (call(_item, i, placed) for i in range(3))
+    simple = call(_plain_chain, new["body"], new["block"], new["unit"], new["levels"], new["global_skip"])
+    moved = call(_entry_convs, simple, new["entry"], new["body"])
+    new["entry"], new["body"] = (call(_item, i, moved) for i in range(2))
     _drop_unused(new, call)
     for place in PLACES:
         new[place] = call(_interned, new[place])
     return new
 
 
-@functools.cache
+@cached
 def _interned(part: Part) -> Part:
     """The same object for equal parts: what is looked up by parts is found without comparing them."""
     return part
@@ -174,6 +180,26 @@ def _unit(part: Part, channels: int) -> Part:
     return part
 
 
+def _block(part: Part, channels: int) -> Part:
+    """Channel attention is told apart by its inner width alone."""
+    if part.name != "rcab":
+        return part
+    return part.having(reduction=channels // max(1, channels // part["reduction"]))
+
+
+def _plain_chain(body: Part, block: Part, unit: Part, levels: Part, global_skip: bool) -> bool:
+    """Whether what follows the entry is convolutions with activations."""
+    same = (block.name, unit.name, body.name, body["compress"]) == ("plain", "conv", "chain", "none")
+    return same and levels.name != "pyramid" and not global_skip
+
+
+def _entry_convs(plain_chain: bool, entry: Part, body: Part) -> tuple[Part, Part]:
+    """An entry's convolutions with activations before a chain of such are more of the chain."""
+    if not plain_chain or entry.name != "conv" or entry["activation"] != "all" or entry["convs"] == 1:
+        return entry, body
+    return entry.having(convs=1), body.having(blocks=body["blocks"] + entry["convs"] - 1)
+
+
 def _entry(part: Part) -> Part:
     """Between one convolution there is nothing."""
     if part.name == "conv" and part["convs"] == 1 and part["activation"] == "between":
@@ -238,7 +264,8 @@ def _wiring(body: Part, levels: Part, global_skip: bool) -> tuple[Part, Part, bo
     if name == "cascade":
         if options["fusion"] == "none":
             options["fusion_activation"] = False
-            if options["share"] == "none":
+            # Positions of a chain are those of its first level, and so would be dropped in others of a cascade.
+            if options["share"] == "none" and (flat or options["groups"] == 1 or _everywhere(options)):
                 counts = tuple(options["groups"] * count for count in counts)
                 name, options = "chain", {"blocks": counts[0], **placement}
         elif flat and (options["fusion"], options["groups"], options["share"]) == ("local", 1, "none"):
@@ -246,7 +273,7 @@ def _wiring(body: Part, levels: Part, global_skip: bool) -> tuple[Part, Part, bo
             counts = (1, 1, 1)
     elif name == "memory" and all(count == 1 for count in counts) and not global_skip:
         name, options, global_skip = "chain", {"blocks": 1, **placement}, True
-    elif name == "symmetric":
+    elif name == "symmetric" and flat:  # else a preset means other sources in other levels
         try:
             sources = pool_sources(options["pool"], options["bunches"], options["blocks"], options["middle"])
         except ValueError:
@@ -256,14 +283,31 @@ def _wiring(body: Part, levels: Part, global_skip: bool) -> tuple[Part, Part, bo
     return Part(name, tuple(options.items())), _set_counts(levels, "blocks", counts), global_skip
 
 
+def _everywhere(options: Mapping[str, Any]) -> bool:
+    """Whether all positions of a body are alike."""
+    return options["activations"] in ("all", "none") and options["compress"] in ("all", "none")
+
+
+def _flat(body: Part, levels: Part) -> bool:
+    """Whether the body has the same number of blocks in every level."""
+    return len({*level_counts(levels, "blocks", body.get("blocks", 0))}) == 1
+
+
 def _placement(
-    written: Part, body: Part, block: Part, compressed: Part, block_has_inner: bool, compressed_has_inner: bool
+    written: Part,
+    body: Part,
+    flat: bool,
+    block: Part,
+    compressed: Part,
+    block_has_inner: bool,
+    compressed_has_inner: bool,
 ) -> tuple[Part, Part, Part]:
     """Positions by name; what is compressed everywhere is the block, and what no block has is not dropped.
 
     Args:
         written: The body as it was described.
         body: The same after `_wiring`, which keeps the order of positions.
+        flat: Whether the body is the same in every level.
         block: What stands at positions that are not compressed.
         compressed: What stands at the others.
         block_has_inner: Whether ``block`` has an activation between its units.
@@ -280,7 +324,7 @@ def _placement(
     except (InvalidDesign, ValueError):
         return written, block, compressed  # refused, with the names as written, where it is built or counted
     everything = set(range(len(after)))
-    if replaced == everything and replaced:
+    if replaced == everything and replaced and (flat or choices["compress"] == "all"):
         block, block_has_inner, replaced = compressed, compressed_has_inner, set()
     if block == compressed:
         replaced = set()

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 from srsearch.architecture.assembly import InvalidDesign, positions
 from srsearch.architecture.canonical import SCOPES, canonicalise, default_part, level_counts
 from srsearch.architecture.network import Colour, ImageResidual
-from srsearch.architecture.parts import PLACES, Part, part_type, read_part
+from srsearch.architecture.parts import PLACES, Part, cached, part_type, read_part
 from srsearch.architecture.positions import resolve
 from srsearch.errors import InputError, nearest
 
@@ -82,17 +82,17 @@ class Architecture:
     scope: dataclasses.InitVar[str | None] = None
 
     def __post_init__(self, scope: str | None) -> None:
-        object.__setattr__(self, "scales", tuple(sorted(set(self.scales))))
-        if not self.scales or any(scale not in SCALES for scale in self.scales):
+        if not self.scales or any(type(scale) is not int or scale not in SCALES for scale in self.scales):
             raise InputError(f"scale: {list(self.scales)} is not made of {', '.join(map(str, SCALES))}")
+        object.__setattr__(self, "scales", tuple(sorted(set(self.scales))))
         if isinstance(self.channels, bool) or not isinstance(self.channels, int) or self.channels < 1:
             raise InputError(f"channels: {self.channels!r} is not an integer above zero")
         if not isinstance(self.global_skip, bool):
             raise InputError(f"global_skip: {self.global_skip!r} is neither true nor false")
         for name, words in WORDS.items():
-            if getattr(self, name) not in words:
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in words:
                 raise InputError(f"{name}: unknown {getattr(self, name)!r}; {nearest(str(getattr(self, name)), words)}")
-        if scope is not None and scope not in SCOPES:
+        if scope is not None and (not isinstance(scope, str) or scope not in SCOPES):
             raise InputError(f"scope: unknown {scope!r}; {nearest(str(scope), SCOPES)}")
         raw = {name: getattr(self, name) for name in _FIELDS} | {"scope": scope}
         for name, value in canonicalise(raw).items():
@@ -139,6 +139,8 @@ class Architecture:
         Raises:
             InputError: Unknown or missing field, unknown part, wrong option.
         """
+        if not isinstance(plain, Mapping):
+            raise InputError(f"a design is a mapping with scale, channels, body and so on, not {plain!r}")
         fields = dict(plain)
         if "scale" not in fields:
             raise InputError("a design needs its scale, such as `scale: 4`")
@@ -212,24 +214,24 @@ def part_of_level(part: Part, place: str, levels: Part, level: int) -> Part:
     return part.having(blocks=level_counts(levels, option, first)[level - 1])
 
 
-@functools.lru_cache(maxsize=65536)
-def _placement_sets(body: Part) -> tuple[frozenset[str], frozenset[str] | None]:
-    """The positions that are compressed, and those that keep their activation (None: all)."""
+@cached
+def _placement_sets(body: Part) -> tuple[frozenset[str], frozenset[str]]:
+    """The positions of the first level that are compressed, and those that drop their inner activation."""
     compressed = frozenset() if body["compress"] == "none" else frozenset(str(body["compress"]).split("+"))
-    if body["activations"] == "all":
-        return compressed, None
+    if body["activations"] in ("all", "none"):
+        return compressed, frozenset()
     # In a level with more blocks than the first, positions that the first has not are as usual.
-    named = frozenset(str(body["activations"]).split("+"))
-    return compressed, frozenset(positions(body)) - named
+    return compressed, frozenset(positions(body)) - frozenset(str(body["activations"]).split("+"))
 
 
 def at_position(body: Part, position: str) -> tuple[str, bool]:
     """Which place's block stands at a position of a canonical body, and whether it keeps its inner activation."""
     compressed, dropped = _placement_sets(body)
-    return "compressed" if position in compressed else "block", dropped is None or position not in dropped
+    kept = body["activations"] != "none" and position not in dropped
+    return "compressed" if position in compressed else "block", kept
 
 
-@functools.lru_cache(maxsize=65536)
+@cached
 def check_placement(body: Part) -> None:
     """Check the positions that a body names.
 

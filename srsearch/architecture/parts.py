@@ -19,7 +19,6 @@ Example:
 
 from __future__ import annotations
 
-import ast
 import functools
 import hashlib
 import inspect
@@ -192,7 +191,8 @@ class PartType:
         """
         for name in options:
             if name not in self.options:
-                raise InputError(f"{self.kind} {self.name!r} has no option {name!r}; {nearest(name, self.options)}")
+                hint = nearest(str(name), self.options)
+                raise InputError(f"{self.kind} {self.name!r} has no option {name!r}; {hint}")
         values: list[tuple[str, OptionValue]] = []
         for name, option in self.options.items():
             try:
@@ -210,6 +210,17 @@ class PartType:
         return {name: value for name, value in part.options if value != self.options[name].default}
 
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_FORGET: list[Callable[[], None]] = []
+
+
+def cached(function: _Function) -> _Function:
+    """Cache by arguments; forgotten when a part is registered anew, as by running a notebook's cell again."""
+    wrapped = functools.lru_cache(maxsize=65536)(function)
+    _FORGET.append(wrapped.cache_clear)
+    return wrapped  # type: ignore[return-value]
+
+
 _REGISTRY: dict[str, dict[str, PartType]] = {kind: {} for kind in KINDS}
 _PLACEMENT: dict[str, dict[str, Option]] = {kind: {} for kind in KINDS}
 
@@ -220,21 +231,28 @@ def register(kind: str, name: str | None = None) -> Callable[[_Module], _Module]
     """Class decorator: make a module usable as a part in designs and spaces.
 
     Args:
-        kind: ``unit``, ``block``, ``body``, ``upsampler``, ``refinement``, ``entry`` or ``activation``.
+        kind: ``unit``, ``block``, ``body``, ``upsampler``, ``refinement``, ``entry``, ``levels`` or ``activation``.
         name: The name to use in YAML; by default the class's name in snake_case.
 
     Raises:
         ValueError: Unknown kind, a name already taken, or a constructor that cannot be read as a declaration.
     """
+    if not isinstance(kind, str):
+        raise ValueError(f"write @register with a kind of part: {', '.join(_REGISTRY)}")
     if kind not in _REGISTRY:
         raise ValueError(f"{kind!r} is not a kind of part; {nearest(kind, _REGISTRY)}")
 
     def decorate(module: _Module) -> _Module:
+        if not (isinstance(module, type) and issubclass(module, nn.Module)):
+            raise ValueError(f"@register({kind!r}) stands before a class of torch modules, not before {module!r}")
         part_name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", module.__name__).lower()
         taken = _REGISTRY[kind].get(part_name)
         if taken is not None and _origin(taken.module) != _origin(module):
             raise ValueError(f"there is a {kind} named {part_name!r} already")
         _REGISTRY[kind][part_name] = _read_declaration(kind, part_name, module)
+        if taken is not None:
+            for forget in _FORGET:
+                forget()
         return module
 
     return decorate
@@ -315,7 +333,7 @@ def _read_declaration(kind: str, name: str, module: type[nn.Module]) -> PartType
             names = [extra.option for extra in getattr(annotation, "__metadata__", ()) if isinstance(extra, Named)]
             option = names[0] if names else parameter.name
             renamed |= {option: parameter.name} if names else {}
-            options[option] = Option(option, annotation, parameter.default)
+            options[option] = _checked_option(kind, name, Option(option, annotation, parameter.default))
     placement = _PLACEMENT[kind] | getattr(module, "placement", {})
     given = tuple(parameter for parameter in parameters if parameter in FROM_PLACE and parameter != "self")
     return PartType(
@@ -331,13 +349,32 @@ def _read_declaration(kind: str, name: str, module: type[nn.Module]) -> PartType
     )
 
 
+def _checked_option(kind: str, name: str, option: Option) -> Option:
+    """The option, if its default is a plain value that its annotation takes."""
+    if not isinstance(option.default, int | float | bool | str):
+        raise ValueError(f"{kind} {name!r}: option {option.name!r}: options are numbers, words, true or false")
+    try:
+        option.check(option.default)
+    except (ValueError, TypeError, pydantic.PydanticUserError) as error:
+        raise ValueError(f"{kind} {name!r}: the default of option {option.name!r}: {error}") from None
+    return option
+
+
 _OUR_ROOM = __name__.rpartition(".")[0] + "."
 
 
 def _source_digest(module: type[nn.Module]) -> str:
-    """Digest of the file that a part is written in, without its comments and layout."""
+    """Digest of what a part is written in: its file, or where it has none, as in a notebook, its methods."""
     try:
-        text = ast.dump(ast.parse(Path(inspect.getfile(module)).read_text(encoding="utf-8")))
-    except (OSError, TypeError, SyntaxError):
-        text = f"{module.__module__}.{module.__qualname__}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+        text = Path(inspect.getfile(module)).read_text(encoding="utf-8")
+    except (OSError, TypeError, UnicodeDecodeError):
+        text = "\n".join(_method_text(each) for _, each in sorted(vars(module).items()) if inspect.isfunction(each))
+    lines = [line.rstrip() for line in text.splitlines()]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _method_text(method: Any) -> str:
+    try:
+        return inspect.getsource(method)
+    except (OSError, TypeError):
+        return f"{method.__code__.co_code.hex()} {method.__code__.co_consts}"

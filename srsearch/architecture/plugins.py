@@ -48,10 +48,11 @@ def load_plugin(path: str | Path) -> None:
         sys.modules[name] = module
         try:
             spec.loader.exec_module(module)
-        except BaseException as error:
+        except KeyboardInterrupt:
             del sys.modules[name]
-            if not isinstance(error, Exception):
-                raise
+            raise
+        except BaseException as error:  # SystemExit, too: a plugin does not end the command
+            del sys.modules[name]
             raise InputError(f"{path}{_line(error, file)}: the plugin cannot be loaded: {error}") from None
     wanted = os.environ.get(_WANTED, "").split(os.pathsep)
     if str(file) not in wanted:
@@ -69,9 +70,9 @@ def load_wanted_plugins() -> None:
         load_plugin(file)
 
 
-def _line(error: Exception, file: Path) -> str:
+def _line(error: BaseException, file: Path) -> str:
     """Where in the file it went wrong, as ``:12``."""
     if isinstance(error, SyntaxError):
-        return f":{error.lineno}"
+        return f":{error.lineno}" if error.lineno else ""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
     return f":{lines[-1]}" if lines else ""

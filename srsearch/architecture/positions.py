@@ -77,6 +77,8 @@ def resolve(choice: str | int | float, positions: Sequence[str], *, counts: bool
         ValueError: A name that is not there, or more positions than there are.
     """
     total = len(positions)
+    if not total:
+        return ()
     if choice == "all":
         return tuple(positions)
     if choice == "none":

@@ -24,7 +24,7 @@ Bias: TypeAlias = Literal["last", "all"]
 def require_divisible(channels: int, groups: int, what: str = "groups") -> None:
     """Raise a ValueError, which says what would be right, where channels are not divisible."""
     if channels % groups:
-        right = [str(n) for n in range(1, channels + 1) if channels % n == 0]
+        right = [str(n) for n in range(1, min(channels, 4096) + 1) if channels % n == 0]
         raise ValueError(f"{channels} channels are not divisible by {groups} {what}; {', '.join(right)} would be right")
 
 

@@ -7,7 +7,6 @@ part is refused. Nothing is written by hand, so a bill cannot drift from its net
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,8 +17,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from srsearch.architecture import Factory, InvalidDesign, Part
-from srsearch.architecture.assembly import make_part
+from srsearch.architecture.assembly import first_line, make_part
 from srsearch.architecture.network import IN_CHANNELS, Colour, ImageResidual
+from srsearch.architecture.parts import cached
 
 Exact: TypeAlias = int | Fraction
 """A cost or an area without rounding."""
@@ -76,10 +76,6 @@ class Bill:
 
     own: Tally
     uses: dict[tuple[str, Any], Uses]
-
-    def use(self, slot: str, at: Any = None) -> Uses:
-        """How much it uses a slot called in one way."""
-        return self.uses.get((slot, at), UNUSED)
 
 
 _UNCOUNTED = {
@@ -160,8 +156,10 @@ def measure(
         with torch.no_grad(), _ConvolutionCounter() as counter:
             try:
                 run(module, torch.empty(1, in_channels, height, width, device="meta"))
-            except (RuntimeError, ValueError, TypeError, IndexError) as error:  # such as torch's word for wrong shapes
-                raise InvalidDesign(f"it cannot be run: {error}") from None
+            except InvalidDesign:
+                raise
+            except Exception as error:  # such as torch's word for wrong shapes; a part is anybody's code
+                raise InvalidDesign(f"it cannot be run: {first_line(error)}") from None
         counts.append((counter.mult_adds, counter.activations))
         areas.append([sum(each.areas) for each in stubs])
     mult_adds = _line([count[0] for count in counts])
@@ -178,8 +176,9 @@ def measure(
         uses[each.key] = Uses(instances + 1, applications + len(each.areas), area + covered[0])
     if mult_adds is None or activations is None:
         raise InvalidDesign("its cost is not linear in the area of its input; such a part cannot be counted exactly")
-    biases = sum(p.numel() for name, p in module.named_parameters() if name.split(".")[-1] == "bias")
-    weights = sum(p.numel() for p in module.parameters()) - biases
+    trained = {name: p.numel() for name, p in module.named_parameters() if p.requires_grad}
+    biases = sum(size for name, size in trained.items() if name.split(".")[-1] == "bias")
+    weights = sum(trained.values()) - biases
     return Bill(Tally(weights, biases, *mult_adds, *activations), uses)
 
 
@@ -192,7 +191,7 @@ def _line(values: list[int]) -> tuple[Exact, Exact] | None:
     return (slope, intercept) if slope * third + intercept == values[2] else None
 
 
-@functools.lru_cache(maxsize=65536)
+@cached
 def _measure_part(kind: str, part: Part, channels: int, in_channels: int, scale: int) -> Bill | InvalidDesign:
     before = in_channels if kind == "entry" else channels
     place = {"channels": channels, "in_channels": in_channels, "scale": scale}
@@ -230,7 +229,7 @@ def part_bill(kind: str, part: Part, channels: int, *, in_channels: int = 3, sca
     return found
 
 
-@functools.lru_cache(maxsize=4096)
+@cached
 def _measure_network(
     levels: Part,
     channels: int,

@@ -6,14 +6,15 @@ columns (`srsearch.space.enumeration`) rules are called once for each distinct t
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import Any, Protocol, TypeAlias
 
 from srsearch.architecture import Part
+from srsearch.architecture.assembly import position_name
 from srsearch.architecture.design import at_position, check_placement, part_of_level
 from srsearch.architecture.network import IN_CHANNELS, Colour
+from srsearch.architecture.parts import cached
 from srsearch.cost.bill import UNUSED, Bill, Tally, Uses, network_bill, part_bill
 from srsearch.cost.conventions import Convention
 
@@ -21,8 +22,6 @@ Six: TypeAlias = tuple[Any, Any, Any, Any, Any, Any]
 """The numbers of a `Tally`, each exact, or an array of exact numbers."""
 Three: TypeAlias = tuple[Any, Any, Any]
 """The numbers of `Uses`, likewise."""
-
-_CACHED = 1 << 16
 
 
 class Mode(Protocol):
@@ -181,7 +180,7 @@ def _uses(bill: Bill, slot: str, at: Any) -> Uses:
     return bill.uses.get((slot, at), UNUSED)
 
 
-@functools.lru_cache(maxsize=_CACHED)
+@cached
 def body_bill(body: Part, placement: Part, channels: int) -> Bill:
     """The bill of a body with its blocks put together by place and by whether they keep their inner activation.
 
@@ -193,7 +192,7 @@ def body_bill(body: Part, placement: Part, channels: int) -> Bill:
     bill = part_bill("body", body, channels)
     uses: dict[tuple[str, Any], Uses] = {}
     for (slot, at), use in bill.uses.items():
-        key = (slot, at_position(placement, str(at or "")) if slot == "block" else None)
+        key = (slot, at_position(placement, position_name(at)) if slot == "block" else None)
         before = uses.get(key, UNUSED)
         uses[key] = Uses(
             before.instances + use.instances, before.applications + use.applications, before.area + use.area
@@ -211,19 +210,19 @@ def _filled(bill: Bill, slots: Mapping[str, Tally]) -> Tally:
     return Tally(*(v.numerator if isinstance(v, Fraction) and v.denominator == 1 else v for v in total))
 
 
-@functools.lru_cache(maxsize=_CACHED)
+@cached
 def activation_tally(activation: Part, channels: int) -> Tally:
     """An activation function."""
     return part_bill("activation", activation, channels).own
 
 
-@functools.lru_cache(maxsize=_CACHED)
+@cached
 def unit_tally(unit: Part, channels: int, activation: Part) -> Tally:
     """A unit with its activation functions."""
     return _filled(part_bill("unit", unit, channels), {"activation": activation_tally(activation, channels)})
 
 
-@functools.lru_cache(maxsize=_CACHED)
+@cached
 def block_tally(block: Part, channels: int, unit: Part, activation: Part, kept: bool) -> Tally:
     """A block with its units; ``kept`` says whether it has its inner activation."""
     bill = part_bill("block", block, channels)
@@ -233,14 +232,14 @@ def block_tally(block: Part, channels: int, unit: Part, activation: Part, kept: 
     return _filled(bill, slots | _unit_slot(bill, unit, channels, activation))
 
 
-@functools.lru_cache(maxsize=_CACHED)
+@cached
 def entry_tally(entry: Part, channels: int, colour: Colour, activation: Part) -> Tally:
     """An entry."""
     bill = part_bill("entry", entry, channels, in_channels=IN_CHANNELS[colour])
     return _filled(bill, {"activation": activation_tally(activation, channels)})
 
 
-@functools.lru_cache(maxsize=_CACHED)
+@cached
 def refinement_tally(refinement: Part, channels: int, unit: Part, activation: Part) -> Tally:
     """A refinement with its units."""
     bill = part_bill("refinement", refinement, channels)
@@ -248,7 +247,7 @@ def refinement_tally(refinement: Part, channels: int, unit: Part, activation: Pa
     return _filled(bill, slots | _unit_slot(bill, unit, channels, activation))
 
 
-@functools.lru_cache(maxsize=_CACHED)
+@cached
 def upsampler_tally(upsampler: Part, channels: int, unit: Part, activation: Part, factor: int) -> Tally:
     """An upsampler with its units, for each pixel of its input."""
     bill = part_bill("upsampler", upsampler, channels, scale=factor)

@@ -81,7 +81,7 @@ S_LWSR = Convention(
     mean_shift_params=True,
     params_times_pixels=True,
 )
-PROSRN = Convention("prosrn", "ProSRN paper: luminance; it prints no costs", truncate=False)
+PROSRN = Convention("prosrn", "ProSRN paper: luminance; it prints no costs")
 NTIRE = Convention("ntire", "NTIRE efficient SR challenges: for a 256x256 input; they say FLOPs", lr=(256, 256))
 FALSR = Convention("falsr", "FALSR paper: for a 480x480 input", lr=(480, 480))
 

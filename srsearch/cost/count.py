@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from srsearch.architecture import Architecture
+from srsearch.architecture.assembly import position_name
 from srsearch.architecture.network import IN_CHANNELS
 from srsearch.architecture.parts import PLACES, slot_place
 from srsearch.cost.bill import Bill, Exact, Tally, network_bill, part_bill
@@ -65,7 +66,7 @@ class Cost:
 
     @property
     def lines(self) -> tuple[PartCost, ...]:
-        """The cost by part and place. Params, Mult-Adds and activations sum to the whole."""
+        """The cost by part and place. They sum to the whole, but for rounding at image sizes that do not divide."""
         return breakdown(self.design, self.scale, self.convention)
 
     @property
@@ -151,7 +152,7 @@ class _Tree:
                 continue
             place, inner_kept, level, scale = slot_place(kind, slot), True, 1, 1
             if slot == "block":
-                place, inner_kept = self.design.at_position(str(at or ""))
+                place, inner_kept = self.design.at_position(position_name(at))
             elif slot == "upsampler":
                 scale = at
             elif slot in ("body", "refinement"):

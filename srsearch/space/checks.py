@@ -18,7 +18,7 @@ _TRIES = 2000
 
 
 def impossible(fields: Mapping[str, Sequence[Any]], scale: int) -> Iterator[tuple[Location, str]]:
-    """Values with which nothing can be built, whatever the others are, and why not.
+    """Values of options that fit no width, and widths at which nothing can stand at some place; and why not.
 
     Args:
         fields: The fields of the architecture section, as validated.
@@ -34,6 +34,8 @@ def impossible(fields: Mapping[str, Sequence[Any]], scale: int) -> Iterator[tupl
                 yield (*where, *option), f"{value}{why}"
     for index, width in enumerate(widths if sound and len(widths) > 1 else ()):
         for place, kind in PLACES.items():
+            if place in ("unit", "closing", "upsampler_unit", "compressed"):
+                continue  # where nothing asks for them, they need not fit
             failures = [_first_failure(kind, choice, (width,), scale) for choice in fields[place]]
             if all(failures):
                 yield ("architecture", "channels", index), f"{width} fits no {place}: {failures[0]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from srsearch.architecture import Architecture
+from srsearch.cost import count
 from srsearch.errors import InputError
 from srsearch.space.source import Source
 
@@ -21,6 +22,8 @@ def read_design(path: str | Path) -> Architecture:
     if "architecture" in source.data:
         raise InputError(f"{path}: is a search space, not one design; see `srsearch space {path}`")
     try:
-        return Architecture.from_dict(source.data)
+        design = Architecture.from_dict(source.data)
+        count(design, scale=design.scales[0])  # parts that do not fit are the file's mistake
+        return design
     except InputError as error:
         raise InputError(f"{path}: {error}") from None

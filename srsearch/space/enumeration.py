@@ -25,11 +25,12 @@ from srsearch.architecture.design import AXES_OF_IDENTITY
 from srsearch.architecture.network import IN_CHANNELS
 from srsearch.cost import Convention
 from srsearch.cost.compose import compose, figures
+from srsearch.errors import InputError
 
 Codes: TypeAlias = npt.NDArray[np.int64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
-_LARGEST_ID = 1 << 62
+_LARGEST = _LARGEST_ID = 1 << 62
 _TABLE = 1 << 24
 
 
@@ -130,6 +131,8 @@ def tabulate(
     costs = compose(design, scale, engine)
     (in_channels,) = engine.arrays(engine.call(_in_channels, design["colour"]), 1)
     params, mult_adds, activations = figures(costs, scale, convention, in_channels)
+    if float(np.max(costs[2])) * float(convention.lr_area(scale)) >= _LARGEST:
+        raise InputError("costs of more than 4e18 Mult-Adds are too large to compare; is the size of the image right?")
     whole = tuple(len(values) for values in fields.values())
     shape: tuple[int, ...] = whole if rows is None else (len(next(iter(rows.values()))),)
     identity = _identity([design[name] for name in AXES_OF_IDENTITY], shape)

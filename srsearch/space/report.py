@@ -16,7 +16,7 @@ from srsearch.space.space import Candidate, Space
 
 _SAMPLES = 200_000
 _COUNTED_SAMPLES = 400
-"""Random combinations for which it is counted how many others describe the same network."""
+"""Random combinations for which it is counted how many others describe their network."""
 _COSTS = ("mult_adds", "params", "activations")
 
 
@@ -63,22 +63,20 @@ class SpaceReport:
         feasible_designs: Distinct networks within the budget.
         valid_share: Share of the combinations that can be built.
         feasible_share: Share of the combinations that can be built and are within the budget.
-        share_error: Standard error of the shares; 0 where exact.
         ranges: Smallest and largest value of each cost among feasible designs.
         bindings: What each limit of the budget does, the one that excludes most first.
         axes: For each axis, the share of the feasible designs that each value holds; what is missing to 1 has no such
             axis.
         examples: Feasible designs from the cheapest to the most expensive.
-        reason: Where nothing can be built, why not.
+        reason: Where no design is within the budget, why not.
     """
 
     combinations: int
     exact: bool
     designs: Estimate
     feasible_designs: Estimate
-    valid_share: float
-    feasible_share: float
-    share_error: float
+    valid_share: Estimate
+    feasible_share: Estimate
     ranges: dict[str, tuple[int, int]]
     bindings: tuple[Binding, ...]
     axes: dict[str, dict[OptionValue, float]]
@@ -99,9 +97,11 @@ class SpaceReport:
             "designs_error": self.designs.error,
             "feasible_designs": round(self.feasible_designs.value),
             "feasible_designs_error": self.feasible_designs.error,
-            "valid_share": self.valid_share,
-            "feasible_share": self.feasible_share,
-            "share_error": self.share_error,
+            "valid_share": self.valid_share.value,
+            "valid_share_error": self.valid_share.error,
+            "feasible_share": self.feasible_share.value,
+            "feasible_share_error": self.feasible_share.error,
+            "reason": self.reason,
             "ranges": {name: list(limits) for name, limits in self.ranges.items()},
             "bindings": [vars(each) for each in self.bindings],
             "axis_shares": {
@@ -128,14 +128,13 @@ def _exact(space: Space, table: Table) -> SpaceReport:
         exact=True,
         designs=Estimate(len(valid)),
         feasible_designs=Estimate(len(feasible)),
-        valid_share=float(table.valid.mean()),
-        feasible_share=float(within.mean()),
-        share_error=0.0,
+        valid_share=Estimate(float(table.valid.mean())),
+        feasible_share=Estimate(float(within.mean())),
         ranges=_ranges(table, feasible),
         bindings=_bindings(space, table, valid),
         axes=_axis_shares(space, _positions(space, feasible)),
         examples=tuple(space.point(int(index)) for index in _spread(table, feasible)),
-        reason=None if len(valid) else space.point(0).broken,
+        reason=None if len(feasible) else str(space.impossible(table)),
     )
 
 
@@ -144,52 +143,58 @@ def _estimated(space: Space) -> SpaceReport:
     table, rows = space.draw(_SAMPLES, rng)
     within = table.within(space.limits)
     feasible = np.flatnonzero(within)
-    share = float(within.mean())
     examples = _spread(table, feasible)
-    designs, feasible_designs = _distinct_estimates(space, rng)
     return SpaceReport(
         combinations=space.combinations,
         exact=False,
-        designs=designs,
-        feasible_designs=feasible_designs,
-        valid_share=float(table.valid.mean()),
-        feasible_share=share,
-        share_error=math.sqrt(max(share * (1 - share), 1 / len(table)) / len(table)),
+        designs=_distinct(space, rows, table.valid, rng),
+        feasible_designs=_distinct(space, rows, within, rng),
+        valid_share=_share(table.valid),
+        feasible_share=_share(within),
         ranges=_ranges(table, feasible),
         bindings=_bindings(space, table, np.flatnonzero(table.valid)),
         axes=_axis_shares(space, {field: codes[feasible] for field, codes in rows.items()}),
         examples=tuple(space.at({field: int(codes[index]) for field, codes in rows.items()}) for index in examples),
-        reason=None,
+        reason=None if len(feasible) else str(space.impossible(table)),
     )
 
 
-def _distinct_estimates(space: Space, rng: np.random.Generator) -> tuple[Estimate, Estimate]:
-    """Distinct networks, all and feasible: each random combination stands for one part in so many of its network.
+def _share(where: Mask) -> Estimate:
+    """The share of a sample that is so; where none or all are, what one more could have changed."""
+    share = float(where.mean())
+    return Estimate(share, math.sqrt(max(share * (1 - share), 1 / len(where)) / len(where)))
+
+
+def _distinct(space: Space, rows: Mapping[str, Codes], where: Mask, rng: np.random.Generator) -> Estimate:
+    """Distinct networks among combinations: each stands for one part in so many of its network.
 
     How many combinations describe one network is counted by changing each field by itself and multiplying. That is
     exact where the fields that a network ignores are independent of each other, as they nearly always are.
+
+    Args:
+        space: The space.
+        rows: Random combinations.
+        where: Which of them count.
+        rng: Picks those for which it is counted.
     """
-    counts = {field: len(values) for field, values in space.alternatives.items()}
-    drawn = {field: rng.integers(count, size=_COUNTED_SAMPLES) for field, count in counts.items()}
-    weight = np.ones(_COUNTED_SAMPLES)
-    table = None
-    for field, count in counts.items():
+    share = _share(where)
+    if not where.any():
+        return Estimate(0.0, space.combinations / len(where))
+    picked = rng.permutation(np.flatnonzero(where))[:_COUNTED_SAMPLES]
+    drawn = {field: codes[picked] for field, codes in rows.items()}
+    weight = np.ones(len(picked))
+    for field, alternatives in space.alternatives.items():
+        count = len(alternatives)
         if count == 1:
             continue
         # The combinations themselves come first, so that their identities are of the same table.
-        rows = {name: np.concatenate([codes, np.tile(codes, count)]) for name, codes in drawn.items()}
-        rows[field] = np.concatenate([drawn[field], np.repeat(np.arange(count), _COUNTED_SAMPLES)])
-        table = space.tabulate(rows)
-        own, changed = table.identity[:_COUNTED_SAMPLES], table.identity[_COUNTED_SAMPLES:]
-        weight /= (changed.reshape(count, -1) == own).sum(axis=0)
-    assert table is not None  # a space with one combination is enumerated
-    first = np.arange(len(table)) < _COUNTED_SAMPLES
-
-    def estimate(which: Mask) -> Estimate:
-        each = space.combinations * weight * (which & first)[:_COUNTED_SAMPLES]
-        return Estimate(float(each.mean()), float(each.std() / math.sqrt(len(each))))
-
-    return estimate(table.valid), estimate(table.within(space.limits))
+        varied = {name: np.concatenate([codes, np.tile(codes, count)]) for name, codes in drawn.items()}
+        varied[field] = np.concatenate([drawn[field], np.repeat(np.arange(count), len(picked))])
+        identity = space.tabulate(varied).identity
+        weight /= (identity[len(picked) :].reshape(count, -1) == identity[: len(picked)]).sum(axis=0)
+    mean, spread = float(weight.mean()), float(weight.std()) / math.sqrt(len(weight))
+    error = math.hypot(share.value * spread, share.error * mean)
+    return Estimate(space.combinations * share.value * mean, space.combinations * error)
 
 
 def _positions(space: Space, indices: Codes) -> dict[str, Codes]:
@@ -240,4 +245,4 @@ def _spread(table: Table, feasible: Codes) -> list[int]:
     if not len(feasible):
         return []
     ordered = feasible[np.argsort(table.mult_adds[feasible], kind="stable")]
-    return [int(ordered[round(q * (len(ordered) - 1))]) for q in (0, 0.25, 0.5, 0.75, 1)]
+    return [int(ordered[i]) for i in sorted({round(q * (len(ordered) - 1)) for q in (0, 0.25, 0.5, 0.75, 1)})]

@@ -84,9 +84,7 @@ class PartChoice(Section):
     def _bare_name(cls, data: Any) -> Any:
         if isinstance(data, str):
             if data not in cls.model_fields:
-                message = "unknown {kind} {key}; {hint}"
-                context = {"kind": cls.kind(), "key": repr(data), "hint": nearest(data, cls.model_fields)}
-                raise PydanticCustomError("unknown_part", message, context)
+                raise cls._unknown(data)
             return {data: {}}
         if not isinstance(data, dict) or len(data) != 1:
             raise PydanticCustomError(
@@ -94,7 +92,16 @@ class PartChoice(Section):
                 "not a {kind}; write a name, or one name with its options as `name: {option: values}`",
                 {"kind": cls.kind()},
             )
+        (name,) = data
+        if name not in cls.model_fields:
+            raise cls._unknown(name)
         return data
+
+    @classmethod
+    def _unknown(cls, name: str) -> PydanticCustomError:
+        message = "unknown {kind} {key}; {hint} (a part of your own comes with --plugin FILE)"
+        context = {"kind": cls.kind(), "key": repr(name), "hint": nearest(name, cls.model_fields)}
+        return PydanticCustomError("unknown_part", message, context)
 
     @classmethod
     def kind(cls) -> str:
@@ -127,7 +134,10 @@ def _output(value: Any) -> tuple[int, int]:
 
 
 _QUANTITY_SCHEMA = {
-    "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^\s*\d+([._]\d+)*\s*[kKMGT]?\s*$"}]
+    "anyOf": [
+        {"type": "integer", "minimum": 1},
+        {"type": "string", "pattern": r"^\s*\d+(_\d+)*(\.\d+)?([eE]\+?\d{1,2})?\s*[kKMGT]?\s*$"},
+    ]
 }
 Quantity = Annotated[
     int,
@@ -254,8 +264,7 @@ class ArchitectureBase(Section):
     @pydantic.model_validator(mode="after")
     def _one_way(self) -> ArchitectureBase:
         for place in ("closing", "upsampler_unit"):
-            fields = type(self).model_fields
-            if getattr(self, "scope", None) is not None and getattr(self, place) != fields[place].default:
+            if getattr(self, "scope", None) is not None and place in self.model_fields_set:
                 raise PydanticCustomError("scope", "scope says what {place} is; write one of the two", {"place": place})
         return self
 

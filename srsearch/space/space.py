@@ -112,7 +112,11 @@ class Space:
         Raises:
             InputError: Not a space.
         """
-        return cls(Source(json.dumps(plain, indent=1), "space"))
+        try:
+            text = json.dumps(plain, indent=1, ensure_ascii=False)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"space: is not plain data: {error}") from None
+        return cls(Source(text, "space"))
 
     @property
     def about(self) -> str:
@@ -137,6 +141,11 @@ class Space:
         found = convention(self.constraints.convention)
         return found.at(self.constraints.mult_adds.at) if self._sized(found) else found
 
+    @property
+    def size_text(self) -> str:
+        """The image that costs are counted for, such as ``1280x720`` or ``256x256 input``."""
+        return self.convention.size_text()
+
     def _sized(self, found: Convention) -> bool:
         """Whether the size of the image is the space's, not the convention's own."""
         return found.lr is None or "at" in self.constraints.mult_adds.model_fields_set
@@ -151,7 +160,7 @@ class Space:
         changed = self.constraints
         for name, limit in (("mult_adds", max_mult_adds), ("params", max_params)):
             if limit is not None:
-                bound = getattr(changed, name).model_copy(update={"max": limit})
+                bound = _changed(getattr(changed, name), {"max": limit})
                 changed = changed.model_copy(update={name: bound})
         return self._with(constraints=changed)
 
@@ -174,12 +183,19 @@ class Space:
         }
         if not self._sized(convention(self.constraints.convention)):
             del plain["constraints"]["mult_adds"]["at"]
+        if "scope" in plain["architecture"]:
+            for place in ("closing", "upsampler_unit"):
+                del plain["architecture"][place]
         return plain
 
     def identity(self) -> dict[str, Any]:
         """What is searched, as plain data; defaults are left out, so that an option added later changes no identity."""
         sections = {"scale", "architecture", "constraints"}
-        return self._document.model_dump(mode="json", include=sections, exclude_defaults=True)
+        plain: dict[str, Any] = self._document.model_dump(mode="json", include=sections, exclude_defaults=True)
+        if self.convention.lr is None and convention(self.constraints.convention).lr is not None:
+            # Elsewhere the usual size goes without saying; here the convention's own would.
+            plain["constraints"]["mult_adds"] = plain["constraints"].get("mult_adds", {}) | {"at": self.size_text}
+        return plain
 
     def report(self) -> SpaceReport:
         """What the space holds, before any training: see `SpaceReport`."""
@@ -201,6 +217,8 @@ class Space:
                 raise InputError(
                     f"axis {name} has no value {value!r}; it has {', '.join(map(repr, known[name].values))}"
                 )
+        # Of 5.0 and 5, which are equal, the space's own.
+        axes = {name: known[name].values[known[name].values.index(value)] for name, value in axes.items()}
         for axis in self.axes:
             if axis.exists(axes) != (axis.name in axes):
                 raise InputError(f"axis {axis.name} {'needs a value' if axis.exists(axes) else 'does not exist'} here")
@@ -244,9 +262,9 @@ class Space:
         try:
             cost = count(design, convention=self.convention)
         except InvalidDesign as error:
-            return Candidate(dict(axes), design, None, f"invalid: {error}", (1.0,) * (1 + len(self._limits)))
+            return Candidate(dict(axes), design, None, f"invalid: {error}", (1.0,) * (1 + len(self.limits)))
         broken, violations = None, [0.0]
-        for name, factor, limit in self._limits:
+        for name, factor, limit in self.limits:
             value = getattr(cost, name)
             violations.append(factor * (value / limit - 1))
             if violations[-1] > 0 and broken is None:
@@ -294,7 +312,7 @@ class Space:
             if drawn.broken is None:
                 return drawn.design
         if self.feasible is None:
-            raise self._impossible(self.draw(_TRIES, rng)[0])
+            raise self.impossible(self.draw(_TRIES, rng)[0])
         return self.feasible[int(rng.integers(len(self.feasible)))].design
 
     @functools.cached_property
@@ -326,9 +344,9 @@ class Space:
         """
         if self.table is None:
             return None
-        found = self.table.distinct(self.table.within(self._limits))
+        found = self.table.distinct(self.table.within(self.limits))
         if not len(found):
-            raise self._impossible(self.table)
+            raise self.impossible(self.table)
         return Designs(self, found)
 
     def size(self) -> int:
@@ -353,14 +371,9 @@ class Space:
     def _values(self) -> dict[str, list[Any]]:
         return {field: [each.value for each in found] for field, found in self.alternatives.items()}
 
-    @property
+    @functools.cached_property
     def limits(self) -> tuple[tuple[str, int, int], ...]:
         """The budget: name of the cost, +1 for an upper and -1 for a lower limit, the limit."""
-        return self._limits
-
-    @functools.cached_property
-    def _limits(self) -> tuple[tuple[str, int, int], ...]:
-        """Name of the cost, +1 for an upper and -1 for a lower limit, the limit."""
         limits = []
         for name in _COSTS:
             bound = self._bound(name)
@@ -378,14 +391,14 @@ class Space:
         changed._document = self._document.model_copy(update=sections)
         return changed
 
-    def _impossible(self, table: Table) -> InputError:
+    def impossible(self, table: Table) -> InputError:
         """What to say of a space in which no combination of a table is feasible."""
         if not table.valid.any():
             reason = self.point(0).broken
             return InputError(f"{self.source}: architecture: no combination of these parts can be built; {reason}")
         who = "any design" if table is self.table else f"{len(table):,} random designs"
         extremes = []
-        for name, sign, _ in self._limits:
+        for name, sign, _ in self.limits:
             values = getattr(table, name)[table.valid]
             extreme = int(values.min() if sign > 0 else values.max())
             extremes.append(f"the {'least' if sign > 0 else 'most'} {name} of {who} is {format_quantity(extreme, 4)}")
@@ -397,14 +410,14 @@ class Space:
     def budget_text(self) -> str:
         """The budget for people, such as ``mult_adds <= 40G at 1280x720, params <= 800K``."""
         parts = []
-        for name, sign, limit in self._limits:
+        for name, sign, limit in self.limits:
             at = f" at {self.convention.size_text()}" if name != "params" else ""
             parts.append(f"{name} {'<=' if sign > 0 else '>='} {format_quantity(limit, 4)}{at}")
         text = ", ".join(parts) or "no limits"
         return text if self.constraints.convention == "ours" else f"{text}, counted as {self.constraints.convention}"
 
 
-_DERIVED = ("table", "feasible", "_limits")
+_DERIVED = ("table", "feasible", "limits")
 """What is computed once from the budget, and again under another."""
 
 
@@ -507,7 +520,7 @@ def _message(error: Any) -> str:
 def _changed(section: _Section, changes: Mapping[str, Any]) -> _Section:
     """A section with other entries, checked."""
     try:
-        return type(section).model_validate(section.model_dump() | dict(changes))
+        return type(section).model_validate(section.model_dump(exclude_unset=True) | dict(changes))
     except pydantic.ValidationError as error:
         problems = [f"{'.'.join(map(str, each['loc']))}: {_message(each)}" for each in error.errors()]
         raise InputError("\n".join(problems)) from None

@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"designs          {found['designs']:,} distinct, {found['feasible']:,} of them within the budget")
     print(f"seconds          {found['seconds']:.1f}, of which {found['table']:.1f} for the table of costs")
     print(
-        f"memory           {found['peak'] / gib:.2f} GiB at most, {found['imported'] / gib:.2f} of it before the start"
+        f"memory           {found['peak'] / gib:.2f} GiB at most, {found['imported'] / gib:.2f} of it after importing"
     )
     print(
         f"design by design {found['one by one'] * 1e6:.0f} us for one of {SAMPLE:,} combinations: "
