@@ -138,6 +138,11 @@ def main() -> None:
 @click.option(
     "--evaluator", metavar="NAME", help="proxy, synthetic, or module:Class of your own [default: the space's]."
 )
+@click.option(
+    "--start-with",
+    type=click.Choice(["none", "catalogue"]),
+    help="Evaluate the published networks inside the space first [default: the space's].",
+)
 @click.option("--new", is_flag=True, help="Start another study instead of continuing one.")
 @click.option(
     "--page",
@@ -438,12 +443,12 @@ def report(study: str | None, target: Path | None, storage: str | None, as_json:
         click.echo(f"page: {written}")
 
 
-@main.group(invoke_without_command=True, short_help="List, show, rename, delete or export studies.")
+@main.group(invoke_without_command=True, short_help="List, show, copy, rename, delete or export studies.")
 @_storage
 @_json
 @click.pass_context
 def studies(ctx: click.Context, storage: str | None, as_json: bool) -> None:
-    """List the studies of a database, show, rename, delete or export one."""
+    """List the studies of a database; show, copy, rename, delete or export one."""
     ctx.obj = {"storage": storage, "as_json": as_json}  # `studies --storage URL show NAME` is as good as at the end
     if ctx.invoked_subcommand is None:
         with _open_store(storage) as store:
@@ -485,6 +490,25 @@ def rename(study: str, new_name: str, storage: str | None) -> None:
     with _open_store(storage, write=True, must_exist=True) as store, only_runner(store, study):
         store.rename_study(study, new_name)
     click.echo(f"{study} is now {new_name}", err=True)
+
+
+@studies.command()
+@click.argument("study")
+@click.argument("url")
+@click.option("--name", help="Its name there [default: the same].")
+@_storage
+def copy(study: str, url: str, name: str | None, storage: str | None) -> None:
+    """Copy STUDY with its trials and evaluations to the database at URL, which is made where there is none.
+
+    Evaluations that are there already are not doubled: copying brings databases together.
+    """
+    from srsearch.store import Store
+
+    with _open_store(storage) as store, Store(url) as target:
+        if store.where == target.where and (name or study) == study:
+            raise InputError(f"{study!r} is in {store.where} already; give it another --name")
+        number = store.copy_study(study, target, name=name)
+        click.echo(f"{name or study} with {number} trials is in {target.where}", err=True)
 
 
 @studies.command()

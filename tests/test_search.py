@@ -20,6 +20,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from srsearch.architecture import catalogue
 from srsearch.errors import InputError, WorkError
 from srsearch.search import Study, SyntheticEvaluator, run, running
 from srsearch.search.evaluators import evaluator_type
@@ -28,7 +29,7 @@ from srsearch.store import Store
 from tests.conftest import CHECKOUT, Command
 from tests.evaluators import Hopeless, Odd, Slow, Troubled, Unready
 
-SAMPLERS = ("tpe", "nsga2", "random", "qmc", "gp")
+SAMPLERS = ("frontier", "tpe", "nsga2", "nsga3", "random", "qmc", "gp")
 
 
 def outcome(store: Store, study: str) -> list[tuple[Any, ...]]:
@@ -66,7 +67,58 @@ def test_the_whole_space_is_found_and_then_the_search_ends(small_space: Space, t
     assert evaluated == {candidate.design.key for candidate in small_space.feasible}
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_study_goes_on_where_it_was_copied_to(small_space: Space, tmp_path: Path) -> None:
+    space = settled(small_space, sampler="frontier")
+    here, there = Store(tmp_path / "here.db"), Store(tmp_path / "there.db")
+    name = run(space, store=here, trials=9).study
+    run(settled(small_space, sampler="random", seed=9), store=there, trials=4)
+    assert here.copy_study(name, there, name="copied") == len(here.trial_records(name))
+    assert outcome(there, "copied") == outcome(here, name)
+    assert here.study(name).reference == there.study("copied").reference
+    with pytest.raises(InputError, match="already"):
+        here.copy_study(name, there, name="copied")
+    there.rename_study("small", "other")
+    there.rename_study("copied", "small")
+    assert run(space, store=there, trials=12).study == "small"
+    run(space, store=here, trials=12)
+    assert outcome(there, "small") == outcome(here, name)
+    # With the study came its evaluations: the same search finds them, and does not evaluate again.
+    there.copy_study("other", here)
+    again = run(settled(small_space, sampler="random", seed=9), store=here, trials=2)
+    assert sum(trial.cached for trial in here.trial_records(again.study)) >= 4
+
+
+def test_published_networks_inside_the_space_come_first(tmp_path: Path) -> None:
+    groups = [4, 8, 64]
+    plain = {
+        "name": "pcarn",
+        "scale": 4,
+        "architecture": {
+            "channels": [32, 64],
+            "unit": {"grouped": {"groups": groups}},
+            "block": "efficient_residual",
+            "body": {"cascade": {"share": ["none", "group"]}},
+            "upsampler": {"pixel_shuffle": {"groups": groups}},
+        },
+        "constraints": {"mult_adds": {"max": "30G"}},
+        "proxy": {"evaluator": "synthetic"},
+        "search": {"sampler": "random", "workers": 2},
+    }
+    store = Store(tmp_path / "s.db")
+    space = Space.from_dict(plain)
+    run(space, store=store, trials=2, start_with="catalogue")
+    result = run(space, store=store, trials=6, start_with="catalogue")
+    published = {
+        catalogue.get(name, 4).key: name for name in catalogue.names() if 4 in catalogue.published(name).scales
+    }
+    evaluated = [published.get(t.key or "") for t in store.trial_records(result.study) if t.state == "complete"]
+    # Cheapest first; pcarn-m, which is pcarn-g4r, is over the budget. Sharing costs no Mult-Adds.
+    assert set(evaluated[:2]) == {"pcarn-g64", "pcarn-g64r"}
+    assert set(evaluated[2:4]) == {"pcarn-g8", "pcarn-g8r"}
+    assert evaluated[4:] == [None, None]
+
+
+@pytest.mark.parametrize("sampler", [sampler for sampler in SAMPLERS if sampler != "nsga3"])  # which is nsga2's kin
 def test_a_search_in_pieces_equals_one_in_one_go(small_space: Space, tmp_path: Path, sampler: str) -> None:
     space = settled(small_space, sampler=sampler)
     last = 11 if sampler == "gp" else 14  # a Gaussian process takes seconds for each proposal after the first ten

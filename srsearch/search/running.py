@@ -76,6 +76,7 @@ def run(
     workers: int | None = None,
     data: str | Path | None = None,
     seed: int | None = None,
+    start_with: str | None = None,
     device: str = "auto",
     new: bool = False,
     evaluator: Evaluator | str | None = None,
@@ -95,6 +96,8 @@ def run(
             depends on their number, what a design scores does not.
         data: ``builtin`` or a folder of images; by default the space's.
         seed: By default the space's.
+        start_with: ``catalogue``: the published networks that lie inside the space are evaluated first; by default the
+            space's.
         device: ``auto``, ``cpu`` or ``cuda``; only for a study that is created.
         new: Create another study even if there is one to continue.
         evaluator: An evaluator of one's own, or a name (``synthetic``, ``module:Class``), instead of the space's.
@@ -111,7 +114,7 @@ def run(
     own = evaluator if isinstance(evaluator, Evaluator) else None
     opened = opened.with_settings(
         proxy=_given(data=None if data is None else str(data), evaluator=named),
-        search=_given(sampler=sampler, seed=seed, workers=workers, trials=trials),
+        search=_given(sampler=sampler, seed=seed, workers=workers, trials=trials, start_with=start_with),
     )
     opened.sample(np.random.default_rng(0))  # a space without any feasible design ends here, before anything is written
     fresh = own or evaluator_for(opened, None, device=device)
@@ -371,7 +374,9 @@ def default_workers() -> int:
 
 def study_identity(space: Space, evaluator: Evaluator) -> str:
     """What makes two runs one study: space, budget, objectives, recipe, data, sampler, seed; not how long or fast."""
-    search = {"sampler": space.search.sampler, "seed": space.search.seed}
+    search: dict[str, object] = {"sampler": space.search.sampler, "seed": space.search.seed}
+    if space.search.start_with != "none":  # which would otherwise have named studies of before it was there
+        search["start_with"] = space.search.start_with
     content = [GRAMMAR_VERSION, space.identity(), space.objectives, search]
     return content_hash([*content, evaluator.recipe, evaluator.data_fingerprint])
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from srsearch.architecture import Architecture
+from srsearch.architecture import Architecture, catalogue
 from srsearch.architecture.parts import OptionValue
 from srsearch.cost import Cost
 from srsearch.search.evaluators import Evaluator, Score
@@ -74,6 +74,7 @@ class Study:
         self._recipe = evaluator.recipe | {"runtime": evaluator.runtime}
         self._recipe_hash = content_hash(self._recipe)
         self._trials = {trial.number: trial for trial in store.trial_records(record.name)}
+        self._first = published_points(space) if space.search.start_with == "catalogue" else []
         self._abandoned = sorted(number for number, trial in self._trials.items() if trial.state == "running")
 
     @property
@@ -112,10 +113,14 @@ class Study:
         known, number = self._known(), len(self._trials)
         while not proposals or proposals[-1].state != "running":
             repeats = sum(proposal.state == "repeated" for proposal in proposals)
-            if len(proposals) < MAX_REJECTED and repeats < MAX_REPEATED:
+            state: dict[str, Any] = {}
+            waiting = next((point for point in self._first if point.design.key not in seen), None)
+            if waiting is not None:
+                candidate = waiting
+            elif len(proposals) < MAX_REJECTED and repeats < MAX_REPEATED:
                 candidate, state = self._proposer.propose(number, [*known, *proposals])
             else:
-                found, state = self._random_new(number, seen), {}
+                found = self._random_new(number, seen)
                 if found is None:
                     self.exhausted = True
                     return None
@@ -244,6 +249,17 @@ class Study:
             params=record.params or 0,
             seed=self.record.seed,
         )
+
+
+def published_points(space: Space) -> list[Candidate]:
+    """The published networks that lie inside a space and its budget, cheapest first."""
+    found = {}
+    for name in catalogue.names():
+        if space.scale in catalogue.published(name).scales:
+            point = space.locate(catalogue.get(name, space.scale))
+            if point is not None and point.broken is None:
+                found[point.design.key] = point
+    return sorted(found.values(), key=lambda point: point.cost.mult_adds if point.cost else 0)
 
 
 def content_hash(plain: Any) -> str:

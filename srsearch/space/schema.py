@@ -217,6 +217,9 @@ class Search(Section):
     sampler: Sampler = Field("tpe", description="what proposes: frontier, or one of Optuna's")
     trials: PositiveInt = Field(30, description="finished evaluations in the whole study")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of proposals and of training")
+    start_with: Literal["none", "catalogue"] = Field(
+        "none", description="catalogue: the published networks that lie inside the space come first"
+    )
     workers: PositiveInt | None = Field(None, description="worker processes; by default one a core, at most four")
 
 

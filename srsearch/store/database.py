@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -87,8 +88,19 @@ class Store:
 
     # Studies
 
-    def create_study(self, record: StudyRecord) -> None:
-        """Adds a study without trials.
+    def create_study(
+        self,
+        record: StudyRecord,
+        *,
+        trials: Sequence[TrialRecord] = (),
+        evaluations: Mapping[int, EvaluationRecord] | None = None,
+    ) -> None:
+        """Adds a study, as a rule without trials.
+
+        Args:
+            record: The study.
+            trials: Those that it has had in another database.
+            evaluations: Of its complete trials, by their numbers.
 
         Raises:
             InputError: The name is taken, empty, too long or holds characters that cannot be printed.
@@ -99,6 +111,14 @@ class Store:
             values = {name: getattr(record, name) for name in StudyRecord.__slots__}
             values["objectives"] = list(record.objectives)
             connection.execute(insert(_table(StudyRow)), _plain(values))
+            if trials:
+                study_id = self._study_id(connection, record.name)
+                _insert_new_architectures(connection, {t.key: dict(t.description) for t in trials if t.key is not None})
+                rows = [_trial_values(study_id, trial) for trial in trials]
+                for row in rows:
+                    evaluation = (evaluations or {}).get(row["number"])
+                    row["evaluation_id"] = None if evaluation is None else _evaluation_id(connection, evaluation)
+                connection.execute(insert(_table(TrialRow)), rows)
 
     def study(self, name: str) -> StudyRecord:
         """The study of that name.
@@ -141,6 +161,31 @@ class Store:
             study_id = self._study_id(connection, name)
             connection.execute(_table(TrialRow).delete().where(TrialRow.study_id == study_id))
             connection.execute(_table(StudyRow).delete().where(StudyRow.id == study_id))
+
+    def copy_study(self, study: str, target: Store, *, name: str | None = None) -> int:
+        """Copies a study with its trials and evaluations to another database, in one transaction there.
+
+        Evaluations that the target has already are its own; so databases are merged, and no design is trained twice.
+
+        Args:
+            study: Its name here.
+            target: The other database, open for writing.
+            name: Its name there; None: the same.
+
+        Returns:
+            The number of trials copied.
+
+        Raises:
+            InputError: No such study, or the name is taken there.
+        """
+        record = replace(self.study(study), name=name or study)
+        trials = self.trial_records(study)
+        columns = _columns(EvaluationRow, EvaluationRecord.__slots__)
+        rows = self._of_study(study, select(TrialRow.number, *columns).where(TrialRow.evaluation_id.is_not(None)))
+        names = EvaluationRecord.__slots__
+        evaluations = {row[0]: EvaluationRecord(**dict(zip(names, row[1:], strict=True))) for row in rows}
+        target.create_study(record, trials=trials, evaluations=evaluations)
+        return len(trials)
 
     # Trials
 
