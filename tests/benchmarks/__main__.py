@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.benchmarks import counting, default_run, enumeration, proxy_training, startup
+from tests.benchmarks import counting, default_run, enumeration, proxy_training, samplers, startup
 
 BENCHMARKS = {
     "startup": startup.main,
     "counting": counting.main,
     "enumeration": enumeration.main,
+    "samplers": samplers.main,
     "proxy_training": proxy_training.main,
     "default_run": default_run.main,
 }
