@@ -209,6 +209,13 @@ def test_all_of_the_first_level_is_not_all_of_every_level() -> None:
         return [sum(type(b).__name__ == "InvertedResidualBlock" for b in level.body) for level in network.levels]
 
     assert compressed("all") == [1, 3]
+    shared = {"residual_groups": {"blocks": 3, "groups": 1, "share": "group"}}
+    designs = []
+    for choice in ("1_1", "all"):
+        body = {name: {**options, "compress": choice} for name, options in shared.items()}
+        plain = {"scale": 4, "channels": 8, "body": body, "levels": {"pyramid": {"blocks_2": 1}}}
+        designs.append(Architecture.from_dict(plain))
+    assert designs[0] == designs[1], "a shared block has one position in every level"
     assert compressed(1) == [1, 1]
 
 

@@ -68,10 +68,17 @@ def canonicalise(raw: Mapping[str, Any], call: Call = directly) -> dict[str, Any
         place: call(_asks, "inner_activation", call(_asked, "block", raw[place], raw["channels"]))
         for place in ("block", "compressed")
     }
-    flat = call(_flat, body, levels)
+    covers = call(_covers, body, levels)
     blocks = {place: call(_block, raw[place], raw["channels"]) for place in ("block", "compressed")}
     placed = call(
-        _placement, raw["body"], body, flat, blocks["block"], blocks["compressed"], inner["block"], inner["compressed"]
+        _placement,
+        raw["body"],
+        body,
+        covers,
+        blocks["block"],
+        blocks["compressed"],
+        inner["block"],
+        inner["compressed"],
     )
     new["body"], new["block"], new["compressed"] = (call(_item, i, placed) for i in range(3))
     simple = call(_plain_chain, new["body"], new["block"], new["unit"], new["levels"], new["global_skip"])
@@ -288,15 +295,22 @@ def _everywhere(options: Mapping[str, Any]) -> bool:
     return options["activations"] in ("all", "none") and options["compress"] in ("all", "none")
 
 
-def _flat(body: Part, levels: Part) -> bool:
-    """Whether the body has the same number of blocks in every level."""
-    return len({*level_counts(levels, "blocks", body.get("blocks", 0))}) == 1
+def _covers(body: Part, levels: Part) -> bool:
+    """Whether every position of any level is one of the first level's."""
+    counts = {*level_counts(levels, "blocks", body.get("blocks", 0))}
+    if len(counts) == 1:
+        return True
+    try:
+        first = {*positions(body)}
+        return all(first.issuperset(positions(body.having(blocks=count))) for count in counts)
+    except InvalidDesign:
+        return False
 
 
 def _placement(
     written: Part,
     body: Part,
-    flat: bool,
+    covers: bool,
     block: Part,
     compressed: Part,
     block_has_inner: bool,
@@ -307,7 +321,7 @@ def _placement(
     Args:
         written: The body as it was described.
         body: The same after `_wiring`, which keeps the order of positions.
-        flat: Whether the body is the same in every level.
+        covers: Whether the positions of the first level are all that there are in any.
         block: What stands at positions that are not compressed.
         compressed: What stands at the others.
         block_has_inner: Whether ``block`` has an activation between its units.
@@ -324,7 +338,7 @@ def _placement(
     except (InvalidDesign, ValueError):
         return written, block, compressed  # refused, with the names as written, where it is built or counted
     everything = set(range(len(after)))
-    if replaced == everything and replaced and (flat or choices["compress"] == "all"):
+    if replaced == everything and replaced and (covers or choices["compress"] == "all"):
         block, block_has_inner, replaced = compressed, compressed_has_inner, set()
     if block == compressed:
         replaced = set()

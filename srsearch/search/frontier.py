@@ -32,7 +32,7 @@ STARTUP = 8
 """Designs spread over the range of costs before the model is asked."""
 
 _CANDIDATES, _NEIGHBOURS = 1536, 512
-_MOST_OBSERVATIONS = 400
+_MOST_OBSERVATIONS = 240
 _COSTS = ("mult_adds", "params", "activations")
 
 

@@ -60,7 +60,7 @@ class GaussianProcess:
 
     @classmethod
     def fit(
-        cls, inputs: Array, values: Array, groups: Sequence[int], *, most_for_fit: int = 160, noise: Array | None = None
+        cls, inputs: Array, values: Array, groups: Sequence[int], *, most_for_fit: int = 120, noise: Array | None = None
     ) -> GaussianProcess:
         """Fit to observations.
 
