@@ -227,7 +227,8 @@ def space(
     if schema:
         output.print_json(spaces.json_schema())
     elif parts:
-        output.print_parts(as_json)
+        records = output.part_records()
+        output.print_json(records) if as_json else output.print_parts(records)
     elif space is None:
         shipped = {name: spaces.Space.from_yaml(name).about for name in spaces.shipped_spaces()}
         output.print_json(shipped) if as_json else output.print_spaces(shipped)

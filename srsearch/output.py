@@ -154,16 +154,11 @@ def print_spaces(shipped: Mapping[str, str]) -> None:
     _print(table)
 
 
-def print_parts(as_json: bool) -> None:
-    """Every registered part with its options."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
+def part_records() -> dict[str, list[dict[str, Any]]]:
+    """Every registered part by kind: name, what it is, options with their defaults, slots."""
     from srsearch.architecture.parts import KINDS, part_types
-    from srsearch.labels import axis_text
 
-    found = {
+    return {
         kind: [
             {
                 "name": name,
@@ -175,18 +170,25 @@ def print_parts(as_json: bool) -> None:
         ]
         for kind in KINDS
     }
-    if as_json:
-        print_json(found)
-        return
-    for kind, parts in found.items():
+
+
+def print_parts(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Every registered part with its options."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from srsearch.labels import axis_text
+
+    for kind, parts in records.items():
         table = Table(title=f"{kind}s" if kind not in ("levels", "body", "entry") else kind, box=box.SIMPLE_HEAD)
         table.title_justify = "left"
         table.add_column("name", no_wrap=True)
         table.add_column("what it is", overflow="fold", ratio=3)
         table.add_column("options and their defaults", overflow="fold", ratio=2)
         for part in parts:
-            options = ", ".join(f"{name}: {axis_text(value)}" for name, value in part["options"].items())  # type: ignore[attr-defined]
-            table.add_row(str(part["name"]), Text(str(part["about"])), options)
+            options = ", ".join(f"{name}: {axis_text(value)}" for name, value in part["options"].items())
+            table.add_row(part["name"], Text(part["about"]), options)
         _print(table)
 
 
@@ -274,18 +276,19 @@ def print_cost(name: str, cost: Cost) -> None:
     )
     table.add_column("part", "whole network", overflow="fold")
     narrow = _width() is not None and (_width() or 0) < 120
+    lines = cost.lines
     rows = [
-        ("instances", "", [line.instances for line in cost.lines]),
-        ("applications", "", [line.applications for line in cost.lines]),
-        ("params", f"{cost.params:,}", [line.params for line in cost.lines]),
-        ("Mult-Adds", f"{cost.mult_adds:,}", [line.mult_adds for line in cost.lines]),
-        ("activations", f"{cost.activations:,}", [line.activations for line in cost.lines]),
+        ("instances", "", [line.instances for line in lines]),
+        ("applications", "", [line.applications for line in lines]),
+        ("params", f"{cost.params:,}", [line.params for line in lines]),
+        ("Mult-Adds", f"{cost.mult_adds:,}", [line.mult_adds for line in lines]),
+        ("activations", f"{cost.activations:,}", [line.activations for line in lines]),
     ]
     shown = [row for row in rows if not narrow or row[0] in ("params", "Mult-Adds")]
     for heading, total, _ in shown:
         table.add_column(heading, total, justify="right", no_wrap=True)
     table.add_column("share", justify="right", no_wrap=True)
-    for place, line in enumerate(cost.lines):
+    for place, line in enumerate(lines):
         share = f"{line.mult_adds / cost.mult_adds:.0%}" if cost.mult_adds else ""
         part = Text(f"{line.kind}: {line.part}")
         table.add_row(part, *(f"{values[place]:,}" for _, _, values in shown), share)
@@ -298,8 +301,7 @@ def print_cost(name: str, cost: Cost) -> None:
 
 def image_text(convention: Convention) -> str:
     """The image that a convention counts for."""
-    width, height = convention.lr or convention.output
-    return f"{width}x{height} {'input' if convention.lr else 'output'}"
+    return convention.size_text() if convention.lr else f"{convention.size_text()} output"
 
 
 def print_conventions(conventions: Iterable[Convention]) -> None:

@@ -14,8 +14,10 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor, nn
 
+from srsearch.architecture import colour
 from srsearch.architecture.bicubic import upscale_bicubic
-from srsearch.data import Photo, builtin_photos, colour, make_pair, rgb_to_ycbcr, upscale, ycbcr_to_rgb
+from srsearch.architecture.colour import rgb_to_ycbcr, ycbcr_to_rgb
+from srsearch.data import Photo, builtin_photos, make_pair, upscale
 from srsearch.data.bicubic import Pixels, crop_to_multiple
 from srsearch.errors import InputError
 from srsearch.evaluation import (

@@ -218,13 +218,18 @@ def test_no_terminal_gets_lines_and_quiet_gets_nothing(monkeypatch: pytest.Monke
 
 def test_a_terminal_that_went_away_does_not_end_the_search() -> None:
     class Gone(io.StringIO):
+        refused = 0
+
         def write(self, text: str) -> int:
+            self.refused += 1
             raise OSError(5, "Input/output error")
 
-    with LineProgress(Gone()) as lines:
+    log, terminal = Gone(), Gone()
+    with LineProgress(log) as lines:
         play(lines)
-    with RichProgress(Console(file=Gone(), force_terminal=True, width=80)) as panel:
+    with RichProgress(Console(file=terminal, force_terminal=True, width=80)) as panel:
         play(panel)
+    assert log.refused > 0 < terminal.refused, "both wrote, were refused, and went on"
 
 
 def test_a_log_in_ascii_gets_its_lines() -> None:

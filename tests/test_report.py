@@ -220,8 +220,10 @@ def test_hovering_over_a_point_tells_its_design(opened) -> None:
 
 def test_a_click_on_the_front_finds_the_row(opened) -> None:
     tab = opened(data(), reduced_motion="reduce").tab
+    assert tab.locator("tr.found").count() == 0
     tab.locator("#figure-front .scatterlayer .points path").last.click(force=True)
     tab.wait_for_selector("#trial-3.found")
+    assert tab.locator("tr.found").count() == 1
 
 
 def test_tables_sort_by_value_with_what_is_missing_last(opened) -> None:

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from srsearch.architecture import Architecture, build
 from srsearch.architecture.bicubic import upscale_bicubic
-from srsearch.data import PatchSampler, TrainingData, load_training_data, luma
+from srsearch.architecture.colour import luma
+from srsearch.data import PatchSampler, TrainingData, load_training_data
 from srsearch.data.pairs import Pair
 from srsearch.errors import InputError
 from srsearch.evaluation import bicubic_quality, evaluate

@@ -89,7 +89,8 @@ class _Assembler:
             "upsampler": lambda scale: self._module("upsampler", "upsampler", scale=scale),
         }
         network = make_part("levels", design.levels, place, slots.__getitem__)
-        assert isinstance(network, Network)
+        if not isinstance(network, Network):
+            raise InvalidDesign(f"levels {design.levels}: is not a class of srsearch.architecture.Network")
         return network
 
     def _module(self, kind: str, place: str, level: int = 1, *, kept: bool = True, scale: int = 0) -> nn.Module:

@@ -136,10 +136,7 @@ class ResidualGroups(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for group, closing in zip(self.groups, self.group_closing, strict=True):
-            out = x
-            for j in range(self.blocks):
-                out = group[j % len(group)](out)  # type: ignore[index, arg-type]
-            x = closing(out) + x
+            x = closing(_applied(group, self.blocks, x)[-1]) + x
         closed: Tensor = self.closing(x)
         return closed
 

@@ -271,7 +271,7 @@ def _wiring(body: Part, levels: Part, global_skip: bool) -> tuple[Part, Part, bo
     if name == "cascade":
         if options["fusion"] == "none":
             options["fusion_activation"] = False
-            # Positions of a chain are those of its first level, and so would be dropped in others of a cascade.
+            # In an uneven pyramid a cascade's 2_1 is another block of the chain in each level: no name holds for all.
             if options["share"] == "none" and (flat or options["groups"] == 1 or _everywhere(options)):
                 counts = tuple(options["groups"] * count for count in counts)
                 name, options = "chain", {"blocks": counts[0], **placement}

@@ -8,7 +8,8 @@ import hashlib
 import json
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from srsearch.architecture.assembly import InvalidDesign, positions
@@ -31,11 +32,6 @@ WORDS: Mapping[str, tuple[str, ...]] = {
 """The fields that are words, with the words that they may be."""
 
 _ALWAYS_HASHED = ("unit", "block", "body", "upsampler")
-
-
-def _standing(place: str) -> Any:
-    """A field whose default is the default part of a place."""
-    return dataclasses.field(default_factory=lambda: default_part(place))
 
 
 @dataclass(frozen=True)
@@ -65,17 +61,17 @@ class Architecture:
 
     scales: tuple[int, ...]
     channels: int = 64
-    unit: Part = _standing("unit")  # noqa: RUF009
-    closing: Part = _standing("closing")  # noqa: RUF009
-    upsampler_unit: Part = _standing("upsampler_unit")  # noqa: RUF009
-    block: Part = _standing("block")  # noqa: RUF009
-    compressed: Part = _standing("compressed")  # noqa: RUF009
-    body: Part = _standing("body")  # noqa: RUF009
-    upsampler: Part = _standing("upsampler")  # noqa: RUF009
-    refinement: Part = _standing("refinement")  # noqa: RUF009
-    entry: Part = _standing("entry")  # noqa: RUF009
-    levels: Part = _standing("levels")  # noqa: RUF009
-    activation: Part = _standing("activation")  # noqa: RUF009
+    unit: Part = field(default_factory=partial(default_part, "unit"))
+    closing: Part = field(default_factory=partial(default_part, "closing"))
+    upsampler_unit: Part = field(default_factory=partial(default_part, "upsampler_unit"))
+    block: Part = field(default_factory=partial(default_part, "block"))
+    compressed: Part = field(default_factory=partial(default_part, "compressed"))
+    body: Part = field(default_factory=partial(default_part, "body"))
+    upsampler: Part = field(default_factory=partial(default_part, "upsampler"))
+    refinement: Part = field(default_factory=partial(default_part, "refinement"))
+    entry: Part = field(default_factory=partial(default_part, "entry"))
+    levels: Part = field(default_factory=partial(default_part, "levels"))
+    activation: Part = field(default_factory=partial(default_part, "activation"))
     global_skip: bool = True
     image_residual: ImageResidual = "none"
     colour: Colour = "rgb"
@@ -190,8 +186,8 @@ class Architecture:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-_FIELDS = tuple(field.name for field in dataclasses.fields(Architecture))
-_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Architecture)}
+_FIELDS = tuple(each.name for each in dataclasses.fields(Architecture))
+_DEFAULTS = {each.name: each.default for each in dataclasses.fields(Architecture)}
 
 AXES_OF_IDENTITY = _FIELDS[1:]
 """The fields that tell designs of one scale apart."""

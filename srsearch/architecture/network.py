@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from srsearch.architecture.bicubic import upscale_bicubic
+from srsearch.architecture.colour import luma
 from srsearch.architecture.parts import Factory, Option, register
 from srsearch.architecture.upsamplers import transposed, upsampling_factors
 
@@ -22,28 +23,62 @@ IN_CHANNELS: dict[str, int] = {"rgb": 3, "luminance": 1}
 
 MEAN_RGB = (0.4488, 0.4371, 0.4040)
 """Mean of the DIV2K training images, 0..1; subtracted at the entry and added at the exit."""
-MEAN_LUMA = (16 + 65.481 * MEAN_RGB[0] + 128.553 * MEAN_RGB[1] + 24.966 * MEAN_RGB[2]) / 255
+MEAN_LUMA = luma(torch.tensor(MEAN_RGB, dtype=torch.float64).reshape(1, 3, 1, 1)).item()
 """The same as ITU-R BT.601 luminance over 255."""
 
 
 class Network(nn.Module, abc.ABC):
-    """A super-resolution network.
+    """A super-resolution network: entry, stages, exit, image residual. How it upscales in levels is its class.
+
+    Args:
+        channels: Width between entry and exit.
+        in_channels: Of the image.
+        scales: The scales that it can be called with, ascending.
+        global_skip: Add the input of each body to its output (PCARN's global residual).
+        image_residual: ``bicubic`` or ``learned`` (a transposed convolution of the image, ProSRN) adds an upscaled
+            image: the network learns what that lacks.
+        entry: Slot of the entry.
+        body: Slot of the bodies, called with the level's number from 1.
+        upsampler: Slot of the upsamplers, called with the factor.
+        refinement: Slot of the refinements, called with the level's number.
 
     Attributes:
         in_channels: 3, RGB in 0..1, or 1, BT.601 luminance (16..235) over 255.
         scales: The scales that it can be called with, ascending.
     """
 
-    def __init__(self, in_channels: int, scales: Sequence[int], image_residual: ImageResidual) -> None:
+    def __init__(
+        self,
+        channels: int,
+        in_channels: int,
+        scales: Sequence[int],
+        global_skip: bool,
+        image_residual: ImageResidual,
+        entry: Factory,
+        body: Factory,
+        upsampler: Factory,
+        refinement: Factory,
+    ) -> None:
         super().__init__()
         self.in_channels = in_channels
         self.scales = tuple(scales)
+        self.global_skip = global_skip
         self.image_residual = image_residual
-
-    def _add_mean(self) -> None:
-        mean = MEAN_RGB if self.in_channels == 3 else (MEAN_LUMA,)
+        self.entry = entry()
+        self._add_stages(body, upsampler, refinement)
+        self.exit = nn.Conv2d(channels, in_channels, 3, padding=1)
+        self.image_upsamplers = nn.ModuleDict(self._image_upsamplers() if image_residual == "learned" else {})
+        mean = MEAN_RGB if in_channels == 3 else (MEAN_LUMA,)
         self.mean: Tensor
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1), persistent=False)
+
+    @abc.abstractmethod
+    def _add_stages(self, body: Factory, upsampler: Factory, refinement: Factory) -> None:
+        """Make what stands between entry and exit."""
+
+    @abc.abstractmethod
+    def _image_upsamplers(self) -> dict[str, nn.Module]:
+        """What a learned image residual upscales the image with."""
 
     def forward(self, x: Tensor, scale: int | None = None) -> Tensor:
         """Upscale.
@@ -94,46 +129,19 @@ def _depth(scales: Sequence[int], name: str) -> int:
 
 @register("levels")
 class Direct(Network):
-    """One body at LR resolution and one upsampler of the whole factor; of several scales, one upsampler each.
+    """One body at LR resolution and one upsampler of the whole factor; of several scales, one upsampler each."""
 
-    Args:
-        channels: Width between entry and exit.
-        in_channels: Of the image.
-        scales: The scales that it has upsamplers for, ascending.
-        global_skip: Add the entry's output to the body's (PCARN's global residual).
-        image_residual: ``bicubic`` or ``learned`` (a transposed convolution of the image, ProSRN) adds an upscaled
-            image: the network learns what that lacks.
-        entry: Slot of the entry.
-        body: Slot of the body, called with the level, 1.
-        upsampler: Slot of the upsamplers, called with the scale.
-        refinement: Slot of the refinement, called with the level, 1; shared by the scales.
-    """
+    def _factors(self) -> tuple[int, ...]:
+        """What there are upsamplers for."""
+        return self.scales
 
-    def __init__(
-        self,
-        channels: int,
-        in_channels: int,
-        scales: Sequence[int],
-        global_skip: bool,
-        image_residual: ImageResidual,
-        entry: Factory,
-        body: Factory,
-        upsampler: Factory,
-        refinement: Factory,
-    ) -> None:
-        super().__init__(in_channels, scales, image_residual)
-        self.global_skip = global_skip
-        self.entry = entry()
+    def _add_stages(self, body: Factory, upsampler: Factory, refinement: Factory) -> None:
         self.body = body(1)
-        self.upsamplers = nn.ModuleDict({str(scale): upsampler(scale) for scale in self.scales})
+        self.upsamplers = nn.ModuleDict({str(factor): upsampler(factor) for factor in self._factors()})
         self.refinement = refinement(1)
-        self.exit = nn.Conv2d(channels, in_channels, 3, padding=1)
-        self.image_upsamplers = nn.ModuleDict(
-            {str(scale): _image_upsampler(in_channels, scale) for scale in self.scales}
-            if image_residual == "learned"
-            else {}
-        )
-        self._add_mean()
+
+    def _image_upsamplers(self) -> dict[str, nn.Module]:
+        return {str(factor): _image_upsampler(self.in_channels, factor) for factor in self._factors()}
 
     def _images(self, x: Tensor, scale: int, *, every_level: bool) -> list[Tensor]:
         entry = self.entry(x - self.mean)
@@ -167,9 +175,11 @@ class Level(nn.Module):
 def _amount(least: int) -> Any:
     """Annotation of an amount in one level of a pyramid: a whole number, or ``same``."""
 
-    def check(value: Any) -> int | str:
-        if value == "same" or (isinstance(value, int) and not isinstance(value, bool) and value >= least):
-            return value  # type: ignore[no-any-return]
+    def check(value: object) -> int | str:
+        if isinstance(value, str) and value == "same":
+            return value
+        if isinstance(value, int) and not isinstance(value, bool) and value >= least:
+            return value
         raise ValueError(f"should be a whole number from {least} up, or same (as in the level before)")
 
     schema = {"anyOf": [{"type": "integer", "minimum": least}, {"const": "same"}]}
@@ -187,17 +197,6 @@ class Pyramid(Network):
 
     Several scales share the first levels. The options say how many blocks the body of the second and third level has,
     and how many residual blocks their refinements; ``same`` is as in the level before.
-
-    Args:
-        channels: Width between entry and exit.
-        in_channels: Of the image.
-        scales: Powers of two, ascending.
-        global_skip: Add each level's input to its body's output.
-        image_residual: As of `Direct`; ``learned`` has a transposed convolution for each level.
-        entry: Slot of the entry.
-        body: Slot of the bodies, called with the level's number from 1.
-        upsampler: Slot of the upsamplers, called with 2.
-        refinement: Slot of the refinements, called with the level's number.
     """
 
     placement: ClassVar[dict[str, Option]] = {
@@ -205,37 +204,20 @@ class Pyramid(Network):
         for name, least in (("blocks_2", 1), ("blocks_3", 1), ("refine_2", 0), ("refine_3", 0))
     }
 
-    def __init__(
-        self,
-        channels: int,
-        in_channels: int,
-        scales: Sequence[int],
-        global_skip: bool,
-        image_residual: ImageResidual,
-        entry: Factory,
-        body: Factory,
-        upsampler: Factory,
-        refinement: Factory,
-    ) -> None:
-        super().__init__(in_channels, scales, image_residual)
-        depth = _depth(scales, "pyramid")
-        self.entry = entry()
-        self.levels = nn.ModuleList(
-            Level(number, global_skip, body, upsampler, refinement) for number in range(1, depth + 1)
-        )
-        self.exit = nn.Conv2d(channels, in_channels, 3, padding=1)
-        self.image_upsamplers = nn.ModuleList(
-            transposed(in_channels, 2, 4, bias=True) for _ in range(depth if image_residual == "learned" else 0)
-        )
-        self._add_mean()
+    def _add_stages(self, body: Factory, upsampler: Factory, refinement: Factory) -> None:
+        numbers = range(1, _depth(self.scales, "pyramid") + 1)
+        self.levels = nn.ModuleList(Level(number, self.global_skip, body, upsampler, refinement) for number in numbers)
+
+    def _image_upsamplers(self) -> dict[str, nn.Module]:
+        return {str(number): _image_upsampler(self.in_channels, 2) for number in range(1, len(self.levels) + 1)}
 
     def _images(self, x: Tensor, scale: int, *, every_level: bool) -> list[Tensor]:
         features, image, images = self.entry(x - self.mean), x, []
         depth = scale.bit_length() - 1
         for number in range(1, depth + 1):
             features = self.levels[number - 1](features)
-            if self.image_upsamplers:
-                image = self.image_upsamplers[number - 1](image)
+            if self.image_residual == "learned":
+                image = self.image_upsamplers[str(number)](image)
             if every_level or number == depth:
                 images.append(self.exit(features) + self._residual(x, image, number))
         return images
@@ -248,35 +230,11 @@ class Pyramid(Network):
 
 @register("levels")
 class Progressive(Direct):
-    """A x2 network applied to its own output, once for each factor of two (ProSRN).
+    """A x2 network applied to its own output, once for each factor of two (ProSRN)."""
 
-    Args:
-        channels: Width between entry and exit.
-        in_channels: Of the image.
-        scales: Powers of two, ascending; all share the one core.
-        global_skip: As of `Direct`.
-        image_residual: As of `Direct`; in every application.
-        entry: Slot of the entry.
-        body: Slot of the body, called with the level, 1.
-        upsampler: Slot of the upsampler, called with 2.
-        refinement: Slot of the refinement, called with the level, 1.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        in_channels: int,
-        scales: Sequence[int],
-        global_skip: bool,
-        image_residual: ImageResidual,
-        entry: Factory,
-        body: Factory,
-        upsampler: Factory,
-        refinement: Factory,
-    ) -> None:
-        _depth(scales, "progressive")
-        super().__init__(channels, in_channels, (2,), global_skip, image_residual, entry, body, upsampler, refinement)
-        self.scales = tuple(scales)
+    def _factors(self) -> tuple[int, ...]:
+        _depth(self.scales, "progressive")
+        return (2,)
 
     def _images(self, x: Tensor, scale: int, *, every_level: bool) -> list[Tensor]:
         images = []
@@ -304,12 +262,10 @@ def initialise(network: Network) -> None:
                 if module.bias is not None:
                     module.bias.zero_()
         if network.image_residual != "none":
-            exit_conv: Any = network.exit
-            exit_conv.weight.zero_()
-        if network.image_residual == "learned":
-            for module in network.image_upsamplers.modules():  # type: ignore[union-attr]
-                if isinstance(module, nn.ConvTranspose2d):
-                    _make_bilinear(module)
+            network.exit.weight.zero_()
+        for module in network.image_upsamplers.modules():
+            if isinstance(module, nn.ConvTranspose2d):
+                _make_bilinear(module)
 
 
 def _make_bilinear(conv: nn.ConvTranspose2d) -> None:

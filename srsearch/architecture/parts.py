@@ -218,7 +218,7 @@ def cached(function: _Function) -> _Function:
     """Cache by arguments; forgotten when a part is registered anew, as by running a notebook's cell again."""
     wrapped = functools.lru_cache(maxsize=65536)(function)
     _FORGET.append(wrapped.cache_clear)
-    return wrapped  # type: ignore[return-value]
+    return typing.cast(_Function, wrapped)
 
 
 _REGISTRY: dict[str, dict[str, PartType]] = {kind: {} for kind in KINDS}

@@ -7,10 +7,11 @@ part is refused. Nothing is written by hand, so a bill cannot drift from its net
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -191,8 +192,31 @@ def _line(values: list[int]) -> tuple[Exact, Exact] | None:
     return (slope, intercept) if slope * third + intercept == values[2] else None
 
 
-@cached
-def _measure_part(kind: str, part: Part, channels: int, in_channels: int, scale: int) -> Bill | InvalidDesign:
+_Measuring = TypeVar("_Measuring", bound=Callable[..., Bill])
+
+
+def _failures_kept(measuring: _Measuring) -> _Measuring:
+    """Cache by arguments, failures too: what fails once would fail again in every design that has it."""
+
+    @cached
+    def kept(*arguments: Any) -> Bill | InvalidDesign:
+        try:
+            return measuring(*arguments)
+        except InvalidDesign as error:
+            return error
+
+    @functools.wraps(measuring)
+    def measured(*arguments: Any) -> Bill:
+        found = kept(*arguments)
+        if isinstance(found, InvalidDesign):
+            raise InvalidDesign(str(found))
+        return found
+
+    return cast(_Measuring, measured)
+
+
+@_failures_kept
+def _measured_part(kind: str, part: Part, channels: int, in_channels: int, scale: int) -> Bill:
     before = in_channels if kind == "entry" else channels
     place = {"channels": channels, "in_channels": in_channels, "scale": scale}
 
@@ -203,11 +227,10 @@ def _measure_part(kind: str, part: Part, channels: int, in_channels: int, scale:
             raise InvalidDesign(f"{kind} {part} gives {tuple(out.shape)} where {expected} is needed")
         return out
 
-    # A failure is kept as well: the same part would fail again for every design that has it.
     try:
         return measure(lambda slots: make_part(kind, part, place, slots), run, before)
     except InvalidDesign as error:
-        return error if str(part) in str(error) else InvalidDesign(f"{kind} {part}: {error}")
+        raise error if str(part) in str(error) else InvalidDesign(f"{kind} {part}: {error}") from None
 
 
 def part_bill(kind: str, part: Part, channels: int, *, in_channels: int = 3, scale: int = 1) -> Bill:
@@ -223,40 +246,10 @@ def part_bill(kind: str, part: Part, channels: int, *, in_channels: int = 3, sca
     Raises:
         InvalidDesign: The part cannot stand there.
     """
-    found = _measure_part(kind, part, channels, in_channels, scale)
-    if isinstance(found, InvalidDesign):
-        raise InvalidDesign(str(found))
-    return found
+    return _measured_part(kind, part, channels, in_channels, scale)
 
 
-@cached
-def _measure_network(
-    levels: Part,
-    channels: int,
-    colour: Colour,
-    scales: tuple[int, ...],
-    global_skip: bool,
-    image_residual: ImageResidual,
-    scale: int,
-) -> Bill | InvalidDesign:
-    place = {
-        "channels": channels,
-        "in_channels": IN_CHANNELS[colour],
-        "scales": scales,
-        "global_skip": global_skip,
-        "image_residual": image_residual,
-    }
-    try:
-        return measure(
-            lambda slots: make_part("levels", levels, place, slots),
-            lambda module, x: module(x, scale=scale),
-            IN_CHANNELS[colour],
-            channels,
-        )
-    except InvalidDesign as error:
-        return error
-
-
+@_failures_kept
 def network_bill(
     levels: Part,
     channels: int,
@@ -271,7 +264,16 @@ def network_bill(
     Raises:
         InvalidDesign: Its levels cannot reach a scale.
     """
-    found = _measure_network(levels, channels, colour, scales, global_skip, image_residual, scale)
-    if isinstance(found, InvalidDesign):
-        raise InvalidDesign(str(found))
-    return found
+    place = {
+        "channels": channels,
+        "in_channels": IN_CHANNELS[colour],
+        "scales": scales,
+        "global_skip": global_skip,
+        "image_residual": image_residual,
+    }
+    return measure(
+        lambda slots: make_part("levels", levels, place, slots),
+        lambda module, x: module(x, scale=scale),
+        IN_CHANNELS[colour],
+        channels,
+    )

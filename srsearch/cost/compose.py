@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias
 
 from srsearch.architecture import Part
 from srsearch.architecture.assembly import position_name
+from srsearch.architecture.canonical import directly
 from srsearch.architecture.design import at_position, check_placement, part_of_level
 from srsearch.architecture.network import IN_CHANNELS, Colour
 from srsearch.architecture.parts import cached
@@ -45,9 +46,7 @@ class Mode(Protocol):
 class OneDesign:
     """The mode for one design: everything is itself."""
 
-    @staticmethod
-    def call(rule: Callable[..., Any], *fields: Any) -> Any:
-        return rule(*fields)
+    call = staticmethod(directly)
 
     @staticmethod
     def numbers(result: Any, uses: Three | None = None) -> Any:
@@ -70,7 +69,7 @@ def compose(fields: Mapping[str, Any], scale: int, mode: Mode) -> Six:
         InvalidDesign: The parts do not fit together.
     """
     call, numbers = mode.call, mode.numbers
-    bill = call(_network, scale, *[fields[name] for name in _OUTLINE])
+    bill = call(network_bill, *[fields[name] for name in _OUTLINE], scale)
     total: Six = numbers(call(_own, bill))
     numbers(call(_placed, fields["body"]))
     for slot, at in mode.slots(bill):
@@ -157,11 +156,6 @@ def _times(tally: Six, uses: Three) -> Six:
         activations * area,
         activations_per_image * applications,
     )
-
-
-def _network(scale: int, levels: Part, channels: int, colour: Colour, *outline: Any) -> Bill:
-    scales, global_skip, image_residual = outline
-    return network_bill(levels, channels, colour, scales, global_skip, image_residual, scale)
 
 
 def _placed(body: Part) -> Tally:

@@ -81,13 +81,11 @@ S_LWSR = Convention(
     mean_shift_params=True,
     params_times_pixels=True,
 )
-PROSRN = Convention("prosrn", "ProSRN paper: luminance; it prints no costs")
 NTIRE = Convention("ntire", "NTIRE efficient SR challenges: for a 256x256 input; they say FLOPs", lr=(256, 256))
 FALSR = Convention("falsr", "FALSR paper: for a 480x480 input", lr=(480, 480))
 
 _CONVENTIONS = {
-    each.name: each
-    for each in (OURS, PCARN, PCARN_NO_BIAS, PCARN_TABLE_I, EFFICIENCY, CSRCNN, S_LWSR, PROSRN, NTIRE, FALSR)
+    each.name: each for each in (OURS, PCARN, PCARN_NO_BIAS, PCARN_TABLE_I, EFFICIENCY, CSRCNN, S_LWSR, NTIRE, FALSR)
 }
 
 

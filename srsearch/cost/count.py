@@ -44,7 +44,7 @@ class PartCost:
     activations: int
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True)
+@dataclass(frozen=True, slots=True)
 class Cost:
     """What a design costs under one convention.
 
@@ -157,23 +157,21 @@ class _Tree:
                 scale = at
             elif slot in ("body", "refinement"):
                 level = at
-            inner = self._line(place, level, scale)
-            line = self.lines[inner[0]]
+            line, inner = self._line(place, level, scale)
             times = (instances * use.instances, applications * use.applications, area * use.area)
             line.instances += times[0]
             line.applications += times[1]
             line.area += times[2]
-            self.fill(PLACES[place], inner[1], *times, kept=inner_kept)
+            self.fill(PLACES[place], inner, *times, kept=inner_kept)
 
-    def _line(self, place: str, level: int, scale: int) -> tuple[tuple[str, str], Bill]:
+    def _line(self, place: str, level: int, scale: int) -> tuple[_Line, Bill]:
+        """The line of a part, and its bill."""
         part = self.design.part_at(place, level)
         text = f"{part} x{scale}" if scale > 1 else str(part)
         key = (place, text)
         in_channels = IN_CHANNELS[self.design.colour]
         bill = part_bill(PLACES[place], part, self.design.channels, in_channels=in_channels, scale=scale)
-        if key not in self.lines:
-            self.lines[key] = _Line(place, text, bill.own)
-        return key, bill
+        return self.lines.setdefault(key, _Line(place, text, bill.own)), bill
 
 
 def _finish(line: _Line, scale: int, convention: Convention) -> PartCost:

@@ -1,9 +1,8 @@
-"""Photographs in, training pairs and patches out: folders, the photos that come along, bicubic resizing, colours."""
+"""Photographs in, training pairs and patches out: folders, the photos that come along, bicubic resizing."""
 
 from __future__ import annotations
 
 from srsearch.data.bicubic import crop_to_multiple, downscale, upscale
-from srsearch.data.colour import luma, rgb_to_ycbcr, ycbcr_to_rgb
 from srsearch.data.pairs import BUILTIN, Pair, TrainingData, load_training_data, make_pair
 from srsearch.data.patches import PatchSampler
 from srsearch.data.photos import Photo, builtin_photos, read_folder
@@ -18,10 +17,7 @@ __all__ = [
     "crop_to_multiple",
     "downscale",
     "load_training_data",
-    "luma",
     "make_pair",
     "read_folder",
-    "rgb_to_ycbcr",
     "upscale",
-    "ycbcr_to_rgb",
 ]

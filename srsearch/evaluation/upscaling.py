@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from srsearch.architecture import upscale_bicubic
-from srsearch.data.colour import rgb_to_ycbcr, ycbcr_to_rgb
+from srsearch.architecture.colour import rgb_to_ycbcr, ycbcr_to_rgb
 
 
 def is_luminance(network: nn.Module) -> bool:

@@ -20,6 +20,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
+from scipy.stats.qmc import Halton
 
 from srsearch.architecture.parts import OptionValue
 from srsearch.search.expected_gain import expected_gain
@@ -232,7 +233,7 @@ class _Points:
     def spread(self, index: int, rng: np.random.Generator, known: set[str]) -> Mapping[str, OptionValue]:
         """A design near one of a few costs spread over the range, the middle ones last."""
         # 0, 1, 1/2, 1/4, 3/4, 1/8, ...: the ends first, then ever finer.
-        share = [0.0, 1.0][index] if index < 2 else _van_der_corput(index - 1)
+        share = float(index) if index < 2 else float(Halton(1, scramble=False).fast_forward(index - 1).random()[0, 0])
         low, high = (each[0] for each in self._span)
         candidates = self.candidates(rng, [])
         wanted = low + (0.03 + 0.94 * share) * (high - low)
@@ -280,16 +281,6 @@ class _Points:
         low, high = self._span
         scaled = (costs - low) / np.maximum(high - low, 1e-9)
         return np.concatenate([*(rows[positions[:, i]] for i, rows in enumerate(self._rows)), scaled], axis=1)
-
-
-def _van_der_corput(index: int) -> float:
-    """The index-th number of the sequence 1/2, 1/4, 3/4, 1/8, ..."""
-    value, base = 0.0, 0.5
-    while index:
-        value += base * (index & 1)
-        index >>= 1
-        base /= 2
-    return value
 
 
 def _features(space: Space) -> tuple[list[Array], list[int]]:

@@ -2,6 +2,7 @@
 
 Matern 5/2 kernel with one length scale for each axis of the space and each cost (automatic relevance), constant mean,
 Gaussian noise; hyperparameters by maximum a posteriori. Small on purpose: a few hundred observations, no device.
+scikit-learn's has neither priors nor one length scale for the several columns of an axis that is a word.
 
 Source: Rasmussen, Williams: Gaussian Processes for Machine Learning (2006), chapters 2 and 5. The prior of the length
 scales grows with the square root of their number (Hvarfner, Hellsten, Nardi: Vanilla Bayesian Optimization Performs
@@ -23,6 +24,7 @@ from scipy.optimize import minimize
 Array: TypeAlias = npt.NDArray[np.float64]
 
 _JITTER = 1e-8
+_MOST_FOR_FIT = 120
 _LENGTH_SPREAD, _NOISE_SPREAD = 1.0, 1.0
 _NOISE_CENTRE = math.log(0.05)
 """Variance of the noise in units of the observations' variance."""
@@ -59,26 +61,24 @@ class GaussianProcess:
     noises: Array
 
     @classmethod
-    def fit(
-        cls, inputs: Array, values: Array, groups: Sequence[int], *, most_for_fit: int = 120, noise: Array | None = None
-    ) -> GaussianProcess:
+    def fit(cls, inputs: Array, values: Array, groups: Sequence[int]) -> GaussianProcess:
         """Fit to observations.
 
         Args:
             inputs: (n, d), each column scaled to about 0..1.
             values: (n,).
             groups: (d,) group of each column, numbered from 0.
-            most_for_fit: The hyperparameters are chosen on at most so many observations, spread evenly over the order
-                given; predictions use all.
-            noise: (n,) variance of each observation relative to the common noise; 1 by default.
+
+        The hyperparameters are chosen on at most 120 observations, spread evenly over the order given; predictions use
+        all.
         """
         codes = np.asarray(groups, dtype=np.int64)
         mean, scale = float(values.mean()), float(values.std()) or 1.0
         standard = (values - mean) / scale
-        relative = np.ones(len(values)) if noise is None else noise
-        chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), most_for_fit)).round().astype(int))
-        lengths, amplitude, level = _hyperparameters(inputs[chosen], standard[chosen], codes, relative[chosen])
-        return cls._of(inputs, standard, codes, lengths, amplitude, level * relative, mean, scale, level)
+        chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), _MOST_FOR_FIT)).round().astype(int))
+        lengths, amplitude, noise = _hyperparameters(inputs[chosen], standard[chosen], codes)
+        noises = np.full(len(values), noise)
+        return cls._of(inputs, standard, codes, lengths, amplitude, noises, mean, scale, noise)
 
     @classmethod
     def _of(
@@ -136,9 +136,7 @@ class GaussianProcess:
         return self.scale * math.sqrt(self.noise)
 
 
-def _hyperparameters(
-    inputs: Array, values: Array, groups: npt.NDArray[np.int64], relative: Array
-) -> tuple[Array, float, float]:
+def _hyperparameters(inputs: Array, values: Array, groups: npt.NDArray[np.int64]) -> tuple[Array, float, float]:
     """Length scales, amplitude and noise with the largest posterior density."""
     count = int(groups.max()) + 1
     # Squared distances by group are the same for all hyperparameters.
@@ -153,7 +151,7 @@ def _hyperparameters(
         decay = np.exp(-math.sqrt(5) * root)
         shape = (1 + math.sqrt(5) * root + 5 / 3 * root**2) * decay
         covariance = amplitude * shape
-        covariance[np.diag_indices_from(covariance)] += noise * relative + _JITTER
+        covariance[np.diag_indices_from(covariance)] += noise + _JITTER
         try:
             factor = cholesky(covariance, lower=True)
         except np.linalg.LinAlgError:
@@ -165,7 +163,7 @@ def _hyperparameters(
         slope = amplitude * (5 / 3) * (1 + math.sqrt(5) * root) * decay
         by_length = -0.5 * np.tensordot(distances, pull * slope, axes=2) * precision
         by_amplitude = -0.5 * float((pull * amplitude * shape).sum())
-        by_noise = -0.5 * float((np.diag(pull) * noise * relative).sum())
+        by_noise = -0.5 * float(np.trace(pull) * noise)
         gradient = np.concatenate([by_length, [by_amplitude, by_noise]])
         off = np.concatenate([(logs[:count] - centre) / _LENGTH_SPREAD, [logs[count] / 1.0]])
         off = np.append(off, (logs[count + 1] - _NOISE_CENTRE) / _NOISE_SPREAD)

@@ -9,7 +9,6 @@ million designs take a few calls of numpy, not a million of Python.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +30,10 @@ Codes: TypeAlias = npt.NDArray[np.int64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
 _LARGEST = _LARGEST_ID = 1 << 62
+"""What 64 bits hold: costs beyond are refused, identities beyond are numbered anew."""
+
 _TABLE = 1 << 24
+"""Codes below it are looked up in a table; beyond, distinct ones are found by sorting."""
 
 
 @dataclass(frozen=True)
@@ -252,6 +254,5 @@ def _identity(columns: Sequence[Column], shape: tuple[int, ...]) -> Codes:
     return flat
 
 
-@functools.cache
 def _in_channels(colour: str) -> tuple[int]:
     return (IN_CHANNELS[colour],)

@@ -141,11 +141,6 @@ class Space:
         found = convention(self.constraints.convention)
         return found.at(self.constraints.mult_adds.at) if self._sized(found) else found
 
-    @property
-    def size_text(self) -> str:
-        """The image that costs are counted for, such as ``1280x720`` or ``256x256 input``."""
-        return self.convention.size_text()
-
     def _sized(self, found: Convention) -> bool:
         """Whether the size of the image is the space's, not the convention's own."""
         return found.lr is None or "at" in self.constraints.mult_adds.model_fields_set
@@ -194,7 +189,9 @@ class Space:
         plain: dict[str, Any] = self._document.model_dump(mode="json", include=sections, exclude_defaults=True)
         if self.convention.lr is None and convention(self.constraints.convention).lr is not None:
             # Elsewhere the usual size goes without saying; here the convention's own would.
-            plain["constraints"]["mult_adds"] = plain["constraints"].get("mult_adds", {}) | {"at": self.size_text}
+            plain["constraints"]["mult_adds"] = plain["constraints"].get("mult_adds", {}) | {
+                "at": self.convention.size_text()
+            }
         return plain
 
     def report(self) -> SpaceReport:

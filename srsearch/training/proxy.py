@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import srsearch
-from srsearch.data import PatchSampler, TrainingData, luma
+from srsearch.architecture.colour import luma
+from srsearch.data import PatchSampler, TrainingData
 from srsearch.evaluation import Runtime, evaluate, is_luminance
 from srsearch.training.recipe import Recipe
 
