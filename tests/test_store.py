@@ -257,7 +257,7 @@ def check_frames(store: Store) -> None:
     """The tables for people have their columns, types and rows; expects what `fill` made."""
     frame = store.trials(STUDY.name)
     axes = ["channels", "unit", "body.cascade.share", "unit.bottleneck.reduction"]
-    measures = ["psnr", "ssim", "mult_adds", "params", "activations", "seconds", "cached"]
+    measures = ["psnr", "ssim", "seeds", "psnr_sd", "mult_adds", "params", "activations", "seconds", "cached"]
     assert list(frame.columns) == ["trial", "key", "state", "reason", *measures, *axes]
     assert frame.attrs["axes"] == axes
     assert [str(kind) for kind in frame.dtypes[axes]] == ["Int64", "string", "boolean", "Int64"]
@@ -272,6 +272,7 @@ def check_frames(store: Store) -> None:
         "name": STUDY.name,
         "scale": 4,
         "complete": 2,
+        "stopped": 0,
         "failed": 1,
         "infeasible": 2,
         "best_psnr": 28.5,

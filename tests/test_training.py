@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import math
+import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -61,7 +63,7 @@ def test_training_beats_bicubic(data: TrainingData) -> None:
     reference = bicubic_quality(data.validation, 2)
     assert result.psnr > reference.psnr + 0.1
     assert result.ssim > reference.ssim
-    assert [step for step, _ in result.curve] == [30, 60, 120]
+    assert [step for step, _ in result.curve] == [15, 30, 60, 120]
     assert result.curve[-1][1] == result.psnr
     assert (result.steps, result.stopped) == (120, False)
 
@@ -97,6 +99,45 @@ def test_rungs_do_not_disturb_the_training(data: TrainingData) -> None:
     many, few = (Recipe(steps=12, batch=2, patch=12, rungs=rungs) for rungs in ((0.1, 0.2, 0.5, 0.9), ()))
     assert train(data, many)[0].psnr == train(data, few)[0].psnr
     assert [step for step, _ in train(data, few)[0].curve] == [12]
+
+
+@pytest.mark.parametrize("runtime", [FP32, FASTEST], ids=str)
+def test_an_interrupted_training_goes_on_bit_for_bit(data: TrainingData, tmp_path: Path, runtime: Runtime) -> None:
+    whole, weights = train(data, runtime=runtime)
+    path = tmp_path / "folder" / "checkpoint.pt"
+    told: list[int] = []
+
+    def stopping(step: int, psnr: float) -> bool:
+        told.append(step)
+        return told.count(step) == 2  # goes on when it is asked the second time
+
+    for _ in SHORT.validation_steps:
+        torch.rand(3)  # what else the process does
+        trained = network()
+        result = train_proxy(trained, data, SHORT, runtime, 0, stopping, path)
+    assert told == [3, 3, 6, 6, 12]
+    assert not result.stopped
+    assert (result.curve, result.psnr, result.ssim) == (whole.curve, whole.psnr, whole.ssim)
+    assert all(torch.equal(one, other) for one, other in zip(weights, trained.parameters(), strict=True))
+    # What was finished is not trained again: it is there, with its weights.
+    again = network(seed=1)
+    known = train_proxy(again, data, SHORT, runtime, 0, None, path)
+    assert (known.curve, known.ssim) == (whole.curve, whole.ssim)
+    assert all(torch.equal(one, other) for one, other in zip(weights, again.parameters(), strict=True))
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_an_unusable_checkpoint_is_not_used(data: TrainingData, tmp_path: Path) -> None:
+    whole, _ = train(data)
+    half = tmp_path / "half.pt"
+    train_proxy(network(), data, SHORT, FASTEST, 0, lambda step, _: step < 6, half)
+    good = half.read_bytes()
+    for content in (b"", b"nonsense", good[: len(good) // 2], pickle.dumps({"step": 3})):
+        half.write_bytes(content)
+        assert train_proxy(network(), data, SHORT, FASTEST, 0, None, half).curve == whole.curve
+    nowhere = tmp_path / "file" / "checkpoint.pt"
+    nowhere.parent.write_text("in the way")
+    assert train_proxy(network(), data, SHORT, FASTEST, 0, None, nowhere).curve == whole.curve
 
 
 def test_report_can_stop(data: TrainingData) -> None:

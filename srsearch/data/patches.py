@@ -51,6 +51,15 @@ class PatchSampler:
         self._device = torch.device(device)
         self._generator = torch.Generator().manual_seed(seed)
 
+    @property
+    def state(self) -> Tensor:
+        """Where it is in its sequence of batches; set it to go on there."""
+        return self._generator.get_state()
+
+    @state.setter
+    def state(self, state: Tensor) -> None:
+        self._generator.set_state(state)
+
     def next(self) -> tuple[Tensor, Tensor]:
         """The next batch.
 

@@ -5,22 +5,23 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from sqlalchemy import URL, Connection, Select, Table, case, func, insert, select, update
+from sqlalchemy import URL, ColumnElement, Connection, Double, Select, Table, case, func, insert, or_, select, update
+from sqlalchemy import cast as sql_cast
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 
 from srsearch.errors import InputError, WorkError, nearest
-from srsearch.store import schema, sqlite
+from srsearch.store import exclusion, leases, schema, sqlite
 from srsearch.store.connection import READING, explained, reading_engine, writing_engine
 from srsearch.store.place import Place
-from srsearch.store.records import Axis, Curve, EvaluationRecord, StudyRecord, TrialRecord
+from srsearch.store.records import ENDED, Axis, Curve, EvaluationRecord, StudyRecord, TrialRecord
 from srsearch.store.tables import ArchitectureRow, EvaluationRow, StudyRow, TrialRow
 
 if TYPE_CHECKING:
@@ -77,6 +78,26 @@ class Store:
     def close(self) -> None:
         """Lets go of the database."""
         self._engine.dispose()
+
+    @contextmanager
+    def alone(self, what: str, *, wait: float = sqlite.BUSY_SECONDS) -> Iterator[None]:
+        """While this is open, no other process that uses this database is in the section of that name.
+
+        Args:
+            what: Names the section.
+            wait: Seconds that it may take until the others are out.
+
+        Raises:
+            WorkError: They were not, or the database failed.
+        """
+        if self._place.is_sqlite and self._place.path is None:
+            yield  # a database in memory belongs to one process
+            return
+        # What goes wrong inside is not ours to explain: only getting in is.
+        with ExitStack() as inside:
+            with explained(self._place):
+                inside.enter_context(exclusion.alone(self._place, self._engine, what, wait))
+            yield
 
     def __enter__(self) -> Self:
         return self
@@ -192,6 +213,8 @@ class Store:
     def add_trials(self, study: str, trials: Sequence[TrialRecord]) -> None:
         """Adds proposals in one transaction: those turned down and the running one together, with new architectures.
 
+        A running one is leased to its ``owner`` from now on.
+
         Raises:
             InputError: No such study.
             WorkError: A number is taken: another process is working on the study.
@@ -200,17 +223,89 @@ class Store:
             study_id = self._study_id(connection, study)
             descriptions = {trial.key: dict(trial.description) for trial in trials if trial.key is not None}
             _insert_new_architectures(connection, descriptions)
+            rows = [_trial_values(study_id, trial) for trial in trials]
+            for row, trial in zip(rows, trials, strict=True):
+                row["owner"] = trial.owner if trial.state == "running" else None
+                row["heartbeat"] = _now(connection) if row["owner"] else None
             try:
-                if trials:
-                    connection.execute(insert(_table(TrialRow)), [_trial_values(study_id, trial) for trial in trials])
+                if rows:
+                    connection.execute(insert(_table(TrialRow)), rows)
             except IntegrityError as error:
                 raise WorkError(
                     f"study {study!r} already has trial {', '.join(str(trial.number) for trial in trials)}: "
                     "another process is working on it"
                 ) from error
 
-    def curve_point(self, study: str, number: int, step: int, psnr: float) -> None:
+    def take_up(self, study: str, trial: TrialRecord, owner: str) -> bool:
+        """Leases a trial that nobody works on: one that is stopped, or whose owner is no more.
+
+        Args:
+            study: The study's name.
+            trial: As it was read.
+            owner: Who is to train it now.
+
+        Returns:
+            Whether it is the owner's now; not if somebody else was quicker, or it has ended.
+        """
+        # A stopped one goes on beyond the rung at which it was stopped.
+        cleared = trial.curve[-1][0] if trial.state == "stopped" and trial.curve else trial.cleared
+        with self._write() as connection:
+            study_id = self._study_id(connection, study)
+            as_read = [TrialRow.state == trial.state, TrialRow.owner.is_not_distinct_from(trial.owner)]
+            values = {"state": "running", "owner": owner, "heartbeat": _now(connection), "cleared": int(cleared)}
+            changed = connection.execute(
+                update(TrialRow).where(*_trial_is(study_id, trial.number), *as_read).values(**values)
+            )
+            return changed.rowcount == 1
+
+    def heartbeat(self, study: str, owner: str) -> None:
+        """Says that an owner is alive and works on all trials that it has leased."""
+        with self._write() as connection:
+            study_id = self._study_id(connection, study)
+            mine = [TrialRow.study_id == study_id, TrialRow.owner == owner, TrialRow.state == "running"]
+            connection.execute(update(TrialRow).where(*mine).values(heartbeat=_now(connection)))
+
+    def release(self, study: str, owner: str) -> None:
+        """Gives back what an owner has leased: whoever works on the study next takes it up."""
+        with self._write() as connection:
+            study_id = self._study_id(connection, study)
+            mine = [TrialRow.study_id == study_id, TrialRow.owner == owner, TrialRow.state == "running"]
+            connection.execute(update(TrialRow).where(*mine).values(owner=None, heartbeat=None))
+
+    def abandoned(self, study: str) -> list[int]:
+        """Numbers of the running trials on which nobody works any more.
+
+        Their owner is a process of this host that has ended, or one of another host without a heartbeat in the last
+        `leases.LEASE_SECONDS` by the database's clock.
+
+        Raises:
+            InputError: No such study.
+        """
+
+        def ask(connection: Connection) -> Sequence[Any]:
+            study_id = self._study_id(connection, study)
+            query = select(TrialRow.number, TrialRow.owner, _clock(connection) - TrialRow.heartbeat)
+            running = query.where(TrialRow.study_id == study_id, TrialRow.state == "running")
+            return connection.execute(running.order_by(TrialRow.number)).all()
+
+        return [
+            number
+            for number, owner, age in self._read(ask)
+            if leases.is_dead(owner) or (not leases.is_here(owner) and (age is None or age > leases.LEASE_SECONDS))
+        ]
+
+    def curve_point(
+        self, study: str, number: int, step: int, psnr: float, *, cleared: int | None = None, stop: bool = False
+    ) -> None:
         """Keeps what a running trial has reached: PSNR in dB after a step; replaces an earlier value for that step.
+
+        Args:
+            study: The study's name.
+            number: The trial's.
+            step: Of the training.
+            psnr: What it has reached.
+            cleared: The step up to which it may go on.
+            stop: Set the trial aside, in the same transaction.
 
         Raises:
             InputError: No such study or trial.
@@ -220,8 +315,12 @@ class Store:
             study_id = self._running(connection, study, number)
             here = _trial_is(study_id, number)
             curve = connection.execute(select(TrialRow.curve).where(*here)).scalar_one()
-            points = sorted([*(point for point in curve if point[0] != step), [step, psnr]])
-            connection.execute(update(TrialRow).where(*here).values(curve=points))
+            values: dict[str, Any] = {"curve": sorted([*(point for point in curve if point[0] != step), [step, psnr]])}
+            if cleared is not None:
+                values["cleared"] = cleared
+            if stop:
+                values |= {"state": "stopped", "owner": None, "heartbeat": None}
+            connection.execute(update(TrialRow).where(*here).values(**values))
 
     def finish_trial(self, study: str, number: int, evaluation: EvaluationRecord, *, cached: bool = False) -> None:
         """Completes a running trial with its evaluation, in one transaction.
@@ -235,22 +334,30 @@ class Store:
         Raises:
             InputError: No such study or trial.
             ValueError: The evaluation is of another architecture.
-            WorkError: The trial is not running.
+            WorkError: The trial is not running: another process ended it. The evaluation is kept nevertheless.
         """
         with self._write() as connection:
-            study_id = self._running(connection, study, number)
+            study_id = self._study_id(connection, study)
             here = _trial_is(study_id, number)
-            key = connection.execute(select(TrialRow.key).where(*here)).scalar_one()
-            if key != evaluation.key:
-                raise ValueError(f"trial {number} is of architecture {key}, the evaluation of {evaluation.key}")
-            values = {
-                "state": "complete",
-                "reason": None,
-                "evaluation_id": _evaluation_id(connection, evaluation),
-                "cached": cached,
-                "finished_at": datetime.now(UTC),
-            }
-            connection.execute(update(TrialRow).where(*here).values(**values))
+            found = connection.execute(select(TrialRow.key, TrialRow.state).where(*here).with_for_update()).first()
+            if found is None:
+                raise InputError(f"study {study!r} has no trial {number}")
+            if found.key != evaluation.key:
+                raise ValueError(f"trial {number} is of architecture {found.key}, the evaluation of {evaluation.key}")
+            identifier = _evaluation_id(connection, evaluation)
+            if found.state not in ENDED:
+                values = {
+                    "state": "complete",
+                    "reason": None,
+                    "evaluation_id": identifier,
+                    "cached": cached,
+                    "finished_at": datetime.now(UTC),
+                    "owner": None,
+                    "heartbeat": None,
+                }
+                connection.execute(update(TrialRow).where(*here).values(**values))
+        if found.state in ENDED:
+            raise _ended(study, number, found.state)
 
     def fail_trial(self, study: str, number: int, reason: str) -> None:
         """Ends a running trial without a result; the points of its curve stay.
@@ -262,29 +369,40 @@ class Store:
         with self._write() as connection:
             study_id = self._running(connection, study, number)
             values = {"state": "failed", "reason": _storable(reason), "finished_at": datetime.now(UTC)}
+            values |= {"owner": None, "heartbeat": None}
             connection.execute(update(TrialRow).where(*_trial_is(study_id, number)).values(**values))
 
-    def trial_records(self, study: str) -> list[TrialRecord]:
-        """All trials of a study with everything known of them, by number.
+    def trial_records(
+        self, study: str, *, after: int = -1, running: Sequence[int] = (), stopped: Sequence[int] = ()
+    ) -> list[TrialRecord]:
+        """All trials of a study with everything known of them, by number; or those that may have changed.
+
+        Args:
+            study: Its name.
+            after: Only those with a larger number,
+            running: and of these, which were running when they were read last,
+            stopped: and of these, which were stopped, where they no longer are.
 
         Raises:
             InputError: No such study.
         """
-        rows = self._of_study(
-            study,
-            select(
-                *_columns(TrialRow, ("number", "key", "axes", "state", "reason")),
-                ArchitectureRow.description,
-                *_columns(TrialRow, ("params", "mult_adds", "activations")),
-                *_columns(EvaluationRow, ("psnr", "ssim")),
-                func.coalesce(EvaluationRow.curve, TrialRow.curve, type_=TrialRow.curve.type),
-                EvaluationRow.seconds,
-                *_columns(TrialRow, ("cached", "sampler_state", "started_at", "finished_at")),
-            ).outerjoin(ArchitectureRow, TrialRow.key == ArchitectureRow.key),
-        )
+        query = select(
+            *_columns(TrialRow, ("number", "key", "axes", "state", "reason")),
+            ArchitectureRow.description,
+            *_columns(TrialRow, ("params", "mult_adds", "activations")),
+            *_columns(EvaluationRow, ("psnr", "ssim")),
+            func.coalesce(EvaluationRow.curve, TrialRow.curve, type_=TrialRow.curve.type),
+            EvaluationRow.seconds,
+            *_columns(TrialRow, ("cached", "sampler_state", "started_at", "finished_at")),
+            *_columns(TrialRow, ("replicate_of", "seed", "cleared", "owner")),
+        ).outerjoin(ArchitectureRow, TrialRow.key == ArchitectureRow.key)
+        if after >= 0:
+            changed = TrialRow.number.in_(stopped) & (TrialRow.state != "stopped")
+            query = query.where(or_(TrialRow.number > after, TrialRow.number.in_(running), changed))
         # By position: with twenty thousand trials, names would take most of the time.
         return [
-            TrialRecord(*(*row[:5], row[5] or {}, *row[6:11], tuple(map(tuple, row[11])), *row[12:])) for row in rows
+            TrialRecord(*(*row[:5], row[5] or {}, *row[6:11], tuple(map(tuple, row[11])), *row[12:]))
+            for row in self._of_study(study, query)
         ]
 
     # Evaluations
@@ -305,10 +423,11 @@ class Store:
         """All trials of a study by number.
 
         Returns:
-            Columns trial (its number), key, state, reason, psnr (dB), ssim, mult_adds, params, activations, seconds,
-            cached, then one per axis under the axis's name (with ``axes.`` before it where one of the first columns has
-            that name). Nullable types: integers stay integers, what is absent is NA. ``attrs["axes"]`` lists the axes'
-            columns.
+            One row for each design. Columns trial (its number), key, state, reason, psnr (dB) and ssim (means over
+            its seeds), seeds (how many), psnr_sd (sample standard deviation over them), mult_adds, params, activations,
+            seconds, cached, then one per axis under the axis's name (with ``axes.`` before it where one of the first
+            columns has that name). Nullable types: integers stay integers, what is absent is NA. ``attrs["axes"]``
+            lists the axes' columns.
 
         Raises:
             InputError: No such study.
@@ -336,12 +455,14 @@ class Store:
         """All studies, oldest first.
 
         Returns:
-            Columns name, scale, complete, failed, infeasible (numbers of trials), best_psnr (dB, NA without a finished
-            trial) and created_at (UTC).
+            Columns name, scale, complete, stopped, failed, infeasible (numbers of designs), best_psnr (dB, NA without a
+            finished trial) and created_at (UTC).
         """
         from srsearch.store import frames
 
-        counts = [func.count(case((TrialRow.state == state, 1))) for state in ("complete", "failed", "infeasible")]
+        designs = TrialRow.replicate_of.is_(None)
+        states = ("complete", "stopped", "failed", "infeasible")
+        counts = [func.count(case(((TrialRow.state == state) & designs, 1))) for state in states]
         query = (
             select(StudyRow.name, StudyRow.scale, *counts, func.max(EvaluationRow.psnr), StudyRow.created_at)
             .outerjoin(TrialRow, TrialRow.study_id == StudyRow.id)
@@ -466,8 +587,23 @@ class Store:
         if state is None:
             raise InputError(f"study {study!r} has no trial {number}")
         if state != "running":
-            raise WorkError(f"trial {number} of study {study!r} is {state}, not running: another process ended it")
+            raise _ended(study, number, state)
         return study_id
+
+
+def _ended(study: str, number: int, state: str) -> WorkError:
+    return WorkError(f"trial {number} of study {study!r} is {state}, not running: another process ended it")
+
+
+def _clock(connection: Connection) -> ColumnElement[float]:
+    """The database's clock in seconds since 1970."""
+    if connection.dialect.name == "sqlite":
+        return (func.julianday("now", type_=Double()) - 2440587.5) * 86400.0
+    return sql_cast(func.extract("epoch", func.clock_timestamp()), Double)
+
+
+def _now(connection: Connection) -> float:
+    return float(connection.execute(select(_clock(connection))).scalar_one())
 
 
 def _table(row: type[DeclarativeBase]) -> Table:
@@ -542,7 +678,10 @@ def _trial_values(study_id: int, trial: TrialRecord) -> dict[str, Any]:
         "cached": trial.cached,
         "sampler_state": dict(trial.sampler_state),
         "started_at": started,
-        "finished_at": None if trial.state == "running" else trial.finished_at or started,
+        "finished_at": trial.finished_at or started if trial.state in ENDED else None,
+        "replicate_of": trial.replicate_of,
+        "seed": trial.seed,
+        "cleared": trial.cleared,
     }
 
 

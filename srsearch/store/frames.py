@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ _TYPES = {
     "reason": "string",
     "psnr": "Float64",
     "ssim": "Float64",
+    "seeds": "Int64",
+    "psnr_sd": "Float64",
     "mult_adds": "Int64",
     "params": "Int64",
     "activations": "Int64",
@@ -38,15 +41,17 @@ TRIALS: Select[*tuple[Any, ...]] = select(
     TrialRow.activations,
     EvaluationRow.seconds,
     TrialRow.cached,
+    TrialRow.replicate_of,
     # As text: one parse of all rows is several times as fast as one for each.
     cast(TrialRow.axes, Text),
 )
-"""The columns of `trials` in their order, then the axes; still to be joined with the evaluations."""
+"""What `trials` makes its columns and the axes of; still to be joined with the evaluations."""
 
 
 def trials(rows: Sequence[Any]) -> pd.DataFrame:
     """The data frame of `Store.trials` from the rows of `TRIALS`."""
-    columns = list(zip(*rows, strict=True)) if rows else [()] * (len(_TYPES) + 1)
+    proposals = _with_replicates(rows)
+    columns = list(zip(*proposals, strict=True)) if proposals else [()] * (len(_TYPES) + 1)
     data = {
         name: pd.array(list(column), dtype=kind)  # type: ignore[call-overload]
         for (name, kind), column in zip(_TYPES.items(), columns, strict=False)
@@ -59,6 +64,26 @@ def trials(rows: Sequence[Any]) -> pd.DataFrame:
     frame = pd.DataFrame(data)
     frame.attrs["axes"] = names
     return frame
+
+
+def _with_replicates(rows: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """One row for each design: the mean over its seeds, how many they are, and how much PSNR differs between them."""
+    again: dict[int, list[tuple[float, float | None]]] = {}
+    for row in rows:
+        if row[11] is not None and row[4] is not None:
+            again.setdefault(row[11], []).append((row[4], row[5]))
+    proposals = []
+    for number, key, state, reason, psnr, ssim, *counts, replicate_of, axes in rows:
+        if replicate_of is not None:
+            continue
+        seeds, spread = None if psnr is None else 1, None
+        if psnr is not None and number in again:
+            psnrs = [psnr, *(each for each, _ in again[number])]
+            ssims = [each for each in (ssim, *(each for _, each in again[number])) if each is not None]
+            psnr, ssim = statistics.fmean(psnrs), statistics.fmean(ssims) if ssims else None
+            seeds, spread = len(psnrs), statistics.stdev(psnrs)
+        proposals.append((number, key, state, reason, psnr, ssim, seeds, spread, *counts, axes))
+    return proposals
 
 
 def _axis_column(values: list[Axis | None]) -> Any:
@@ -83,6 +108,7 @@ def studies(rows: Sequence[Any]) -> pd.DataFrame:
         "name": "string",
         "scale": "Int64",
         "complete": "Int64",
+        "stopped": "Int64",
         "failed": "Int64",
         "infeasible": "Int64",
         "best_psnr": "Float64",

@@ -1,9 +1,9 @@
 """A study of ours as one of Optuna's, for optuna-dashboard and Optuna's own analyses. Optuna is imported only here.
 
 States: complete -> COMPLETE; infeasible -> PRUNED with a constraint above zero (as FAIL, Optuna's TPE would come back
-to it again and again); failed -> FAIL. Left out are running trials, which would never end there, and repeated ones:
-they are an earlier trial's design again, and Optuna would take them for worse ones. Our number is in
-``user_attrs["trial"]``.
+to it again and again); stopped -> PRUNED; failed -> FAIL. Left out are running trials, which would never end there,
+repeated ones and replicates: they are an earlier trial's design again, and Optuna would take them for worse ones. Our
+number is in ``user_attrs["trial"]``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,12 @@ from srsearch.quantity import parse_quantity
 from srsearch.store.place import Place
 from srsearch.store.records import Axis, StudyRecord, TrialRecord
 
-_STATES = {"complete": TrialState.COMPLETE, "infeasible": TrialState.PRUNED, "failed": TrialState.FAIL}
+_STATES = {
+    "complete": TrialState.COMPLETE,
+    "stopped": TrialState.PRUNED,
+    "infeasible": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
 
 
 def export(
@@ -36,7 +41,7 @@ def export(
     choices: Mapping[str, Sequence[Axis]],
 ) -> int:
     """Writes the study; see `Store.export_optuna`."""
-    kept = [trial for trial in trials if trial.state in _STATES]
+    kept = [trial for trial in trials if trial.state in _STATES and trial.replicate_of is None]
     spread = _distributions(kept, choices)
     limits = _limits(study)
     frozen = [_frozen(trial, study, spread, _constraints(trial, limits)) for trial in kept]

@@ -14,10 +14,14 @@ Axis = int | float | str | bool
 Curve = Sequence[Sequence[float]]
 """PSNR in dB on the validation photos by training step: pairs (step, psnr), steps rising."""
 
-State = Literal["running", "complete", "failed", "infeasible", "repeated"]
-STATES: tuple[State, ...] = ("running", "complete", "failed", "infeasible", "repeated")
-"""running: being trained, or was when its process died; complete: has its evaluation; failed: training went wrong;
-infeasible: over budget or not a valid design, never trained; repeated: a design the study has seen, never trained."""
+State = Literal["running", "stopped", "complete", "failed", "infeasible", "repeated"]
+STATES: tuple[State, ...] = ("running", "stopped", "complete", "failed", "infeasible", "repeated")
+"""running: being trained, or was when its process died; stopped: trained up to a rung and set aside, may be continued;
+complete: has its evaluation; failed: training went wrong; infeasible: over budget or not a valid design, never trained;
+repeated: a design the study has seen, never trained."""
+
+ENDED: frozenset[State] = frozenset({"complete", "failed", "infeasible", "repeated"})
+"""States that a trial never leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class StudyRecord:
         data_fingerprint: Identifies the training data.
         reference: The hypervolume's reference point, by objective; frozen with the study.
         created_at: Time with a time zone.
+        workers: Worker processes of a run, chosen when the study was created; None: as many as the machine bears.
     """
 
     name: str
@@ -53,6 +58,7 @@ class StudyRecord:
     data_fingerprint: str
     reference: Mapping[str, float]
     created_at: datetime
+    workers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,11 @@ class TrialRecord:
         cached: Whether the evaluation was there already.
         sampler_state: What the sampler wants to see again when it is rebuilt, as plain JSON.
         started_at: Time with a time zone; None in a record to be added: now.
-        finished_at: Time with a time zone; None while running.
+        finished_at: Time with a time zone; None while running or stopped.
+        replicate_of: Number of the trial whose design this one evaluates again, with another seed; None: a proposal.
+        seed: Of a replicate's evaluation; None: the study's.
+        cleared: The training step up to which early stopping has let the trial go on.
+        owner: Who trains it (`srsearch.store.leases`); None: nobody.
     """
 
     number: int
@@ -96,6 +106,10 @@ class TrialRecord:
     sampler_state: Mapping[str, Any] = field(default_factory=dict)
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    replicate_of: int | None = None
+    seed: int | None = None
+    cleared: int = 0
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

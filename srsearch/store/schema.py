@@ -9,7 +9,7 @@ from srsearch.store.place import Place
 
 VERSION_TABLE = "srsearch_version"
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every revision this package knows, oldest first. Known without importing Alembic, which takes its time."""
 
 _LOCK = 0x7352_7365_6172_6368  # "sRsearch": any number that other programs are unlikely to use

@@ -115,10 +115,15 @@ class StudyRow(Base):
     data_fingerprint: Mapped[str] = mapped_column(String(64))
     reference: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
+    workers: Mapped[int | None]
 
 
 class TrialRow(Base):
-    """A proposal of a study; its results are its evaluation's."""
+    """A proposal of a study, or a replicate of one; its results are its evaluation's.
+
+    While it is running it is leased: ``owner`` trains it, and says so again and again with a ``heartbeat``, the
+    database's clock in seconds since 1970.
+    """
 
     __tablename__ = "sr_trials"
     __table_args__ = (
@@ -141,3 +146,8 @@ class TrialRow(Base):
     sampler_state: Mapped[dict[str, Any]]
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+    replicate_of: Mapped[int | None]
+    seed: Mapped[int | None] = mapped_column(BigInteger)
+    cleared: Mapped[int]
+    owner: Mapped[str | None]
+    heartbeat: Mapped[float | None]

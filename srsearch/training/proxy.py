@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +18,13 @@ import srsearch
 from srsearch.architecture.colour import luma
 from srsearch.data import PatchSampler, TrainingData
 from srsearch.evaluation import Runtime, evaluate, is_luminance
+from srsearch.training.checkpoint import Checkpoint
 from srsearch.training.recipe import Recipe
 
 TRAINING_VERSION = 1
 """Raised whenever the same training gives other numbers; part of an evaluation's identity."""
+
+_log = logging.getLogger(__name__)
 
 _LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": F.l1_loss, "l2": F.mse_loss}
 
@@ -56,10 +61,12 @@ def train_proxy(
     runtime: Runtime,
     seed: int,
     report: Callable[[int, float], bool] | None = None,
+    checkpoint: Path | None = None,
 ) -> ProxyResult:
     """Train a network briefly and validate it on whole photos by the ``common`` protocol.
 
-    On one machine, the same initial network, data, recipe, runtime and seed give the same numbers, bit for bit.
+    On one machine, the same initial network, data, recipe, runtime and seed give the same numbers, bit for bit,
+    whether it was interrupted and continued from its checkpoint or not.
 
     Args:
         network: (n, c, h, w) to (n, c, scale * h, scale * w), where c is its ``in_channels``: 3 (or no such attribute)
@@ -68,28 +75,51 @@ def train_proxy(
         recipe: What to do.
         runtime: Where and how to compute.
         seed: Of the patches, and of any randomness inside the network.
-        report: Told step and PSNR at each validation; ``False`` ends the training there.
+        report: Told step and PSNR at each validation, and again at the last one before an interruption; ``False`` ends
+            the training there.
+        checkpoint: A file that is written before each report, and gone on from if it is there. At the end it holds
+            the trained weights. Where it cannot be written the training goes on without.
 
     Raises:
         TrainingFailed: The loss or the network's output is not finite.
     """
     start = time.perf_counter()
     validations = recipe.validation_steps
-    curve: list[tuple[int, float]] = []
     with runtime.applied(), torch.random.fork_rng():
         torch.manual_seed(seed)
         trainer = Trainer(network, data, recipe, runtime, seed)
-        for step in range(1, recipe.steps + 1):
+        begun = Checkpoint.load(checkpoint) if checkpoint is not None else None
+        if begun is not None:
+            trainer.restore(begun)
+        step, ssim, earlier = trainer.done, math.nan, begun.seconds if begun else 0.0
+        curve = list(begun.curve) if begun else []
+        if begun is not None and begun.ssim is not None:
+            ssim = begun.ssim
+        going_on = not curve or report is None or report(*curve[-1])
+        while going_on and step < recipe.steps:
+            step += 1
             trainer.step(step)
             if step not in validations:
                 continue
             last = step == recipe.steps
             psnr, ssim = _validate(network, data, runtime, step, with_ssim=last)
             curve.append((step, psnr))
+            if checkpoint is not None:
+                seconds = earlier + time.perf_counter() - start
+                checkpoint = _kept(trainer.state(tuple(curve), seconds, ssim if last else None), checkpoint)
             going_on = report is None or report(step, psnr)
-            if last or not going_on:
-                break
-    return ProxyResult(psnr, ssim, tuple(curve), time.perf_counter() - start, step, stopped=not last)
+    seconds = earlier + time.perf_counter() - start
+    return ProxyResult(curve[-1][1], ssim, tuple(curve), seconds, step, stopped=step < recipe.steps)
+
+
+def _kept(state: Checkpoint, path: Path) -> Path | None:
+    """Where it was kept; None where it could not be."""
+    try:
+        state.save(path)
+    except OSError as error:
+        _log.warning("the checkpoint %s cannot be written, the training goes on without: %s", path, error)
+        return None
+    return path
 
 
 class Trainer:
@@ -102,6 +132,26 @@ class Trainer:
         self._sampler = PatchSampler(data.train, recipe.patch, recipe.batch, data.scale, seed, runtime.device)
         self._loss = _LOSSES[recipe.loss]
         self._optimizer = torch.optim.Adam(network.parameters(), recipe.learning_rate, fused=True)
+        self.done = 0
+
+    def state(self, curve: tuple[tuple[int, float], ...], seconds: float, ssim: float | None) -> Checkpoint:
+        """What `restore` needs; at the end of the training the weights only."""
+        network = self._network.state_dict()
+        if self.done == self._recipe.steps:
+            return Checkpoint(self.done, seconds, curve, network, ssim)
+        optimizer = self._optimizer.state_dict()
+        return Checkpoint(
+            self.done, seconds, curve, network, ssim, optimizer, self._sampler.state, torch.random.get_rng_state()
+        )
+
+    def restore(self, state: Checkpoint) -> None:
+        """Goes on where another trainer of the same network, recipe and seed was."""
+        self._network.load_state_dict(state.network)
+        self.done = state.step
+        if state.patches is not None and state.random is not None:
+            self._optimizer.load_state_dict(state.optimizer)
+            self._sampler.state = state.patches
+            torch.random.set_rng_state(state.random)
 
     def step(self, step: int) -> None:
         """One update of the weights; steps are counted from 1."""
@@ -118,6 +168,7 @@ class Trainer:
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
+        self.done = step
 
 
 def _validate(

@@ -39,8 +39,8 @@ class Recipe:
         schedule: ``one_cycle`` rises from a tenth and falls to nearly nothing, along cosines; or ``constant``.
         optimizer: ``adam``.
         loss: ``l1`` or ``l2``, on RGB.
-        rungs: Shares of the steps after which the network is validated, besides the end. The schedule does not
-            depend on them.
+        rungs: Shares of the steps after which the network is validated, besides the end: there early stopping decides.
+            Neither the schedule nor the result depends on them.
 
     Raises:
         InputError: A value is out of range.
@@ -53,7 +53,7 @@ class Recipe:
     schedule: Schedule = "one_cycle"
     optimizer: Optimizer = "adam"
     loss: Loss = "l1"
-    rungs: tuple[float, ...] = (0.25, 0.5)
+    rungs: tuple[float, ...] = (0.125, 0.25, 0.5)
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():

@@ -1,0 +1,83 @@
+"""Leases: who trains a trial, and whether they still do.
+
+An owner is one run in one process on one host. A dead process on this host holds no lease, at once; whether one on
+another host lives only its heartbeats tell, by the database's clock. Processes are told apart by the time at which
+they started, counted since the host booted: neither a process number that is used again nor a clock that is set
+deceives.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import secrets
+import socket
+from pathlib import Path
+
+HEARTBEAT_SECONDS = 15.0
+"""How often an owner says that it is alive."""
+
+LEASE_SECONDS = 90.0
+"""How long after its last heartbeat an owner on another host is believed to be alive."""
+
+_alive: set[str] = set()
+
+
+def new_owner() -> str:
+    """An owner for a run in this process: ``host:process:started:run``, alive until `retire`."""
+    owner = f"{_host()}:{os.getpid()}:{_started(os.getpid())}:{secrets.token_hex(4)}"
+    _alive.add(owner)
+    return owner
+
+
+def retire(owner: str) -> None:
+    """A run of this process has ended; what it leased is free."""
+    _alive.discard(owner)
+
+
+def is_dead(owner: str | None) -> bool:
+    """Whether it is known, without its heartbeats, that an owner is no more; nobody is dead, too."""
+    if owner is None:
+        return True
+    host, process, started, _ = owner.split(":")
+    if host != _host():
+        return False
+    if int(process) == os.getpid() and started == _started(os.getpid()):
+        return owner not in _alive
+    return _started(int(process)) != started
+
+
+def is_here(owner: str) -> bool:
+    """Whether the owner is, or was, a process of this host."""
+    return owner.partition(":")[0] == _host()
+
+
+@functools.cache
+def _host() -> str:
+    """This host, or container, until it boots again."""
+    parts = [socket.gethostname()]
+    for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        try:
+            parts.append(os.readlink(path) if path.endswith("pid") else Path(path).read_text(encoding="ascii").strip())
+        except OSError:  # not Linux: the name has to do
+            continue
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def _started(process: int) -> str:
+    """When a process started, in ticks since the host booted; empty where it does not run."""
+    try:
+        # After the command's name in brackets, which may hold anything, the start is the 20th field (proc(5)).
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return "" if fields[0] == "Z" else fields[19]
+    except OSError:
+        if Path("/proc/self/stat").exists():
+            return ""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return ""
+    except OSError:
+        pass
+    return "running"
