@@ -143,6 +143,19 @@ def main() -> None:
     type=click.Choice(["none", "catalogue"]),
     help="Evaluate the published networks inside the space first [default: the space's].",
 )
+@click.option(
+    "--early-stopping/--no-early-stopping",
+    default=None,
+    help="Set designs aside that promise little for their cost [default: the space's].",
+)
+@click.option(
+    "--replicates",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="At the end, train the front's designs with other seeds until each has N evaluations.",
+)
+@click.option("--until-converged", is_flag=True, help="End before --trials, once the front rises less than its noise.")
 @click.option("--new", is_flag=True, help="Start another study instead of continuing one.")
 @click.option(
     "--page",
@@ -486,9 +499,7 @@ def show(study: str, storage: str | None, as_json: bool) -> None:
 @_storage
 def rename(study: str, new_name: str, storage: str | None) -> None:
     """Give STUDY another name."""
-    from srsearch.search.running import only_runner
-
-    with _open_store(storage, write=True, must_exist=True) as store, only_runner(store, study):
+    with _open_store(storage, write=True, must_exist=True) as store:
         store.rename_study(study, new_name)
     click.echo(f"{study} is now {new_name}", err=True)
 
@@ -517,14 +528,16 @@ def copy(study: str, url: str, name: str | None, storage: str | None) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_storage
 def delete(study: str, yes: bool, storage: str | None) -> None:
-    """Delete STUDY with its trials; evaluations stay, and are used again by other studies."""
-    from srsearch.search.running import only_runner
+    """Delete STUDY with its trials and checkpoints; evaluations stay, and are used again by other studies."""
+    from srsearch.search.checkpoints import Checkpoints
 
-    with _open_store(storage, write=True, must_exist=True) as store, only_runner(store, study):
+    with _open_store(storage, write=True, must_exist=True) as store:
         count_of = len(store.trial_records(study))
         if not yes:
             click.confirm(f"Delete {study!r} with {count_of} trials from {store.where}?", abort=True, err=True)
+        record = store.study(study)
         store.delete_study(study)
+        Checkpoints(store, record).remove()
     click.echo(f"{study} is deleted", err=True)
 
 

@@ -314,17 +314,6 @@ def test_an_interrupt_saves_and_the_same_command_continues(folder: Path, sent: s
     assert finished(folder) == 5
 
 
-def test_a_study_is_run_by_one_process_at_a_time(folder: Path) -> None:
-    first = start(folder, "--trials", "30", evaluator="Slower")
-    wait_for(folder, 1, first)
-    second = start(folder, "--trials", "30", evaluator="Slower")
-    _, messages = second.communicate(timeout=60)
-    first.send_signal(signal.SIGINT)
-    first.communicate(timeout=60)
-    assert second.returncode == 2
-    assert "is being run by another process" in messages
-
-
 @contextlib.contextmanager
 def no_room(path: Path) -> Iterator[None]:
     """While this is open, SQLite finds the disk full as soon as the database has to grow."""

@@ -459,6 +459,41 @@ for number in range(60):
     assert len(set(seen)) > 3
 
 
+def test_fifty_power_cuts_lose_nothing_finished(tmp_path: Path) -> None:
+    """A writer is killed fifty times, mostly somewhere between BEGIN and the end of COMMIT."""
+    path = tmp_path / "s.db"
+    code = """
+import itertools, random
+with Store(sys.argv[1]) as store:
+    store.create_study(STUDY)
+moments, told = random.Random(3), []
+for _ in range(50):
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        store = Store(sys.argv[1])
+        for number in itertools.count(len(store.trial_records(STUDY.name))):
+            store.add_trials(STUDY.name, [proposal(number)])
+            store.finish_trial(STUDY.name, number, evaluated(proposal(number)))
+            os.write(writing, f"{number}\\n".encode())
+    os.close(writing)
+    with os.fdopen(reading) as lines:
+        told.append(int(lines.readline()))
+        time.sleep(moments.uniform(0, 0.02))
+        os.kill(child, signal.SIGKILL)
+        told += [int(line) for line in lines.read().split()]
+    os.waitpid(child, 0)
+print(*told)
+"""
+    told = [int(number) for number in finished(in_python(code, str(path))).split()]
+    with Store(path) as store:
+        complete = {trial.number for trial in store.trial_records(STUDY.name) if trial.state == "complete"}
+    assert set(told) <= complete
+    assert len(told) >= 50
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
 def test_a_killed_writer_loses_nothing_committed(tmp_path: Path) -> None:
     path = tmp_path / "killed.db"
     code = """

@@ -9,9 +9,10 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -23,8 +24,19 @@ from srsearch.space import Space
 if TYPE_CHECKING:
     from srsearch.data import TrainingData
 
-Report: TypeAlias = Callable[[int, float], bool]
-"""``report(step, psnr)`` while a design is evaluated; False says that the evaluation should stop there."""
+
+class Report(Protocol):
+    """``report(step, psnr)`` while a design is evaluated; False says that the evaluation has to stop there.
+
+    Attributes:
+        checkpoint: Where an evaluator may keep what it needs to go on after that step, before it reports it; if there
+            is a file, the evaluation was stopped or interrupted there. None: nowhere.
+    """
+
+    checkpoint: Path | None
+
+    def __call__(self, step: int, psnr: float) -> bool:
+        """Whether to go on."""
 
 
 class EvaluationFailed(Exception):
@@ -40,12 +52,14 @@ class Score:
         ssim: Y-SSIM, 0..1, or None where it was not measured.
         curve: (step, PSNR) pairs on the way.
         versions: What results depend on beside the recipe, by name.
+        seconds: How long it took, also before an interruption; None: as long as the call.
     """
 
     psnr: float
     ssim: float | None = None
     curve: tuple[tuple[int, float], ...] = ()
     versions: Mapping[str, str] | None = None
+    seconds: float | None = None
 
 
 class Evaluator(abc.ABC):
@@ -57,6 +71,8 @@ class Evaluator(abc.ABC):
 
     Attributes:
         warnings: What the user should know of the data or the settings.
+        keeps_checkpoints: Whether it goes on from ``report.checkpoint``: then designs that were stopped early may be
+            continued.
 
     Example:
         >>> class Smallest(Evaluator):
@@ -65,6 +81,7 @@ class Evaluator(abc.ABC):
     """
 
     warnings: Sequence[str] = ()
+    keeps_checkpoints: bool = False
 
     @classmethod
     def from_space(cls, space: Space, runtime: Mapping[str, Any] | None, *, device: str) -> Evaluator:
@@ -125,6 +142,8 @@ class ProxyEvaluator(Evaluator):
     Every worker computes with one thread: that is the same on any number of cores, and several threads stand still
     together as soon as another program takes one of their cores.
     """
+
+    keeps_checkpoints = True
 
     def __init__(self, space: Space, runtime: Mapping[str, Any] | None, *, device: str) -> None:
         from srsearch.training import Recipe, Runtime
@@ -200,13 +219,13 @@ class ProxyEvaluator(Evaluator):
         from srsearch.training import TrainingFailed, train_proxy, versions
 
         try:
-            result = train_proxy(
-                build(design, seed=seed), self._training_data, self._recipe, self._runtime, seed, report
-            )
+            network = build(design, seed=seed)
+            kept = report.checkpoint
+            result = train_proxy(network, self._training_data, self._recipe, self._runtime, seed, report, kept)
         except TrainingFailed as error:
             raise EvaluationFailed(str(error)) from None
         ssim = None if math.isnan(result.ssim) else result.ssim  # not measured where the training was stopped early
-        return Score(result.psnr, ssim, result.curve, versions())
+        return Score(result.psnr, ssim, result.curve, versions(), result.seconds)
 
 
 class SyntheticEvaluator(Evaluator):
@@ -220,6 +239,7 @@ class SyntheticEvaluator(Evaluator):
     """
 
     RUNGS = (25, 50, 100)
+    keeps_checkpoints = True
 
     def __init__(self, seconds: float = 0.0, noise: float = 0.03) -> None:
         self.seconds = seconds

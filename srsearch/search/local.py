@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import TypeAlias
 
 from srsearch.architecture import Architecture
@@ -39,6 +40,14 @@ class Reported:
     trial: Trial
     step: int
     psnr: float
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A trial ended where it was told to."""
+
+    worker: int
+    trial: Trial
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ class Broken:
     reason: str
 
 
-Event: TypeAlias = Reported | Finished | Failed | Broken
+Event: TypeAlias = Reported | Stopped | Finished | Failed | Broken
 
 
 @dataclass
@@ -87,13 +96,15 @@ class LocalExecutor:
     Args:
         evaluator: Sent to every worker.
         workers: How many processes.
+        waits: Whether a trial waits after each report until it is told whether to go on (`answer`).
 
     Raises:
         InputError: The evaluator cannot be sent to a process.
     """
 
-    def __init__(self, evaluator: Evaluator, workers: int) -> None:
+    def __init__(self, evaluator: Evaluator, workers: int, *, waits: bool = False) -> None:
         self._evaluator = evaluator
+        self._waits = waits
         self._context = multiprocessing.get_context("spawn")
         self._workers = [self._start(index) for index in range(workers)]
 
@@ -107,15 +118,21 @@ class LocalExecutor:
         """Whether any worker has a trial."""
         return len(self.idle) < len(self._workers)
 
-    def submit(self, index: int, trial: Trial) -> None:
-        """Give a trial to an idle worker, in a new process if the last one died."""
+    def submit(self, index: int, trial: Trial, checkpoint: Path | None = None) -> None:
+        """Give a trial to an idle worker, in a new process if the last one died; it goes on from its checkpoint."""
         worker = self._workers[index]
         if not worker.process.is_alive():
             worker = self._workers[index] = self._start(index)
         worker.trial = trial
         # A worker that died just now is noticed in `events`.
         with contextlib.suppress(OSError):
-            worker.pipe.send((trial.design.to_dict(), trial.seed))
+            worker.pipe.send((trial.design.to_dict(), trial.seed, checkpoint, self._waits))
+
+    def answer(self, index: int, going_on: bool) -> None:
+        """Tell a worker that has reported whether its trial goes on."""
+        if self._waits:
+            with contextlib.suppress(OSError):
+                self._workers[index].pipe.send(going_on)
 
     def events(self, timeout: float) -> Iterator[Event]:
         """What happened, waiting for it at most ``timeout`` seconds; each event is taken when it is asked for."""
@@ -170,6 +187,9 @@ class LocalExecutor:
             case "finished":
                 worker.trial = None
                 return Finished(worker.index, trial, *content)
+            case "stopped":
+                worker.trial = None
+                return Stopped(worker.index, trial)
             case "broken":
                 worker.trial = None
                 return Broken(worker.index, trial, *content)
@@ -212,26 +232,46 @@ def _work(pipe: Connection, evaluator: Evaluator) -> None:
         return
     while True:
         try:
-            description, seed = pipe.recv()
+            description, seed, checkpoint, waits = pipe.recv()
         except (EOFError, OSError):
             return
-        if not _send(pipe, _evaluated(pipe, evaluator, Architecture.from_dict(description), seed)):
+        report = _Report(pipe, checkpoint, waits)
+        if not _send(pipe, _evaluated(evaluator, Architecture.from_dict(description), seed, report)):
             return
 
 
-def _evaluated(pipe: Connection, evaluator: Evaluator, design: Architecture, seed: int) -> tuple[object, ...]:
-    def report(step: int, psnr: float) -> bool:
-        # A point that is no number is not worth keeping; whether the evaluation is, its score tells.
-        return not math.isfinite(psnr) or _send(pipe, ("reported", int(step), float(psnr)))
+class _Report:
+    """What an evaluator calls: sends the point, and gets the answer if there is one to wait for."""
 
+    def __init__(self, pipe: Connection, checkpoint: Path | None, waits: bool) -> None:
+        self.checkpoint = checkpoint
+        self.going_on = True
+        self._pipe, self._waits = pipe, waits
+
+    def __call__(self, step: int, psnr: float) -> bool:
+        # A point that is no number is not worth keeping; whether the evaluation is, its score tells.
+        if math.isfinite(psnr) and self.going_on:
+            self.going_on = _send(self._pipe, ("reported", int(step), float(psnr)))
+            if self.going_on and self._waits:
+                try:
+                    self.going_on = bool(self._pipe.recv())
+                except (EOFError, OSError):  # the main process is gone
+                    self.going_on = False
+        return self.going_on
+
+
+def _evaluated(evaluator: Evaluator, design: Architecture, seed: int, report: _Report) -> tuple[object, ...]:
     started = time.monotonic()
     try:
-        score = _checked(evaluator.evaluate(design, seed, report))
+        score = evaluator.evaluate(design, seed, report)
+        if not report.going_on:
+            return ("stopped",)
+        score = _checked(score)
     except EvaluationFailed as error:
         return ("failed", str(error))
     except Exception as error:  # An evaluator is anybody's code: whatever it raises fails this trial only.
         return ("failed", describe(error))
-    return ("finished", score, time.monotonic() - started)
+    return ("finished", score, time.monotonic() - started if score.seconds is None else score.seconds)
 
 
 def _checked(score: object) -> Score:
@@ -247,6 +287,7 @@ def _checked(score: object) -> Score:
         ssim=None if score.ssim is None else float(score.ssim),
         curve=tuple((int(step), float(psnr)) for step, psnr in score.curve),
         versions={str(name): str(value) for name, value in (score.versions or {}).items()},
+        seconds=None if score.seconds is None else float(score.seconds),
     )
     for name, value in [("PSNR", plain.psnr), ("SSIM", plain.ssim), *(("PSNR", psnr) for _, psnr in plain.curve)]:
         if value is not None and not math.isfinite(value):

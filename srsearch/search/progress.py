@@ -102,6 +102,9 @@ class Progress:
     ) -> None:
         """The design's evaluation is saved; ``done`` of the target are, and ``front`` is the front now."""
 
+    def trial_stopped(self, number: int) -> None:
+        """The design is set aside at the rung that was reported last."""
+
     def trial_failed(self, number: int, reason: str) -> None:
         """The design could not be evaluated; the search goes on."""
 
@@ -179,6 +182,7 @@ class LineProgress(Progress):
         self._file = file
         self._clock: _Clock | None = None
         self._views: dict[int, TrialView] = {}
+        self._reached: dict[int, tuple[int, int, float]] = {}
 
     def study_opened(self, info: StudyInfo) -> None:
         """Say what runs, where it is stored, and how much is done."""
@@ -209,6 +213,18 @@ class LineProgress(Progress):
             parts += [f"{_duration(left)} left"] if left else []
         axes = f" ({_design(view.axes, '=', ' ')})" if view and view.axes else ""
         self._print(f"{target} trial {number}: {', '.join(parts)}{axes}")
+
+    def trial_report(self, number: int, step: int, steps: int, psnr: float) -> None:
+        """Remember it for the line of a design that is set aside."""
+        self._reached[number] = (step, steps, psnr)
+
+    def trial_stopped(self, number: int) -> None:
+        """Print how far it came."""
+        view = self._views.pop(number, None)
+        reached = self._reached.pop(number, None)
+        how = f": {reached[2]:.3f} dB after {reached[0]} of {reached[1]} steps" if reached else ""
+        cost = f" at {format_quantity(view.mult_adds)} Mult-Adds" if view else ""
+        self._print(f"trial {number} set aside{how}{cost}")
 
     def trial_failed(self, number: int, reason: str) -> None:
         """Print the reason."""
@@ -252,7 +268,7 @@ class RichProgress(Progress):
         self._at_work: dict[int, _AtWork] = {}
         self._axes: list[str] = []
         self._front = pd.DataFrame()
-        self._failed = 0
+        self._failed = self._aside = 0
         self._notes: deque[Text] = deque(maxlen=3)
         # The panel goes when the search ends (the command prints its results there); only standard error is
         # redirected, as standard output may be a document.
@@ -299,6 +315,12 @@ class RichProgress(Progress):
             text = f"trial {number}: {psnr:.3f} dB {how}{', new on the front' if ahead else ''}"
             self._notes.append(Text(text, style="green" if ahead else "dim"))
 
+    def trial_stopped(self, number: int) -> None:
+        """Count it."""
+        with self._changing():
+            self._at_work.pop(number, None)
+            self._aside += 1
+
     def trial_failed(self, number: int, reason: str) -> None:
         """Note the reason."""
         with self._changing():
@@ -322,6 +344,7 @@ class RichProgress(Progress):
         self._attempt(self._live.stop)
         if started and self._clock:
             failed = f", {self._failed} failed" if self._failed else ""
+            failed += f", {self._aside} set aside" if self._aside else ""
             clock = self._clock
             line = (
                 f"{clock.info.name}: {clock.done} of {clock.info.target} designs, {_duration(clock.elapsed())}{failed}"

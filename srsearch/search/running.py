@@ -7,27 +7,25 @@ import dataclasses
 import json
 import multiprocessing
 import re
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import filelock
 import numpy as np
-import platformdirs
 
 from srsearch.architecture import GRAMMAR_VERSION
 from srsearch.errors import InputError, WorkError
 from srsearch.search.evaluators import Evaluator, Score, evaluator_for
 from srsearch.search.interrupts import Interrupts
-from srsearch.search.local import GUARD, WORKER_NAME, Broken, Event, Failed, Finished, LocalExecutor, Reported
+from srsearch.search.local import GUARD, WORKER_NAME, Broken, Event, Failed, Finished, LocalExecutor, Reported, Stopped
 from srsearch.search.progress import Progress, SilentProgress, StudyInfo, TrialView
-from srsearch.search.study import Study, Trial, content_hash
+from srsearch.search.study import Study, Trial
 from srsearch.space import Space
-from srsearch.store import Store, StudyRecord
+from srsearch.store import Store, StudyRecord, content_hash, leases
+from srsearch.store.exclusion import own_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,6 +76,9 @@ def run(
     seed: int | None = None,
     start_with: str | None = None,
     device: str = "auto",
+    early_stopping: bool | None = None,
+    replicates: int = 1,
+    until_converged: bool = False,
     new: bool = False,
     evaluator: Evaluator | str | None = None,
     progress: Progress | None = None,
@@ -99,6 +100,10 @@ def run(
         start_with: ``catalogue``: the published networks that lie inside the space are evaluated first; by default the
             space's.
         device: ``auto``, ``cpu`` or ``cuda``; only for a study that is created.
+        early_stopping: Whether designs that promise little are set aside at a rung; by default the space's.
+        replicates: How many evaluations, with different seeds, each design of the front gets at the end.
+        until_converged: End before ``trials`` once the front rises less than its noise
+            (`srsearch.analysis.converged`).
         new: Create another study even if there is one to continue.
         evaluator: An evaluator of one's own, or a name (``synthetic``, ``module:Class``), instead of the space's.
         progress: Told what happens; by default nobody.
@@ -114,20 +119,26 @@ def run(
     own = evaluator if isinstance(evaluator, Evaluator) else None
     opened = opened.with_settings(
         proxy=_given(data=None if data is None else str(data), evaluator=named),
-        search=_given(sampler=sampler, seed=seed, workers=workers, trials=trials, start_with=start_with),
+        search=_given(
+            sampler=sampler,
+            seed=seed,
+            workers=workers,
+            trials=trials,
+            start_with=start_with,
+            early_stopping=early_stopping,
+        ),
     )
     opened.sample(np.random.default_rng(0))  # a space without any feasible design ends here, before anything is written
     fresh = own or evaluator_for(opened, None, device=device)
     identity = study_identity(opened, fresh)
     with contextlib.ExitStack() as ending:
         kept = store if isinstance(store, Store) else ending.enter_context(Store(store))
-        with _lock(kept, opened.name, "is being opened by another process", kind="opening", wait=PATIENCE):
+        with kept.alone(f"open {opened.name}"):
             record, resumed = _find_or_create(kept, opened, fresh, identity, new=new)
-        ending.enter_context(only_runner(kept, record.name))
         if resumed:
             fresh = _as_recorded(record, opened, fresh, device=device, given=own is not None)
-        at_once = opened.search.workers or default_workers()
-        study = Study(kept, record, opened, fresh, at_once)
+        at_once = opened.search.workers or record.workers or default_workers()
+        study = ending.enter_context(contextlib.closing(Study(kept, record, opened, fresh, at_once)))
         info = StudyInfo(
             name=study.name,
             where=kept.where,
@@ -144,8 +155,10 @@ def run(
             shown.warning(warning)
         if study.done >= opened.search.trials:
             shown.message(f"it has its {study.done} designs; a larger --trials goes on, --new starts another study")
-        session = _Session(study, fresh, shown, info)
+        session = _Session(study, fresh, shown, info, Goal(opened.search.trials, replicates, until_converged))
         session.run(deadline=time.monotonic() + minutes * 60 if minutes else None)
+        if study.checkpoints is not None and (room := study.checkpoints.room()).files:
+            shown.message(f"checkpoints of the front: {room.files} files, {room.size / 1e6:.1f} MB, in {room.folder}")
         if session.interrupts.pending:
             command = "the same command without --new continues" if new else "the same command continues"
             shown.message(f"interrupted: what is finished is saved; {command}")
@@ -154,24 +167,42 @@ def run(
         return RunResult(study.name, study.done, front, study.exhausted, session.interrupts.pending)
 
 
+@dataclass(frozen=True)
+class Goal:
+    """When a search has enough.
+
+    Attributes:
+        trials: The study's total of finished evaluations.
+        replicates: How many evaluations, with different seeds, each design of the front is to have then.
+        converged: Whether to end earlier, once the front rises less than its noise.
+    """
+
+    trials: int
+    replicates: int = 1
+    converged: bool = False
+
+
 class _Session:
     """One run of a study: moves trials from the study to the workers, and results back."""
 
-    def __init__(self, study: Study, evaluator: Evaluator, progress: Progress, info: StudyInfo) -> None:
+    def __init__(self, study: Study, evaluator: Evaluator, progress: Progress, info: StudyInfo, goal: Goal) -> None:
         self._study = study
         self._evaluator = evaluator
         self._progress = progress
-        self._target = info.target
+        self._goal = goal
         self._workers = info.workers
         self._failed_in_a_row = 0
         self._succeeded = False
+        self._beaten = time.monotonic()
+        self._enough = self._asked_in_vain = False
         self.interrupts = Interrupts()
 
     def run(self, deadline: float | None) -> None:
-        """Until the target is reached, the deadline has passed, the space is exhausted, or somebody interrupts."""
-        if self._study.done >= self._target:
+        """Until the goal is reached, the deadline has passed, the space is exhausted, or somebody interrupts."""
+        self._judge()
+        if self._study.done >= self._goal.trials and self._goal.replicates <= 1:
             return
-        executor = LocalExecutor(self._evaluator, self._workers)
+        executor = LocalExecutor(self._evaluator, self._workers, waits=self._study.waits)
         try:
             with self.interrupts:
                 try:
@@ -183,30 +214,68 @@ class _Session:
 
     def _loop(self, executor: LocalExecutor, deadline: float | None) -> None:
         while not self.interrupts.pending:
-            if deadline is None or time.monotonic() < deadline:
+            late = deadline is not None and time.monotonic() >= deadline
+            if not late:
                 self._fill(executor)
-            if not executor.busy:
+            if not executor.busy and (late or not self._study.elsewhere):
                 return
+            self._wait(executor)
+            self._beat()
+
+    def _wait(self, executor: LocalExecutor) -> None:
+        """For what the workers have to say; and without any, for what other processes do."""
+        if executor.busy:
             for event in executor.events(timeout=0.25):
-                self._handle(event)
+                self._handle(event, executor)
+            return
+        if not self._asked_in_vain:
+            self._asked_in_vain = True
+            self._progress.message(f"waiting for {self._study.elsewhere} designs that another process trains")
+        time.sleep(0.25)
+        self._patiently(self._study.refresh)
+
+    def _beat(self) -> None:
+        """Tell others now and then that we are alive."""
+        if time.monotonic() - self._beaten > leases.HEARTBEAT_SECONDS:
+            self._beaten = time.monotonic()
+            try:
+                self._study.heartbeat()
+            except WorkError as error:  # the next one may do
+                self._progress.warning(str(error))
 
     def _fill(self, executor: LocalExecutor) -> None:
         """Give every idle worker a trial, as far as there is something to ask for."""
         for worker in executor.idle:
-            while self._wants_more:
-                trial = self._patiently(self._study.ask)
-                if trial is None:
-                    return
+            while (trial := self._next()) is not None:
                 if not self._settled(trial):
                     view = TrialView(trial.number, worker, trial.axes, trial.mult_adds, trial.params)
                     self._progress.trial_started(view)
-                    executor.submit(worker, trial)
+                    executor.submit(worker, trial, self._study.checkpoint(trial))
                     break
+            if trial is None:
+                return
 
-    @property
-    def _wants_more(self) -> bool:
+    def _next(self) -> Trial | None:
+        """A trial, if there is one to begin now."""
         study = self._study
-        return study.done + study.running < self._target and study.ready and not study.exhausted
+        if not study.ready:
+            return None
+        wanted = 0 if self._enough or study.exhausted else self._goal.trials
+        if study.done + study.running < wanted or study.elsewhere:
+            trial = self._patiently(lambda: study.ask(wanted))
+            if trial is not None:
+                return trial
+        if self._goal.replicates > 1 and not study.running:
+            return self._patiently(lambda: study.replicate(self._goal.replicates))
+        return None
+
+    def _judge(self) -> None:
+        """Whether the search has converged, where that is to end it."""
+        if self._goal.converged and not self._enough:
+            found = self._patiently(self._study.convergence)
+            if found.converged:
+                self._enough = True
+                self._progress.message(f"converged: {found}")
 
     def _settled(self, trial: Trial) -> bool:
         """Whether the trial needs no worker, as it has been evaluated already."""
@@ -230,15 +299,19 @@ class _Session:
         if trouble is not None:
             raise trouble
 
-    def _handle(self, event: Event) -> None:
+    def _handle(self, event: Event, executor: LocalExecutor) -> None:
         trial = event.trial
         match event:
             case Reported():
+                going_on = True
                 try:
-                    self._study.report(trial, event.step, event.psnr)
+                    going_on = self._study.report(trial, event.step, event.psnr)
                 except WorkError as error:  # a point of a curve is worth less than the training that goes on
                     self._progress.warning(str(error))
                 self._progress.trial_report(trial.number, event.step, self._evaluator.steps or event.step, event.psnr)
+                executor.answer(event.worker, going_on)
+            case Stopped():
+                self._progress.trial_stopped(trial.number)
             case Finished() if event.score.ssim is None and "ssim" in self._study.space.objectives:
                 self._fail(trial, "the evaluator gave no SSIM, which is an objective")
             case Finished():
@@ -263,6 +336,9 @@ class _Session:
     def _tell_finished(self, trial: Trial, psnr: float, seconds: float, *, cached: bool) -> None:
         front = self._patiently(lambda: self._study.store.front(self._study.name))
         self._progress.trial_finished(trial.number, psnr, seconds, self._study.done, cached, front)
+        self._study.tidy(front["key"].tolist())
+        if not cached:
+            self._judge()
 
     def _patiently(self, change: Callable[[], _Answer]) -> _Answer:
         """What ``change`` gives, trying again for a while as long as the store does not take it."""
@@ -315,17 +391,7 @@ class _Session:
     def _aside(self, trial: Trial) -> Path:
         record = self._study.record
         identity = [self._study.store.where, record.name, record.created_at.isoformat(), trial.number, trial.design.key]
-        return _own_folder() / f"{content_hash(identity)[:16]}.json"
-
-
-def _own_folder() -> Path:
-    """Where this user's programs keep what must survive a restart; else the temporary folder."""
-    folder = platformdirs.user_state_path("srsearch")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return Path(tempfile.gettempdir())
-    return folder
+        return own_folder() / f"{content_hash(identity)[:16]}.json"
 
 
 def _size(space: Space) -> int | None:
@@ -377,6 +443,8 @@ def study_identity(space: Space, evaluator: Evaluator) -> str:
     search: dict[str, object] = {"sampler": space.search.sampler, "seed": space.search.seed}
     if space.search.start_with != "none":  # which would otherwise have named studies of before it was there
         search["start_with"] = space.search.start_with
+    if space.search.early_stopping:
+        search["early_stopping"] = True
     content = [GRAMMAR_VERSION, space.identity(), space.objectives, search]
     return content_hash([*content, evaluator.recipe, evaluator.data_fingerprint])
 
@@ -422,33 +490,3 @@ def _largest(space: Space, cost: str) -> int:
     """The largest cost in the space, or among many random designs of a space too large to enumerate."""
     table = space.table or space.draw(_DRAWN, np.random.default_rng(0))[0]
     return int(getattr(table, cost)[table.within(space.limits)].max(initial=1))
-
-
-def only_runner(store: Store, study: str) -> contextlib.AbstractContextManager[None]:
-    """Held by the one who runs or changes a study, on this machine: two runs would evaluate the same trials.
-
-    Raises:
-        InputError: Another process holds it.
-    """
-    return _lock(
-        store, study, "is being run by another process; wait for it, or start another with --new", kind="run", wait=0
-    )
-
-
-@contextlib.contextmanager
-def _lock(store: Store, study: str, trouble: str, *, kind: str, wait: float) -> Iterator[None]:
-    database = Path(store.where)
-    name = f"{content_hash([store.where, study, kind])[:16]}.lock"
-    # Beside a database file, so that whoever uses the file meets the lock; others are locked for this user only.
-    path = database.with_name(f".{database.name}.{name}") if database.is_file() else _own_folder() / name
-    lock = filelock.FileLock(path, timeout=wait)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise InputError(f"study {study!r} in {store.where} {trouble}") from None
-    except OSError as error:
-        raise InputError(f"study {study!r} in {store.where} cannot be locked: {path}: {error.strerror}") from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,33 @@ import numpy as np
 from srsearch.architecture import Architecture, catalogue
 from srsearch.architecture.parts import OptionValue
 from srsearch.cost import Cost
+from srsearch.errors import InputError, WorkError
+from srsearch.search.checkpoints import Checkpoints
 from srsearch.search.evaluators import Evaluator, Score
 from srsearch.search.proposals import Proposer, proposal_seed
+from srsearch.search.stopping import EarlyStopping
 from srsearch.space import Candidate, Space
-from srsearch.store import EvaluationRecord, State, Store, StudyRecord, TrialRecord
+from srsearch.store import (
+    Curve,
+    EndedElsewhere,
+    EvaluationRecord,
+    State,
+    Store,
+    StudyRecord,
+    TrialRecord,
+    content_hash,
+    leases,
+)
 
 MAX_REJECTED, MAX_REPEATED = 25, 8
 """Proposals of one ask that are turned down, and those among them that are repeats, before a random new feasible design
 is taken instead."""
 
+MAX_ASIDE = 24
+"""Checkpoints of trials that are set aside: of the last so many."""
+
 _RANDOM_TRIES = 5_000
+_OPEN: tuple[State, ...] = ("running", "stopped")
 
 
 @dataclass(frozen=True)
@@ -37,6 +55,8 @@ class Trial:
         mult_adds: Under the space's convention.
         params: Trainable parameters.
         seed: Seed of the evaluation.
+        replicate_of: Number of the trial that evaluated the same design with another seed; None: a new design.
+        curve: (step, PSNR) pairs that an earlier process or an earlier start has reached.
     """
 
     number: int
@@ -45,10 +65,15 @@ class Trial:
     mult_adds: int
     params: int
     seed: int
+    replicate_of: int | None = None
+    curve: Curve = ()
 
 
 class Study:
     """A search over one space, kept in a store.
+
+    Any number of processes may work on one study, each with a `Study` of its own. What one asks for is leased to it
+    while it calls `heartbeat` now and then; the trials of one that died are taken up by whoever asks next.
 
     Args:
         store: Where it is kept; nothing that matters is held elsewhere.
@@ -56,11 +81,13 @@ class Study:
         space: The space, under the study's budget.
         evaluator: What scores designs; its recipe, runtime and data are part of each evaluation's identity.
         workers: How many trials are evaluated at a time. Whichever ends first, a proposal knows the results of all
-            trials but the ``workers`` - 1 before it: so a search is repeatable with several workers, too.
+            trials but the ``workers`` - 1 before it: so a search is repeatable with several workers, too, as long as
+            no other process works on it and no design is stopped early.
 
     Attributes:
         exhausted: Whether `ask` found no new feasible design: there is none, or, in a space too large to enumerate,
             thousands of random ones had all been seen or did not fit.
+        checkpoints: Where evaluations are kept while they go on.
     """
 
     def __init__(self, store: Store, record: StudyRecord, space: Space, evaluator: Evaluator, workers: int = 1) -> None:
@@ -68,14 +95,21 @@ class Study:
         self.record = record
         self.space = space
         self.exhausted = False
+        self.checkpoints = Checkpoints(store, record) if evaluator.keeps_checkpoints else None
         self._unknown = workers - 1
         quality = next(name for name in space.objectives if name in ("psnr", "ssim"))
         self._proposer = Proposer(space, record.sampler, record.seed, record.reference.get(quality))
+        self._stopping: EarlyStopping | None = None
+        if space.search.early_stopping and evaluator.steps:
+            self._stopping = EarlyStopping(
+                space, steps=evaluator.steps, seed=record.seed, reference=record.reference.get("psnr")
+            )
         self._recipe = evaluator.recipe | {"runtime": evaluator.runtime}
         self._recipe_hash = content_hash(self._recipe)
-        self._trials = {trial.number: trial for trial in store.trial_records(record.name)}
+        self._trials: dict[int, TrialRecord] = {}
         self._first = published_points(space) if space.search.start_with == "catalogue" else []
-        self._abandoned = sorted(number for number, trial in self._trials.items() if trial.state == "running")
+        self._owner = leases.new_owner()
+        self.refresh()
 
     @property
     def name(self) -> str:
@@ -84,52 +118,107 @@ class Study:
 
     @property
     def done(self) -> int:
-        """Finished evaluations that count: not cached, infeasible, repeated or failed ones."""
-        return sum(trial.state == "complete" and not trial.cached for trial in self._trials.values())
+        """Finished evaluations that count: not cached, infeasible, repeated, stopped or failed ones, no replicates."""
+        return sum(trial.state == "complete" and not trial.cached for trial in self._proposals)
 
     @property
     def running(self) -> int:
-        """Trials that are being evaluated."""
-        return sum(trial.state == "running" for trial in self._trials.values()) - len(self._abandoned)
+        """Designs that are being evaluated, by whomever."""
+        return sum(trial.state == "running" for trial in self._proposals)
+
+    @property
+    def elsewhere(self) -> int:
+        """Trials that other processes evaluate."""
+        return sum(trial.state == "running" and trial.owner != self._owner for trial in self._trials.values())
+
+    @property
+    def waits(self) -> bool:
+        """Whether trials have to wait after each report until they know whether to go on."""
+        return self._stopping is not None
 
     @property
     def ready(self) -> bool:
         """Whether all that the next proposal has to know is known; if not, a trial has to end first."""
+        if self._stopping is not None or self.elsewhere:
+            return True
         asked = self._asked
-        return bool(self._abandoned) or all(trial.state != "running" for trial in asked[: len(asked) - self._unknown])
+        return all(trial.state != "running" for trial in asked[: len(asked) - self._unknown])
 
-    def ask(self) -> Trial | None:
-        """The next design: feasible and new. A trial that a killed run left behind comes first.
+    def close(self) -> None:
+        """Gives back what is not finished, for whoever works on the study next."""
+        with contextlib.suppress(InputError, WorkError):  # nobody is misled: our heartbeats end in any case
+            self.store.release(self.name, self._owner)
+        leases.retire(self._owner)
+
+    def refresh(self) -> None:
+        """Learn what other processes have done."""
+        states = {state: [n for n, trial in self._trials.items() if trial.state == state] for state in _OPEN}
+        changed = self.store.trial_records(
+            self.name, after=max(self._trials, default=-1), running=states["running"], stopped=states["stopped"]
+        )
+        self._trials |= {record.number: record for record in changed}
+
+    def heartbeat(self) -> None:
+        """Say that this process still works on its trials; at least every `leases.LEASE_SECONDS`."""
+        self.store.heartbeat(self.name, self._owner)
+
+    def ask(self, limit: int | None = None) -> Trial | None:
+        """What to evaluate next. A trial that a killed run left behind comes first, from its last rung; then, with
+        early stopping, one that was set aside and has become worth continuing; else a new feasible design.
 
         What the sampler proposes outside the budget, or again, is recorded and not charged.
 
+        Args:
+            limit: The total of finished evaluations that is wanted: no more are begun than are missing.
+
         Returns:
-            The trial, or None where every feasible design of the space has been seen.
+            The trial, or None where there are enough, or where every feasible design of the space has been seen.
         """
-        if self._abandoned:
-            return self._as_trial(self._trials[self._abandoned.pop(0)])
-        proposals: list[TrialRecord] = []
-        seen = {trial.key: trial.number for trial in self._asked if trial.key}
-        known, number = self._known(), len(self._trials)
-        while not proposals or proposals[-1].state != "running":
-            repeats = sum(proposal.state == "repeated" for proposal in proposals)
-            state: dict[str, Any] = {}
-            waiting = next((point for point in self._first if point.design.key not in seen), None)
-            if waiting is not None:
-                candidate = waiting
-            elif len(proposals) < MAX_REJECTED and repeats < MAX_REPEATED:
-                candidate, state = self._proposer.propose(number, [*known, *proposals])
-            else:
-                found = self._random_new(number, seen)
-                if found is None:
-                    self.exhausted = True
-                    return None
-                candidate = found
-            proposals.append(self._proposal(number, candidate, state, seen))
-            number += 1
-        self.store.add_trials(self.name, proposals)
-        self._trials |= {proposal.number: proposal for proposal in proposals}
-        return self._as_trial(proposals[-1])
+        with self._alone():
+            left_behind = self._left_behind()
+            if left_behind is not None:
+                return left_behind
+            if limit is not None and self.done + self.running >= limit:
+                return None
+            trial = self._promoted() or self._new() or self._any_stopped()
+            self.exhausted = trial is None
+            return trial
+
+    def replicate(self, seeds: int) -> Trial | None:
+        """The next design of the front that is to be evaluated with another seed.
+
+        Args:
+            seeds: How many evaluations each design of the front is to have.
+
+        Returns:
+            The trial, or None where they have them, or are getting them.
+        """
+        with self._alone():
+            left_behind = self._left_behind()
+            if left_behind is not None:
+                return left_behind
+            tried = Counter(trial.replicate_of for trial in self._trials.values())
+            for original in map(int, self.store.front(self.name)["trial"]):
+                if 1 + tried[original] < seeds:
+                    record = replace(
+                        self._trials[original],
+                        number=len(self._trials),
+                        state="running",
+                        psnr=None,
+                        ssim=None,
+                        curve=(),
+                        seconds=None,
+                        cached=False,
+                        sampler_state={},
+                        started_at=datetime.now(UTC),
+                        finished_at=None,
+                        replicate_of=original,
+                        seed=self.record.seed + 1 + tried[original],
+                        cleared=0,
+                        owner=self._owner,
+                    )
+                    return self._added([record])
+            return None
 
     def cached(self, trial: Trial) -> EvaluationRecord | None:
         """The evaluation of the same design, recipe, data and seed, if any study of the database has it."""
@@ -139,10 +228,27 @@ class Study:
         """Keep a point of a running trial's curve.
 
         Returns:
-            Whether to go on: always, until there is early stopping.
+            Whether to go on. If not, the trial is set aside already; it may be asked for again.
         """
-        self.store.curve_point(self.name, trial.number, step, psnr)
-        return True
+        record = self._trials[trial.number]
+        if step <= record.cleared:
+            return True  # told again, after an interruption
+        stopping = self._stopping if trial.replicate_of is None else None
+        if stopping is not None:
+            self.refresh()
+        curve = (*(point for point in record.curve if point[0] != step), (step, psnr))
+        record = self._trials[trial.number] = replace(record, curve=tuple(sorted(curve, key=lambda point: point[0])))
+        if stopping is None or step >= stopping.steps:
+            self.store.curve_point(self.name, trial.number, step, psnr)
+            return True
+        going_on = stopping.goes_on(trial.number, self._proposals)
+        self.store.curve_point(
+            self.name, trial.number, step, psnr, cleared=step if going_on else None, stop=not going_on
+        )
+        self._trials[trial.number] = (
+            replace(record, cleared=step) if going_on else replace(record, state="stopped", owner=None)
+        )
+        return going_on
 
     def tell(self, trial: Trial, score: Score, seconds: float) -> EvaluationRecord:
         """End a trial with its score, in one transaction.
@@ -167,7 +273,11 @@ class Study:
 
     def finish(self, trial: Trial, evaluation: EvaluationRecord, *, cached: bool = False) -> None:
         """End a trial with an evaluation that is there already."""
-        self.store.finish_trial(self.name, trial.number, evaluation, cached=cached)
+        try:
+            self.store.finish_trial(self.name, trial.number, evaluation, cached=cached)
+        except EndedElsewhere:  # it was taken for dead and taken up by another process, which was quicker
+            self.refresh()
+            return
         self._trials[trial.number] = replace(
             self._trials[trial.number],
             state="complete",
@@ -176,25 +286,139 @@ class Study:
             curve=evaluation.curve,
             seconds=evaluation.seconds,
             cached=cached,
+            owner=None,
         )
 
     def fail(self, trial: Trial, reason: str) -> None:
         """End a trial without a score."""
-        self.store.fail_trial(self.name, trial.number, reason)
-        self._trials[trial.number] = replace(self._trials[trial.number], state="failed", reason=reason)
+        try:
+            self.store.fail_trial(self.name, trial.number, reason)
+        except EndedElsewhere:
+            self.refresh()
+            return
+        self._trials[trial.number] = replace(self._trials[trial.number], state="failed", reason=reason, owner=None)
+
+    def checkpoint(self, trial: Trial) -> Path | None:
+        """Where the trial's evaluation keeps what it needs to go on."""
+        return None if self.checkpoints is None else self.checkpoints.path(trial.design.key, trial.seed)
+
+    def tidy(self, front: Sequence[str]) -> None:
+        """Remove the checkpoints that nobody needs any more.
+
+        Args:
+            front: Keys of the designs on the front, whose weights stay.
+        """
+        if self.checkpoints is not None:
+            self.checkpoints.keep(lambda: self._wanted(set(front)))
+
+    def convergence(self) -> Any:
+        """Whether the front still rises more than its noise."""
+        from srsearch.analysis import convergence, noise
+
+        trials = self.store.trials(self.name)
+        return convergence(trials, self.record.objectives, self.record.reference, noise(trials))
+
+    def _wanted(self, front: set[str]) -> list[Path]:
+        assert self.checkpoints is not None
+        self.refresh()
+        stopped = [trial.number for trial in self._trials.values() if trial.state == "stopped"][-MAX_ASIDE:]
+        return [
+            self.checkpoints.path(trial.key, self._seed(trial))
+            for trial in self._trials.values()
+            if trial.key
+            and (
+                trial.state == "running"
+                or trial.number in stopped
+                or (trial.state == "complete" and trial.replicate_of is None and trial.key in front)
+            )
+        ]
+
+    @property
+    def _proposals(self) -> list[TrialRecord]:
+        """The trials but for replicates, in order."""
+        return [trial for trial in self._trials.values() if trial.replicate_of is None]
 
     @property
     def _asked(self) -> list[TrialRecord]:
         """The trials that were to be evaluated, in order."""
-        return [trial for trial in self._trials.values() if trial.state not in ("infeasible", "repeated")]
+        return [trial for trial in self._proposals if trial.state not in ("infeasible", "repeated")]
 
     def _known(self) -> list[TrialRecord]:
         """The trials as the next proposal may know them: the last ones count as running, whatever became of them."""
-        hidden = {trial.number for trial in self._asked[-self._unknown :]} if self._unknown else set()
+        if self._stopping is not None or not self._unknown or self.elsewhere:
+            return self._proposals
+        hidden = {trial.number for trial in self._asked[-self._unknown :]}
         return [
             replace(trial, state="running", psnr=None, ssim=None) if trial.number in hidden else trial
-            for trial in self._trials.values()
+            for trial in self._proposals
         ]
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While this process chooses, no other one does; it knows what they have chosen."""
+        record = self.record
+        with self.store.alone(f"{record.space_hash} {record.created_at.isoformat()}"):
+            self.refresh()
+            yield
+
+    def _left_behind(self) -> Trial | None:
+        """The first trial whose process died, if this one gets it."""
+        return next(filter(None, map(self._taken_up, self.store.abandoned(self.name))), None)
+
+    def _taken_up(self, number: int) -> Trial | None:
+        record = self._trials[number]
+        if not self.store.take_up(self.name, record, self._owner):
+            return None
+        cleared = record.curve[-1][0] if record.state == "stopped" and record.curve else record.cleared
+        self._trials[number] = replace(record, state="running", owner=self._owner, cleared=int(cleared))
+        return self._as_trial(self._trials[number])
+
+    def _promoted(self) -> Trial | None:
+        """A trial that was set aside and is better continued than a new one begun."""
+        if self._stopping is None:
+            return None
+        number = self._stopping.promoted(len(self._trials), self._proposals, self._continuable())
+        return None if number is None else self._taken_up(number)
+
+    def _any_stopped(self) -> Trial | None:
+        """Where nothing is new any more: what was set aside and is best."""
+        left = sorted(self._continuable(), key=lambda number: -self._trials[number].curve[-1][1])
+        return next(filter(None, map(self._taken_up, left)), None)
+
+    def _continuable(self) -> list[int]:
+        """The trials that were set aside and can go on where they were."""
+        if self.checkpoints is None:
+            return []
+        stopped = [trial for trial in self._proposals if trial.state == "stopped" and trial.key and trial.curve]
+        return [t.number for t in stopped if self.checkpoints.path(t.key or "", self._seed(t)).is_file()]
+
+    def _new(self) -> Trial | None:
+        """A design that is feasible and new; None where none was found."""
+        proposals: list[TrialRecord] = []
+        seen = {trial.key: trial.number for trial in self._asked if trial.key}
+        known, number = self._known(), len(self._trials)
+        while not proposals or proposals[-1].state != "running":
+            repeats = sum(proposal.state == "repeated" for proposal in proposals)
+            state: dict[str, Any] = {}
+            waiting = next((point for point in self._first if point.design.key not in seen), None)
+            if waiting is not None:
+                candidate = waiting
+            elif len(proposals) < MAX_REJECTED and repeats < MAX_REPEATED:
+                candidate, state = self._proposer.propose(number, [*known, *proposals])
+            else:
+                found = self._random_new(number, seen)
+                if found is None:
+                    return None
+                candidate = found
+            proposals.append(self._proposal(number, candidate, state, seen))
+            number += 1
+        return self._added(proposals)
+
+    def _added(self, records: Sequence[TrialRecord]) -> Trial:
+        """Records of which the last one is to be evaluated here, in the store."""
+        self.store.add_trials(self.name, records)
+        self._trials |= {record.number: record for record in records}
+        return self._as_trial(records[-1])
 
     def _proposal(
         self, number: int, candidate: Candidate, state: dict[str, Any], seen: Mapping[str, int]
@@ -225,6 +449,7 @@ class Study:
             sampler_state=state,
             started_at=datetime.now(UTC),
             finished_at=None if verdict == "running" else datetime.now(UTC),
+            owner=self._owner if verdict == "running" else None,
         )
 
     def _random_new(self, number: int, seen: Mapping[str, int]) -> Candidate | None:
@@ -247,8 +472,13 @@ class Study:
             axes=record.axes,
             mult_adds=record.mult_adds or 0,
             params=record.params or 0,
-            seed=self.record.seed,
+            seed=self._seed(record),
+            replicate_of=record.replicate_of,
+            curve=record.curve,
         )
+
+    def _seed(self, record: TrialRecord) -> int:
+        return self.record.seed if record.seed is None else record.seed
 
 
 def published_points(space: Space) -> list[Candidate]:
@@ -260,8 +490,3 @@ def published_points(space: Space) -> list[Candidate]:
             if point is not None and point.broken is None:
                 found[point.design.key] = point
     return sorted(found.values(), key=lambda point: point.cost.mult_adds if point.cost else 0)
-
-
-def content_hash(plain: Any) -> str:
-    """SHA-256 of plain data, independent of the order of keys."""
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

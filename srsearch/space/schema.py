@@ -220,6 +220,10 @@ class Search(Section):
     start_with: Literal["none", "catalogue"] = Field(
         "none", description="catalogue: the published networks that lie inside the space come first"
     )
+    early_stopping: bool = Field(
+        False,
+        description="set designs aside at a rung that promise little for their cost; the best of them go on later",
+    )
     workers: PositiveInt | None = Field(None, description="worker processes; by default one a core, at most four")
 
 

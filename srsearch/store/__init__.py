@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
-from srsearch.store.database import Store
-from srsearch.store.records import STATES, Axis, Curve, EvaluationRecord, State, StudyRecord, TrialRecord
+from srsearch.store.database import EndedElsewhere, Store
+from srsearch.store.place import DEFAULT_PATH
+from srsearch.store.records import (
+    STATES,
+    Axis,
+    Curve,
+    EvaluationRecord,
+    State,
+    StudyRecord,
+    TrialRecord,
+    content_hash,
+)
 
-__all__ = ["STATES", "Axis", "Curve", "EvaluationRecord", "State", "Store", "StudyRecord", "TrialRecord"]
+__all__ = [
+    "DEFAULT_PATH",
+    "STATES",
+    "Axis",
+    "Curve",
+    "EndedElsewhere",
+    "EvaluationRecord",
+    "State",
+    "Store",
+    "StudyRecord",
+    "TrialRecord",
+    "content_hash",
+]

@@ -32,6 +32,10 @@ _Answer = TypeVar("_Answer")
 _MOST_FAILURES = 5
 
 
+class EndedElsewhere(WorkError):
+    """A trial that was to be changed is not running: another process ended it."""
+
+
 class Store:
     """Studies, trials, evaluations and architectures in a SQL database.
 
@@ -74,6 +78,11 @@ class Store:
     def where(self) -> str:
         """Where the database is, for people: a path, or a URL without its password."""
         return str(self._place)
+
+    @property
+    def path(self) -> Path | None:
+        """The file of a SQLite database; None in memory and for other databases."""
+        return self._place.path
 
     def close(self) -> None:
         """Lets go of the database."""
@@ -163,11 +172,11 @@ class Store:
         """Gives a study another name.
 
         Raises:
-            InputError: No such study, or the new name is taken or cannot be a name.
+            InputError: No such study, a process works on it, or the new name is taken or cannot be a name.
         """
         _check_name(new_name)
         with self._write() as connection:
-            study_id = self._study_id(connection, name)
+            study_id = self._unused(connection, name)
             if new_name != name:
                 self._refuse_taken(connection, new_name)
             connection.execute(update(StudyRow).where(StudyRow.id == study_id).values(name=new_name))
@@ -176,10 +185,10 @@ class Store:
         """Removes a study and its trials. Its evaluations stay, so that no design is ever trained twice.
 
         Raises:
-            InputError: No such study.
+            InputError: No such study, or a process works on it.
         """
         with self._write() as connection:
-            study_id = self._study_id(connection, name)
+            study_id = self._unused(connection, name)
             connection.execute(_table(TrialRow).delete().where(TrialRow.study_id == study_id))
             connection.execute(_table(StudyRow).delete().where(StudyRow.id == study_id))
 
@@ -282,17 +291,7 @@ class Store:
             InputError: No such study.
         """
 
-        def ask(connection: Connection) -> Sequence[Any]:
-            study_id = self._study_id(connection, study)
-            query = select(TrialRow.number, TrialRow.owner, _clock(connection) - TrialRow.heartbeat)
-            running = query.where(TrialRow.study_id == study_id, TrialRow.state == "running")
-            return connection.execute(running.order_by(TrialRow.number)).all()
-
-        return [
-            number
-            for number, owner, age in self._read(ask)
-            if leases.is_dead(owner) or (not leases.is_here(owner) and (age is None or age > leases.LEASE_SECONDS))
-        ]
+        return [number for number, void in self._read(lambda c: self._leases(c, self._study_id(c, study))) if void]
 
     def curve_point(
         self, study: str, number: int, step: int, psnr: float, *, cleared: int | None = None, stop: bool = False
@@ -309,7 +308,7 @@ class Store:
 
         Raises:
             InputError: No such study or trial.
-            WorkError: The trial is not running.
+            EndedElsewhere: The trial is not running.
         """
         with self._write() as connection:
             study_id = self._running(connection, study, number)
@@ -334,7 +333,7 @@ class Store:
         Raises:
             InputError: No such study or trial.
             ValueError: The evaluation is of another architecture.
-            WorkError: The trial is not running: another process ended it. The evaluation is kept nevertheless.
+            EndedElsewhere: The trial is not running. The evaluation is kept nevertheless.
         """
         with self._write() as connection:
             study_id = self._study_id(connection, study)
@@ -364,7 +363,7 @@ class Store:
 
         Raises:
             InputError: No such study or trial.
-            WorkError: The trial is not running.
+            EndedElsewhere: The trial is not running.
         """
         with self._write() as connection:
             study_id = self._running(connection, study, number)
@@ -579,6 +578,22 @@ class Store:
         if connection.execute(select(StudyRow.id).where(StudyRow.name == name)).scalar() is not None:
             raise InputError(f"there is a study {name!r} in {self.where} already")
 
+    def _leases(self, connection: Connection, study_id: int) -> list[tuple[int, bool]]:
+        """The numbers of the running trials, and whether their lease is void."""
+        query = select(TrialRow.number, TrialRow.owner, _clock(connection) - TrialRow.heartbeat)
+        running = query.where(TrialRow.study_id == study_id, TrialRow.state == "running")
+        return [
+            (number, leases.is_void(owner, age))
+            for number, owner, age in connection.execute(running.order_by(TrialRow.number))
+        ]
+
+    def _unused(self, connection: Connection, study: str) -> int:
+        """The study's id, once it is sure that no process works on it."""
+        study_id = self._study_id(connection, study)
+        if not all(void for _, void in self._leases(connection, study_id)):
+            raise InputError(f"study {study!r} in {self.where} is being run by another process; end that first")
+        return study_id
+
     def _running(self, connection: Connection, study: str, number: int) -> int:
         """The study's id, once it is sure that the trial is running; the trial is locked till the transaction ends."""
         study_id = self._study_id(connection, study)
@@ -591,8 +606,8 @@ class Store:
         return study_id
 
 
-def _ended(study: str, number: int, state: str) -> WorkError:
-    return WorkError(f"trial {number} of study {study!r} is {state}, not running: another process ended it")
+def _ended(study: str, number: int, state: str) -> EndedElsewhere:
+    return EndedElsewhere(f"trial {number} of study {study!r} is {state}, not running: another process ended it")
 
 
 def _clock(connection: Connection) -> ColumnElement[float]:

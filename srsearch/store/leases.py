@@ -36,21 +36,21 @@ def retire(owner: str) -> None:
     _alive.discard(owner)
 
 
-def is_dead(owner: str | None) -> bool:
-    """Whether it is known, without its heartbeats, that an owner is no more; nobody is dead, too."""
+def is_void(owner: str | None, age: float | None) -> bool:
+    """Whether a lease holds no more.
+
+    Args:
+        owner: Who has it; None: nobody, as in a database that an older srsearch made.
+        age: Seconds since its last heartbeat.
+    """
     if owner is None:
         return True
     host, process, started, _ = owner.split(":")
     if host != _host():
-        return False
+        return age is None or age > LEASE_SECONDS
     if int(process) == os.getpid() and started == _started(os.getpid()):
         return owner not in _alive
     return _started(int(process)) != started
-
-
-def is_here(owner: str) -> bool:
-    """Whether the owner is, or was, a process of this host."""
-    return owner.partition(":")[0] == _host()
 
 
 @functools.cache

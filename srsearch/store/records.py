@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -147,3 +149,8 @@ class EvaluationRecord:
         measured = [self.psnr, *([] if self.ssim is None else [self.ssim]), *(psnr for _, psnr in self.curve)]
         if not all(math.isfinite(value) for value in measured):
             raise ValueError(f"the evaluation of {self.key} is not finite: PSNR {self.psnr}, SSIM {self.ssim}")
+
+
+def content_hash(plain: Any) -> str:
+    """SHA-256 of plain data, independent of the order of keys."""
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.benchmarks import counting, default_run, enumeration, proxy_training, samplers, startup
+from tests.benchmarks import counting, default_run, enumeration, proxy_training, samplers, sharing, startup
 
 BENCHMARKS = {
     "startup": startup.main,
     "counting": counting.main,
     "enumeration": enumeration.main,
     "samplers": samplers.main,
+    "sharing": sharing.main,
     "proxy_training": proxy_training.main,
     "default_run": default_run.main,
 }
