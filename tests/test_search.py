@@ -22,7 +22,7 @@ from sqlalchemy.engine import Engine
 
 from srsearch.architecture import catalogue
 from srsearch.errors import InputError, WorkError
-from srsearch.search import Study, SyntheticEvaluator, run, running
+from srsearch.search import Study, SyntheticEvaluator, run, session
 from srsearch.search.evaluators import evaluator_type
 from srsearch.space import Space
 from srsearch.store import Store
@@ -333,7 +333,7 @@ def no_room(path: Path) -> Iterator[None]:
 def test_a_really_full_disk_ends_the_run_and_loses_nothing(
     small_space: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "PATIENCE", 0.2)
+    monkeypatch.setattr(session, "PATIENCE", 0.2)
     path = tmp_path / "s.db"
     with Store(path) as store:
         run(small_space, store=store, trials=3)
@@ -351,7 +351,7 @@ def test_a_really_full_disk_ends_the_run_and_loses_nothing(
 def test_an_evaluation_that_cannot_be_stored_is_kept_for_the_next_run(
     small_space: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "PATIENCE", 0.2)
+    monkeypatch.setattr(session, "PATIENCE", 0.2)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     store = Store(tmp_path / "s.db")
     run(small_space, store=store, trials=3)

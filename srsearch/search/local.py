@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TypeAlias
 
 from srsearch.architecture import Architecture
 from srsearch.errors import InputError
 from srsearch.search.evaluators import EvaluationFailed, Evaluator, Score
+from srsearch.search.events import Broken, Event, Failed, Finished, Reported, Stopped
+from srsearch.search.session import Session
 from srsearch.search.study import Trial
 
 WORKER_NAME = "srsearch-worker-"
@@ -30,55 +31,6 @@ WORKER_NAME = "srsearch-worker-"
 
 GUARD = "a script that calls srsearch.run needs `if __name__ == '__main__':` around it"
 """The commonest reason for which a worker cannot start."""
-
-
-@dataclass(frozen=True)
-class Reported:
-    """A point of a running trial's curve."""
-
-    worker: int
-    trial: Trial
-    step: int
-    psnr: float
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """A trial ended where it was told to."""
-
-    worker: int
-    trial: Trial
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A trial ended with a score."""
-
-    worker: int
-    trial: Trial
-    score: Score
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A trial ended without one."""
-
-    worker: int
-    trial: Trial
-    reason: str
-
-
-@dataclass(frozen=True)
-class Broken:
-    """A worker could not start: the trial has not been looked at."""
-
-    worker: int
-    trial: Trial
-    reason: str
-
-
-Event: TypeAlias = Reported | Stopped | Finished | Failed | Broken
 
 
 @dataclass
@@ -196,6 +148,39 @@ class LocalExecutor:
             case _:
                 worker.trial = None
                 return Failed(worker.index, trial, *content)
+
+
+def run_local(session: Session, evaluator: Evaluator, workers: int, *, waits: bool) -> None:
+    """Executes a session with processes of this machine, until it is over."""
+    executor = LocalExecutor(evaluator, workers, waits=waits)
+    try:
+        with session.interrupts:
+            try:
+                _run(session, executor)
+            finally:
+                while events := list(executor.events(timeout=0)):
+                    session.save_last(events)
+    finally:
+        executor.close()
+
+
+def _run(session: Session, executor: LocalExecutor) -> None:
+    while not session.interrupts.pending:
+        for worker in executor.idle:
+            trial = session.begin(worker)
+            if trial is None:
+                break
+            executor.submit(worker, trial, session.checkpoint(trial))
+        if executor.busy:
+            for event in executor.events(timeout=0.25):
+                going_on = session.handle(event)
+                if isinstance(event, Reported):
+                    executor.answer(event.worker, going_on)
+        elif session.over:
+            return
+        else:
+            session.wait_for_others()
+        session.beat()
 
 
 @contextlib.contextmanager

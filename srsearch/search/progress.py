@@ -65,13 +65,17 @@ class StudyInfo:
 
 @dataclass(frozen=True)
 class TrialView:
-    """A design that starts training: its number, the worker that trains it, its axes and cost."""
+    """A design that starts training: its number, the worker that trains it, its axes and cost.
+
+    ``replicate_of`` is the trial whose design it trains again with another seed.
+    """
 
     number: int
     worker: int
     axes: Mapping[str, object]
     mult_adds: int
     params: int
+    replicate_of: int | None = None
 
 
 class Progress:
@@ -212,7 +216,9 @@ class LineProgress(Progress):
             left = self._clock.left()
             parts += [f"{_duration(left)} left"] if left else []
         axes = f" ({_design(view.axes, '=', ' ')})" if view and view.axes else ""
-        self._print(f"{target} trial {number}: {', '.join(parts)}{axes}")
+        again = view is not None and view.replicate_of is not None
+        name = f"trial {number}, trial {view.replicate_of} with another seed" if view and again else f"trial {number}"
+        self._print(f"{target} {name}: {', '.join(parts)}{axes}")
 
     def trial_report(self, number: int, step: int, steps: int, psnr: float) -> None:
         """Remember it for the line of a design that is set aside."""

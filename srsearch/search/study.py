@@ -127,6 +127,11 @@ class Study:
         return sum(trial.state == "running" for trial in self._proposals)
 
     @property
+    def replicating(self) -> int:
+        """Replicates that are being evaluated, by whomever."""
+        return sum(trial.state == "running" and trial.replicate_of is not None for trial in self._trials.values())
+
+    @property
     def elsewhere(self) -> int:
         """Trials that other processes evaluate."""
         return sum(trial.state == "running" and trial.owner != self._owner for trial in self._trials.values())

@@ -1,0 +1,58 @@
+"""What happens to trials while they are evaluated, as executors tell it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from srsearch.search.evaluators import Score
+from srsearch.search.study import Trial
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A point of a running trial's curve."""
+
+    worker: int
+    trial: Trial
+    step: int
+    psnr: float
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A trial ended where it was told to."""
+
+    worker: int
+    trial: Trial
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A trial ended with a score."""
+
+    worker: int
+    trial: Trial
+    score: Score
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A trial ended without one."""
+
+    worker: int
+    trial: Trial
+    reason: str
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A worker could not start: the trial has not been looked at."""
+
+    worker: int
+    trial: Trial
+    reason: str
+
+
+Event: TypeAlias = Reported | Stopped | Finished | Failed | Broken

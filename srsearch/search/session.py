@@ -1,0 +1,264 @@
+"""One run of a study, whatever executes it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from srsearch.errors import InputError, WorkError
+from srsearch.search.evaluators import Evaluator, Score
+from srsearch.search.events import Broken, Event, Failed, Finished, Reported, Stopped
+from srsearch.search.interrupts import Interrupts
+from srsearch.search.progress import Progress, TrialView
+from srsearch.search.study import Study, Trial
+from srsearch.store import content_hash, leases
+from srsearch.store.exclusion import own_folder
+
+_Answer = TypeVar("_Answer")
+
+PATIENCE = 30.0
+"""Seconds in which a change is offered to a store that does not take it, such as one on a full disk."""
+
+_GIVE_UP_FIRST, _GIVE_UP_LATER = 8, 20
+"""So many trials may fail in a row, before and after the first success; then something is wrong with all of them."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """When a search has enough.
+
+    Attributes:
+        trials: The study's total of finished evaluations.
+        replicates: How many evaluations, with different seeds, each design of the front is to have then.
+        converged: Whether to end earlier, once the front rises less than its noise.
+    """
+
+    trials: int
+    replicates: int = 1
+    converged: bool = False
+
+
+class Session:
+    """One run of a study, whatever executes it: gives out trials, and keeps what comes back.
+
+    Args:
+        study: The study.
+        evaluator: What scores its designs.
+        progress: Told what happens.
+        goal: When there is enough.
+        deadline: Of the monotonic clock; no trial is begun after it.
+
+    Attributes:
+        interrupts: Whether somebody wants the run to end.
+    """
+
+    def __init__(
+        self, study: Study, evaluator: Evaluator, progress: Progress, goal: Goal, deadline: float | None = None
+    ) -> None:
+        self._study = study
+        self._evaluator = evaluator
+        self._progress = progress
+        self._goal = goal
+        self._deadline = deadline
+        self._failed_in_a_row = 0
+        self._succeeded = self._enough = self._replicated = self._waiting = False
+        self._beaten = time.monotonic()
+        self.interrupts = Interrupts()
+        self._judge()
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to do, here or elsewhere, but what is being evaluated here."""
+        late = self._deadline is not None and time.monotonic() >= self._deadline
+        return self.interrupts.pending or late or not (self._wants_more or self._study.elsewhere)
+
+    def begin(self, worker: int) -> Trial | None:
+        """The next trial that needs a worker, if there is one to begin now.
+
+        Args:
+            worker: Which is free, for the display.
+        """
+        while not self.over and (trial := self._next()) is not None:
+            if not self._settled(trial):
+                costs = trial.mult_adds, trial.params
+                self._progress.trial_started(
+                    TrialView(trial.number, worker, trial.axes, *costs, replicate_of=trial.replicate_of)
+                )
+                return trial
+        return None
+
+    def checkpoint(self, trial: Trial) -> Path | None:
+        """Where the trial's evaluation keeps what it needs to go on."""
+        return self._study.checkpoint(trial)
+
+    def handle(self, event: Event) -> bool:
+        """Keep what happened.
+
+        Returns:
+            For a report: whether the trial goes on.
+        """
+        trial, going_on = event.trial, True
+        match event:
+            case Reported():
+                try:
+                    going_on = self._study.report(trial, event.step, event.psnr)
+                except WorkError as error:  # a point of a curve is worth less than the training that goes on
+                    self._progress.warning(str(error))
+                self._progress.trial_report(trial.number, event.step, self._evaluator.steps or event.step, event.psnr)
+            case Stopped():
+                self._progress.trial_stopped(trial.number)
+            case Finished() if event.score.ssim is None and "ssim" in self._study.space.objectives:
+                self._fail(trial, "the evaluator gave no SSIM, which is an objective")
+            case Finished():
+                self._save(trial, event.score, event.seconds)
+                self._succeeded, self._failed_in_a_row = True, 0
+                self._tell_finished(trial, event.score.psnr, event.seconds, cached=False)
+            case Failed():
+                self._fail(trial, event.reason)
+            case Broken():
+                raise WorkError(event.reason)
+        return going_on
+
+    def wait_for_others(self) -> None:
+        """While only other processes have something to do."""
+        if not self._waiting:
+            self._waiting = True
+            self._progress.message(f"waiting for {self._study.elsewhere} designs that another process trains")
+        time.sleep(0.25)
+        self._patiently(self._study.refresh)
+
+    def save_last(self, events: Iterable[Event]) -> None:
+        """Save what was finished in the moment in which the search ends."""
+        trouble: Exception | None = None
+        for event in events:
+            if isinstance(event, Finished):
+                try:
+                    self._save(event.trial, event.score, event.seconds)
+                except WorkError as error:
+                    trouble = trouble or error
+        if trouble is not None:
+            raise trouble
+
+    def beat(self) -> None:
+        """Tell others now and then that we are alive."""
+        if time.monotonic() - self._beaten > leases.HEARTBEAT_SECONDS:
+            self._beaten = time.monotonic()
+            try:
+                self._study.heartbeat()
+            except WorkError as error:  # the next one may do
+                self._progress.warning(str(error))
+
+    def _next(self) -> Trial | None:
+        """A trial, if there is one to begin now."""
+        study, wanted = self._study, self._wanted
+        if not study.ready:
+            return None
+        if study.done + study.running < wanted or study.elsewhere:
+            trial = self._patiently(lambda: study.ask(wanted))
+            if trial is not None:
+                return trial
+        if self._goal.replicates > 1 and not study.running and not self._replicated:
+            trial = self._patiently(lambda: study.replicate(self._goal.replicates))
+            self._replicated = trial is None and not study.replicating
+            return trial
+        return None
+
+    @property
+    def _wanted(self) -> int:
+        return 0 if self._enough or self._study.exhausted else self._goal.trials
+
+    @property
+    def _wants_more(self) -> bool:
+        return self._study.done < self._wanted or (self._goal.replicates > 1 and not self._replicated)
+
+    def _judge(self) -> None:
+        """Whether the search has converged, where that is to end it."""
+        if self._goal.converged and not self._enough:
+            found = self._patiently(self._study.convergence)
+            if found.converged:
+                self._enough = True
+                self._progress.message(f"converged: {found}")
+
+    def _settled(self, trial: Trial) -> bool:
+        """Whether the trial needs no worker, as it has been evaluated already."""
+        known = self._study.cached(trial)
+        if known is None:
+            return self._recover(trial)
+        self._study.finish(trial, known, cached=True)
+        self._tell_finished(trial, known.psnr, known.seconds or 0.0, cached=True)
+        return True
+
+    def _fail(self, trial: Trial, reason: str) -> None:
+        self._patiently(lambda: self._study.fail(trial, reason))
+        self._progress.trial_failed(trial.number, reason)
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row >= (_GIVE_UP_LATER if self._succeeded else _GIVE_UP_FIRST):
+            which = "last" if self._succeeded else "first"
+            raise WorkError(
+                f"the {which} {self._failed_in_a_row} designs of this run all failed, the last one with: {reason}"
+            )
+
+    def _tell_finished(self, trial: Trial, psnr: float, seconds: float, *, cached: bool) -> None:
+        front = self._patiently(lambda: self._study.store.front(self._study.name))
+        self._progress.trial_finished(trial.number, psnr, seconds, self._study.done, cached, front)
+        self._study.tidy(front["key"].tolist())
+        if not cached:
+            self._judge()
+
+    def _patiently(self, change: Callable[[], _Answer]) -> _Answer:
+        """What ``change`` gives, trying again for a while as long as the store does not take it."""
+        give_up = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return change()
+            except WorkError as error:
+                left = give_up - time.monotonic()
+                if left <= 0 or self.interrupts.pending:
+                    raise
+                self._progress.warning(f"{error}; trying again for {left:.0f} s")
+                time.sleep(min(2.0, PATIENCE / 4))
+
+    def _save(self, trial: Trial, score: Score, seconds: float) -> None:
+        """Store a finished evaluation; where that fails for long, put it where the next run looks."""
+        try:
+            self._patiently(lambda: self._study.tell(trial, score, seconds))
+        except (InputError, WorkError) as error:  # InputError: somebody has deleted the study
+            kept = self._put_aside(trial, score, seconds)
+            self._progress.warning(kept)
+            raise WorkError(f"{error}\n{kept}") from None
+
+    def _put_aside(self, trial: Trial, score: Score, seconds: float) -> str:
+        content = json.dumps({"seconds": seconds, "score": dataclasses.asdict(score)})
+        path = self._aside(trial)
+        unfinished = path.with_suffix(".part")
+        try:
+            unfinished.write_text(content, encoding="utf-8")
+            unfinished.replace(path)
+        except OSError:
+            return f"the finished evaluation of trial {trial.number}, which could be kept nowhere: {content}"
+        return f"the finished evaluation of trial {trial.number} is kept in {path}; the next run takes it up"
+
+    def _recover(self, trial: Trial) -> bool:
+        """Whether an earlier run had finished this trial and could not store it."""
+        path = self._aside(trial)
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            curve = tuple((int(step), float(psnr)) for step, psnr in content["score"]["curve"])
+            score, seconds = Score(**content["score"] | {"curve": curve}), float(content["seconds"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        self._patiently(lambda: self._study.tell(trial, score, seconds))
+        path.unlink(missing_ok=True)
+        self._progress.message(f"trial {trial.number}: taken up from {path}")
+        self._tell_finished(trial, score.psnr, seconds, cached=False)
+        return True
+
+    def _aside(self, trial: Trial) -> Path:
+        record = self._study.record
+        identity = [self._study.store.where, record.name, record.created_at.isoformat(), trial.number, trial.design.key]
+        return own_folder() / f"{content_hash(identity)[:16]}.json"
