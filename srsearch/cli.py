@@ -363,14 +363,14 @@ def trials(study: str | None, as_csv: bool, storage: str | None, as_json: bool) 
     with _open_store(storage) as store:
         name = _study_name(store, study)
         frame = store.trials(name)
-        unfinished = frame["state"].isin(("running", "stopped")).any() and not (as_json or as_csv)
-        records = store.trial_records(name) if unfinished else []
+        begun = frame["state"].isin(("running", "stopped"))
+        records = store.trial_records(name) if begun.any() and not (as_json or as_csv) else []
     if as_json:
         output.print_json(output.records(frame))
     elif as_csv:
         click.echo(frame.to_csv(index=False), nl=False)
     else:
-        output.print_trials(frame, {r.number: r.curve[-1] for r in records if r.psnr is None and r.curve})
+        output.print_trials(frame, {r.number: r.curve[-1] for r in records if r.curve and begun[r.number]})
 
 
 @main.command(short_help="The Pareto front of a study.")

@@ -698,7 +698,7 @@ def print_trials(frame: pd.DataFrame, reached: Mapping[int, Sequence[float]]) ->
 
     Args:
         frame: As `srsearch.store.Store.trials` gives it.
-        reached: Of trials without a final PSNR the last step and its PSNR, by number.
+        reached: Of running and stopped trials the last step and its PSNR, by number.
     """
     from rich import box
     from rich.table import Table

@@ -117,10 +117,15 @@ def _from_model(trials: pd.DataFrame, quality: str) -> Noise | None:
     inputs, values = inputs[once], values[once]
     if len(values) < LEAST_TRIALS or not groups or np.ptp(values) == 0:
         return None
-    from srsearch.analysis.gaussian_process import GaussianProcess  # scipy takes its time to import
+    # Here, as scipy takes its time to import.
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    from srsearch.analysis.gaussian_process import GaussianProcess
 
     chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), _MOST_TRIALS)).round().astype(int))
-    model = GaussianProcess.fit(inputs[chosen], values[chosen], groups)
+    # Matrices this small gain nothing from threads, which wait for each other for seconds while a search trains beside.
+    with threadpool_limits(1, user_api="blas"):
+        model = GaussianProcess.fit(inputs[chosen], values[chosen], groups)
     return Noise(model.noise_deviation, "model", len(chosen), quality)
 
 

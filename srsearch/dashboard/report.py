@@ -68,7 +68,7 @@ class ReportData:
         history: ``evaluation``, ``trial``, ``hypervolume``.
         best_design: The best design's description (plain JSON), None before one has finished.
         noise: What another seed would change; None where that is unknown.
-        reached: Of trials without a final PSNR the last step and its PSNR, by number.
+        reached: Of running and stopped trials the last step and its PSNR, by number.
     """
 
     study: StudyRecord
@@ -133,7 +133,7 @@ def _gather(store: Store, study: str) -> ReportData:
         history=history,
         best_design=next((t.description for t in known if row is not None and t.number == row["trial"]), None),
         noise=retraining_noise(trials, quality_of(record.objectives)),
-        reached={t.number: t.curve[-1] for t in known if t.psnr is None and t.curve},
+        reached={t.number: t.curve[-1] for t in known if t.state in ("running", "stopped") and t.curve},
     )
 
 
