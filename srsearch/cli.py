@@ -23,6 +23,7 @@ from srsearch.errors import InputError, WorkError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from srsearch.analysis import Noise
     from srsearch.architecture import Architecture
     from srsearch.store import Store
 
@@ -373,13 +374,16 @@ def catalogue(paper: str | None, convention: str | None, names: bool, as_json: b
 def trials(study: str | None, as_csv: bool, storage: str | None, as_json: bool) -> None:
     """Every trial of STUDY (by default the newest study), with its state and why it has it."""
     with _open_store(storage) as store:
-        frame = store.trials(_study_name(store, study))
+        name = _study_name(store, study)
+        frame = store.trials(name)
+        begun = frame["state"].isin(("running", "stopped"))
+        records = store.trial_records(name) if begun.any() and not (as_json or as_csv) else []
     if as_json:
         output.print_json(output.records(frame))
     elif as_csv:
         click.echo(frame.to_csv(index=False), nl=False)
     else:
-        output.print_trials(frame)
+        output.print_trials(frame, {r.number: r.curve[-1] for r in records if r.curve and begun[r.number]})
 
 
 @main.command(short_help="The Pareto front of a study.")
@@ -387,13 +391,21 @@ def trials(study: str | None, as_csv: bool, storage: str | None, as_json: bool) 
 @_storage
 @_json
 def front(study: str | None, storage: str | None, as_json: bool) -> None:
-    """The Pareto front of STUDY (by default the newest study)."""
+    """The Pareto front of STUDY (by default the newest study), with error bars.
+
+    They are what another seed would change: from designs trained with several seeds, else as a model estimates it.
+    """
+    from srsearch.analysis import quality_of, retraining_noise
+
     with _open_store(storage) as store:
-        frame = store.front(_study_name(store, study))
+        name = _study_name(store, study)
+        quality = quality_of(store.study(name).objectives)
+        noise = retraining_noise(store.trials(name), quality)
+        frame = _with_errors(store.front(name), noise, quality)
     if as_json:
         output.print_json(output.records(frame))
     else:
-        output.print_front(frame)
+        output.print_front(frame, noise)
 
 
 @main.command(short_help="The best design within limits, as a file and as Python.")
@@ -414,26 +426,37 @@ def best(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """The design of STUDY (by default the newest study) with the highest PSNR within the limits; or any by --trial."""
+    """The design of STUDY (by default the newest study) with the highest PSNR within the limits; or any by --trial.
+
+    Designs that cannot be told from the best one, because another seed may change as much, are listed beside it.
+    """
+    from srsearch.analysis import quality_of, retraining_noise, tied_with_best
+
     with _open_store(storage) as store:
         name = _study_name(store, study)
-        at = store.study(name).space["constraints"]["mult_adds"].get("at", _USUAL_SIZE)
+        about = store.study(name)
+        at = about.space["constraints"]["mult_adds"].get("at", _USUAL_SIZE)
+        quality = quality_of(about.objectives)
+        frame = store.trials(name)
+        noise = retraining_noise(frame, quality)
         if trial is None:
-            frame = _best_rows(store, name, max_mult_adds, max_params)
+            found = tied_with_best(frame, noise, max_mult_adds, max_params, quality=quality)
         else:
-            frame = store.trials(name).query("trial == @trial and state == 'complete'")
-        if frame.empty:
+            found = frame.query("trial == @trial and state == 'complete'").assign(best=True)
+        if found.empty:
             raise InputError(
                 f"study {name!r} has no finished design within these limits; `srsearch front {name}` lists what it has"
             )
-        number = int(frame["trial"].iloc[0])
+        found = _with_errors(found, noise, quality)
+        found.attrs = {**frame.attrs, "objectives": list(about.objectives)}
+        number = int(found.loc[found["best"], "trial"].iloc[0])
         record = next(trial for trial in store.trial_records(name) if trial.number == number)
     if save is not None:
         output.save_design(save, record.description, f"Trial {number} of study {name}, key {record.key}.")
     if as_json:
-        output.print_json(output.records(frame))
+        output.print_json(output.best_records(found, noise))
         return
-    output.print_front(frame)
+    output.print_best(found, noise, name, storage)
     click.echo(f"\nIn Python:\n\n{output.python_lines(record.description)}")
     if save is not None:
         size = "" if at == _USUAL_SIZE else f" --at {at}"
@@ -585,12 +608,21 @@ def _study_name(store: Store, study: str | None) -> str:
 def _best_rows(store: Store, study: str, max_mult_adds: int | None, max_params: int | None) -> pd.DataFrame:
     """The best design as a frame of one row, or of none."""
     from srsearch.analysis import best as best_row
+    from srsearch.analysis import quality_of
 
     frame = store.trials(study)
-    row = best_row(frame, max_mult_adds=max_mult_adds, max_params=max_params)
+    quality = quality_of(store.study(study).objectives)
+    row = best_row(frame, max_mult_adds=max_mult_adds, max_params=max_params, quality=quality)
     found = frame.head(0) if row is None else frame[frame["trial"] == row["trial"]]
     found.attrs = frame.attrs
     return found
+
+
+def _with_errors(frame: pd.DataFrame, noise: Noise | None, quality: str) -> pd.DataFrame:
+    """The frame with the standard error of the quality, ``psnr_error`` or ``ssim_error``."""
+    from srsearch.analysis import standard_errors
+
+    return frame.assign(**{f"{quality}_error": standard_errors(frame, noise)})
 
 
 def _design(

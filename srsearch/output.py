@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from srsearch.analysis import Noise
     from srsearch.architecture.catalogue import Published
     from srsearch.cost import Convention, Cost
     from srsearch.cost.reproduction import Reproduction, Unpriced
@@ -92,16 +93,144 @@ def without_password(url: str) -> str:
     return make_url(url).render_as_string(hide_password=True)
 
 
-def print_front(frame: pd.DataFrame) -> None:
-    """A front as a table; with the axes that differ among its rows."""
-    from srsearch.analysis import differing_axes
-    from srsearch.search.progress import front_table
+_QUALITIES = {"psnr": ("PSNR", ".3f"), "ssim": ("SSIM", ".4f")}
+"""Head and format."""
 
+_MOST_TIES = 12
+
+
+def print_front(frame: pd.DataFrame, noise: Noise | None = None) -> None:
+    """A front as a table; with the axes that differ among its rows, and with error bars where the noise is known.
+
+    Args:
+        frame: The front as `srsearch.store.Store.front` gives it; ``psnr_error`` or ``ssim_error``, where it has such a
+            column, is the standard error of that quality.
+        noise: What the errors come from.
+    """
     if frame.empty:
         click.echo("No design has been evaluated yet.")
         return
+    if noise is not None:
+        of_several = ", divided by the square root of its seeds" if _several_seeds(frame) else ""
+        name = _QUALITIES[_quality(frame)][0]
+        click.echo(f"\N{PLUS-MINUS SIGN}: one standard error of the {name}, {noise}{of_several}\n")
+    _print_designs(frame)
+
+
+def print_best(frame: pd.DataFrame, noise: Noise | None, study: str, storage: str | None) -> None:
+    """The best design, and what is tied with it.
+
+    Args:
+        frame: As `srsearch.analysis.tied_with_best` gives it, with standard errors as in `print_front`.
+        noise: What makes them ties.
+        study: For the next command.
+        storage: The database as it was given on the command line, for the next command.
+    """
+    winner = frame[frame["best"]]
+    print_front(winner, noise)
+    if _several_seeds(winner):
+        click.echo(f"Its {_QUALITIES[_quality(frame)][0]} is the mean of {winner['seeds'].iloc[0]} seeds.")
+    if noise is None or len(frame) == 1:
+        return
+    click.echo(f"\nTied with it within the noise ({noise}), cheapest first:\n")
+    if not _several_seeds(frame):
+        frame = frame.drop(columns=f"{_quality(frame)}_error")  # the same for all, and just said
+    shown = frame[[place < _MOST_TIES or best for place, best in enumerate(frame["best"])]]
+    _print_designs(shown)
+    if len(shown) < len(frame):
+        click.echo(f"and {len(frame) - len(shown)} more; --json has them all")
+    if not frame["best"].iloc[0]:
+        command = f"srsearch best {shlex.quote(study)}{_storage_option(storage)} --trial {frame['trial'].iloc[0]}"
+        click.echo(f"\nThe cheapest of them may be what you want: {command}")
+
+
+def best_records(frame: pd.DataFrame, noise: Noise | None) -> list[dict[str, Any]]:
+    """The best design, then what is tied with it, cheapest first; the arguments are those of `print_best`."""
+    ordered = frame.sort_values("best", ascending=False, kind="stable")
+    known = {
+        "noise": None if noise is None else noise.deviation,
+        "noise_source": None if noise is None else noise.source,
+    }
+    return [row | {"tied": not row.pop("best")} | known for row in records(ordered)]
+
+
+def _print_designs(frame: pd.DataFrame) -> None:
+    """Designs as a table: what was measured, costs, and as many of the axes that differ as there is room for."""
+    from srsearch.analysis import differing_axes
+
     axes = list(frame.attrs.get("axes", []))
-    _print(front_table(frame, differing_axes(frame, axes) if len(frame) > 1 else axes, width=_width()))
+    varied = differing_axes(frame, axes) if len(frame) > 1 else axes
+    _print_widest(*(_designs_table(frame, varied[:room], len(varied) - room) for room in range(len(varied), -1, -1)))
+
+
+def _designs_table(frame: pd.DataFrame, axes: Sequence[str], left_out: int) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from srsearch.labels import MISSING, axis_labels, axis_text
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    measures = _measures(frame)
+    for head in measures:
+        table.add_column(head, justify="right", no_wrap=True)
+    labels = axis_labels(frame.attrs.get("axes", []))
+    words = {axis: [axis_text(value) for value in frame[axis]] for axis in axes}
+    for axis, cells in words.items():
+        numbers = all(cell == MISSING or cell.replace(".", "", 1).isdigit() for cell in cells)
+        table.add_column(Text(labels[axis]), justify="right" if numbers else "left", no_wrap=True)
+    if left_out:
+        table.add_column(Text(f"+{left_out}", style="dim"), no_wrap=True)
+    reached = _values(frame[_quality(frame)])
+    highest = max((value for value in reached if value is not None), default=None)
+    for place, value in enumerate(reached):
+        cells = [column[place] for column in (*measures.values(), *words.values())]
+        table.add_row(*map(Text, cells), style="bold green" if value == highest else "")
+    return table
+
+
+def _measures(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """The columns of a table of designs before its axes: heads and cells."""
+    objectives = frame.attrs.get("objectives", [])
+    columns = {"Trial": [str(number) for number in frame["trial"]]}
+    for name, (head, digits) in _QUALITIES.items():
+        if name == "psnr" or name in objectives:
+            columns[head] = _cells(frame[name], digits)
+        if name == _quality(frame) and f"{name}_error" in frame.columns and frame[f"{name}_error"].notna().any():
+            columns["\N{PLUS-MINUS SIGN}"] = _cells(frame[f"{name}_error"], digits)
+    if _several_seeds(frame):
+        columns["Seeds"] = _cells(frame["seeds"], "d")
+    for name, head in {"mult_adds": "Mult-Adds", "params": "Params", "activations": "Activations"}.items():
+        if name != "activations" or name in objectives:
+            columns[head] = ["" if value is None else format_quantity(value) for value in _values(frame[name])]
+    if "best" in frame.columns and len(frame) > 1:
+        columns[""] = ["best" if best else "" for best in frame["best"]]
+    return columns
+
+
+def _cells(column: pd.Series, digits: str) -> list[str]:
+    return ["" if value is None else f"{value:{digits}}" for value in _values(column)]
+
+
+def _values(column: pd.Series) -> list[Any]:
+    """What a column holds; None for what is not known."""
+    return [plain(value) for value in column.astype(object).where(column.notna(), None)]
+
+
+def _several_seeds(frame: pd.DataFrame) -> bool:
+    return "seeds" in frame.columns and bool((frame["seeds"] > 1).any())
+
+
+def _quality(frame: pd.DataFrame) -> str:
+    from srsearch.analysis import quality_of
+
+    return quality_of(frame.attrs.get("objectives", []))
+
+
+def _storage_option(storage: str | None) -> str:
+    """The database of this command, for the next."""
+    shown = "" if storage is None else without_password(storage)
+    return f" --storage {shlex.quote(shown)}" if shown else ""
 
 
 def print_outcome(
@@ -132,13 +261,11 @@ def print_outcome(
             click.echo("These scores are invented, to try things out: nothing was trained.")
     if result.exhausted:
         click.echo("Every feasible design of the space has been evaluated.")
-    shown = "" if storage is None else without_password(storage)
-    option = f" --storage {shlex.quote(shown)}" if shown else ""
     click.echo(f"\ndatabase: {where}")
     if page is not None:
         click.echo(f"page:     {page}")
     if not best.empty:
-        click.echo(f"next:     srsearch best {result.study}{option} --save best.yaml")
+        click.echo(f"next:     srsearch best {result.study}{_storage_option(storage)} --save best.yaml")
 
 
 def print_spaces(shipped: Mapping[str, str]) -> None:
@@ -566,8 +693,13 @@ def _print_note(text: str) -> None:
     click.echo(textwrap.fill(text, _width() or 1000, initial_indent="  ", subsequent_indent="    "))
 
 
-def print_trials(frame: pd.DataFrame) -> None:
-    """Every trial in one line."""
+def print_trials(frame: pd.DataFrame, reached: Mapping[int, Sequence[float]]) -> None:
+    """Every trial in one line.
+
+    Args:
+        frame: As `srsearch.store.Store.trials` gives it.
+        reached: Of running and stopped trials the last step and its PSNR, by number.
+    """
     from rich import box
     from rich.table import Table
 
@@ -581,6 +713,9 @@ def print_trials(frame: pd.DataFrame) -> None:
     table.add_column("design (reason)", overflow="fold")
     for row in records(frame):
         psnr = "" if row["psnr"] is None else f"{row['psnr']:.3f}"
+        if row["trial"] in reached:
+            step, so_far = reached[row["trial"]]
+            psnr = f"[dim]{so_far:.3f} at {step:.0f}[/dim]"
         costs = ["" if row[name] is None else format_quantity(row[name]) for name in ("mult_adds", "params")]
         state = "cached" if row["cached"] else row["state"]
         design = _design_text({axis: row[axis] for axis in axes if row[axis] is not None}, labels)

@@ -14,22 +14,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srsearch.analysis import (
+    Noise,
     best,
+    converged,
     differing_axes,
     dominated_volume,
     hypervolume,
     hypervolume_history,
     pareto_front,
+    retraining_noise,
+    standard_errors,
+    tied_with_best,
 )
 from srsearch.errors import InputError
 
-SIDE = 5
+SIDE = 4
 
 
 @st.composite
 def lattice_points(draw: st.DrawFn) -> np.ndarray:
-    """Up to nine points in 1 to 4 axes with whole coordinates, many of them equal or dominated."""
-    axes = draw(st.integers(1, 4))
+    """Up to nine points in 1 to 5 axes with whole coordinates, many of them equal or dominated."""
+    axes = draw(st.integers(1, 5))
     rows = draw(st.lists(st.tuples(*[st.integers(0, SIDE)] * axes), max_size=9))
     return np.array(rows, dtype=np.float64).reshape(-1, axes)
 
@@ -172,3 +177,159 @@ def test_costs_without_a_logarithm_are_refused() -> None:
         hypervolume(frame(psnr=[28.0], mult_adds=[0]), {"psnr": 26.0, "mult_adds": 40e9})
     with pytest.raises(InputError, match="finite"):
         hypervolume(frame(psnr=[28.0], mult_adds=[1]), {"psnr": float("nan"), "mult_adds": 40e9})
+
+
+def modelled(count: int, noise: float, seed: int = 0) -> pd.DataFrame:
+    """Designs whose PSNR is a smooth function of their axes and costs, as a study's frame has them."""
+    rng = np.random.default_rng(seed)
+    channels, blocks = rng.choice([16, 24, 32, 48, 64], count), rng.choice([1, 2, 3, 4, 6, 8], count)
+    unit = rng.choice(["conv", "grouped"], count)
+    groups = [None if each == "conv" else int(rng.choice([2, 4])) for each in unit]
+    costs = channels**2 * blocks * (1 + (unit == "conv")) * rng.uniform(0.98, 1.02, count)
+    psnr = 26 + 0.8 * np.log10(costs / costs.min()) + 0.04 * (unit == "conv") + noise * rng.standard_normal(count)
+    trials = frame(
+        psnr=pd.array(psnr, dtype="Float64"),
+        mult_adds=pd.array((costs * 1e5).astype(int), dtype="Int64"),
+        params=pd.array((costs * 9).astype(int), dtype="Int64"),
+        channels=pd.array(channels, dtype="Int64"),
+        blocks=pd.array(blocks, dtype="Int64"),
+        unit=pd.array(unit, dtype="string"),
+        groups=pd.array(groups, dtype="Int64"),
+    )
+    trials.attrs["axes"] = ["channels", "blocks", "unit", "groups"]
+    return trials
+
+
+def test_noise_comes_from_replicates_where_there_are_enough() -> None:
+    trials = modelled(20, 0.03)
+    trials["seeds"] = pd.array([3, 2, 4, *[1] * 16, None], dtype="Int64")
+    trials["psnr_sd"] = pd.array([0.02, 0.05, 0.03, *[None] * 17], dtype="Float64")
+    noise = retraining_noise(trials)
+    pooled = np.sqrt((2 * 0.02**2 + 0.05**2 + 3 * 0.03**2) / 6)
+    assert noise == Noise(pytest.approx(pooled), "replicates", 9)
+    assert str(noise) == "standard deviation 0.032 dB, from 9 replicates"
+    errors = standard_errors(trials, noise)
+    assert errors.tolist()[:4] == pytest.approx([pooled / 3**0.5, pooled / 2**0.5, pooled / 2, pooled])
+    assert errors.iloc[-1] == pytest.approx(pooled)
+    assert standard_errors(trials, None).isna().all()
+    trials.loc[2, "psnr_sd"] = pd.NA  # three degrees of freedom are left
+    assert retraining_noise(trials) == retraining_noise(trials.drop(columns=["seeds", "psnr_sd"]))
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.05])
+def test_the_model_tells_noise_from_what_axes_and_costs_explain(noise: float) -> None:
+    found = [retraining_noise(modelled(60, noise, seed)) for seed in range(5)]
+    assert {each and each.source for each in found} == {"model"}
+    assert noise / 1.5 < np.median([each.deviation for each in found if each]) < noise * 1.5
+
+
+def test_what_is_no_noise_does_not_count_as_noise() -> None:
+    trials = modelled(40, 0.03)
+    noise = retraining_noise(trials)
+    assert noise is not None
+    doubled = pd.concat([trials, trials], ignore_index=True)
+    doubled.attrs = trials.attrs
+    assert retraining_noise(doubled) == noise
+    unlearned = trials.copy()
+    unlearned.loc[40] = unlearned.loc[7]
+    unlearned.loc[40, ["psnr", "trial"]] = [11.0, 40]
+    assert retraining_noise(unlearned) == noise
+    unfinished = trials.copy()
+    unfinished.loc[40] = unfinished.loc[7]
+    unfinished.loc[40, ["psnr", "trial"]] = [pd.NA, 40]
+    assert retraining_noise(unfinished) == noise
+
+
+def test_noise_is_unknown_where_nothing_tells_it() -> None:
+    trials = modelled(40, 0.03)
+    assert retraining_noise(trials.iloc[:9]) is None
+    assert retraining_noise(trials.iloc[:0]) is None
+    assert retraining_noise(trials.assign(psnr=27.5)) is None
+    assert retraining_noise(frame(psnr=[27.0, 27.1] * 20)) is None
+    assert retraining_noise(trials.assign(ssim=pd.array([None] * 40, dtype="Float64")), "ssim") is None
+
+
+def test_designs_that_cannot_be_told_from_the_best_are_tied_with_it() -> None:
+    trials = frame(
+        psnr=pd.array([28.00, 27.96, 27.96, 27.94, 27.99, None], dtype="Float64"),
+        mult_adds=pd.array([30, 20, 10, 5, 40, 1], dtype="Int64"),
+        params=pd.array([1, 1, 1, 1, 1, 1], dtype="Int64"),
+    )
+
+    def tied(noise: Noise | None, **limits: Any) -> list[int]:
+        found = tied_with_best(trials, noise, **limits)
+        assert found["mult_adds"].is_monotonic_increasing
+        assert found.loc[found["best"], "trial"].tolist() == [best(trials, **limits)["trial"]]  # type: ignore[index]
+        return list(found["trial"])
+
+    noise = Noise(0.02, "model", 40)  # tied up to 1.645 * 0.02 * sqrt(2) = 0.0465 dB below
+    assert tied(noise) == [2, 1, 0, 4]
+    assert tied(noise, max_mult_adds=20) == [3, 2, 1]
+    assert tied(None) == [0]
+    assert tied(Noise(0.0, "replicates", 40)) == [0]
+    trials["seeds"] = pd.array([1, 1, 4, 1, 1, None], dtype="Int64")
+    assert tied(noise) == [1, 0, 4]  # trials 1 and 2 are as far below: four seeds tell, one does not
+    assert tied_with_best(trials.iloc[5:], noise).empty
+
+
+def test_an_equally_good_design_is_told_apart_once_in_twenty_times() -> None:
+    rng = np.random.default_rng(0)
+    noise = Noise(0.02, "model", 40)
+    measured = 28 + 0.02 * np.column_stack([rng.standard_normal(2000), rng.standard_normal((2000, 3)).mean(axis=1)])
+    told = 0
+    for pair in measured:
+        trials = frame(psnr=pair, mult_adds=[2, 1], params=[1, 1], seeds=[1, 3])
+        told += pair[0] > pair[1] and len(tied_with_best(trials, noise)) == 1
+    assert told / len(measured) == pytest.approx(0.05, abs=0.015)
+
+
+OBJECTIVE_SETS = [("psnr",), ("psnr", "mult_adds"), ("mult_adds", "params", "psnr"), ("psnr", "ssim", "activations")]
+REFERENCE = {"psnr": 26.0, "ssim": 0.0, "mult_adds": 40e9, "params": 8e5, "activations": 1e9}
+
+
+def risen(rise: float, window: int = 20) -> pd.DataFrame:
+    """Designs, then the same designs with a higher PSNR."""
+    rng = np.random.default_rng(1)
+    first = pd.DataFrame(
+        {
+            "psnr": rng.uniform(26.5, 28, window),
+            "ssim": rng.uniform(0.7, 0.8, window),
+            "mult_adds": rng.uniform(1e9, 5e10, window),
+            "params": rng.uniform(1e4, 7e5, window),
+            "activations": rng.uniform(1e7, 9e8, window),
+        }
+    )
+    both = pd.concat([first, first.assign(psnr=first["psnr"] + rise)], ignore_index=True)
+    return both.assign(trial=range(2 * window))
+
+
+@pytest.mark.parametrize("objectives", OBJECTIVE_SETS, ids=" ".join)
+def test_the_gain_of_a_search_is_the_mean_rise_of_its_front(objectives: tuple[str, ...]) -> None:
+    noise = Noise(0.03, "model", 40)
+    little = converged(risen(0.02), objectives, REFERENCE, noise)
+    assert little.gain == pytest.approx(0.02)
+    assert (little.threshold, little.converged) == (0.03, True)
+    much = converged(risen(0.05), objectives, REFERENCE, noise)
+    assert much.gain == pytest.approx(0.05)
+    assert not much.converged
+    assert converged(risen(0.0), objectives, REFERENCE, Noise(0.0, "replicates", 9)).converged
+
+
+def test_a_search_has_not_converged_before_that_can_be_told() -> None:
+    noise = Noise(0.03, "model", 40)
+    objectives = ["psnr", "mult_adds"]
+    assert not converged(risen(0.0), objectives, REFERENCE, None).converged
+    early = converged(risen(0.0).iloc[:-1], objectives, REFERENCE, noise)
+    assert (early.gain, early.converged) == (None, False)
+    nothing = converged(risen(0.0).assign(psnr=25.0), objectives, REFERENCE, noise)
+    assert (nothing.gain, nothing.converged) == (None, False)
+    # A cheaper design than ever opens budgets that had none, here a decade of them 0.4 dB above bicubic.
+    opened = risen(0.0)
+    cheapest = opened["mult_adds"].min()
+    opened.loc[39, ["psnr", "mult_adds"]] = [26.4, cheapest / 10]
+    width = np.log10(40e9 / (cheapest / 10))
+    assert converged(opened, objectives, REFERENCE, noise).gain == pytest.approx(0.4 / width)
+    with pytest.raises(InputError, match="add psnr or ssim"):
+        converged(risen(0.0), ["mult_adds"], REFERENCE, noise)
+    with pytest.raises(InputError, match="no params"):
+        converged(risen(0.0), ["psnr", "params"], {"psnr": 26.0}, noise)

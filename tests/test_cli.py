@@ -6,14 +6,18 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
+import pandas as pd
 import pytest
 import torch
 import yaml
 
 import srsearch as sr
+from srsearch import output
+from srsearch.analysis import retraining_noise, standard_errors, tied_with_best
 from srsearch.search import run
 from srsearch.space import Space, read_design
 from srsearch.store import Store
@@ -43,7 +47,7 @@ def test_from_a_study_to_a_network(studied: Path, srsearch: Command) -> None:
     assert [row["psnr"] for row in front] == sorted(row["psnr"] for row in front)
     limit = front[1]["mult_adds"]
     ended = srsearch("best", "small", "--max-mult-adds", str(limit), "--save", "best.yaml", "--json")
-    (best,) = json.loads(ended.stdout)
+    best = json.loads(ended.stdout)[0]
     assert best["key"] == front[1]["key"]
     # The file, the printed Python, and STUDY:TRIAL all mean the same design.
     design = read_design(studied / "best.yaml")
@@ -60,6 +64,74 @@ def test_from_a_study_to_a_network(studied: Path, srsearch: Command) -> None:
     for name in ("best.yaml", f"small:{best['trial']}"):
         counted = json.loads(srsearch("count", name, "--json").stdout)
         assert (counted["key"], counted["mult_adds"]) == (best["key"], best["mult_adds"])
+
+
+def test_best_lists_what_is_tied_with_it_cheapest_first(studied: Path, srsearch: Command) -> None:
+    best, *ties = json.loads(srsearch("best", "--json").stdout)
+    assert (best["tied"], best["noise_source"]) == (False, "model")
+    assert [row["mult_adds"] for row in ties] == sorted(row["mult_adds"] for row in ties)
+    reach = 1.645 * best["noise"] * 2**0.5
+    done = [row for row in json.loads(srsearch("trials", "--json").stdout) if row["state"] == "complete"]
+    near = {row["trial"] for row in done if row["psnr"] >= best["psnr"] - reach}
+    assert {row["trial"] for row in ties if row["tied"]} == near - {best["trial"]} != set()
+    printed = srsearch("best").stdout
+    spread = f"standard deviation {best['noise']:.3f} dB, as the model estimates it"
+    assert f"Tied with it within the noise ({spread}), cheapest first:" in printed
+    cheapest = min([best, *ties], key=lambda row: (row["mult_adds"], row["params"]))
+    assert (f"srsearch best small --trial {cheapest['trial']}\n" in printed) == (cheapest is not best)
+    marked = [line.split()[0] for line in printed.splitlines() if "  best  " in line]
+    assert marked == [str(best["trial"])]
+    (alone,) = json.loads(srsearch("best", "--trial", str(ties[0]["trial"]), "--json").stdout)
+    assert not alone["tied"]
+    assert "Tied" not in srsearch("best", "--trial", str(ties[0]["trial"])).stdout
+
+
+def test_front_has_error_bars(studied: Path, srsearch: Command) -> None:
+    front = json.loads(srsearch("front", "--json").stdout)
+    (error,) = {row["psnr_error"] for row in front}
+    assert 0 < error < 0.3
+    printed = srsearch("front").stdout.splitlines()
+    about = f"one standard error of the PSNR, standard deviation {error:.3f} dB, as the model estimates it"
+    assert printed[0] == f"\N{PLUS-MINUS SIGN}: {about}"
+    assert printed[2].split()[:4] == ["Trial", "PSNR", "\N{PLUS-MINUS SIGN}", "Mult-Adds"]
+    assert all(line.split()[2] == f"{error:.3f}" for line in printed[4:])
+
+
+def test_means_of_several_seeds_are_said_to_be_means(capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = range(12)
+    frame = pd.DataFrame(
+        {
+            "trial": numbers,
+            "psnr": [27 + 0.1 * number for number in numbers],
+            "seeds": [1] * 7 + [3] * 5,
+            "psnr_sd": [None] * 7 + [0.06] * 5,
+            "mult_adds": [10**9 * (1 + number) for number in numbers],
+            "params": [10**4 * (1 + number) for number in numbers],
+        }
+    ).convert_dtypes()
+    noise = retraining_noise(frame)
+    found = tied_with_best(frame, noise).assign(psnr_error=lambda rows: standard_errors(rows, noise))
+    output.print_best(found, noise, "my study", "other.db")
+    printed = capsys.readouterr().out
+    assert "standard deviation 0.060 dB, from 15 replicates, divided by the square root of its seeds" in printed
+    assert "11  28.100  0.035      3        12G" in printed
+    assert "Its PSNR is the mean of 3 seeds." in printed
+    assert "Tied" not in printed  # 28.0 is 0.1 dB below, and 1.645 * 0.06 * sqrt(2 / 3) is 0.081 dB
+    frame.loc[10, "psnr"] = 28.05
+    output.print_best(tied_with_best(frame, noise).assign(psnr_error=0.035), noise, "my study", "other.db")
+    printed = capsys.readouterr().out
+    assert "Tied with it within the noise (standard deviation 0.060 dB, from 15 replicates), cheapest first:" in printed
+    assert "srsearch best 'my study' --storage other.db --trial 10" in printed
+
+
+def test_trials_that_have_not_finished_show_how_far_they_are(studied: Path, srsearch: Command) -> None:
+    with Store(studied / "studies" / "srsearch.db") as store:
+        last = store.trial_records("small")[-1]
+        more = replace(last, number=last.number + 1, state="running", reason=None, psnr=None, curve=())
+        store.add_trials("small", [replace(more, cached=False, seconds=None, finished_at=None)])
+        store.curve_point("small", more.number, 25, 26.1234)
+    line = srsearch("trials").stdout.rstrip().splitlines()[-1]
+    assert line.split()[:5] == [str(more.number), "running", "26.123", "at", "25"]
 
 
 def test_trials_and_studies(studied: Path, srsearch: Command) -> None:

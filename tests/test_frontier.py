@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srsearch.analysis import dominated_volume
+from srsearch.analysis.gaussian_process import GaussianProcess
 from srsearch.search import FrontierSampler, suggest_axes
 from srsearch.search.expected_gain import expected_gain
-from srsearch.search.gaussian_process import GaussianProcess
 from srsearch.space import Candidate, Space
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -82,6 +82,25 @@ def test_a_network_that_never_learned_does_not_flatten_the_front() -> None:
     assert "12.000 dB" in dominated.hovertext[1]
 
 
+def test_front_points_have_error_bars_where_the_noise_is_known() -> None:
+    assert trace(plots.front(trials(), front()), "Pareto front").error_y.array is None
+    known = front().assign(
+        psnr_error=pd.array([0.02, None, 0.5], dtype="Float64"), seeds=pd.array([3, 1, 1], dtype="Int64")
+    )
+    figure = plots.front(trials(), known)
+    points = trace(figure, "Pareto front")
+    assert list(points.error_y.array) == [0.02, 0.0, 0.5]
+    assert "26.000 \N{PLUS-MINUS SIGN} 0.020 dB</b>, mean of 3 seeds" in points.hovertext[0]
+    assert "<b>26.500 dB</b><br>" in points.hovertext[1]
+    assert figure.layout.yaxis.range[1] > 27.5  # a bar is never cut off
+
+
+def test_stopped_trials_are_not_in_the_figure() -> None:
+    stopped = trials()
+    stopped.loc[stopped["trial"] == 2, ["state", "psnr"]] = ["stopped", pd.NA]
+    assert list(trace(plots.front(stopped, front()), "dominated").customdata) == [3]
+
+
 def test_text_from_a_space_is_never_markup() -> None:
     figure = plots.front(trials(), front(), title="<script>alert(1)</script>")
     assert "&lt;script&gt;" in figure.layout.title.text
@@ -129,11 +148,13 @@ def test_every_colour_of_a_figure_turns_dark() -> None:
         return {value} if isinstance(value, str) and value.startswith(("#", "rgba")) else set()
 
     known = set(exchange(LIGHT, DARK)) | {"rgba(0,0,0,0)"}
-    figures = [plots.front(trials(), front(), budget={"mult_adds": 4e10}), plots.axes(front(), AXES)]
+    barred = front().assign(psnr_error=0.02)
+    figures = [plots.front(trials(), barred, budget={"mult_adds": 4e10}), plots.axes(front(), AXES)]
     used = colours([figure.layout.to_plotly_json() for figure in figures]) | colours(template().to_plotly_json())
     for figure in figures:
         for one in figure.data:
-            used |= colours({key: one[key].to_plotly_json() for key in ("marker", "textfont") if one[key] is not None})
+            named = one.to_plotly_json()
+            used |= colours([named[key] for key in ("marker", "textfont", "error_y") if key in named])
     assert used <= known
 
 

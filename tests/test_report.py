@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from srsearch.analysis import hypervolume_history, pareto_front
+from srsearch import output
+from srsearch.analysis import Noise, hypervolume, hypervolume_history, pareto_front
 from srsearch.dashboard import ReportData, render_report, write_report
 from srsearch.errors import InputError, WorkError
 from srsearch.store import EvaluationRecord, Store, StudyRecord, TrialRecord
@@ -299,6 +301,85 @@ def test_a_study_without_results_says_so(opened, trials: list[TrialRecord]) -> N
     assert "No design has finished training yet." in body
     assert ("1 failed" in body) == bool(trials)
     assert tab.locator(".card").count() == 0
+
+
+OBJECTIVE_SETS = [
+    objectives
+    for number in range(1, 6)
+    for objectives in itertools.combinations(("psnr", "ssim", "mult_adds", "params", "activations"), number)
+]
+
+
+@pytest.mark.parametrize("objectives", OBJECTIVE_SETS, ids=" ".join)
+def test_any_objectives_can_be_searched_for(
+    objectives: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = frame(records())
+    made["ssim"] = pd.array([0.71, 0.73, 0.76, 0.75, 0.72, None, None], dtype="Float64")
+    done = made[made["state"] == "complete"]
+    reference = {"psnr": 25.02, "ssim": 0.0, "mult_adds": 40e9, "params": 8e5, "activations": 40e6}
+    front = pareto_front(made, objectives)
+    better = {name: (1 if name in ("psnr", "ssim") else -1) * done[name].astype(float) for name in objectives}
+
+    def beaten(one: int) -> bool:
+        return any(
+            all(better[name][other] >= better[name][one] for name in objectives)
+            and any(better[name][other] > better[name][one] for name in objectives)
+            for other in done.index
+        )
+
+    assert set(front["trial"]) == {number for number in done.index if not beaten(number)}
+    history = hypervolume_history(made, objectives, reference)
+    assert history["hypervolume"].iloc[-1] == pytest.approx(
+        hypervolume(made, {name: reference[name] for name in objectives})
+    )
+    assert history["hypervolume"].iloc[-1] > 0
+    output.print_front(front)
+    head, _, *rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == len(front)
+    for name, word in (("ssim", "SSIM"), ("activations", "Activations")):
+        assert (word in head) == (name in objectives)
+    monkeypatch.setattr("srsearch.dashboard.report.get_plotlyjs", lambda: "")
+    record = dataclasses.replace(study(), objectives=objectives, reference=reference)
+    page = render_report(ReportData(record, "here", made, front, history, None))
+    quality = next((name for name in objectives if name in ("psnr", "ssim")), "psnr")
+    winner = done.loc[front.set_index("trial")[quality].astype(float).idxmax()]
+    assert f"<span>trial {winner['trial']}</span>" in page
+    assert (">Activations<" in page) == ("activations" in objectives)
+
+
+def test_the_page_tells_noise_ties_and_what_was_stopped(opened) -> None:
+    content = data()
+    made = content.trials.assign(
+        seeds=pd.array([1, 1, 1, 3, 1, None, None], dtype="Int64"),
+        psnr=lambda rows: rows["psnr"].where(rows["trial"] != 2, 27.12),
+        mult_adds=lambda rows: rows["mult_adds"].where(rows["trial"] != 2, 9_000_000_000),
+    )
+    made.loc[4, ["state", "psnr", "ssim", "seeds"]] = ["stopped", pd.NA, pd.NA, pd.NA]
+    made.attrs = content.trials.attrs
+    page = opened(
+        dataclasses.replace(
+            content,
+            trials=made,
+            front=pareto_front(made, OBJECTIVES),
+            noise=Noise(0.03, "replicates", 12),
+            reached={4: (150, 26.2)},
+        )
+    )
+    tab = page.tab
+    card = tab.locator(".card").inner_text()
+    assert "\N{PLUS-MINUS SIGN} 0.017 (mean of 3 seeds)" in card
+    spread = "standard deviation 0.030 dB, from 12 replicates"
+    assert f"Tied with 1 other design within the noise ({spread}); the cheapest is trial 2 with 9G Mult-Adds." in card
+    assert f"The bars are one standard error of the PSNR ({spread}, divided" in tab.locator("body").inner_text()
+    assert page.column("front-table", 2) == ["0.030", "0.030", "0.030", "0.017"]
+    assert page.column("front-table", 4) == ["1", "1", "1", "3"]
+    assert tab.locator("#figure-front .errorbar").count() == 4
+    assert "none failed" not in tab.locator("header").inner_text()
+    assert "1 failed, 1 stopped early" in tab.locator("header").inner_text()
+    tab.locator(".filter button", has_text="stopped early").click()
+    assert page.column("trials-table", 0) == ["4"]
+    assert page.column("trials-table", 2) == ["26.200 at 150"]
 
 
 @pytest.fixture

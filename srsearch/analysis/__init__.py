@@ -1,20 +1,29 @@
-"""What a set of trials says: fronts, hypervolume, the best under a budget. Data frames in, data frames out."""
+"""What a set of trials says: fronts, hypervolume, the best under a budget, noise. Data frames in, data frames out."""
 
 from __future__ import annotations
 
-from srsearch.analysis.choice import best, differing_axes
+from srsearch.analysis.choice import best, differing_axes, tied_with_best
+from srsearch.analysis.convergence import Convergence, converged
 from srsearch.analysis.front import pareto_front
-from srsearch.analysis.objectives import OBJECTIVES, Direction, directions
+from srsearch.analysis.noise import Noise, retraining_noise, standard_errors
+from srsearch.analysis.objectives import OBJECTIVES, Direction, directions, quality_of
 from srsearch.analysis.volume import dominated_volume, hypervolume, hypervolume_history
 
 __all__ = [
     "OBJECTIVES",
+    "Convergence",
     "Direction",
+    "Noise",
     "best",
+    "converged",
     "differing_axes",
     "directions",
     "dominated_volume",
     "hypervolume",
     "hypervolume_history",
     "pareto_front",
+    "quality_of",
+    "retraining_noise",
+    "standard_errors",
+    "tied_with_best",
 ]

@@ -4,27 +4,92 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
+from srsearch.analysis.noise import Noise, seeds
 
-def best(trials: pd.DataFrame, max_mult_adds: float | None = None, max_params: float | None = None) -> pd.Series | None:
+_ONE_SIDED_95 = 1.645
+"""The 95 % quantile of the standard normal distribution."""
+
+
+def best(
+    trials: pd.DataFrame,
+    max_mult_adds: float | None = None,
+    max_params: float | None = None,
+    *,
+    quality: str = "psnr",
+) -> pd.Series | None:
     """The trial with the highest PSNR within a budget.
 
     Args:
-        trials: One row per trial with ``psnr``, ``mult_adds`` and ``params``; rows without a PSNR do not count.
+        trials: One row per trial with the quality, ``mult_adds`` and ``params``; rows without the quality do not count.
         max_mult_adds: Largest Mult-Adds allowed; None: any.
         max_params: Largest number of parameters allowed; None: any.
+        quality: ``ssim`` instead of ``psnr``.
 
     Returns:
-        The row, or None where nothing fits. Of equal PSNR the cheaper (Mult-Adds, then parameters), then the earlier.
+        The row, or None where nothing fits. Of equal quality the cheaper (Mult-Adds, then parameters), then the
+        earlier.
     """
-    fits = trials[trials["psnr"].notna()]
+    fits = _within(trials, max_mult_adds, max_params, quality)
+    if fits.empty:
+        return None
+    return fits.sort_values([quality, "mult_adds", "params"], ascending=[False, True, True], kind="stable").iloc[0]
+
+
+def tied_with_best(
+    trials: pd.DataFrame,
+    noise: Noise | None,
+    max_mult_adds: float | None = None,
+    max_params: float | None = None,
+    *,
+    quality: str = "psnr",
+) -> pd.DataFrame:
+    """The best trial within a budget and those that cannot be told from it, cheapest first.
+
+    A design's measured quality is the mean over its seeds: normal about the true one, with variance
+    deviation^2 / seeds. So the difference between the best (b) and another design (j) has the variance
+    deviation^2 (1 / seeds_b + 1 / seeds_j), and if j were truly as good as b, j would be measured below b by more than
+
+        1.645 deviation sqrt(1 / seeds_b + 1 / seeds_j)
+
+    in one of twenty times. Designs that lie no further below are tied with the best: a one-sided test at 5 % does not
+    tell them apart. That the best is the highest of many, so rather lucky, makes the true differences smaller still.
+
+    Args:
+        trials: As for `best`; ``seeds`` is taken to be 1 where it is absent or NA.
+        noise: Of the quality; None, unknown: nothing is tied.
+        max_mult_adds: As for `best`.
+        max_params: As for `best`.
+        quality: As for `best`.
+
+    Returns:
+        The rows with a further column ``best``, True for one of them, sorted by Mult-Adds, then parameters, then the
+        quality from the highest. No row where nothing fits.
+    """
+    fits = _within(trials, max_mult_adds, max_params, quality)
+    winner = best(fits, quality=quality)
+    if winner is None:
+        return fits.assign(best=pd.Series(dtype=bool))
+    winners = np.asarray(fits.index == winner.name)
+    tied = winners.copy()
+    if noise is not None:
+        numbers = seeds(fits)
+        below = float(winner[quality]) - fits[quality].to_numpy(dtype=np.float64)
+        within = _ONE_SIDED_95 * noise.deviation * np.sqrt(1 / numbers[winners][0] + 1 / numbers)
+        tied |= below <= within
+    found = fits.assign(best=winners)[tied]
+    return found.sort_values(["mult_adds", "params", quality], ascending=[True, True, False], kind="stable")
+
+
+def _within(trials: pd.DataFrame, max_mult_adds: float | None, max_params: float | None, quality: str) -> pd.DataFrame:
+    """The trials that have the quality and keep to the budget."""
+    fits = trials[trials[quality].notna()]
     for column, limit in (("mult_adds", max_mult_adds), ("params", max_params)):
         if limit is not None:
             fits = fits[(fits[column] <= limit).fillna(False).astype(bool)]
-    if fits.empty:
-        return None
-    return fits.sort_values(["psnr", "mult_adds", "params"], ascending=[False, True, True], kind="stable").iloc[0]
+    return fits
 
 
 def differing_axes(trials: pd.DataFrame, axes: Sequence[str]) -> list[str]:

@@ -39,7 +39,8 @@ def pareto_front(trials: pd.DataFrame, objectives: Mapping[str, Direction] | Seq
 
     Returns:
         The front's rows with all their columns, sorted by the first cost, then the next, then the best first. Of trials
-        equal in every objective only the one with the lowest number is kept.
+        equal in every objective only the one with the lowest number is kept. ``attrs["objectives"]`` names the
+        objectives.
 
     Raises:
         InputError: An unknown objective or a missing column.
@@ -56,5 +57,5 @@ def pareto_front(trials: pd.DataFrame, objectives: Mapping[str, Direction] | Seq
     costs_first = sorted(range(len(chosen)), key=lambda axis: list(chosen.values())[axis] == "max")
     order = np.lexsort([values[front, axis] for axis in reversed(costs_first)])
     result: pd.DataFrame = rows.iloc[front[order]].reset_index(drop=True)
-    result.attrs = dict(trials.attrs)
+    result.attrs = {**trials.attrs, "objectives": list(chosen)}
     return result

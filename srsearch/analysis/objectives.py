@@ -47,6 +47,17 @@ def directions(objectives: Mapping[str, Direction] | Iterable[str]) -> dict[str,
     return chosen
 
 
+def costs_of(columns: Iterable[str]) -> list[str]:
+    """Those of the columns that are costs, in the order of `OBJECTIVES`."""
+    there = set(columns)
+    return [name for name, direction in OBJECTIVES.items() if direction == "min" and name in there]
+
+
+def quality_of(objectives: Iterable[str]) -> str:
+    """The quality by which designs are ranked: the first among the objectives, PSNR where there is none."""
+    return next((name for name in objectives if OBJECTIVES.get(name) == "max"), "psnr")
+
+
 def measured(trials: pd.DataFrame, chosen: Mapping[str, Direction]) -> tuple[pd.DataFrame, np.ndarray]:
     """The trials that have a value for every objective, and these values with less always better.
 

@@ -24,8 +24,8 @@ def dominated_volume(points: np.ndarray, reference: np.ndarray) -> float:
         reference: Shape (d,), finite.
 
     Returns:
-        The exact volume: a sweep for d <= 2, else the exclusive volumes of WFG (While, Bradstreet, Barone: A Fast Way
-        of Calculating Exact Hypervolumes, IEEE TEVC 2012), without its slicing: fine for fronts of some dozen points.
+        The exact volume: a sweep for d <= 2, else the exclusive volumes of WFG with its slicing (While, Bradstreet,
+        Barone: A Fast Way of Calculating Exact Hypervolumes, IEEE TEVC 2012).
     """
     points = np.asarray(points, dtype=np.float64).reshape(-1, len(reference))
     points = points[(points < reference).all(axis=1)]
@@ -39,9 +39,12 @@ def dominated_volume(points: np.ndarray, reference: np.ndarray) -> float:
         heights = np.concatenate(([reference[1]], front[:-1, 1])) - front[:, 1]
         return float(((reference[0] - front[:, 0]) * heights).sum())
     total = 0.0
+    room = reference - front
     for position, point in enumerate(front):
-        shared = np.maximum(front[position + 1 :], point)
-        total += float(np.prod(reference - point)) - dominated_volume(shared, reference)
+        # No point before it has a larger first value, so what it shares with them is a slice as thick as its own.
+        shared = np.maximum(front[:position, 1:], point[1:])
+        exclusive = float(np.prod(room[position, 1:])) - dominated_volume(shared, reference[1:])
+        total += float(room[position, 0]) * exclusive
     return total
 
 

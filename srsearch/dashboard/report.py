@@ -12,7 +12,7 @@ import shlex
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,16 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from srsearch import plots
-from srsearch.analysis import best, differing_axes, hypervolume_history
+from srsearch.analysis import (
+    Noise,
+    best,
+    differing_axes,
+    hypervolume_history,
+    quality_of,
+    retraining_noise,
+    standard_errors,
+    tied_with_best,
+)
 from srsearch.errors import InputError, WorkError
 from srsearch.labels import MISSING, axis_labels, axis_text
 from srsearch.plots._theme import DARK, LIGHT, exchange
@@ -35,9 +44,11 @@ if TYPE_CHECKING:
     from srsearch.store import Store, StudyRecord
 
 _TIMES = "\N{MULTIPLICATION SIGN}"
+_PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 _COSTS = ("mult_adds", "params", "activations")
 _STATES = {
     "complete": "finished",
+    "stopped": "stopped early",
     "running": "running",
     "failed": "failed",
     "infeasible": "over budget",
@@ -56,6 +67,8 @@ class ReportData:
         front: The rows nothing dominates.
         history: ``evaluation``, ``trial``, ``hypervolume``.
         best_design: The best design's description (plain JSON), None before one has finished.
+        noise: What another seed would change; None where that is unknown.
+        reached: Of running and stopped trials the last step and its PSNR, by number.
     """
 
     study: StudyRecord
@@ -64,6 +77,8 @@ class ReportData:
     front: pd.DataFrame
     history: pd.DataFrame
     best_design: Mapping[str, Any] | None
+    noise: Noise | None = None
+    reached: Mapping[int, Sequence[float]] = field(default_factory=dict)
 
 
 def write_report(store: Store, study: str, path: Path) -> Path:
@@ -108,10 +123,17 @@ def _gather(store: Store, study: str) -> ReportData:
         if len(front)
         else pd.DataFrame(columns=["evaluation", "trial", "hypervolume"])
     )
-    row = best(front)
-    designs = {} if row is None else {trial.number: trial.description for trial in store.trial_records(study)}
+    row = best(front, quality=quality_of(record.objectives))
+    known = store.trial_records(study)
     return ReportData(
-        record, store.where, trials, front, history, None if row is None else designs.get(int(row["trial"]))
+        study=record,
+        where=store.where,
+        trials=trials,
+        front=front,
+        history=history,
+        best_design=next((t.description for t in known if row is not None and t.number == row["trial"]), None),
+        noise=retraining_noise(trials, quality_of(record.objectives)),
+        reached={t.number: t.curve[-1] for t in known if t.state in ("running", "stopped") and t.curve},
     )
 
 
@@ -119,6 +141,8 @@ def render_report(data: ReportData) -> str:
     """The page as text. With no finished trial it says so, and shows what there is."""
     axes = [name for name in data.trials.attrs.get("axes", []) if name in data.trials.columns]
     done = data.trials[data.trials["state"] == "complete"]
+    errors = {f"{quality_of(data.study.objectives)}_error": standard_errors(data.front, data.noise)}
+    data = replace(data, front=data.front.assign(**errors))
     varied = differing_axes(data.front, axes) if len(data.front) else []
     searched = differing_axes(data.trials, axes) if len(data.trials) else []
     return _TEMPLATES.get_template("report.html").render(
@@ -126,12 +150,14 @@ def render_report(data: ReportData) -> str:
         where=data.where,
         summary=_summary(data, done),
         best=_best_card(data, axes),
-        front=_table(data.front, varied, ("psnr", "ssim", "mult_adds", "params")),
-        trials=_table(data.trials, searched, ("psnr", "mult_adds", "params", "seconds")),
+        front=_table(data.front, varied, _front_measures(data)),
+        trials=_table(data.trials, searched, ("psnr", "mult_adds", "params", "seconds"), data.reached),
         failed=data.trials[data.trials["state"] == "failed"][["trial", "reason"]].to_dict("records"),
         states=_state_counts(data.trials),
         settings=_settings(data.study),
         steps=data.study.recipe.get("steps"),
+        errors=_errors_text(data),
+        volume=_volume_text(data.study.objectives),
         figures=_script_json(_figures(data, done, varied)),
         palette=_script_json(exchange(LIGHT, DARK)),
         plotly=Markup(get_plotlyjs()),
@@ -142,7 +168,7 @@ def render_report(data: ReportData) -> str:
 
 def _figures(data: ReportData, done: pd.DataFrame, varied: list[str]) -> dict[str, object]:
     cost = next((name for name in data.study.objectives if name in _COSTS), "mult_adds")
-    quality = next((name for name in data.study.objectives if name not in _COSTS), "psnr")
+    quality = quality_of(data.study.objectives)
     figures: dict[str, go.Figure] = {
         "front": plots.front(done, data.front, budget=_budget(data.study.space), cost=cost, quality=quality),
         "hypervolume": plots.hypervolume(data.history),
@@ -184,10 +210,12 @@ def _summary(data: ReportData, done: pd.DataFrame) -> list[tuple[str, str, str]]
     names = {"mult_adds": "Mult-Adds", "params": "params"}
     budget = " · ".join(f"{format_quantity(most)} {names.get(name, name)}" for name, most in limits.items())
     spared = int(counts.get("infeasible", 0))
+    failed = _plural(int(counts.get("failed", 0)), "failed") or "none failed"
+    stopped = _plural(int(counts.get("stopped", 0)), "stopped early")
     rows = [
-        (str(len(done)), "designs trained", _plural(int(counts.get("failed", 0)), "failed") or "none failed"),
+        (str(len(done)), "designs trained", ", ".join(filter(None, (failed, stopped)))),
         (str(len(data.front)), "on the front", f"of {len(done)} trained"),
-        (_duration(done["seconds"].sum()), "training time", f"{_duration(done['seconds'].mean())} a design"),
+        (_duration(data.trials["seconds"].sum()), "training time", f"{_duration(done['seconds'].mean())} a design"),
         (budget or "none", "budget", f"for an output of {size}" if (size := _output_size(data.study.space)) else ""),
     ]
     if spared:
@@ -209,7 +237,35 @@ def _duration(seconds: object) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-_FACTS = (("Mult-Adds", "mult_adds"), ("Parameters", "params"), ("SSIM", "ssim"))
+def _errors_text(data: ReportData) -> str:
+    """What the bars in the figure mean; nothing where there are none."""
+    if data.noise is None:
+        return ""
+    of_several = ", divided by the square root of a design's seeds" if _several_seeds(data.front) else ""
+    return f"one standard error of the {_NAMES[data.noise.quality]} ({data.noise}{of_several})"
+
+
+def _several_seeds(frame: pd.DataFrame) -> bool:
+    return "seeds" in frame.columns and bool((frame["seeds"] > 1).any())
+
+
+_NAMES = {
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+    "mult_adds": "Mult-Adds",
+    "params": "parameters",
+    "activations": "activations",
+}
+
+
+def _volume_text(objectives: Sequence[str]) -> str:
+    """What the hypervolume is, and its unit."""
+    costs = [name for name in objectives if name in _COSTS]
+    qualities = ["dB" if name == "psnr" else _NAMES[name] for name in objectives if name not in _COSTS]
+    units = [*qualities, *(f"powers of ten of {_NAMES[name]}" for name in costs)]
+    what = {1: "the gain", 2: "the area below the front"}.get(len(objectives), "the volume below the front")
+    start = ", counted from bicubic upscaling" if "psnr" in objectives else ""
+    return f"{what}, in {' times '.join(units)}{start}"
 
 
 @dataclass(frozen=True)
@@ -218,8 +274,11 @@ class _Best:
 
     trial: int
     key: str
-    psnr: str
+    score: str
+    unit: str
+    error: str
     gain: str | None
+    ties: str
     facts: list[tuple[str, str]]
     axes: list[tuple[str, str]]
     yaml: str
@@ -227,23 +286,45 @@ class _Best:
 
 
 def _best_card(data: ReportData, axes: list[str]) -> _Best | None:
-    row = best(data.front)
+    quality = quality_of(data.study.objectives)
+    row = best(data.front, quality=quality)
     if row is None:
         return None
     labels = axis_labels(axes)
     bicubic = data.study.reference.get("psnr")
     gain = f"{row['psnr'] - bicubic:+.2f} dB over bicubic ({bicubic:.2f} dB)" if bicubic else None
-    facts = [(name, _cell(column, row)) for name, column in _FACTS]
+    error = _cell(f"{quality}_error", row)
+    seeds = f" (mean of {row['seeds']} seeds)" if _several_seeds(row.to_frame().T) else ""
+    facts = [(_HEADS[name], _cell(name, row)) for name in ("mult_adds", "params", "psnr", "ssim") if name != quality]
     return _Best(
         trial=int(row["trial"]),
         key=str(row.get("key", "")),
-        psnr=f"{row['psnr']:.3f}",
+        score=_cell(quality, row),
+        unit="dB" if quality == "psnr" else _NAMES[quality],
+        error=seeds if error == MISSING else f"{_PLUS_MINUS} {error}{seeds}",
         gain=gain,
+        ties=_ties_text(data, quality),
         facts=facts,
         axes=[(labels[name], text) for name in axes if (text := axis_text(row[name])) != MISSING],
         yaml=_yaml(data.best_design) if data.best_design else "",
         command=f"srsearch best {shlex.quote(data.study.name)} --save design.yaml",
     )
+
+
+def _ties_text(data: ReportData, quality: str) -> str:
+    """How many designs cannot be told from the best, and the cheapest of them; nothing where there are none."""
+    tied = tied_with_best(data.trials, data.noise, quality=quality)
+    others = tied[~tied["best"]]
+    if others.empty:
+        return ""
+    cheapest = tied.iloc[0]
+    number = f"{len(others)} other design{'s' if len(others) > 1 else ''}"
+    which = (
+        "of them it is the cheapest"
+        if cheapest["best"]
+        else f"the cheapest is trial {cheapest['trial']} with {_cell('mult_adds', cheapest)} Mult-Adds"
+    )
+    return f"Tied with {number} within the noise ({data.noise}); {which}."
 
 
 def _yaml(design: Mapping[str, Any]) -> str:
@@ -260,11 +341,23 @@ def _plain(value: object) -> object:
 
 _HEADS = {
     "psnr": "PSNR (dB)",
+    "psnr_error": _PLUS_MINUS,
     "ssim": "SSIM",
+    "ssim_error": _PLUS_MINUS,
+    "seeds": "Seeds",
     "mult_adds": "Mult-Adds",
     "params": "Params",
+    "activations": "Activations",
     "seconds": "Seconds",
 }
+
+
+def _front_measures(data: ReportData) -> list[str]:
+    """The columns of the front's table before its axes: those that say something."""
+    front = data.front
+    known = [name for name in _HEADS if name in front.columns and front[name].notna().any()]
+    silent = {"seconds"} if "activations" in data.study.objectives else {"seconds", "activations"}
+    return [name for name in known if name not in silent and (name != "seeds" or _several_seeds(front))]
 
 
 @dataclass(frozen=True)
@@ -294,12 +387,14 @@ class _Table:
     rows: list[_Row]
 
 
-def _table(frame: pd.DataFrame, axes: list[str], measures: tuple[str, ...]) -> _Table:
+def _table(
+    frame: pd.DataFrame, axes: list[str], measures: Sequence[str], reached: Mapping[int, Sequence[float]] | None = None
+) -> _Table:
     labels = axis_labels(axes)
     columns = [_Column(_HEADS[name], name, True) for name in measures]
     columns += [_Column(labels[name], name, _numeric(frame[name])) for name in axes]
     names = [*measures, *axes]
-    rows = [_row(record, names) for record in frame.to_dict("records")]
+    rows = [_row(record, names, (reached or {}).get(int(record["trial"]))) for record in frame.to_dict("records")]
     return _Table(columns, rows)
 
 
@@ -308,7 +403,11 @@ def _numeric(column: pd.Series) -> bool:
     return bool(values) and all(isinstance(value, Real) and not isinstance(value, bool) for value in values)
 
 
-def _row(record: Mapping[Any, Any], names: Iterable[str]) -> _Row:
+def _row(record: Mapping[Any, Any], names: Sequence[str], reached: Sequence[float] | None) -> _Row:
+    shown = {name: (_cell(name, record), _order(record[name])) for name in names}
+    if reached is not None:
+        # Sorted with those that have no PSNR: what a design had on the way is not what it would have reached.
+        shown["psnr"] = (f"{reached[1]:.3f} at {reached[0]:.0f}", "")
     state = str(record.get("state", "complete"))
     reason = record.get("reason")
     return _Row(
@@ -317,7 +416,7 @@ def _row(record: Mapping[Any, Any], names: Iterable[str]) -> _Row:
         state_text=_STATES.get(state, state),
         reason="" if pd.isna(reason) else str(reason),
         key=str(record.get("key", ""))[:8],
-        cells=[(_cell(name, record), _order(record[name])) for name in names],
+        cells=list(shown.values()),
     )
 
 
@@ -327,7 +426,7 @@ def _cell(name: str, record: Mapping[Any, Any] | pd.Series) -> str:
         return MISSING
     if name in _COSTS:
         return format_quantity(float(value))
-    digits = {"psnr": 3, "ssim": 4, "seconds": 1}.get(name)
+    digits = {"psnr": 3, "psnr_error": 3, "ssim": 4, "ssim_error": 4, "seconds": 1}.get(name)
     return f"{float(value):.{digits}f}" if digits else axis_text(value)
 
 

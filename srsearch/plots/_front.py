@@ -30,7 +30,8 @@ def front(
 
     Args:
         trials: Every trial, as `srsearch.store.Store.trials` gives them; rows without quality or cost are left out.
-        front: The rows of ``trials`` that nothing dominates.
+        front: The rows of ``trials`` that nothing dominates. Where they have a column ``psnr_error`` (the quality's
+            name in place of psnr), it is drawn as error bars of that size.
         budget: Limits by objective name (``{"mult_adds": 40e9}``); the one on ``cost`` is drawn.
         title: Above the figure, shown as it is (never as markup).
         cost: The column on the x axis.
@@ -47,7 +48,8 @@ def front(
     figure = go.Figure(layout={"template": template(), "height": 500, "hovermode": "closest"})
     if title:
         figure.update_layout(title=escaped(title), margin={"t": 84})
-    low, high = _frame(_floats(done[quality]), _floats(chosen[quality]))
+    best = [y + sign * error for y, error in zip(*_measured(chosen, quality), strict=True) for sign in (-1, 1)]
+    low, high = _frame(_floats(done[quality]) + best, best)
     axes = _axes_of(trials)
     rest = done[~done["trial"].isin(chosen["trial"])]
     _add_dominated(figure, rest, axes, cost, quality, low + 0.012 * (high - low))
@@ -74,6 +76,13 @@ def _axis_title(column: str) -> str:
 
 def _floats(column: pd.Series) -> list[float]:
     return [float(value) for value in column]
+
+
+def _measured(rows: pd.DataFrame, quality: str) -> tuple[list[float], list[float]]:
+    """The quality of each row, and its standard error, 0 where that is unknown."""
+    name = f"{quality}_error"
+    errors = _floats(rows[name].fillna(0.0)) if name in rows.columns else [0.0] * len(rows)
+    return _floats(rows[quality]), errors
 
 
 def _frame(everything: list[float], best: list[float]) -> tuple[float, float]:
@@ -127,7 +136,7 @@ def _add_front(
     height: tuple[float, float],
     end: float,
 ) -> None:
-    xs, ys = _floats(chosen[cost]), _floats(chosen[quality])
+    xs, (ys, errors) = _floats(chosen[cost]), _measured(chosen, quality)
     steps = [(x, y) for i, (x, y) in enumerate(zip(xs, ys, strict=True)) if y > max(ys[:i], default=-math.inf)]
     if steps:
         # The staircase goes on to the budget: with all of it, the best design is still the best.
@@ -147,6 +156,8 @@ def _add_front(
         name="Pareto front",
         legendgroup="front",
         marker={"color": LIGHT.accent, "size": 10, "line": {"color": LIGHT.surface, "width": 1.5}},
+        # Pale and without ends: the staircase, which has upright lines too, stays what is seen first.
+        error_y={"array": errors, "color": LIGHT.ramp[-1], "thickness": 3, "width": 0} if any(errors) else None,
         text=_roomy_labels(chosen, xs, ys, across, height),
         textposition="top left",
         textfont={"color": LIGHT.ink, "size": 12},
@@ -211,7 +222,12 @@ def _hover(row: Mapping[Any, Any], labels: Mapping[str, str]) -> str:
     lines = [f"<b>Trial {row['trial']}</b>  {escaped(str(row.get('key', ''))[:8])}"]
     psnr = row.get("psnr")
     if not pd.isna(psnr):
-        lines.append(f"<b>{float(psnr):.3f} dB</b>")
+        error, seeds = row.get("psnr_error"), row.get("seeds")
+        bar = "" if pd.isna(error) else f" \N{PLUS-MINUS SIGN} {float(error):.3f}"
+        mean = "" if pd.isna(seeds) or int(seeds) < 2 else f", mean of {int(seeds)} seeds"
+        lines.append(f"<b>{float(psnr):.3f}{bar} dB</b>{mean}")
+    if not pd.isna(row.get("ssim")):
+        lines.append(f"SSIM {float(row['ssim']):.4f}")
     lines.append(f"{count('mult_adds')} Mult-Adds, {count('params')} params")
     lines += [
         f"{escaped(label)}: {escaped(axis_text(row[path]))}"

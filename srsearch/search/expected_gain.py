@@ -22,7 +22,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from srsearch.analysis import dominated_volume
-from srsearch.search.gaussian_process import Array
+from srsearch.analysis.gaussian_process import Array
 
 
 def expected_gain(

@@ -22,9 +22,9 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats.qmc import Halton
 
+from srsearch.analysis.gaussian_process import Array, GaussianProcess
 from srsearch.architecture.parts import OptionValue
 from srsearch.search.expected_gain import expected_gain
-from srsearch.search.gaussian_process import Array, GaussianProcess
 from srsearch.search.parameters import decoded, distributions, encoded
 from srsearch.space import Space
 from srsearch.space.enumeration import Codes, Table
