@@ -182,7 +182,8 @@ class Session:
             found = self._patiently(self._study.convergence)
             if found.converged:
                 self._enough = True
-                self._progress.message(f"converged: {found}")
+                rose = f"the front rose by {found.gain:.4f} lately, one training's noise is {found.threshold:.4f}"
+                self._progress.message(f"converged: {rose}")
 
     def _settled(self, trial: Trial) -> bool:
         """Whether the trial needs no worker, as it has been evaluated already."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from srsearch.analysis import Convergence, converged, quality_of, retraining_noise
 from srsearch.architecture import Architecture, catalogue
 from srsearch.architecture.parts import OptionValue
 from srsearch.cost import Cost
@@ -316,12 +317,11 @@ class Study:
         if self.checkpoints is not None:
             self.checkpoints.keep(lambda: self._wanted(set(front)))
 
-    def convergence(self) -> Any:
-        """Whether the front still rises more than its noise."""
-        from srsearch.analysis import convergence, noise
-
+    def convergence(self) -> Convergence:
+        """Whether the front still rises more than the noise of a training."""
         trials = self.store.trials(self.name)
-        return convergence(trials, self.record.objectives, self.record.reference, noise(trials))
+        noise = retraining_noise(trials, quality_of(self.record.objectives))
+        return converged(trials, self.record.objectives, self.record.reference, noise)
 
     def _wanted(self, front: set[str]) -> list[Path]:
         assert self.checkpoints is not None
