@@ -193,6 +193,7 @@ def run(
     result = search.run(opened, store=storage, progress=make_progress(quiet), **options)
     with _open_store(storage) as store:
         best = _best_rows(store, result.study, None, None)
+        frame, noise = _front(store, result.study)
         written, trouble = None, None
         try:
             written = _write_page(store, result.study, page)
@@ -207,13 +208,13 @@ def run(
                     "done": result.done,
                     "exhausted": result.exhausted,
                     "interrupted": result.interrupted,
-                    "front": output.records(result.front),
+                    "front": output.records(frame),
                     "best": output.records(best),
                 }
             )
         else:
             evaluator = store.study(result.study).recipe["evaluator"]
-            output.print_outcome(result, best, evaluator, store.where, written, storage)
+            output.print_outcome(result, frame, noise, best, evaluator, store.where, written, storage)
     if trouble is not None:
         raise trouble
     if result.interrupted:
@@ -395,13 +396,8 @@ def front(study: str | None, storage: str | None, as_json: bool) -> None:
 
     They are what another seed would change: from designs trained with several seeds, else as a model estimates it.
     """
-    from srsearch.analysis import quality_of, retraining_noise
-
     with _open_store(storage) as store:
-        name = _study_name(store, study)
-        quality = quality_of(store.study(name).objectives)
-        noise = retraining_noise(store.trials(name), quality)
-        frame = _with_errors(store.front(name), noise, quality)
+        frame, noise = _front(store, _study_name(store, study))
     if as_json:
         output.print_json(output.records(frame))
     else:
@@ -616,6 +612,15 @@ def _best_rows(store: Store, study: str, max_mult_adds: int | None, max_params: 
     found = frame.head(0) if row is None else frame[frame["trial"] == row["trial"]]
     found.attrs = frame.attrs
     return found
+
+
+def _front(store: Store, study: str) -> tuple[pd.DataFrame, Noise | None]:
+    """The front with error bars, and the noise that they come from."""
+    from srsearch.analysis import quality_of, retraining_noise
+
+    quality = quality_of(store.study(study).objectives)
+    noise = retraining_noise(store.trials(study), quality)
+    return _with_errors(store.front(study), noise, quality), noise
 
 
 def _with_errors(frame: pd.DataFrame, noise: Noise | None, quality: str) -> pd.DataFrame:

@@ -234,19 +234,28 @@ def _storage_option(storage: str | None) -> str:
 
 
 def print_outcome(
-    result: RunResult, best: pd.DataFrame, evaluator: str, where: str, page: Path | None, storage: str | None
+    result: RunResult,
+    front: pd.DataFrame,
+    noise: Noise | None,
+    best: pd.DataFrame,
+    evaluator: str,
+    where: str,
+    page: Path | None,
+    storage: str | None,
 ) -> None:
     """What a run ends with: the front, the best design, where things are, what to do next.
 
     Args:
         result: What the run left.
+        front: Its front with error bars.
+        noise: What they come from.
         best: One row, or none.
         evaluator: What scored the designs.
         where: The database.
         page: The page, if it could be written.
         storage: The database as it was given on the command line, for the next command.
     """
-    print_front(result.front)
+    print_front(front, noise)
     if not best.empty:
         row = best.iloc[0]
         click.echo(

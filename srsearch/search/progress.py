@@ -32,7 +32,8 @@ from srsearch.labels import MISSING, axis_labels, axis_text
 from srsearch.quantity import format_quantity
 
 _MEASURES = {
-    "trial", "key", "state", "reason", "psnr", "ssim", "mult_adds", "params", "activations", "seconds", "cached",
+    "trial", "key", "state", "reason", "psnr", "ssim", "seeds", "psnr_sd",
+    "mult_adds", "params", "activations", "seconds", "cached",
 }  # fmt: skip
 _BARS = "▁▂▃▄▅▆▇█"
 _FRONT_ROWS = 8
