@@ -123,11 +123,11 @@ def main() -> None:
     help="Finished evaluations in the whole study, without known ones [default: the space's].",
 )
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Start no new design after this time.")
-@click.option("--sampler", help="frontier, tpe, nsga2, nsga3, random, qmc or gp [default: the space's].")
+@click.option("--sampler", help="frontier, tpe, nsga2, nsga3, random, qmc, gp or cmaes [default: the space's].")
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
-    help="Worker processes [default: the space's, else one a core, at most 4].",
+    help="Worker processes [default: the space's, else measured when the study is created].",
 )
 @click.option(
     "--data", metavar="DIR", help="Folder of training images [default: the space's, photos that come with srsearch]."
@@ -143,6 +143,11 @@ def main() -> None:
     "--start-with",
     type=click.Choice(["none", "catalogue"]),
     help="Evaluate the published networks inside the space first [default: the space's].",
+)
+@click.option(
+    "--inform",
+    metavar="STUDY",
+    help="Another study of the database, whose results inform the sampler frontier [default: the space's].",
 )
 @click.option(
     "--early-stopping/--no-early-stopping",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 import hashlib
 import importlib
 import math
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,6 +20,7 @@ import numpy as np
 from srsearch.architecture import Architecture
 from srsearch.cost import count
 from srsearch.errors import InputError, nearest
+from srsearch.search.threads import Plan, measured_plan
 from srsearch.space import Space
 
 if TYPE_CHECKING:
@@ -124,6 +126,17 @@ class Evaluator(abc.ABC):
         """The last step that is reported, for showing progress."""
         return None
 
+    def plan(self, workers: int | None, say: Callable[[str], None]) -> Plan:
+        """How a new study shares this machine, kept with the study; may change `runtime`.
+
+        Args:
+            workers: Worker processes, where the user has said so.
+            say: Told before something takes time.
+        """
+        from srsearch.evaluation.runtime import usable_cores
+
+        return Plan(workers or min(usable_cores(), 4), 1)
+
     def prepare(self) -> None:  # noqa: B027  (most evaluators have nothing to prepare)
         """Called once in every worker before the first evaluation."""
 
@@ -139,8 +152,7 @@ class Evaluator(abc.ABC):
 class ProxyEvaluator(Evaluator):
     """Short training on photos, then Y-PSNR and Y-SSIM on whole validation photos.
 
-    Every worker computes with one thread: that is the same on any number of cores, and several threads stand still
-    together as soon as another program takes one of their cores.
+    Every worker computes with one thread, unless it was measured that more of them train much more on this machine.
     """
 
     keeps_checkpoints = True
@@ -196,6 +208,15 @@ class ProxyEvaluator(Evaluator):
     @property
     def steps(self) -> int | None:
         return self._recipe.steps
+
+    def plan(self, workers: int | None, say: Callable[[str], None]) -> Plan:
+        from srsearch.evaluation.runtime import usable_cores
+
+        if workers is not None:
+            return Plan(workers, self._runtime.threads)
+        plan = measured_plan(usable_cores(), self._runtime.device, say=say)
+        self._runtime = dataclasses.replace(self._runtime, threads=plan.threads)
+        return plan
 
     @property
     def _training_data(self) -> TrainingData:

@@ -16,11 +16,13 @@ import numpy as np
 
 from srsearch.architecture import GRAMMAR_VERSION
 from srsearch.errors import InputError, WorkError
+from srsearch.search.changes import differences, same_file
 from srsearch.search.evaluators import Evaluator, evaluator_for
 from srsearch.search.local import GUARD, WORKER_NAME, run_local
 from srsearch.search.progress import Progress, SilentProgress, StudyInfo
 from srsearch.search.session import Goal, Session
 from srsearch.search.study import Study
+from srsearch.search.threads import Plan
 from srsearch.space import Space
 from srsearch.store import Store, StudyRecord, content_hash
 
@@ -64,6 +66,7 @@ def run(
     data: str | Path | None = None,
     seed: int | None = None,
     start_with: str | None = None,
+    inform: str | None = None,
     device: str = "auto",
     early_stopping: bool | None = None,
     replicates: int = 1,
@@ -82,12 +85,13 @@ def run(
         trials: The study's total of finished evaluations; by default the space's.
         minutes: No new design is started after this time.
         sampler: By default the space's.
-        workers: Worker processes; by default the space's, else one for each core, at most four. What is proposed
-            depends on their number, what a design scores does not.
+        workers: Worker processes; by default the space's, else as many as were measured to be best when the study was
+            created. What is proposed depends on their number, what a design scores does not.
         data: ``builtin`` or a folder of images; by default the space's.
         seed: By default the space's.
         start_with: ``catalogue``: the published networks that lie inside the space are evaluated first; by default the
             space's.
+        inform: Name of a study in the same store, whose results inform the sampler ``frontier``; by default the space's.
         device: ``auto``, ``cpu`` or ``cuda``; only for a study that is created.
         early_stopping: Whether designs that promise little are set aside at a rung; by default the space's.
         replicates: How many evaluations, with different seeds, each design of the front gets at the end.
@@ -122,11 +126,12 @@ def run(
     identity = study_identity(opened, fresh)
     with contextlib.ExitStack() as ending:
         kept = store if isinstance(store, Store) else ending.enter_context(Store(store))
+        shown = ending.enter_context(progress or SilentProgress())
         with kept.alone(f"open {opened.name}"):
-            record, resumed = _find_or_create(kept, opened, fresh, identity, new=new)
+            record, resumed = _find_or_create(kept, opened, fresh, identity, shown, new=new)
         if resumed:
             fresh = _as_recorded(record, opened, fresh, device=device, given=own is not None)
-        at_once = opened.search.workers or record.workers or default_workers()
+        at_once = opened.search.workers or record.workers or fresh.plan(None, shown.message).workers
         study = ending.enter_context(contextlib.closing(Study(kept, record, opened, fresh, at_once)))
         info = StudyInfo(
             name=study.name,
@@ -138,7 +143,6 @@ def run(
             space_size=_size(opened) if study.done < opened.search.trials else None,
             seconds=minutes * 60 if minutes else None,
         )
-        shown = ending.enter_context(progress or SilentProgress())
         shown.study_opened(info)
         for warning in fresh.warnings:
             shown.warning(warning)
@@ -169,15 +173,39 @@ def _given(**options: object) -> dict[str, object]:
 
 
 def _find_or_create(
-    store: Store, space: Space, evaluator: Evaluator, identity: str, *, new: bool
+    store: Store, space: Space, evaluator: Evaluator, identity: str, progress: Progress, *, new: bool
 ) -> tuple[StudyRecord, bool]:
-    """The study to go on with, and whether it was there."""
-    record = None if new else _matching(store, space.name, identity)
-    if record is not None:
-        return record, True
-    record = _new_record(store, space, evaluator, identity)
+    """The study to go on with, and whether it was there.
+
+    Raises:
+        InputError: The space file has changed since the study of that name was made, and ``new`` is not given.
+    """
+    named = _of_name(store, space.name)
+    same = [record for record in named if record.space_hash == identity]
+    if same and not new:
+        return same[-1], True
+    if space.search.inform is not None:
+        store.study(space.search.inform)  # unknown: says what there is
+    if named:
+        _tell_differences(named[-1], space, evaluator, progress, new=new)
+    record = _new_record(store, space, evaluator, identity, evaluator.plan(space.search.workers, progress.message))
     store.create_study(record)
     return record, False
+
+
+def _tell_differences(
+    record: StudyRecord, space: Space, evaluator: Evaluator, progress: Progress, *, new: bool
+) -> None:
+    """What makes the study that is asked for another one than the newest of its name."""
+    found = differences(record, space, evaluator.recipe, evaluator.data_fingerprint)
+    if not new and not same_file(record, space):
+        listed = "".join(f"\n  {each}" for each in found)
+        raise InputError(
+            f"{space.source} has changed since study {record.name!r} was made:{listed}\n"
+            "--new begins another study with it; undo the change to go on with that one, or give the space another name"
+        )
+    if found:
+        progress.message(f"another study than {record.name}: {'; '.join(found)}")
 
 
 def _as_recorded(record: StudyRecord, space: Space, evaluator: Evaluator, *, device: str, given: bool) -> Evaluator:
@@ -196,13 +224,6 @@ def _as_recorded(record: StudyRecord, space: Space, evaluator: Evaluator, *, dev
     return evaluator_for(space, runtime, device=device)
 
 
-def default_workers() -> int:
-    """One for each core that this process may use, at most four: each needs more than half a gigabyte."""
-    from srsearch.evaluation.runtime import usable_cores
-
-    return min(usable_cores(), 4)
-
-
 def study_identity(space: Space, evaluator: Evaluator) -> str:
     """What makes two runs one study: space, budget, objectives, recipe, data, sampler, seed; not how long or fast."""
     search: dict[str, object] = {"sampler": space.search.sampler, "seed": space.search.seed}
@@ -210,18 +231,19 @@ def study_identity(space: Space, evaluator: Evaluator) -> str:
         search["start_with"] = space.search.start_with
     if space.search.early_stopping:
         search["early_stopping"] = True
+    if space.search.inform is not None:
+        search["inform"] = space.search.inform
     content = [GRAMMAR_VERSION, space.identity(), space.objectives, search]
     return content_hash([*content, evaluator.recipe, evaluator.data_fingerprint])
 
 
-def _matching(store: Store, name: str, identity: str) -> StudyRecord | None:
-    """The newest study of this name, or of this name with a number, that is the same."""
-    records = [store.study(each) for each in store.study_names() if re.fullmatch(re.escape(name) + r"(-\d+)?", each)]
-    same = [record for record in records if record.space_hash == identity]
-    return max(same, key=lambda record: record.created_at, default=None)
+def _of_name(store: Store, name: str) -> list[StudyRecord]:
+    """The studies of this name, or of this name with a number, oldest first."""
+    names = [each for each in store.study_names() if re.fullmatch(re.escape(name) + r"(-\d+)?", each)]
+    return sorted(map(store.study, names), key=lambda record: record.created_at)
 
 
-def _new_record(store: Store, space: Space, evaluator: Evaluator, identity: str) -> StudyRecord:
+def _new_record(store: Store, space: Space, evaluator: Evaluator, identity: str, plan: Plan) -> StudyRecord:
     taken = set(store.study_names())
     numbered = (space.name if n == 1 else f"{space.name}-{n}" for n in range(1, len(taken) + 2))
     return StudyRecord(
@@ -238,6 +260,7 @@ def _new_record(store: Store, space: Space, evaluator: Evaluator, identity: str)
         data_fingerprint=evaluator.data_fingerprint,
         reference=_reference(space, evaluator),
         created_at=datetime.now(UTC),
+        workers=plan.workers,
     )
 
 

@@ -19,7 +19,8 @@ from srsearch.cost import Cost
 from srsearch.errors import InputError, WorkError
 from srsearch.search.checkpoints import Checkpoints
 from srsearch.search.evaluators import Evaluator, Score
-from srsearch.search.proposals import Proposer, proposal_seed
+from srsearch.search.informed import Observation, observations_from
+from srsearch.search.proposals import REPAIRED, Acceptance, Proposer, proposal_seed
 from srsearch.search.stopping import EarlyStopping
 from srsearch.space import Candidate, Space
 from srsearch.store import (
@@ -35,8 +36,7 @@ from srsearch.store import (
 )
 
 MAX_REJECTED, MAX_REPEATED = 25, 8
-"""Proposals of one ask that are turned down, and those among them that are repeats, before a random new feasible design
-is taken instead."""
+"""Proposals of one ask that are turned down, and those among them that are repeats, before another design stands in."""
 
 MAX_ASIDE = 24
 """Checkpoints of trials that are set aside: of the last so many."""
@@ -99,7 +99,7 @@ class Study:
         self.checkpoints = Checkpoints(store, record) if evaluator.keeps_checkpoints else None
         self._unknown = workers - 1
         quality = next(name for name in space.objectives if name in ("psnr", "ssim"))
-        self._proposer = Proposer(space, record.sampler, record.seed, record.reference.get(quality))
+        self._proposer = Proposer(space, record.sampler, record.seed, record.reference.get(quality), self._prior())
         self._stopping: EarlyStopping | None = None
         if space.search.early_stopping and evaluator.steps:
             self._stopping = EarlyStopping(
@@ -338,6 +338,17 @@ class Study:
             )
         ]
 
+    def _prior(self) -> list[Observation]:
+        """What the study that is to inform this one had found when this one was created."""
+        if self.space.search.inform is None:
+            return []
+        return observations_from(self.store, self.space.search.inform, self.space, before=self.record.created_at)
+
+    @property
+    def acceptance(self) -> Acceptance:
+        """How much of what the sampler proposed was feasible and new."""
+        return Acceptance.of(self._proposals)
+
     @property
     def _proposals(self) -> list[TrialRecord]:
         """The trials but for replicates, in order."""
@@ -411,10 +422,10 @@ class Study:
             elif len(proposals) < MAX_REJECTED and repeats < MAX_REPEATED:
                 candidate, state = self._proposer.propose(number, [*known, *proposals])
             else:
-                found = self._random_new(number, seen)
+                found = self._stand_in(number, seen, proposals[0] if proposals else None)
                 if found is None:
                     return None
-                candidate = found
+                candidate, state = found, {"repaired": True}
             proposals.append(self._proposal(number, candidate, state, seen))
             number += 1
         return self._added(proposals)
@@ -456,6 +467,15 @@ class Study:
             finished_at=None if verdict == "running" else datetime.now(UTC),
             owner=self._owner if verdict == "running" else None,
         )
+
+    def _stand_in(self, number: int, seen: Mapping[str, int], turned_down: TrialRecord | None) -> Candidate | None:
+        """A feasible new design in place of proposals that are not: the nearest one, where the sampler learns."""
+        if turned_down is not None and self.record.sampler in REPAIRED:
+            rng = np.random.default_rng(proposal_seed(self.record.seed, number))
+            found = self.space.repaired(turned_down.axes, rng, seen)
+            if found is not None:
+                return found
+        return self._random_new(number, seen)
 
     def _random_new(self, number: int, seen: Mapping[str, int]) -> Candidate | None:
         """A random feasible design that has not been seen; None if there is none."""
