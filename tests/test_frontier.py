@@ -21,7 +21,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(0, 2**32), st.integers(0, 3), st.integers(0, 8))
+@given(st.integers(0, 2**32), st.integers(0, 2), st.integers(0, 8))
 def test_the_expected_gain_is_the_mean_of_simulated_gains(seed: int, costs: int, size: int) -> None:
     rng = np.random.default_rng(seed)
     front = rng.normal(30, 1, size)

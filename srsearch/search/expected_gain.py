@@ -10,8 +10,16 @@ the heights up to q, and, A being constant between the qualities of two neighbou
     E[(q - a)+] = s * (z * Phi(z) + phi(z)),  z = (m - a) / s.
 
 With one cost A is the distance from c to the cheapest point of at least that quality: the widths of the front's steps.
-Only the quality is integrated; that costs are known makes this exact, where expected hypervolume improvement in general
-needs boxes or samples.
+With two it is an area under a staircase. Only the quality is integrated; that costs are known makes this exact, where
+expected hypervolume improvement in general needs boxes or samples.
+
+With more costs, or a second quality, the same volume is summed over the costs instead: at the costs u the front reaches
+the quality H(u), that of its best point that costs no more, and so
+
+    E[gain] = integral over u >= c of E[(q - H(u))+] du,
+
+a mean over quasi-random costs u. A second quality, independent of the first for a given design, is one more direction to
+sample: of u = (costs, level), a point has to cost no more and to reach the level, which it does with a probability.
 """
 
 from __future__ import annotations
@@ -20,9 +28,14 @@ import math
 
 import numpy as np
 from scipy.special import ndtr
+from scipy.stats.qmc import Halton
 
-from srsearch.analysis import dominated_volume
 from srsearch.search.gaussian_process import Array
+
+EXACT = 2
+"""With one quality and at most so many costs the gain is exact."""
+
+_SAMPLES = 1024
 
 
 def expected_gain(
@@ -33,7 +46,7 @@ def expected_gain(
     Args:
         means: (n,) expected quality, larger is better.
         deviations: (n,) its standard deviation.
-        costs: (n, k) costs, smaller is better; k may be 0.
+        costs: (n, k) costs, smaller is better; k is 0, 1 or 2.
         front: (f,) qualities of the designs so far; those that others dominate do not matter.
         front_costs: (f, k) their costs.
         reference: The quality that counts from.
@@ -57,24 +70,60 @@ def expected_gain(
     return gains
 
 
-def partial_expectation(means: Array, deviations: Array, threshold: float) -> Array:
-    """E[(q - threshold)+] of normal variables; (n,) to (n,)."""
+def partial_expectation(means: Array, deviations: Array, threshold: float | Array) -> Array:
+    """E[(q - threshold)+] of normal variables, element by element."""
     z = (means - threshold) / deviations
     density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
     result: Array = deviations * (z * ndtr(z) + density)
     return np.maximum(result, 0.0)
 
 
+def sampled_gain(
+    means: Array, deviations: Array, costs: Array, front: Array, front_costs: Array, reference: Array, limits: Array
+) -> Array:
+    """Expected gain of hypervolume of each candidate, for any number of costs and qualities.
+
+    Args:
+        means: (n, q) expected qualities, larger is better; a candidate's are taken to be independent.
+        deviations: (n, q) their standard deviations.
+        costs: (n, k) costs, smaller is better.
+        front: (f, q) qualities of the designs so far; those that others dominate do not matter.
+        front_costs: (f, k) their costs.
+        reference: (q,) the qualities that count from.
+        limits: (k,) the costs that count up to.
+
+    Returns:
+        (n,) gains, in the units of the qualities times the volume of costs; from 1,024 quasi-random points.
+    """
+    highest = (means + 2 * deviations).max(axis=0)[1:]
+    low = np.concatenate([costs.min(axis=0), reference[1:]])
+    high = np.concatenate([limits, np.maximum(highest, reference[1:])])
+    count = costs.shape[1]
+    samples = low + (high - low) * Halton(len(low), scramble=False).random(_SAMPLES)
+    # (f, s): which points of the front count at which sample, and (s,) the quality reached there.
+    counting = (front_costs[:, None] <= samples[None, :, :count]).all(axis=2)
+    counting &= (front[:, None, 1:] >= samples[None, :, count:]).all(axis=2)
+    reached = np.maximum(np.where(counting, front[:, :1], -np.inf).max(axis=0, initial=-np.inf), reference[0])
+    gains = (costs[:, None] <= samples[None, :, :count]).all(axis=2).astype(np.float64)
+    for level in range(1, means.shape[1]):
+        wanted = samples[:, count + level - 1]
+        gains *= ndtr((means[:, level, None] - wanted) / deviations[:, level, None])
+    gains *= partial_expectation(means[:, :1], deviations[:, :1], reached)
+    return np.asarray(gains.mean(axis=1) * np.prod(high - low))
+
+
 def _undominated(costs: Array, room: Array, points: Array, limits: Array) -> Array:
-    """Volume between each candidate's costs and the limits that no point dominates, (n,)."""
+    """Volume between each candidate's costs and the limits that no point dominates, (n,); up to two costs."""
     volume = room.prod(axis=1)
     if not len(points):
         return np.asarray(volume)
-    if costs.shape[1] <= 1:
-        if not costs.shape[1]:
-            return np.zeros(len(costs))  # without costs, what has that quality dominates all below it
+    if not costs.shape[1]:
+        return np.zeros(len(costs))  # without costs, what has that quality dominates all below it
+    if costs.shape[1] == 1:
         cheapest: Array = np.minimum(limits, points.min(axis=0))
         return np.asarray(np.maximum(cheapest - costs, 0.0)[:, 0])
-    # What is dominated inside a candidate's box is dominated by the points moved into the box.
-    taken = [dominated_volume(np.maximum(points, cost), limits) for cost in costs]
-    return np.asarray(np.maximum(volume - np.array(taken), 0.0))
+    # Along the first cost, what is dominated of the second begins at the cheapest point so far.
+    points = points[np.argsort(points[:, 0], kind="stable")]
+    edges = np.maximum(np.append(points[:, 0], limits[0]), costs[:, :1])
+    lowest = np.maximum(np.minimum.accumulate(points[:, 1]), costs[:, 1:])
+    return np.asarray(volume - (np.diff(edges, axis=1) * np.maximum(limits[1] - lowest, 0.0)).sum(axis=1))
