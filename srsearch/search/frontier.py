@@ -1,11 +1,11 @@
 """The ``frontier`` sampler: costs are known exactly, so only the quality of designs is guessed.
 
-A Gaussian process is fitted to what designs reached, on the space's axes and the exact costs; trials that were stopped at
-a rung count with what the rung says of their end (`srsearch.search.rungs`). The next design is the feasible one with the
-largest expected gain of hypervolume (`srsearch.search.expected_gain`). The first designs are spread over the range of
-costs, which matters most of all. Designs that are being evaluated are taken to reach what is expected of them, so that
-parallel workers get different ones. Noise is part of the model: the front that a design has to gain over is that of the
-expected qualities, not of lucky measurements.
+A Gaussian process is fitted to what designs reached, on the space's axes and the exact costs; trials that were stopped
+at a rung count with what the rung says of their end (`srsearch.search.rungs`). The next design is the feasible one with
+the largest expected gain of hypervolume (`srsearch.search.expected_gain`). The first designs are spread over the range
+of costs, which matters most of all. Designs that are being evaluated are taken to reach what is expected of them, so
+that parallel workers get different ones. Noise is part of the model: the front that a design has to gain over is that
+of the expected qualities, not of lucky measurements.
 """
 
 from __future__ import annotations
@@ -20,15 +20,18 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from srsearch.architecture.parts import OptionValue
-from srsearch.search.expected_gain import EXACT, expected_gain, sampled_gain
+from srsearch.search.expected_gain import expected_gain
 from srsearch.search.gaussian_process import Array
 from srsearch.search.parameters import decoded, distributions, encoded
 from srsearch.search.points import COSTS, Points, Rows
-from srsearch.search.quality import QualityModel, Seen, best, sampled
+from srsearch.search.quality import Observations, Prior, QualityModel, Seen, best, sampled, without_end
 from srsearch.space import Space
 
 STARTUP = 8
 """Designs spread over the range of costs before the model is asked."""
+
+_STARTUP_INFORMED = 4
+"""The same where another study's results inform it."""
 
 _LEAST = 3
 """Finished trials before it."""
@@ -43,17 +46,21 @@ _STATES: Mapping[TrialState, _States] = {
 
 
 class FrontierSampler(BaseSampler):
-    """An Optuna sampler for the axes of a `Space`, whose objectives are one quality and any of the space's costs.
+    """An Optuna sampler for the axes of a `Space`, whose objectives are qualities and any of its costs.
 
-    Usable with Optuna alone: suggest the space's axes with `suggest_axes`; give objectives in the space's order. A trial
-    that was stopped early is pruned, with the PSNR of its rungs as intermediate values; one that was infeasible is
-    pruned with constraints, and says nothing.
+    Usable with Optuna alone: suggest the space's axes with `suggest_axes`; give objectives in the space's order, costs
+    as their decimal logarithm. A trial that was stopped early is pruned, with the PSNR of its rungs as intermediate
+    values; one that is pruned without any says nothing.
 
     Args:
         space: What may be built, under its budget.
         reference: The quality that the hypervolume counts from, such as the PSNR of bicubic upscaling; by default the
             worst so far.
         seed: Of the random candidates; with the same seed and history a trial gets the same design.
+        prior: Results of another study, perhaps with another recipe: values of the space's axes, and the PSNR there.
+
+    Raises:
+        InputError: The prior has a design that the space has not.
 
     Example:
         >>> sampler = FrontierSampler(space, seed=0)
@@ -61,13 +68,21 @@ class FrontierSampler(BaseSampler):
         >>> study.optimize(lambda trial: evaluate(suggest_axes(trial, space)), n_trials=30)
     """
 
-    def __init__(self, space: Space, *, reference: float | None = None, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        space: Space,
+        *,
+        reference: float | None = None,
+        seed: int | None = None,
+        prior: Sequence[tuple[Mapping[str, OptionValue], float]] = (),
+    ) -> None:
         self._space = space
         self._reference = reference
         self._seed = int(np.random.default_rng(seed).integers(2**32)) if seed is None else seed
         self._distributions = distributions(space)
         self._fallback = RandomSampler(seed=seed)
         self._points = Points(space)
+        self._prior = Prior.of(self._points, prior)
         self._qualities = [i for i, name in enumerate(space.objectives) if name not in COSTS]
         self._costs = [i for i, name in enumerate(space.objectives) if name in COSTS]
 
@@ -99,7 +114,8 @@ class FrontierSampler(BaseSampler):
         seen = [trial for each in trials if (trial := self._seen(each)) is not None]
         known = points.stacked([trial.positions for trial in seen])
         started = sum(trial.state != "failed" for trial in seen)
-        if started < STARTUP or sum(trial.state == "complete" for trial in seen) < _LEAST:
+        startup = STARTUP if self._prior is None else _STARTUP_INFORMED
+        if started < startup or sum(trial.state == "complete" for trial in seen) < _LEAST:
             candidates = points.candidates(rng, known, known[:0])
             return points.axes(points.spread(started, rng, candidates)) if len(candidates) else self._any(rng)
         told = [seen[i] for i in sampled(seen, rng)]
@@ -124,7 +140,7 @@ class FrontierSampler(BaseSampler):
         if state != "complete":
             return Seen(trial.number, positions, state, curve=trial.intermediate_values)
         qualities, costs = (tuple(trial.values[i] for i in which) for which in (self._qualities, self._costs))
-        return Seen(trial.number, positions, state, qualities, costs, trial.intermediate_values)
+        return Seen(trial.number, positions, state, qualities, costs, without_end(trial.intermediate_values))
 
     def _gains(self, candidates: Rows, trials: Sequence[Seen]) -> Array:
         """(n,) expected gain of hypervolume of each candidate."""
@@ -132,20 +148,28 @@ class FrontierSampler(BaseSampler):
         counted = [i for i, trial in enumerate(trials) if trial.state in ("complete", "running")]
         running = [i for i, trial in enumerate(trials) if trial.state == "running"]
         columns = [COSTS.index(self._space.objectives[i]) for i in self._costs]
-        beliefs = [
-            QualityModel.fit(self._points, trials, rows, which).believing(rows.features[running])
-            for which in range(len(self._qualities))
+        models = [
+            QualityModel.fit(
+                self._points,
+                rows,
+                Observations.of(trials, rows, quality),
+                self._prior if self._space.objectives[position] == "psnr" else None,
+            ).believing(rows.features[running])
+            for quality, position in enumerate(self._qualities)
         ]
-        smooth = np.stack([belief.predict(rows.features[counted])[0] for belief in beliefs], axis=1)
-        predicted = [belief.predict(candidates.features) for belief in beliefs]
-        means, deviations = (np.stack(each, axis=1) for each in zip(*predicted, strict=True))
-        known = rows.costs[counted][:, columns]
-        corner, limits = self._corner(trials), self._points.limits[columns]
-        if len(beliefs) == 1 and len(columns) <= EXACT:
-            return expected_gain(
-                means[:, 0], deviations[:, 0], candidates.costs[:, columns], smooth[:, 0], known, corner[0], limits
-            )
-        return sampled_gain(means, deviations, candidates.costs[:, columns], smooth, known, corner, limits)
+        means, deviations = (
+            np.stack(part, axis=1)
+            for part in zip(*(model.predict(candidates.features) for model in models), strict=True)
+        )
+        return expected_gain(
+            means,
+            deviations,
+            candidates.costs[:, columns],
+            np.stack([model.predict(rows.features[counted])[0] for model in models], axis=1),
+            rows.costs[counted][:, columns],
+            self._corner(trials),
+            self._points.limits[columns],
+        )
 
     def _corner(self, trials: Sequence[Seen]) -> Array:
         """The qualities that count from; those that are not given, a little below the worst so far."""

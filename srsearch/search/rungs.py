@@ -6,10 +6,10 @@ rung is learnt as a linear function of the final one and the costs,
 
     rung = a + b * final + c' * costs + e,  e normal with variance t^2,
 
-by ridge regression. Read backwards, a trial that has only the rung has an observation of its final PSNR,
-(rung - a - c' * costs) / b, whose standard deviation is t / |b|: a likelihood, to be combined with what a model expects of
-the design. A regression of the final value on the rung would contain an expectation of its own, which the model would
-then count twice. Where the rung says nothing of the end (b is nought or worse), there is no observation.
+by ridge regression. Read backwards, a trial that has only the rung has an observation of its final PSNR, (rung - a - c'
+* costs) / b, whose standard deviation is t / |b|: a likelihood, to be combined with what a model expects of the design.
+A regression of the final value on the rung would contain an expectation of its own, which the model would then count
+twice. Where the rung says nothing of the end (b is nought or worse), there is no observation.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class RungModel:
 
         Args:
             finals: (n,) PSNR at the end.
-            curves: n curves; what they have of the end itself does not matter.
+            curves: n curves, without the end.
             costs: (n, k) logarithms.
         """
         if len(finals) < LEAST or finals.std() <= 0:
@@ -83,6 +83,11 @@ class RungModel:
                     rungs[step] = found
         return cls(rungs, centre, spread, _VAGUE * float(finals.std()))
 
+    def says(self, step: int) -> bool:
+        """Whether a rung says anything of the end."""
+        rung = self.rungs.get(step)
+        return rung is not None and rung.deviation / rung.slope < self.vague
+
     def observation(self, curve: Curve, costs: Array) -> tuple[float, float] | None:
         """What a curve says of its end.
 
@@ -94,8 +99,8 @@ class RungModel:
             The final PSNR observed, and its standard deviation, by the last rung that says something; or None.
         """
         for step in sorted(curve, reverse=True):
-            rung = self.rungs.get(step)
-            if rung is not None and rung.deviation / rung.slope < self.vague:
+            if self.says(step):
+                rung = self.rungs[step]
                 expected = rung.intercept + float(rung.weights @ ((costs - self.centre) / self.spread))
                 return (curve[step] - expected) / rung.slope, rung.deviation / rung.slope
         return None

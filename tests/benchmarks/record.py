@@ -66,7 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     frame = trainings(given.stores)
     write(frame, given.output)
     seeds = frame.groupby("key")["seed"].nunique()
-    print(f"{given.output}: {len(frame)} trainings of {len(seeds)} designs, {int((seeds > 1).sum())} with several seeds")
+    print(
+        f"{given.output}: {len(frame)} trainings of {len(seeds)} designs, {int((seeds > 1).sum())} with several seeds"
+    )
     return 0
 
 

@@ -1,11 +1,12 @@
 """Samplers and early stopping compared by replay of recorded trainings: ``python -m tests.benchmarks.replay``.
 
 `studies/lightweight_x4_trainings.csv.gz` has real trainings with their rung curves. On the surrogate that is fitted to
-them (`tests.benchmarks.surrogate`) every feasible design of the space can be trained; on the raw table only the recorded
-ones, and a proposal that is not among them is replaced, for every sampler, by the nearest one not trained yet, of which
-the sampler is told (random search draws among them at once). Infeasible and repeated proposals are free for all, by the
-rules of a study: told as pruned with their constraints or not at all, and after so many in a row a random new design is
-taken. Optuna's samplers have Optuna's defaults; those marked "(ours)" are set as `srsearch run` sets them.
+them (`tests.benchmarks.surrogate`) every feasible design of the space can be trained; on the raw table only the
+recorded ones, and a proposal that is not among them is replaced, for every sampler, by the nearest one not trained yet,
+of which the sampler is told (random search draws among them at once). Infeasible and repeated proposals are free for
+all, by the rules of a study: told as pruned with their constraints or not at all, and after so many in a row a random
+new design is taken. Optuna's samplers have Optuna's defaults; those marked "(ours)" are set as `srsearch run` sets
+them.
 
 What is counted is the hypervolume of the true PSNR of the designs trained to the end, over log10 Mult-Adds, from
 bicubic's PSNR and the budget; after so many trainings, or with early stopping after as many steps as these have.
@@ -66,8 +67,6 @@ OURS, STOPPED = "frontier", " + early stopping"
 LABELS = (OURS, OURS + STOPPED, *(label for label in SAMPLERS if label != OURS))
 
 
-
-
 @dataclass(frozen=True)
 class Proposal:
     """A design to train.
@@ -124,7 +123,11 @@ def _proposed(study: optuna.Study, trainings: Trainings, taken: Container[int], 
             return Proposal(index, trial, {})
         study.tell(trial, state=TrialState.FAIL)  # which samplers do not learn from
         if trainings.nearest is not None:
-            return Proposal(trainings.nearest(candidate, taken), None, dict(study.get_trials(deepcopy=False)[trial.number].system_attrs))
+            return Proposal(
+                trainings.nearest(candidate, taken),
+                None,
+                dict(study.get_trials(deepcopy=False)[trial.number].system_attrs),
+            )
         rejected, repeated = rejected + 1, repeated + 1
     return Proposal(_random(trainings, taken, rng), None, {})
 
@@ -281,7 +284,9 @@ def table(results: Mapping[str, Results]) -> str:
     for label, found in results.items():
         cells = [found.after(n) for n in SHOWN]
         for rival in (OURS, OURS + STOPPED):
-            until = reached(results[rival], found.median[-1]) if rival in results and not label.startswith(OURS) else None
+            until = (
+                reached(results[rival], found.median[-1]) if rival in results and not label.startswith(OURS) else None
+            )
             cells.append("" if until is None else str(until))
         lines.append(f"| {label} | {' | '.join(cells)} | {len(found.histories)} |")
     return "\n".join(lines)

@@ -1,9 +1,9 @@
 """What a training of any design of a space would give, learnt from a table of real trainings.
 
-Final PSNR and the PSNR at each rung are each the mean of two regressors of different kinds, a Gaussian process and extra
-trees, on the design's axes and exact costs. To them comes what regressors miss, taken from the real trainings in whole
-curves, so that rungs go with the end, and cross, as they really do: a part that belongs to the design and one that is
-drawn anew for each training, in the shares that replicates (the same design with other seeds) show.
+Final PSNR and the PSNR at each rung are each the mean of two regressors of different kinds, a Gaussian process and
+extra trees, on the design's axes and exact costs. To them comes what regressors miss, taken from the real trainings in
+whole curves, so that rungs go with the end, and cross, as they really do: a part that belongs to the design and one
+that is drawn anew for each training, in the shares that replicates (the same design with other seeds) show.
 """
 
 from __future__ import annotations
