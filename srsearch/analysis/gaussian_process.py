@@ -61,13 +61,17 @@ class GaussianProcess:
     noises: Array
 
     @classmethod
-    def fit(cls, inputs: Array, values: Array, groups: Sequence[int]) -> GaussianProcess:
+    def fit(
+        cls, inputs: Array, values: Array, groups: Sequence[int], variances: Array | None = None
+    ) -> GaussianProcess:
         """Fit to observations.
 
         Args:
             inputs: (n, d), each column scaled to about 0..1.
             values: (n,).
             groups: (d,) group of each column, numbered from 0.
+            variances: (n,) what each observation's noise has beyond the common one, in the square of the values' unit;
+                by default nothing.
 
         The hyperparameters are chosen on at most 120 observations, spread evenly over the order given; predictions use
         all.
@@ -76,8 +80,9 @@ class GaussianProcess:
         mean, scale = float(values.mean()), float(values.std()) or 1.0
         standard = (values - mean) / scale
         chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), _MOST_FOR_FIT)).round().astype(int))
-        lengths, amplitude, noise = _hyperparameters(inputs[chosen], standard[chosen], codes)
-        noises = np.full(len(values), noise)
+        further = np.zeros(len(values)) if variances is None else variances / scale**2
+        lengths, amplitude, noise = _hyperparameters(inputs[chosen], standard[chosen], further[chosen], codes)
+        noises = noise + further
         return cls._of(inputs, standard, codes, lengths, amplitude, noises, mean, scale, noise)
 
     @classmethod
@@ -130,13 +135,27 @@ class GaussianProcess:
         variance = np.maximum(self.amplitude - (explained**2).sum(axis=0), 1e-12)
         return self.mean + self.scale * mean, self.scale * np.sqrt(variance)
 
+    def left_out(self) -> tuple[Array, Array]:
+        """What the process would expect at each of its inputs had it not observed there, without noise.
+
+        Returns:
+            (n,) means and (n,) standard deviations, in the observations' unit; Rasmussen, Williams, equation 5.12.
+        """
+        inverse = cho_solve((self.factor, True), np.eye(len(self.standard)))
+        variances = 1 / np.diag(inverse)
+        means = self.standard - self.weights * variances
+        deviations = np.sqrt(np.maximum(variances - self.noises, 1e-12))
+        return self.mean + self.scale * means, self.scale * deviations
+
     @property
     def noise_deviation(self) -> float:
         """Standard deviation of the noise, in the observations' unit."""
         return self.scale * math.sqrt(self.noise)
 
 
-def _hyperparameters(inputs: Array, values: Array, groups: npt.NDArray[np.int64]) -> tuple[Array, float, float]:
+def _hyperparameters(
+    inputs: Array, values: Array, further: Array, groups: npt.NDArray[np.int64]
+) -> tuple[Array, float, float]:
     """Length scales, amplitude and noise with the largest posterior density."""
     count = int(groups.max()) + 1
     # Squared distances by group are the same for all hyperparameters.
@@ -151,7 +170,7 @@ def _hyperparameters(inputs: Array, values: Array, groups: npt.NDArray[np.int64]
         decay = np.exp(-math.sqrt(5) * root)
         shape = (1 + math.sqrt(5) * root + 5 / 3 * root**2) * decay
         covariance = amplitude * shape
-        covariance[np.diag_indices_from(covariance)] += noise + _JITTER
+        covariance[np.diag_indices_from(covariance)] += noise + further + _JITTER
         try:
             factor = cholesky(covariance, lower=True)
         except np.linalg.LinAlgError:

@@ -2,16 +2,24 @@
 
 Let a design cost c (one or several costs, as logarithms) and let its quality be normal with mean m and deviation s. The
 hypervolume counts, at every height h above the reference quality, the area of the costs that are dominated there: at
-height h by the front's points with quality above h. A design of quality q adds at each height below q the area
-between its costs and the reference costs that no such point dominates, A(h). So its gain is the integral of A(h) over
-the heights up to q, and, A being constant between the qualities of two neighbours on the front,
+height h by the front's points with quality above h. A design of quality q adds at each height below q the area between
+its costs and the reference costs that no such point dominates, A(h). So its gain is the integral of A(h) over the
+heights up to q, and, A being constant between the qualities of two neighbours on the front,
 
     E[gain] = sum over intervals (a, b) of A * (E[(q - a)+] - E[(q - b)+]),
     E[(q - a)+] = s * (z * Phi(z) + phi(z)),  z = (m - a) / s.
 
 With one cost A is the distance from c to the cheapest point of at least that quality: the widths of the front's steps.
-Only the quality is integrated; that costs are known makes this exact, where expected hypervolume improvement in general
-needs boxes or samples.
+With two it is an area under a staircase. Only the quality is integrated; that costs are known makes this exact, where
+expected hypervolume improvement in general needs boxes or samples.
+
+With more costs, or a second quality, the same volume is summed over the costs instead: at the costs u the front reaches
+the quality H(u), that of its best point that costs no more, and so
+
+    E[gain] = integral over u >= c of E[(q - H(u))+] du,
+
+a mean over quasi-random costs u. A second quality, independent of the first for a given design, is one more direction
+to sample: of u = (costs, level), a point has to cost no more and to reach the level, which it does with a probability.
 """
 
 from __future__ import annotations
@@ -20,31 +28,46 @@ import math
 
 import numpy as np
 from scipy.special import ndtr
+from scipy.stats.qmc import Halton
 
-from srsearch.analysis import dominated_volume
 from srsearch.analysis.gaussian_process import Array
+
+_EXACT = 2
+"""With one quality and at most so many costs the gain is exact."""
+
+_SAMPLES = 1024
 
 
 def expected_gain(
-    means: Array, deviations: Array, costs: Array, front: Array, front_costs: Array, reference: float, limits: Array
+    means: Array, deviations: Array, costs: Array, front: Array, front_costs: Array, reference: Array, limits: Array
 ) -> Array:
     """Expected gain of hypervolume of each candidate.
 
     Args:
-        means: (n,) expected quality, larger is better.
-        deviations: (n,) its standard deviation.
+        means: (n, q) expected qualities, larger is better; a candidate's are taken to be independent.
+        deviations: (n, q) their standard deviations.
         costs: (n, k) costs, smaller is better; k may be 0.
-        front: (f,) qualities of the designs so far; those that others dominate do not matter.
+        front: (f, q) qualities of the designs so far; those that others dominate do not matter.
         front_costs: (f, k) their costs.
-        reference: The quality that counts from.
+        reference: (q,) the qualities that count from.
         limits: (k,) the costs that count up to.
 
     Returns:
-        (n,) gains, in quality times the volume of costs.
+        (n,) gains, in the units of the qualities times the volume of costs: exact for one quality and up to two costs,
+        else from 1,024 quasi-random points.
     """
-    inside = (front > reference) & (front_costs < limits).all(axis=1)
-    order = np.argsort(-front[inside], kind="stable")
-    heights, known = front[inside][order], front_costs[inside][order]
+    counting = (front > reference).all(axis=1) & (front_costs < limits).all(axis=1)
+    front, front_costs = front[counting], front_costs[counting]
+    if means.shape[1] == 1 and costs.shape[1] <= _EXACT:
+        return _exact(means[:, 0], deviations[:, 0], costs, front[:, 0], front_costs, float(reference[0]), limits)
+    return _sampled(means, deviations, costs, front, front_costs, reference, limits)
+
+
+def _exact(
+    means: Array, deviations: Array, costs: Array, front: Array, front_costs: Array, reference: float, limits: Array
+) -> Array:
+    order = np.argsort(-front, kind="stable")
+    heights, known = front[order], front_costs[order]
     room = np.maximum(limits - costs, 0.0)
     edges = np.concatenate([[math.inf], heights, [reference]])
     gains = np.zeros(len(means))
@@ -57,8 +80,28 @@ def expected_gain(
     return gains
 
 
-def partial_expectation(means: Array, deviations: Array, threshold: float) -> Array:
-    """E[(q - threshold)+] of normal variables; (n,) to (n,)."""
+def _sampled(
+    means: Array, deviations: Array, costs: Array, front: Array, front_costs: Array, reference: Array, limits: Array
+) -> Array:
+    highest = (means + 2 * deviations).max(axis=0)[1:]
+    low = np.concatenate([costs.min(axis=0), reference[1:]])
+    high = np.concatenate([limits, np.maximum(highest, reference[1:])])
+    count = costs.shape[1]
+    samples = low + (high - low) * Halton(len(low), scramble=False).random(_SAMPLES)
+    # (f, s): which points of the front count at which sample, and (s,) the quality reached there.
+    counting = (front_costs[:, None] <= samples[None, :, :count]).all(axis=2)
+    counting &= (front[:, None, 1:] >= samples[None, :, count:]).all(axis=2)
+    reached = np.maximum(np.where(counting, front[:, :1], -np.inf).max(axis=0, initial=-np.inf), reference[0])
+    gains = (costs[:, None] <= samples[None, :, :count]).all(axis=2).astype(np.float64)
+    for level in range(1, means.shape[1]):
+        wanted = samples[:, count + level - 1]
+        gains *= ndtr((means[:, level, None] - wanted) / deviations[:, level, None])
+    gains *= partial_expectation(means[:, :1], deviations[:, :1], reached)
+    return np.asarray(gains.mean(axis=1) * np.prod(high - low))
+
+
+def partial_expectation(means: Array, deviations: Array, threshold: float | Array) -> Array:
+    """E[(q - threshold)+] of normal variables, element by element."""
     z = (means - threshold) / deviations
     density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
     result: Array = deviations * (z * ndtr(z) + density)
@@ -66,15 +109,17 @@ def partial_expectation(means: Array, deviations: Array, threshold: float) -> Ar
 
 
 def _undominated(costs: Array, room: Array, points: Array, limits: Array) -> Array:
-    """Volume between each candidate's costs and the limits that no point dominates, (n,)."""
+    """Volume between each candidate's costs and the limits that no point dominates, (n,); up to two costs."""
     volume = room.prod(axis=1)
     if not len(points):
         return np.asarray(volume)
-    if costs.shape[1] <= 1:
-        if not costs.shape[1]:
-            return np.zeros(len(costs))  # without costs, what has that quality dominates all below it
+    if not costs.shape[1]:
+        return np.zeros(len(costs))  # without costs, what has that quality dominates all below it
+    if costs.shape[1] == 1:
         cheapest: Array = np.minimum(limits, points.min(axis=0))
         return np.asarray(np.maximum(cheapest - costs, 0.0)[:, 0])
-    # What is dominated inside a candidate's box is dominated by the points moved into the box.
-    taken = [dominated_volume(np.maximum(points, cost), limits) for cost in costs]
-    return np.asarray(np.maximum(volume - np.array(taken), 0.0))
+    # Along the first cost, what is dominated of the second begins at the cheapest point so far.
+    points = points[np.argsort(points[:, 0], kind="stable")]
+    edges = np.maximum(np.append(points[:, 0], limits[0]), costs[:, :1])
+    lowest = np.maximum(np.minimum.accumulate(points[:, 1]), costs[:, 1:])
+    return np.asarray(volume - (np.diff(edges, axis=1) * np.maximum(limits[1] - lowest, 0.0)).sum(axis=1))

@@ -91,7 +91,7 @@ def run(
         seed: By default the space's.
         start_with: ``catalogue``: the published networks that lie inside the space are evaluated first; by default the
             space's.
-        inform: Name of a study in the same store, whose results inform the sampler ``frontier``; by default the space's.
+        inform: A study in the same store whose results inform the sampler ``frontier``; by default the space's.
         device: ``auto``, ``cpu`` or ``cuda``; only for a study that is created.
         early_stopping: Whether designs that promise little are set aside at a rung; by default the space's.
         replicates: How many evaluations, with different seeds, each design of the front gets at the end.
