@@ -118,7 +118,7 @@ def _from_model(trials: pd.DataFrame, quality: str) -> Noise | None:
     if len(values) < LEAST_TRIALS or not groups or np.ptp(values) == 0:
         return None
     # Here, as scipy takes its time to import.
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     from srsearch.analysis.gaussian_process import GaussianProcess
 

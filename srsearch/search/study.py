@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from srsearch.analysis import Convergence, converged, quality_of, retraining_noise
 from srsearch.architecture import Architecture, catalogue
@@ -180,7 +183,7 @@ class Study:
         Returns:
             The trial, or None where there are enough, or where every feasible design of the space has been seen.
         """
-        with self._alone():
+        with self._alone(), _few_threads():
             left_behind = self._left_behind()
             if left_behind is not None:
                 return left_behind
@@ -247,7 +250,8 @@ class Study:
         if stopping is None or step >= stopping.steps:
             self.store.curve_point(self.name, trial.number, step, psnr)
             return True
-        going_on = stopping.goes_on(trial.number, self._proposals)
+        with _few_threads():
+            going_on = stopping.goes_on(trial.number, self._proposals)
         self.store.curve_point(
             self.name, trial.number, step, psnr, cleared=step if going_on else None, stop=not going_on
         )
@@ -504,6 +508,16 @@ class Study:
 
     def _seed(self, record: TrialRecord) -> int:
         return self.record.seed if record.seed is None else record.seed
+
+
+def _few_threads() -> AbstractContextManager[Any]:
+    """One thread for linear algebra this small: beside trainings on all cores, several wait for each other."""
+    return _blas().limit(limits=1, user_api="blas")
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def published_points(space: Space) -> list[Candidate]:
