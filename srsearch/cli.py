@@ -162,6 +162,22 @@ def main() -> None:
     help="At the end, train the front's designs with other seeds until each has N evaluations.",
 )
 @click.option("--until-converged", is_flag=True, help="End before --trials, once the front rises less than its noise.")
+@click.option(
+    "--backend",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Processes of this machine, or Ray Tune.",
+)
+@click.option("--address", metavar="HOST:PORT", help="A running Ray cluster [default: Ray is started here].")
+@click.option(
+    "--cpus-per-trial", type=click.FloatRange(min=0), default=1.0, show_default=True, help="Of a Ray cluster."
+)
+@click.option(
+    "--gpus-per-trial",
+    type=click.FloatRange(min=0),
+    help="Of a Ray cluster; 0.5 shares a GPU [default: 1 where the study computes on GPUs].",
+)
 @click.option("--new", is_flag=True, help="Start another study instead of continuing one.")
 @click.option(
     "--page",

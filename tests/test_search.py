@@ -26,8 +26,8 @@ from srsearch.search import Study, SyntheticEvaluator, run, session
 from srsearch.search.evaluators import evaluator_type
 from srsearch.space import Space
 from srsearch.store import Store
-from tests.conftest import CHECKOUT, Command
-from tests.evaluators import Hopeless, Odd, Slow, Troubled, Unready
+from tests.conftest import CHECKOUT, SMALL_SPACE, Command
+from tests.evaluators import Constant, Hopeless, Odd, Slow, Troubled, Unready
 
 SAMPLERS = ("frontier", "tpe", "nsga2", "nsga3", "random", "qmc", "gp")
 
@@ -231,6 +231,59 @@ def test_a_script_without_a_guard_is_told_so(folder: Path) -> None:
         [sys.executable, script], cwd=folder, capture_output=True, text=True, timeout=120, check=False
     )
     assert ended.stdout == "2\n"
+
+
+@pytest.mark.parametrize("sampler", ["frontier", "tpe"])
+@pytest.mark.parametrize("objectives", [["psnr", "mult_adds"], ["ssim", "psnr", "params", "activations"]])
+def test_an_objective_that_is_constant(tmp_path: Path, sampler: str, objectives: list[str]) -> None:
+    space = Space.from_dict(SMALL_SPACE | {"objectives": objectives})
+    with Store(tmp_path / "s.db") as store:
+        result = run(
+            space,
+            store=store,
+            evaluator=Constant(),
+            sampler=sampler,
+            trials=14,
+            workers=1,
+            early_stopping=True,
+            until_converged=True,
+            replicates=2,
+        )
+        assert result.done == 14
+        assert (result.front["psnr"] == 30.0).all()
+        assert (result.front["seeds"] == 2).all()
+
+
+def test_a_changed_space_file_is_not_mixed_with_the_old_study(folder: Path, srsearch: Command) -> None:
+    options = ("run", "small.yaml", "--trials", "2", "--quiet", "--json")
+    assert json.loads(srsearch(*options).stdout)["study"] == "small"
+    text = (folder / "small.yaml").read_text()
+    changed = Space.from_dict(SMALL_SPACE | {"constraints": {"mult_adds": {"max": "2G"}}}).text
+    (folder / "small.yaml").write_text(changed)
+    refused = srsearch(*options)
+    assert refused.returncode == 2
+    assert "small.yaml has changed since study 'small' was made" in refused.stderr
+    assert "constraints.mult_adds.max: 3G -> 2G" in refused.stderr
+    assert "--new" in refused.stderr
+    assert json.loads(srsearch(*options, "--new").stdout)["study"] == "small-2"
+    assert json.loads(srsearch(*options).stdout)["study"] == "small-2"
+    (folder / "small.yaml").write_text(text)
+    assert json.loads(srsearch(*options).stdout)["study"] == "small"
+    other = srsearch("run", "small.yaml", "--trials", "2", "--seed", "5")
+    assert "another study than small" in other.stderr
+    assert "search.seed: 3 -> 5" in other.stderr
+
+
+def test_another_study_informs_the_sampler(tmp_path: Path) -> None:
+    space = Space.from_dict(SMALL_SPACE)
+    with Store(tmp_path / "s.db") as store:
+        first = run(space, store=store, trials=12, sampler="random")
+        plain = run(space, store=store, trials=10, sampler="frontier", evaluator=Slow())
+        informed = run(space, store=store, trials=10, sampler="frontier", evaluator=Slow(), inform=first.study)
+        assert informed.study != plain.study
+        assert [o[1] for o in outcome(store, informed.study)] != [o[1] for o in outcome(store, plain.study)]
+        with pytest.raises(InputError, match="no study 'nobody'"):
+            run(space, store=store, sampler="frontier", inform="nobody")
 
 
 def test_several_workers_share_the_work(small_space: Space, tmp_path: Path) -> None:

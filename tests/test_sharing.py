@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from srsearch.errors import InputError
-from srsearch.search import SyntheticEvaluator, run
+from srsearch.search import SyntheticEvaluator, run, study
 from srsearch.search.study import Study
 from srsearch.space import Space
 from srsearch.store import Store, leases
@@ -192,8 +192,9 @@ class Silent:
         return True
 
 
-def test_what_is_set_aside_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+def test_what_is_set_aside_goes_on_from_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Real trainings: a design that was stopped early and continued scores what it scores in one go."""
+    monkeypatch.setattr(study, "MAX_ASIDE", 1000)
     plain = SMALL_SPACE | {
         "architecture": SMALL_SPACE["architecture"] | {"channels": [4, 6, 8, 10]},
         "proxy": {"data": "builtin", "steps": 16, "batch": 1, "patch": 8},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import copy
 import dataclasses
 import hashlib
 import importlib
@@ -62,6 +63,27 @@ class Score:
     curve: tuple[tuple[int, float], ...] = ()
     versions: Mapping[str, str] | None = None
     seconds: float | None = None
+
+
+def checked_score(score: object) -> Score:
+    """A score in plain finite numbers.
+
+    Raises:
+        EvaluationFailed: It is none.
+    """
+    if not isinstance(score, Score):
+        raise EvaluationFailed(f"the evaluator gave {type(score).__name__}, not a Score")
+    plain = Score(
+        psnr=float(score.psnr),
+        ssim=None if score.ssim is None else float(score.ssim),
+        curve=tuple((int(step), float(psnr)) for step, psnr in score.curve),
+        versions={str(name): str(value) for name, value in (score.versions or {}).items()},
+        seconds=None if score.seconds is None else float(score.seconds),
+    )
+    for name, value in [("PSNR", plain.psnr), ("SSIM", plain.ssim), *(("PSNR", psnr) for _, psnr in plain.curve)]:
+        if value is not None and not math.isfinite(value):
+            raise EvaluationFailed(f"the evaluator gave {name} {value}")
+    return plain
 
 
 class Evaluator(abc.ABC):
@@ -137,6 +159,10 @@ class Evaluator(abc.ABC):
 
         return Plan(workers or min(usable_cores(), 4), 1)
 
+    def with_data(self) -> Evaluator:
+        """The evaluator as it is sent to other machines, with the data it needs."""
+        return self
+
     def prepare(self) -> None:  # noqa: B027  (most evaluators have nothing to prepare)
         """Called once in every worker before the first evaluation."""
 
@@ -170,6 +196,7 @@ class ProxyEvaluator(Evaluator):
         self._source, self._scale = space.proxy.data, space.scale
         self._fingerprint: str | None = None
         self._data: TrainingData | None = None
+        self._carries_data = False
         self._warnings: list[str] = []
         self.warnings = self._warnings
 
@@ -179,7 +206,13 @@ class ProxyEvaluator(Evaluator):
 
     def __getstate__(self) -> dict[str, Any]:
         # Workers read the photos themselves: quicker than sending them, and nothing large goes through a pipe.
-        return self.__dict__ | {"_data": None, "_fingerprint": self.data_fingerprint}
+        carried = self._data if self._carries_data else None
+        return self.__dict__ | {"_data": carried, "_fingerprint": self.data_fingerprint}
+
+    def with_data(self) -> Evaluator:
+        carrying = copy.copy(self)
+        carrying._data, carrying._carries_data = self._training_data, True
+        return carrying
 
     @property
     def recipe(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from srsearch.architecture import Architecture
 from srsearch.errors import InputError
-from srsearch.search.evaluators import EvaluationFailed, Evaluator, Score
+from srsearch.search.evaluators import EvaluationFailed, Evaluator, checked_score
 from srsearch.search.events import Broken, Event, Failed, Finished, Reported, Stopped
 from srsearch.search.session import Session
 from srsearch.search.study import Trial
@@ -251,33 +251,12 @@ def _evaluated(evaluator: Evaluator, design: Architecture, seed: int, report: _R
         score = evaluator.evaluate(design, seed, report)
         if not report.going_on:
             return ("stopped",)
-        score = _checked(score)
+        score = checked_score(score)
     except EvaluationFailed as error:
         return ("failed", str(error))
     except Exception as error:  # An evaluator is anybody's code: whatever it raises fails this trial only.
         return ("failed", describe(error))
     return ("finished", score, time.monotonic() - started if score.seconds is None else score.seconds)
-
-
-def _checked(score: object) -> Score:
-    """A score in plain finite numbers.
-
-    Raises:
-        EvaluationFailed: It is none.
-    """
-    if not isinstance(score, Score):
-        raise EvaluationFailed(f"the evaluator gave {type(score).__name__}, not a Score")
-    plain = Score(
-        psnr=float(score.psnr),
-        ssim=None if score.ssim is None else float(score.ssim),
-        curve=tuple((int(step), float(psnr)) for step, psnr in score.curve),
-        versions={str(name): str(value) for name, value in (score.versions or {}).items()},
-        seconds=None if score.seconds is None else float(score.seconds),
-    )
-    for name, value in [("PSNR", plain.psnr), ("SSIM", plain.ssim), *(("PSNR", psnr) for _, psnr in plain.curve)]:
-        if value is not None and not math.isfinite(value):
-            raise EvaluationFailed(f"the evaluator gave {name} {value}")
-    return plain
 
 
 def _send(pipe: Connection, message: tuple[object, ...]) -> bool:

@@ -6,11 +6,11 @@ import contextlib
 import multiprocessing
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from srsearch.store import Store, StudyRecord, content_hash
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Backend: TypeAlias = Literal["local", "ray"]
+"""What executes the trials."""
 
 _COUNTABLE = 1_000_000
 """The designs of a space with at most so many combinations are counted at the start of a run, in a few seconds."""
@@ -71,6 +74,10 @@ def run(
     early_stopping: bool | None = None,
     replicates: int = 1,
     until_converged: bool = False,
+    backend: Backend = "local",
+    address: str | None = None,
+    cpus_per_trial: float = 1.0,
+    gpus_per_trial: float | None = None,
     new: bool = False,
     evaluator: Evaluator | str | None = None,
     progress: Progress | None = None,
@@ -97,6 +104,10 @@ def run(
         replicates: How many evaluations, with different seeds, each design of the front gets at the end.
         until_converged: End before ``trials`` once the front rises less than its noise
             (`srsearch.analysis.converged`).
+        backend: ``local``: processes of this machine; ``ray``: Ray Tune, on this machine or on a cluster.
+        address: Of a running Ray cluster; None: Ray is started on this machine.
+        cpus_per_trial: What each trial takes of a Ray cluster; parts of a CPU are possible.
+        gpus_per_trial: Likewise; by default one where the study computes on GPUs, else none.
         new: Create another study even if there is one to continue.
         evaluator: An evaluator of one's own, or a name (``synthetic``, ``module:Class``), instead of the space's.
         progress: Told what happens; by default nobody.
@@ -151,7 +162,12 @@ def run(
         goal = Goal(opened.search.trials, replicates, until_converged)
         deadline = time.monotonic() + minutes * 60 if minutes else None
         session = Session(study, fresh, shown, goal, deadline)
-        if not session.over:
+        if not session.over and backend == "ray":
+            if gpus_per_trial is None:
+                gpus_per_trial = float(fresh.runtime.get("device") == "cuda")
+            limit = opened.search.workers if address is not None else at_once
+            _run_ray()(session, fresh, workers=limit, cpus=cpus_per_trial, gpus=gpus_per_trial, address=address)
+        elif not session.over:
             run_local(session, fresh, at_once, waits=study.waits)
         if study.checkpoints is not None and (room := study.checkpoints.room()).files:
             shown.message(f"checkpoints of the front: {room.files} files, {room.size / 1e6:.1f} MB, in {room.folder}")
@@ -161,6 +177,16 @@ def run(
         shown.study_closed()
         front = kept.front(study.name)
         return RunResult(study.name, study.done, front, study.exhausted, session.interrupts.pending)
+
+
+def _run_ray() -> Callable[..., None]:
+    try:
+        from srsearch.search.ray_tune import run_ray
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != "ray":
+            raise
+        raise InputError("the backend ray needs Ray: pip install 'srsearch[ray]'") from None
+    return run_ray
 
 
 def _size(space: Space) -> int | None:

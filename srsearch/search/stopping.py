@@ -169,7 +169,7 @@ class _Standing:
     def promises(self) -> Array:
         """(n,) expected gain of each trial that is not complete, for a whole training's worth of the steps left."""
         gains = np.zeros(len(self.numbers))
-        left = np.flatnonzero(~self.complete)
+        left = np.flatnonzero(~self.complete & (self.shares < 1))  # one at its last step is about to be complete
         gains[left] = self._gains(left, self.expected, self.complete) / (1 - self.shares[left])
         return gains
 

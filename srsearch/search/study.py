@@ -512,7 +512,8 @@ class Study:
 
 def _few_threads() -> AbstractContextManager[Any]:
     """One thread for linear algebra this small: beside trainings on all cores, several wait for each other."""
-    return _blas().limit(limits=1, user_api="blas")
+    limited: AbstractContextManager[Any] = _blas().limit(limits=1, user_api="blas")
+    return limited
 
 
 @functools.cache
