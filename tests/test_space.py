@@ -267,6 +267,72 @@ def test_a_space_too_large_to_enumerate_is_estimated(monkeypatch: pytest.MonkeyP
         assert found.axes[axis].keys() == shares.keys()
 
 
+def distance(space: Space, start: dict[str, Any], end: dict[str, Any]) -> tuple[int, float]:
+    """Number of fields changed, and how far apart two points are on the axes."""
+    total = 0.0
+    for axis in space.axes:
+        if axis.name in start and axis.name in end and axis.ordered:
+            total += abs(axis.values.index(start[axis.name]) - axis.values.index(end[axis.name])) / (
+                len(axis.values) - 1
+            )
+        else:
+            total += start.get(axis.name) != end.get(axis.name)
+    fields = {name.partition(".")[0] for name in start.keys() | end.keys() if start.get(name) != end.get(name)}
+    return len(fields), round(total, 9)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.97])
+def test_a_proposal_is_repaired_to_the_nearest_feasible_new_design(share: float) -> None:
+    plain = yaml.safe_load(GOOD.replace("40G", "6G")) | {"objectives": ["psnr"]}
+    plain["architecture"] |= {"channels": [8, 10, 12, 16, 24], "block": ["residual", "efficient_residual"]}
+    space = Space.from_dict(plain)
+    points = list(space.points())
+    feasible = [point for point in points if point.broken is None]
+    assert 0.2 < len(feasible) / len(points) < 0.9
+    assert any(point.cost is None for point in points)
+    rng = np.random.default_rng(1)
+    keys = sorted({point.design.key for point in feasible})
+    known = set(rng.permutation(keys)[: round(share * len(keys))].tolist())
+    new = [point for point in feasible if point.design.key not in known]
+    for start in points[::5]:
+        found = space.repaired(start.axes, np.random.default_rng(0), known)
+        assert found is not None
+        assert found.broken is None
+        assert found.design.key not in known
+        nearest = min(distance(space, start.axes, point.axes) for point in new)
+        assert distance(space, start.axes, found.axes) == nearest
+        if start.cost and found.axes != start.axes:
+            tied = [p.cost for p in new if p.cost and distance(space, start.axes, p.axes) == nearest]
+            least = min(abs(np.log(cost.mult_adds / start.cost.mult_adds)) for cost in tied)
+            assert found.cost is not None
+            assert abs(np.log(found.cost.mult_adds / start.cost.mult_adds)) == pytest.approx(least)
+        assert space.repaired(start.axes, np.random.default_rng(0), known) == found
+        assert space.at(dict(zip(space.alternatives, space.positions(start.axes), strict=True))) == start
+    assert space.repaired(points[0].axes, rng, set(keys)) is None
+
+
+def test_in_a_space_too_large_to_enumerate_a_proposal_is_repaired_by_few_changes(
+    monkeypatch: pytest.MonkeyPatch, small_space: Space
+) -> None:
+    monkeypatch.setattr("srsearch.space.space.ENUMERABLE", 10)
+    space = Space.from_yaml("mobile_x4").with_budget(max_mult_adds=2 * 10**9)
+    rng = np.random.default_rng(0)
+    known: set[str] = set()
+    changes = []
+    for _ in range(30):
+        start = space.random_point(rng)
+        found = space.repaired(start.axes, np.random.default_rng(7), known)
+        assert found is not None
+        assert found.broken is None
+        assert found.design.key not in known
+        assert space.repaired(start.axes, np.random.default_rng(7), known) == found
+        known.add(found.design.key)
+        changes.append(distance(space, start.axes, found.axes)[0])
+    assert np.mean(changes) < 2
+    feasible = [point for point in small_space.points() if point.broken is None]
+    assert small_space.repaired(feasible[0].axes, rng, {point.design.key for point in feasible}) is None
+
+
 def test_the_report_says_which_limit_binds(tmp_path: Path) -> None:
     space = Space.from_yaml(written(tmp_path, GOOD)).with_budget(max_mult_adds=4 * 10**9, max_params=10**9)
     found = report(space)

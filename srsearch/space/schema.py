@@ -16,7 +16,7 @@ from srsearch.cost import convention_names
 from srsearch.errors import InputError, nearest
 from srsearch.quantity import parse_output_size, parse_quantity
 
-Sampler: TypeAlias = Literal["frontier", "tpe", "nsga2", "nsga3", "random", "qmc", "gp"]
+Sampler: TypeAlias = Literal["frontier", "tpe", "nsga2", "nsga3", "random", "qmc", "gp", "cmaes"]
 Objective: TypeAlias = Literal["psnr", "ssim", "mult_adds", "params", "activations"]
 
 
@@ -219,6 +219,9 @@ class Search(Section):
     seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of proposals and of training")
     start_with: Literal["none", "catalogue"] = Field(
         "none", description="catalogue: the published networks that lie inside the space come first"
+    )
+    inform: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="name of a study in the same database, whose results inform the sampler frontier"
     )
     workers: PositiveInt | None = Field(None, description="worker processes; by default one a core, at most four")
 

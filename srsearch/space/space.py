@@ -8,7 +8,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -24,7 +24,7 @@ from srsearch.errors import InputError, nearest
 from srsearch.quantity import format_quantity
 from srsearch.space.axes import Alternative, Axis, AxisTree
 from srsearch.space.checks import impossible
-from srsearch.space.enumeration import Codes, Table, tabulate
+from srsearch.space.enumeration import Codes, Mask, Table, tabulate
 from srsearch.space.schema import Bound, Section, SpaceFile, document_model
 from srsearch.space.source import Source
 
@@ -259,15 +259,23 @@ class Space:
         try:
             cost = count(design, convention=self.convention)
         except InvalidDesign as error:
-            return Candidate(dict(axes), design, None, f"invalid: {error}", (1.0,) * (1 + len(self.limits)))
-        broken, violations = None, [0.0]
-        for name, factor, limit in self.limits:
-            value = getattr(cost, name)
-            violations.append(factor * (value / limit - 1))
-            if violations[-1] > 0 and broken is None:
+            return Candidate(dict(axes), design, None, f"invalid: {error}", self.violations(None))
+        violations, broken = self.violations(cost), None
+        for (name, factor, limit), violation in zip(self.limits, violations[1:], strict=True):
+            if violation > 0 and broken is None:
                 side = "above" if factor > 0 else "below"
-                broken = f"{name} {format_quantity(value)} is {side} {format_quantity(limit)}"
-        return Candidate(dict(axes), design, cost, broken, tuple(violations))
+                broken = f"{name} {format_quantity(getattr(cost, name))} is {side} {format_quantity(limit)}"
+        return Candidate(dict(axes), design, cost, broken, violations)
+
+    def violations(self, cost: object | None) -> tuple[float, ...]:
+        """What a `Candidate` has as such.
+
+        Args:
+            cost: Anything with ``params``, ``mult_adds`` and ``activations``; None for what cannot be built.
+        """
+        if cost is None:
+            return (1.0,) * (1 + len(self.limits))
+        return (0.0, *(factor * (getattr(cost, name) / limit - 1) for name, factor, limit in self.limits))
 
     def points(self) -> Iterator[Candidate]:
         """Every combination of values, feasible or not, in a fixed order."""
@@ -294,6 +302,43 @@ class Space:
             if axis.exists(axes):
                 axes[axis.name] = axis.values[int(rng.integers(len(axis.values)))]
         return self.candidate(axes)
+
+    def positions(self, axes: Mapping[str, OptionValue]) -> tuple[int, ...]:
+        """The position of each field's alternative at a point, in the order of the fields; `at` leads back."""
+        return tuple(
+            places[tuple((name, axes[name]) for name in names if name in axes)] for names, places in self._places
+        )
+
+    def repaired(
+        self, axes: Mapping[str, OptionValue], rng: np.random.Generator, known: Collection[str] = ()
+    ) -> Candidate | None:
+        """The feasible new design nearest to a proposal: the proposal itself where it is one.
+
+        Nearest is: fewest fields of the description changed (a part and its options are one field), then the least
+        distance on the axes, then the least change of Mult-Adds. It is exact where the space is enumerated; in larger
+        ones 512 random combinations are tried for each number of changed fields, up to four.
+
+        Args:
+            axes: One value for every axis that exists there.
+            rng: Decides between equally near designs, and draws.
+            known: Keys of the designs that are not new.
+
+        Returns:
+            The nearest, or None where none was found.
+        """
+        from srsearch.space.repair import repaired
+
+        return repaired(self, axes, rng, known)
+
+    def key(self, index: int) -> str:
+        """The key of the design at one combination of an enumerated space; computed once for each design."""
+        table = self.table
+        if table is None:
+            return self.point(index).design.key
+        identity = int(table.identity[index])
+        if identity not in self._keys:
+            self._keys[identity] = self.point(index).design.key
+        return self._keys[identity]
 
     def sample(self, rng: np.random.Generator) -> Architecture:
         """A random feasible design.
@@ -333,6 +378,17 @@ class Space:
         return tabulate(self._values, self.scale, self.convention, rows)
 
     @functools.cached_property
+    def inside(self) -> Mask:
+        """Which combinations are valid and within the budget, in the order of `points`.
+
+        Raises:
+            InputError: The space is too large to enumerate.
+        """
+        if self.table is None:
+            raise InputError(f"{self.source}: {self.combinations:,} combinations are too many to enumerate")
+        return self.table.within(self.limits)
+
+    @functools.cached_property
     def feasible(self) -> Designs | None:
         """Every feasible design once, in a fixed order, or None where the space is too large to enumerate.
 
@@ -341,7 +397,7 @@ class Space:
         """
         if self.table is None:
             return None
-        found = self.table.distinct(self.table.within(self.limits))
+        found = self.table.distinct(self.inside)
         if not len(found):
             raise self.impossible(self.table)
         return Designs(self, found)
@@ -363,6 +419,21 @@ class Space:
     def alternatives(self) -> dict[str, list[Alternative]]:
         """All ways to fill each field of the description, in order."""
         return {field: self._tree.alternatives(field) for field in self._tree.fields}
+
+    @functools.cached_property
+    def _places(self) -> list[tuple[list[str], dict[tuple[tuple[str, OptionValue], ...], int]]]:
+        """For each field the names of its axes, and the position of each alternative by its values on them."""
+        places = []
+        for field, found in self.alternatives.items():
+            names = [axis.name for axis in self.axes if axis.name == field or axis.name.startswith(f"{field}.")]
+            values = [tuple((name, each.axes[name]) for name in names if name in each.axes) for each in found]
+            places.append((names, {chosen: i for i, chosen in enumerate(values)}))
+        return places
+
+    @functools.cached_property
+    def _keys(self) -> dict[int, str]:
+        """Keys of designs by their identity in the table, as far as they have been asked for."""
+        return {}
 
     @property
     def _values(self) -> dict[str, list[Any]]:
@@ -414,7 +485,7 @@ class Space:
         return text if self.constraints.convention == "ours" else f"{text}, counted as {self.constraints.convention}"
 
 
-_DERIVED = ("table", "feasible", "limits")
+_DERIVED = ("table", "inside", "feasible", "limits", "_keys")
 """What is computed once from the budget, and again under another."""
 
 

@@ -1,0 +1,130 @@
+"""What differs between a study that is there and what a run was asked for, in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from srsearch.errors import InputError
+from srsearch.quantity import format_quantity
+from srsearch.space import Space
+from srsearch.space.source import Source
+from srsearch.store import StudyRecord
+
+_SEARCH = ("sampler", "seed", "start_with", "inform")
+"""What of the ``search`` section makes a study; the rest says how long and how fast."""
+
+_WORDS = {"evaluator": "the evaluator", "training_version": "the version of the training code"}
+
+
+def differences(record: StudyRecord, space: Space, recipe: Mapping[str, Any], data_fingerprint: str) -> list[str]:
+    """What makes a run another study than a recorded one, each with the old and the new value.
+
+    Args:
+        record: The study that is there.
+        space: What is to be run, under the options of the command line.
+        recipe: Of the evaluator; its runtime does not count.
+        data_fingerprint: Of the evaluator's data.
+
+    Returns:
+        Texts such as ``constraints.mult_adds.max: 40G -> 30G`` or ``architecture.channels: 64 was added``: scale,
+        architecture, constraints, objectives, search, recipe, data, each in the order of the space file. Empty where
+        nothing that is recorded differs.
+    """
+    found = list(_of_spaces(_whole(record.space), space.to_dict()))
+    found += _of_recipes(record.recipe, recipe)
+    if record.data_fingerprint != data_fingerprint:
+        old, new = record.data.get("source", "none"), space.proxy.data
+        found.append(f"the training photos are others{f': {old} -> {new}' if old != new else f' in {new}'}")
+    return found
+
+
+def same_file(record: StudyRecord, space: Space) -> bool:
+    """Whether a study was made from a space file that means the same, whatever the options of the command line."""
+    if record.space_text == space.text:
+        return True
+    try:
+        old, new = (Space(Source(text, space.source)) for text in (record.space_text, space.text))
+    except InputError:  # written for parts that are not there now
+        return False
+    return _meaning(old) == _meaning(new)
+
+
+def _meaning(space: Space) -> list[Any]:
+    plain = space.to_dict()
+    search = {name: plain["search"].get(name) for name in _SEARCH}
+    return [space.identity(), plain["objectives"], plain["proxy"], search]
+
+
+def _whole(plain: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A recorded space with what has come since at its default."""
+    try:
+        return Space.from_dict(plain).to_dict()
+    except InputError:
+        return plain
+
+
+def _of_spaces(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    yield from _value("scale", old.get("scale"), new.get("scale"))
+    before, after = old.get("architecture", {}), new.get("architecture", {})
+    for field in [*after, *(field for field in before if field not in after)]:
+        yield from _alternatives(f"architecture.{field}", before.get(field, []), after.get(field, []))
+    yield from _constraints(old.get("constraints", {}), new.get("constraints", {}))
+    yield from _value("objectives", old.get("objectives"), new.get("objectives"))
+    for name in _SEARCH:
+        yield from _value(f"search.{name}", old.get("search", {}).get(name), new.get("search", {}).get(name))
+
+
+def _alternatives(path: str, old: Sequence[Any], new: Sequence[Any]) -> Iterator[str]:
+    """Of two lists of what a field may be: plain values, or parts as ``{name: {option: values}}``."""
+    before, after = (dict(map(_named, values)) for values in (old, new))
+    if len(before) == len(after) == 1 and before.keys() != after.keys():
+        yield f"{path}: {next(iter(before))} -> {next(iter(after))}"
+        return
+    yield from (f"{path}: {name} was taken out" for name in before if name not in after)
+    for name, options in after.items():
+        if name not in before:
+            yield f"{path}: {name} was added"
+            continue
+        for option, values in options.items():
+            yield from _alternatives(f"{path}.{name}.{option}", before[name].get(option, []), values)
+
+
+def _named(value: Any) -> tuple[str, Mapping[str, Any]]:
+    if isinstance(value, Mapping):
+        ((name, options),) = value.items()
+        return str(name), options
+    return _text(value), {}
+
+
+def _constraints(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    yield from _value("constraints.convention", old.get("convention"), new.get("convention"))
+    for cost in ("mult_adds", "params", "activations"):
+        before, after = old.get(cost, {}), new.get(cost, {})
+        for side in ("min", "max"):
+            limits = [format_quantity(each[side], 15) if side in each else None for each in (before, after)]
+            yield from _value(f"constraints.{cost}.{side}", *limits)
+        yield from _value(f"constraints.{cost}.at", before.get("at"), after.get("at"))
+
+
+def _of_recipes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    for name in [*new, *(name for name in old if name not in new)]:
+        if name != "runtime":
+            yield from _value(_WORDS.get(name, f"the recipe's {name}"), old.get(name), new.get(name))
+
+
+def _value(what: str, old: Any, new: Any) -> Iterator[str]:
+    if json.dumps(old, sort_keys=True, default=str) != json.dumps(new, sort_keys=True, default=str):
+        yield f"{what}: {_text(old)} -> {_text(new)}"
+
+
+def _text(value: Any) -> str:
+    """A value as a space file has it."""
+    if value is None:
+        return "none"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_text, value))}]"
+    return json.dumps(value, default=str)

@@ -1,0 +1,157 @@
+"""The feasible new design nearest to a proposal that is not feasible, or not new.
+
+Nearest is: fewest fields of the description changed; among these the least distance on the axes (an ordered axis by
+its share of the whole range, any other 1, an axis that exists at one of the two only 1); among these the least change
+of Mult-Adds. Where the space is enumerated, all combinations are looked at, first those with one field changed, then
+with two, and so on: each set of changed fields is a slice of the array of combinations. In larger spaces they are
+drawn.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from srsearch.architecture.parts import OptionValue
+from srsearch.space.axes import Alternative, Axis
+from srsearch.space.enumeration import Codes
+
+if TYPE_CHECKING:
+    from srsearch.space.space import Candidate, Space
+
+TRIES, MOST_CHANGES = 512, 4
+"""In a space too large to enumerate: combinations drawn for each number of changed fields, and the largest number."""
+
+_AT_ONCE = 4096
+"""Neighbours that are put in order at a time; nearly always the first is taken."""
+
+_Numbers: TypeAlias = npt.NDArray[np.float64]
+
+
+def repaired(
+    space: Space, axes: Mapping[str, OptionValue], rng: np.random.Generator, known: Collection[str]
+) -> Candidate | None:
+    """What `Space.repaired` does."""
+    point = space.candidate(axes)
+    if point.broken is None and point.design.key not in known:
+        return point
+    start = space.positions(axes)
+    along = [_along(space, field, position) for field, position in zip(space.alternatives, start, strict=True)]
+    shells = _shells(space, start, along) if space.table is not None else _draws(space, start, along, rng)
+    for shell in shells:
+        change = np.zeros(len(shell.mult_adds))
+        if point.cost is not None:
+            change = np.abs(np.log(shell.mult_adds / point.cost.mult_adds))
+        for i in _in_order(shell.distances, change, rng):
+            if shell.key(i) not in known:
+                return shell.at(i)
+    return None
+
+
+@dataclass(frozen=True)
+class _Shell:
+    """Feasible combinations with the same number of fields changed.
+
+    Attributes:
+        distances: (n,) on the axes.
+        mult_adds: (n,).
+        at: The combination at one of the n positions.
+        key: Its design's key.
+    """
+
+    distances: _Numbers
+    mult_adds: Codes
+    at: Callable[[int], Candidate]
+    key: Callable[[int], str]
+
+
+def _shells(space: Space, start: Sequence[int], along: Sequence[_Numbers]) -> Iterator[_Shell]:
+    """All feasible combinations, by the number of changed fields."""
+    table = space.table
+    assert table is not None
+    shape = [len(row) for row in along]
+    inside = space.inside.reshape(shape)
+    strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+    origin = sum(stride * position for stride, position in zip(strides, start, strict=True))
+    several = [i for i, count in enumerate(shape) if count > 1]
+    for changes in range(1, len(several) + 1):
+        numbers, distances = [], []
+        for free in itertools.combinations(several, changes):
+            found = np.nonzero(inside[tuple(slice(None) if i in free else start[i] for i in range(len(shape)))])
+            moved = np.logical_and.reduce([places != start[i] for i, places in zip(free, found, strict=True)])
+            number, distance = np.full(moved.sum(), origin), np.zeros(moved.sum())
+            for i, places in zip(free, found, strict=True):
+                number += strides[i] * (places[moved] - start[i])
+                distance += along[i][places[moved]]
+            numbers.append(number)
+            distances.append(distance)
+        rows = np.concatenate(numbers)
+
+        def at(i: int, rows: Codes = rows) -> Candidate:
+            return space.point(int(rows[i]))
+
+        def key(i: int, rows: Codes = rows) -> str:
+            return space.key(int(rows[i]))
+
+        yield _Shell(np.concatenate(distances), table.mult_adds[rows], at, key)
+
+
+def _draws(space: Space, start: Sequence[int], along: Sequence[_Numbers], rng: np.random.Generator) -> Iterator[_Shell]:
+    """Feasible ones among `TRIES` random combinations for each number of changed fields."""
+    counts = np.array([len(row) for row in along])
+    several = np.flatnonzero(counts > 1)
+    for changes in range(1, min(MOST_CHANGES, len(several)) + 1):
+        columns = several[np.argsort(rng.random((TRIES, len(several))), axis=1)[:, :changes]]
+        positions = np.tile(np.array(start), (TRIES, 1))
+        # A step of 1 up to one less than there are leads to any other alternative.
+        positions[np.arange(TRIES)[:, None], columns] += rng.integers(1, counts[columns])
+        positions = np.unique(positions % counts, axis=0)
+        table = space.tabulate({field: positions[:, i] for i, field in enumerate(space.alternatives)})
+        inside = np.flatnonzero(table.within(space.limits))
+        rows = positions[inside]
+
+        def at(i: int, rows: Codes = rows) -> Candidate:
+            return space.at(dict(zip(space.alternatives, rows[i].tolist(), strict=True)))
+
+        def key(i: int, at: Callable[[int], Candidate] = at) -> str:
+            return at(i).design.key
+
+        distances = np.array([row[rows[:, i]] for i, row in enumerate(along)]).sum(axis=0)
+        yield _Shell(distances, table.mult_adds[inside], at, key)
+
+
+def _in_order(distances: _Numbers, change: _Numbers, rng: np.random.Generator) -> Iterator[int]:
+    """Positions by distance, then by change of cost, then by chance."""
+    near = np.round(distances, 9)
+    left = np.arange(len(near))
+    while len(left):
+        limit = np.partition(near[left], _AT_ONCE)[_AT_ONCE] if len(left) > _AT_ONCE else math.inf
+        first = left[near[left] <= limit]
+        yield from first[np.lexsort((rng.random(len(first)), change[first], near[first]))].tolist()
+        left = left[near[left] > limit]
+
+
+def _along(space: Space, field: str, position: int) -> _Numbers:
+    """The distance on the axes from one alternative of a field to each of them."""
+    found = space.alternatives[field]
+    distances = np.zeros(len(found))
+    for axis in space.axes:
+        if axis.name == field or axis.name.startswith(f"{field}."):
+            distances += _apart(axis, found, position)
+    return distances
+
+
+def _apart(axis: Axis, found: Sequence[Alternative], position: int) -> _Numbers:
+    places = {value: i for i, value in enumerate(axis.values)}
+    codes = np.array([places[each.axes[axis.name]] if axis.name in each.axes else -1 for each in found])
+    apart: _Numbers = (codes != codes[position]).astype(np.float64)
+    if axis.ordered and codes[position] >= 0:
+        there = codes >= 0
+        apart[there] = np.abs(codes[there] - codes[position]) / (len(axis.values) - 1)
+    return apart
