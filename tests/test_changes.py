@@ -62,7 +62,7 @@ def cascade(**options: object) -> Callable[[Any], object]:
         (architecture(channels=[8, 12, 16, 64]), ["architecture.channels: 64 was added"]),
         (
             architecture(channels=[8, 24, 16]),
-            ["architecture.channels: 12 was taken out", "architecture.channels: 24 was"],
+            ["architecture.channels: 12 was taken out", "architecture.channels: 24"],
         ),
         (architecture(unit=["conv"]), ["architecture.unit: grouped was taken out"]),
         (

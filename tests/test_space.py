@@ -294,7 +294,7 @@ def test_a_proposal_is_repaired_to_the_nearest_feasible_new_design(share: float)
     keys = sorted({point.design.key for point in feasible})
     known = set(rng.permutation(keys)[: round(share * len(keys))].tolist())
     new = [point for point in feasible if point.design.key not in known]
-    for start in points[::3]:
+    for start in points[::5]:
         found = space.repaired(start.axes, np.random.default_rng(0), known)
         assert found is not None
         assert found.broken is None

@@ -38,13 +38,7 @@ def observations_from(
     found: list[Observation] = []
     for record in sorted(store.trial_records(study_name), key=lambda each: (-(each.psnr or 0.0), each.number)):
         late = before is not None and record.finished_at is not None and record.finished_at > before
-        if (
-            not late
-            and record.state == "complete"
-            and record.replicate_of is None
-            and record.psnr is not None
-            and record.psnr == record.psnr
-        ):
+        if record.state == "complete" and record.psnr is not None and record.replicate_of is None and not late:
             point = _located(record, space)
             if point is not None:
                 found.append((point.axes, record.psnr))

@@ -43,10 +43,11 @@ def repaired(
         return point
     start = space.positions(axes)
     along = [_along(space, field, position) for field, position in zip(space.alternatives, start, strict=True)]
-    for shell in _shells(space, start, along) if space.table is not None else _draws(space, start, along, rng):
-        change = (
-            np.abs(np.log(shell.mult_adds / point.cost.mult_adds)) if point.cost else np.zeros(len(shell.mult_adds))
-        )
+    shells = _shells(space, start, along) if space.table is not None else _draws(space, start, along, rng)
+    for shell in shells:
+        change = np.zeros(len(shell.mult_adds))
+        if point.cost is not None:
+            change = np.abs(np.log(shell.mult_adds / point.cost.mult_adds))
         for i in _in_order(shell.distances, change, rng):
             if shell.key(i) not in known:
                 return shell.at(i)
@@ -80,13 +81,16 @@ def _shells(space: Space, start: Sequence[int], along: Sequence[_Numbers]) -> It
     origin = sum(stride * position for stride, position in zip(strides, start, strict=True))
     several = [i for i, count in enumerate(shape) if count > 1]
     for changes in range(1, len(several) + 1):
-        numbers, distances = [np.empty(0, dtype=np.int64)], [np.empty(0)]
+        numbers, distances = [], []
         for free in itertools.combinations(several, changes):
             found = np.nonzero(inside[tuple(slice(None) if i in free else start[i] for i in range(len(shape)))])
             moved = np.logical_and.reduce([places != start[i] for i, places in zip(free, found, strict=True)])
-            found = tuple(places[moved] for places in found)
-            numbers.append(origin + sum(strides[i] * (p - start[i]) for i, p in zip(free, found, strict=True)))
-            distances.append(sum((along[i][places] for i, places in zip(free, found, strict=True)), np.float64(0)))
+            number, distance = np.full(moved.sum(), origin), np.zeros(moved.sum())
+            for i, places in zip(free, found, strict=True):
+                number += strides[i] * (places[moved] - start[i])
+                distance += along[i][places[moved]]
+            numbers.append(number)
+            distances.append(distance)
         rows = np.concatenate(numbers)
 
         def at(i: int, rows: Codes = rows) -> Candidate:
@@ -136,15 +140,18 @@ def _in_order(distances: _Numbers, change: _Numbers, rng: np.random.Generator) -
 def _along(space: Space, field: str, position: int) -> _Numbers:
     """The distance on the axes from one alternative of a field to each of them."""
     found = space.alternatives[field]
-    axes = [axis for axis in space.axes if axis.name == field or axis.name.startswith(f"{field}.")]
-    return sum((_apart(axis, found, position) for axis in axes), np.zeros(len(found)))
+    distances = np.zeros(len(found))
+    for axis in space.axes:
+        if axis.name == field or axis.name.startswith(f"{field}."):
+            distances += _apart(axis, found, position)
+    return distances
 
 
 def _apart(axis: Axis, found: Sequence[Alternative], position: int) -> _Numbers:
     places = {value: i for i, value in enumerate(axis.values)}
     codes = np.array([places[each.axes[axis.name]] if axis.name in each.axes else -1 for each in found])
-    own = codes[position]
-    other = (codes != own).astype(np.float64)
-    if not axis.ordered:
-        return other
-    return np.where((codes < 0) | (own < 0), other, np.abs(codes - own) / (len(axis.values) - 1))
+    apart: _Numbers = (codes != codes[position]).astype(np.float64)
+    if axis.ordered and codes[position] >= 0:
+        there = codes >= 0
+        apart[there] = np.abs(codes[there] - codes[position]) / (len(axis.values) - 1)
+    return apart

@@ -426,9 +426,8 @@ class Space:
         places = []
         for field, found in self.alternatives.items():
             names = [axis.name for axis in self.axes if axis.name == field or axis.name.startswith(f"{field}.")]
-            places.append(
-                (names, {tuple((n, e.axes[n]) for n in names if n in e.axes): i for i, e in enumerate(found)})
-            )
+            values = [tuple((name, each.axes[name]) for name in names if name in each.axes) for each in found]
+            places.append((names, {chosen: i for i, chosen in enumerate(values)}))
         return places
 
     @functools.cached_property
