@@ -214,12 +214,13 @@ class _Asking(Searcher):
 def _ended(trial: Trial, result: Mapping[str, Any], error: bool) -> Event:
     if error:
         return Failed(0, trial, f"its process died {_RETRIES + 1} times (the system may have run out of memory)")
-    if "score" in result:
-        curve = tuple((int(step), float(psnr)) for step, psnr in result["score"]["curve"])
-        return Finished(0, trial, Score(**result["score"] | {"curve": curve}), float(result["seconds"]))
-    if "failed" in result:
-        return Failed(0, trial, result["failed"])
-    return Stopped(0, trial)
+    if "end" not in result:
+        return Stopped(0, trial)
+    end = json.loads(result["end"])
+    if "failed" in end:
+        return Failed(0, trial, end["failed"])
+    curve = tuple((int(step), float(psnr)) for step, psnr in end["score"]["curve"])
+    return Finished(0, trial, Score(**end["score"] | {"curve": curve}), float(end["seconds"]))
 
 
 class _Deciding(FIFOScheduler):
@@ -328,7 +329,8 @@ class _Evaluating(threading.Thread):
             end = {"failed": str(error)}
         except Exception as error:  # anybody's code: whatever it raises fails this trial only
             end = {"failed": describe(error)}
-        self._told.put({**end, "done": True})
+        # As text: Tune makes names of what is inside.
+        self._told.put({"end": json.dumps(end), "done": True})
 
     def __call__(self, step: int, psnr: float) -> bool:
         self._told.put({"step": int(step), "psnr": float(psnr)})
