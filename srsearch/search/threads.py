@@ -177,10 +177,10 @@ def _answers(pipes: Sequence[Connection], end: float) -> list[float]:
     answers: list[float] = []
     waiting = list(pipes)
     while waiting:
-        ready = [pipe for pipe in wait(waiting, max(0.0, end - time.monotonic())) if isinstance(pipe, Connection)]
+        ready = wait(waiting, max(0.0, end - time.monotonic()))
         if not ready:
             raise WorkError("threads could not be measured: no answer in time")
-        for pipe in ready:
+        for pipe in [pipe for pipe in waiting if pipe in ready]:
             try:
                 answers.append(float(pipe.recv()))
             except (EOFError, OSError):
