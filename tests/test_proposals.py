@@ -114,6 +114,7 @@ def test_a_proposer_that_has_seen_the_trials_before_proposes_like_a_fresh_one(sm
     assert found[0][0].axes == found[1][0].axes
 
 
+@pytest.mark.filterwarnings("ignore")  # Optuna announces what is experimental in it
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random", "qmc", "gp"])
 def test_samplers_are_told_what_optunas_own_storage_would_tell_them(small_space: Space, sampler: str) -> None:
     proposer = Proposer(small_space, sampler, 5, 20.0)

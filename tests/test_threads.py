@@ -97,6 +97,10 @@ def test_without_a_measurement_or_a_place_to_keep_it_the_search_goes_on(cache: P
 
 
 def test_real_trainings_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (100.0, 100.0, 100.0))
+    with pytest.raises(WorkError, match="this machine is busy"):
+        threads.trained([Plan(2, 1), Plan(1, 2)])
+    monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0))
     monkeypatch.setattr(threads, "_ALL_SECONDS", 200.0)
     monkeypatch.setattr(threads, "_START_SECONDS", 150.0)
     rates = threads.trained([Plan(2, 1), Plan(1, 2)])

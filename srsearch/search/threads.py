@@ -36,6 +36,9 @@ _ALL_SECONDS, _START_SECONDS, _PLAN_SECONDS, _LEAST_SECONDS = 11.5, 8.5, 1.6, 0.
 _STEP_SECONDS = 0.2
 """By about so much a plan's last step ends late."""
 
+_BUSY = 0.6
+"""Share of the cores that others may use while plans are compared."""
+
 _WARM_UP = 0.25
 """Share of a plan's time that does not count."""
 
@@ -127,8 +130,10 @@ def trained(plans: Sequence[Plan]) -> list[float]:
     """What `Measure` says, by trainings in processes that start once and train under each plan in turn.
 
     Raises:
-        WorkError: A process died, or did not answer in time.
+        WorkError: The machine is busy with other work, a process died, or one did not answer in time.
     """
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] > _BUSY * max(plan.workers * plan.threads for plan in plans):
+        raise WorkError("threads could not be measured: this machine is busy")
     end = time.monotonic() + _ALL_SECONDS
     rates: list[float] = []
     with _trainers(max(plan.workers for plan in plans)) as pipes:
@@ -136,7 +141,7 @@ def trained(plans: Sequence[Plan]) -> list[float]:
         for plan in plans:
             seconds = min(_PLAN_SECONDS, (end - time.monotonic()) / (len(plans) - len(rates)) - _STEP_SECONDS)
             if seconds < _LEAST_SECONDS:
-                raise WorkError("threads could not be measured: this machine is too busy")
+                raise WorkError("threads could not be measured: this machine is busy")
             at_work = pipes[: plan.workers]
             for pipe in at_work:
                 pipe.send((plan.threads, seconds))
@@ -167,7 +172,7 @@ def _trainers(number: int) -> Iterator[list[Connection]]:
         for process in processes:
             process.kill()
         for process in processes:
-            process.join()
+            process.join(timeout=1)
         for pipe in pipes:
             pipe.close()
 
@@ -177,10 +182,10 @@ def _answers(pipes: Sequence[Connection], end: float) -> list[float]:
     answers: list[float] = []
     waiting = list(pipes)
     while waiting:
-        ready = [pipe for pipe in wait(waiting, max(0.0, end - time.monotonic())) if isinstance(pipe, Connection)]
+        ready = wait(waiting, max(0.0, end - time.monotonic()))
         if not ready:
             raise WorkError("threads could not be measured: no answer in time")
-        for pipe in ready:
+        for pipe in [pipe for pipe in waiting if pipe in ready]:
             try:
                 answers.append(float(pipe.recv()))
             except (EOFError, OSError):
