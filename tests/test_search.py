@@ -58,6 +58,21 @@ def test_only_new_feasible_designs_are_evaluated_and_charged(small_space: Space,
     assert rejected["reason"].notna().all()
 
 
+def test_the_sampler_cmaes_where_it_applies(small_space: Space, tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        with pytest.raises(InputError, match="cmaes does not apply to small: it has one objective, this study 2"):
+            run(small_space, store=store, sampler="cmaes")
+        assert store.study_names() == []
+        plain = SMALL_SPACE | {"objectives": ["psnr"], "search": {"sampler": "cmaes", "trials": 9}}
+        plain["architecture"] = {
+            "channels": [8, 12, 16, 20],
+            "body": {"cascade": {"groups": [1, 2, 3], "blocks": [1, 2, 3]}},
+        }
+        assert run(Space.from_dict(plain | {"name": "numbers"}), store=store).done == 9
+        with pytest.raises(InputError, match="random cannot be informed"):
+            run(small_space, store=store, sampler="random", inform="numbers")
+
+
 def test_the_whole_space_is_found_and_then_the_search_ends(small_space: Space, tmp_path: Path) -> None:
     store = Store(tmp_path / "s.db")
     result = run(small_space, store=store, trials=1000)

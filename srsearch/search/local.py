@@ -111,7 +111,7 @@ class LocalExecutor:
             target=_work, args=(theirs, self._evaluator), name=f"{WORKER_NAME}{index}", daemon=True
         )
         try:
-            with _without_signals():
+            with without_signals():
                 process.start()
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise InputError(f"the evaluator cannot be sent to a worker process: {describe(error)}") from None
@@ -184,7 +184,7 @@ def _run(session: Session, executor: LocalExecutor) -> None:
 
 
 @contextlib.contextmanager
-def _without_signals() -> Iterator[None]:
+def without_signals() -> Iterator[None]:
     """Processes started here do not receive Ctrl-C and SIGTERM: the main process decides what becomes of them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -6,7 +6,7 @@ import contextlib
 import multiprocessing
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from srsearch.search.changes import differences, same_file
 from srsearch.search.evaluators import Evaluator, evaluator_for
 from srsearch.search.local import GUARD, WORKER_NAME, run_local
 from srsearch.search.progress import Progress, SilentProgress, StudyInfo
+from srsearch.search.proposals import check_sampler
 from srsearch.search.session import Goal, Session
 from srsearch.search.study import Study
 from srsearch.search.threads import Plan
@@ -210,27 +211,36 @@ def _find_or_create(
     same = [record for record in named if record.space_hash == identity]
     if same and not new:
         return same[-1], True
+    check_sampler(space, space.search.sampler)
     if space.search.inform is not None:
         store.study(space.search.inform)  # unknown: says what there is
+        if space.search.sampler != "frontier":
+            raise InputError(f"the sampler {space.search.sampler} cannot be informed by another study; frontier can")
     if named:
-        _tell_differences(named[-1], space, evaluator, progress, new=new)
+        _tell_differences(named, space, evaluator, progress, new=new)
     record = _new_record(store, space, evaluator, identity, evaluator.plan(space.search.workers, progress.message))
     store.create_study(record)
     return record, False
 
 
 def _tell_differences(
-    record: StudyRecord, space: Space, evaluator: Evaluator, progress: Progress, *, new: bool
+    records: Sequence[StudyRecord], space: Space, evaluator: Evaluator, progress: Progress, *, new: bool
 ) -> None:
-    """What makes the study that is asked for another one than the newest of its name."""
+    """What makes the study that is asked for another one than the newest of its name.
+
+    Raises:
+        InputError: None of them was made from the file as it is now, and ``new`` is not given.
+    """
+    record = records[-1]
     found = differences(record, space, evaluator.recipe, evaluator.data_fingerprint)
-    if not new and not same_file(record, space):
+    found = found or ["the version of the grammar"]
+    if not new and not any(same_file(each, space) for each in records):
         listed = "".join(f"\n  {each}" for each in found)
         raise InputError(
             f"{space.source} has changed since study {record.name!r} was made:{listed}\n"
             "--new begins another study with it; undo the change to go on with that one, or give the space another name"
         )
-    if found:
+    if not any(each.space_hash == study_identity(space, evaluator) for each in records):
         progress.message(f"another study than {record.name}: {'; '.join(found)}")
 
 

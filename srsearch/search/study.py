@@ -426,10 +426,10 @@ class Study:
             elif len(proposals) < MAX_REJECTED and repeats < MAX_REPEATED:
                 candidate, state = self._proposer.propose(number, [*known, *proposals])
             else:
-                found = self._stand_in(number, seen, proposals[0] if proposals else None)
+                found, state = self._stand_in(number, seen, proposals[-1])
                 if found is None:
                     return None
-                candidate, state = found, {"repaired": True}
+                candidate = found
             proposals.append(self._proposal(number, candidate, state, seen))
             number += 1
         return self._added(proposals)
@@ -472,14 +472,20 @@ class Study:
             owner=self._owner if verdict == "running" else None,
         )
 
-    def _stand_in(self, number: int, seen: Mapping[str, int], turned_down: TrialRecord | None) -> Candidate | None:
-        """A feasible new design in place of proposals that are not: the nearest one, where the sampler learns."""
-        if turned_down is not None and self.record.sampler in REPAIRED:
+    def _stand_in(
+        self, number: int, seen: Mapping[str, int], turned_down: TrialRecord
+    ) -> tuple[Candidate | None, dict[str, Any]]:
+        """A feasible new design in place of proposals that are not: the nearest one, where the sampler learns.
+
+        Returns:
+            The design, and what is kept for the sampler: it takes a repaired proposal for its own.
+        """
+        if self.record.sampler in REPAIRED:
             rng = np.random.default_rng(proposal_seed(self.record.seed, number))
             found = self.space.repaired(turned_down.axes, rng, seen)
             if found is not None:
-                return found
-        return self._random_new(number, seen)
+                return found, {**turned_down.sampler_state, "repaired": True}
+        return self._random_new(number, seen), {}
 
     def _random_new(self, number: int, seen: Mapping[str, int]) -> Candidate | None:
         """A random feasible design that has not been seen; None if there is none."""

@@ -151,7 +151,7 @@ def trained(plans: Sequence[Plan]) -> list[float]:
 
 @contextlib.contextmanager
 def _trainers(number: int) -> Iterator[list[Connection]]:
-    from srsearch.search.local import WORKER_NAME, _without_signals
+    from srsearch.search.local import WORKER_NAME, without_signals
 
     context = multiprocessing.get_context("spawn")
     pipes, processes = [], []
@@ -160,7 +160,7 @@ def _trainers(number: int) -> Iterator[list[Connection]]:
             ours, theirs = context.Pipe()
             # The name of a worker: a script that calls `run` without a guard is told so, and does not run in it.
             process = context.Process(target=_train, args=(theirs,), name=f"{WORKER_NAME}measured-{index}", daemon=True)
-            with _without_signals():
+            with without_signals():
                 process.start()
             theirs.close()
             pipes.append(ours)
