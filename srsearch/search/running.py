@@ -130,6 +130,7 @@ def run(
             workers=workers,
             trials=trials,
             start_with=start_with,
+            inform=inform,
             early_stopping=early_stopping,
         ),
     )
