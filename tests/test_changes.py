@@ -81,7 +81,7 @@ def cascade(**options: object) -> Callable[[Any], object]:
         ),
         (lambda p: p["constraints"].update(convention="s-lwsr"), ["constraints.convention: ours -> s-lwsr"]),
         (lambda p: p.update(objectives=["psnr"]), ["objectives: [psnr, mult_adds] -> [psnr]"]),
-        (lambda p: p["search"].update(seed=4, sampler="gp"), ["search.sampler: tpe -> gp", "search.seed: 3 -> 4"]),
+        (lambda p: p["search"].update(seed=4, sampler="gp"), ["search.sampler: frontier -> gp", "search.seed: 3 -> 4"]),
         (lambda p: p["search"].update(inform="other"), ["search.inform: none -> other"]),
     ],
 )
@@ -111,7 +111,7 @@ def test_options_of_the_command_line_are_differences_under_the_same_file(
     space = small_space.with_budget(max_mult_adds=2 * 10**9).with_settings(search={"sampler": "random"})
     assert differences(recorded, space, RECIPE, "none") == [
         "constraints.mult_adds.max: 3G -> 2G",
-        "search.sampler: tpe -> random",
+        "search.sampler: frontier -> random",
     ]
     assert same_file(recorded, space)
 

@@ -147,7 +147,7 @@ def test_trials_and_studies(studied: Path, srsearch: Command) -> None:
     assert (study["name"], study["complete"]) == ("small", 10)
     shown = json.loads(srsearch("studies", "show", "small", "--json").stdout)
     assert shown["seed"] == 3
-    assert yaml.safe_load(srsearch("studies", "show", "small").stdout)["sampler"] == "tpe"
+    assert yaml.safe_load(srsearch("studies", "show", "small").stdout)["sampler"] == "frontier"
 
 
 def test_rename_and_delete(studied: Path, srsearch: Command) -> None:

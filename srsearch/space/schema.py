@@ -214,7 +214,7 @@ class Proxy(Section):
 class Search(Section):
     """How designs are chosen, and how many."""
 
-    sampler: Sampler = Field("tpe", description="what proposes: frontier, or one of Optuna's")
+    sampler: Sampler = Field("frontier", description="what proposes: frontier, or one of Optuna's")
     trials: PositiveInt = Field(30, description="finished evaluations in the whole study")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of proposals and of training")
     start_with: Literal["none", "catalogue"] = Field(

@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--trials", type=int, default=DESIGNS)
     trials = parser.parse_args(arguments).trials
     clock, memory = Clock(), Memory()
-    for name in ("ask", "cached", "report", "finish", "fail"):
+    for name in ("ask", "cached", "report", "finish", "fail", "tidy", "heartbeat"):
         clock.around(Study, name)
     clock.around(Store, "front")
     memory.start()
