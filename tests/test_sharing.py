@@ -196,7 +196,7 @@ def test_what_is_set_aside_goes_on_from_its_checkpoint(tmp_path: Path, monkeypat
     """Real trainings: a design that was stopped early and continued scores what it scores in one go."""
     monkeypatch.setattr(study, "MAX_ASIDE", 1000)
     plain = SMALL_SPACE | {
-        "architecture": SMALL_SPACE["architecture"] | {"channels": [4, 6, 8, 10]},
+        "architecture": SMALL_SPACE["architecture"] | {"channels": [4, 6, 8], "unit": "conv"},
         "proxy": {"data": "builtin", "steps": 16, "batch": 1, "patch": 8},
         "search": {"trials": 12, "seed": 3, "workers": 1, "sampler": "random"},
     }

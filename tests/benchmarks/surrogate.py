@@ -140,17 +140,21 @@ def surrogate(frame: pd.DataFrame, space: Space, steps: tuple[int, ...], seed: i
     features = _Features(space)
     first = frame.sort_values(["key", "seed"]).drop_duplicates("key")
     inputs, curves = features(list(first["candidate"])), _curves(first, steps)
-    missed, fit = _validated(inputs, curves, steps, *_noise(frame, steps))
-    expected = np.stack([_predicted(inputs, curve, features(feasible)) for curve in curves.T], axis=1)
+    regressors = [_Regressor.fitted(inputs, values) for values in curves.T]
+    missed = curves - _held_out(inputs, curves)
+    missed -= missed.mean(axis=0)
+    chance, replicated = _chance(frame, steps)
+    fit = _fit(steps, curves, missed, chance, replicated)
+    expected = np.stack([regressor.predicted(features(feasible)) for regressor in regressors], axis=1)
 
-    # What regressors miss is partly the design's own, partly the chance of one training.
-    chance = np.minimum(fit.noises / fit.errors, 1.0)
-    own = missed[np.random.default_rng(seed).integers(len(missed), size=len(feasible))] * np.sqrt(1 - chance**2)
+    # What regressors miss is the chance of one training, as replicates have it, and for the rest the design's own.
+    share = np.minimum(fit.noises / fit.errors, 1.0)
+    own = missed[np.random.default_rng(seed).integers(len(missed), size=len(feasible))] * np.sqrt(1 - share**2)
+    chance = (missed if chance is None else chance / fit.noises * fit.errors) * share
     means = expected + own
 
     def outcomes(seed: int) -> Array:
-        drawn = np.random.default_rng([seed, 1]).integers(len(missed), size=len(feasible))
-        return np.asarray(means + missed[drawn] * chance)
+        return np.asarray(means + chance[np.random.default_rng([seed, 1]).integers(len(chance), size=len(feasible))])
 
     trainings = Trainings(
         space=space,
@@ -164,45 +168,69 @@ def surrogate(frame: pd.DataFrame, space: Space, steps: tuple[int, ...], seed: i
     return trainings, fit
 
 
-def _noise(frame: pd.DataFrame, steps: Sequence[int]) -> tuple[Array | None, int]:
-    """Standard deviation of replicates at every step, pooled over designs, and the number of these."""
+def _chance(frame: pd.DataFrame, steps: Sequence[int]) -> tuple[Array | None, int]:
+    """(m, r) what chance added to each replicate, with the variance of one training; and of how many designs they are.
+
+    What a seed does to all designs alike is not chance here, for all trials of a study have one seed.
+    """
     several = frame.groupby("key").filter(lambda rows: len(rows) > 1)
-    if not len(several):
+    designs, seeds = several["key"].nunique(), several["seed"].nunique()
+    if designs < 2:
         return None, 0
-    curves = pd.DataFrame(_curves(several, steps), index=several["key"])
-    groups = curves.groupby(level=0)
-    freedom = len(several) - groups.ngroups
-    return np.sqrt(((curves - groups.transform("mean")) ** 2).sum().to_numpy() / freedom), groups.ngroups
+    curves = pd.DataFrame(_curves(several, steps))
+    for label in ("key", "seed"):
+        curves = curves - curves.groupby(several[label].to_numpy()).transform("mean")
+    free = (designs - 1) * (seeds - 1)
+    return curves.to_numpy() * np.sqrt(len(curves) / free), designs
 
 
-def _validated(
-    inputs: Array, curves: Array, steps: tuple[int, ...], noises: Array | None, replicated: int
-) -> tuple[Array, Fit]:
-    """(n, r) what is missed of held-out designs, and how good that is."""
+def _held_out(inputs: Array, curves: Array) -> Array:
+    """(n, r) what is expected of designs that were left out, a tenth at a time."""
     expected = np.zeros_like(curves)
     for kept, held in KFold(10, shuffle=True, random_state=0).split(inputs):
-        for step in range(len(steps)):
-            expected[held, step] = _predicted(inputs[kept], curves[kept, step], inputs[held])
-    missed = curves - expected
+        for step in range(curves.shape[1]):
+            fitted = _Regressor.fitted(inputs[kept], curves[kept, step])
+            expected[held, step] = fitted.predicted(inputs[held])
+    return expected
+
+
+def _fit(steps: tuple[int, ...], curves: Array, missed: Array, chance: Array | None, replicated: int) -> Fit:
     errors = np.sqrt((missed**2).mean(axis=0))
-    fit = Fit(
+    return Fit(
         steps=steps,
         errors=errors,
         deviations=curves.std(axis=0),
-        taus=np.array([float(kendalltau(e, c)[0]) for e, c in zip(expected.T, curves.T, strict=True)]),
-        noises=np.sqrt(ASSUMED_NOISE_SHARE) * errors if noises is None else noises,
+        taus=np.array([float(kendalltau(c - m, c)[0]) for m, c in zip(missed.T, curves.T, strict=True)]),
+        noises=np.sqrt(ASSUMED_NOISE_SHARE) * errors if chance is None else np.sqrt((chance**2).mean(axis=0)),
         replicated=replicated,
     )
-    return missed - missed.mean(axis=0), fit
 
 
-def _predicted(inputs: Array, values: Array, wanted: Array) -> Array:
-    """(m,) mean of a Gaussian process and extra trees at (m, d), fitted to (n,) values at (n, d)."""
-    centre, scale = values.mean(), values.std()
-    kernel = ConstantKernel(1.0) * Matern(np.full(inputs.shape[1], 2.0), (0.1, 100), nu=2.5) + WhiteKernel(0.1)
-    process = GaussianProcessRegressor(kernel).fit(inputs, (values - centre) / scale)
-    trees = ExtraTreesRegressor(300, min_samples_leaf=2, random_state=0).fit(inputs, values)
-    return np.asarray((centre + scale * process.predict(wanted) + trees.predict(wanted)) / 2)
+@dataclass(frozen=True)
+class _Regressor:
+    """The mean of a Gaussian process and extra trees."""
+
+    process: GaussianProcessRegressor
+    trees: ExtraTreesRegressor
+    centre: float
+    scale: float
+
+    @classmethod
+    def fitted(cls, inputs: Array, values: Array) -> _Regressor:
+        """To (n,) values at (n, d) inputs."""
+        kernel = ConstantKernel(1.0) * Matern(np.full(inputs.shape[1], 2.0), (0.1, 100), nu=2.5) + WhiteKernel(0.1)
+        return cls._of(GaussianProcessRegressor(kernel), inputs, values)
+
+    @classmethod
+    def _of(cls, process: GaussianProcessRegressor, inputs: Array, values: Array) -> _Regressor:
+        centre, scale = float(values.mean()), float(values.std())
+        trees = ExtraTreesRegressor(300, min_samples_leaf=2, random_state=0).fit(inputs, values)
+        return cls(process.fit(inputs, (values - centre) / scale), trees, centre, scale)
+
+    def predicted(self, inputs: Array) -> Array:
+        """(m,) at (m, d)."""
+        process = self.centre + self.scale * self.process.predict(inputs)
+        return np.asarray((process + self.trees.predict(inputs)) / 2)
 
 
 class _Features:

@@ -1,0 +1,189 @@
+"""Early stopping: what rungs say, which trials go on, which are taken up again."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from srsearch.analysis import dominated_volume
+from srsearch.search.rungs import RungModel
+from srsearch.search.stopping import EarlyStopping
+from srsearch.space import Candidate, Space
+from srsearch.store import TrialRecord
+
+STEPS, RUNGS, REFERENCE = 600, (75, 150, 300), 26.0
+
+
+@functools.cache
+def space() -> Space:
+    return Space.from_yaml("lightweight_x4")
+
+
+@functools.cache
+def designs() -> list[Candidate]:
+    feasible = space().feasible
+    assert feasible is not None
+    return [feasible[int(i)] for i in np.random.default_rng(0).permutation(len(feasible))[:500]]
+
+
+def mult_adds(candidate: Candidate) -> int:
+    assert candidate.cost is not None
+    return candidate.cost.mult_adds
+
+
+def quality(candidate: Candidate) -> float:
+    """Final PSNR: a smooth function of the cost with effects of the axes."""
+    effect = {"local": 0.05, "global": 0.02, "both": 0.08}.get(str(candidate.axes["body.cascade.fusion"]), 0.0)
+    return 26 + math.log10(1 + mult_adds(candidate) / 2e8) + effect + 0.06 * (candidate.axes["block"] == "residual")
+
+
+def curve(candidate: Candidate, rng: np.random.Generator, final: float | None = None) -> dict[int, float]:
+    """At a rung small networks are ahead; the first rung is all but chance."""
+    final = quality(candidate) if final is None else final
+    late = 0.15 * (math.log10(mult_adds(candidate)) - 9)
+    values = {75: 25.5 - late + 0.3 * rng.standard_normal(), 150: final - 0.3 - 2 * late, 300: final - 0.1 - late}
+    noise = {75: 0.0, 150: 0.05, 300: 0.01}
+    return {step: value + noise[step] * rng.standard_normal() for step, value in values.items()} | {STEPS: final}
+
+
+def trial(number: int, candidate: Candidate, state: str, values: dict[int, float], until: int = STEPS) -> TrialRecord:
+    assert candidate.cost is not None
+    return TrialRecord(
+        number=number,
+        key=candidate.design.key,
+        axes=candidate.axes,
+        state=state,  # type: ignore[arg-type]
+        params=candidate.cost.params,
+        mult_adds=candidate.cost.mult_adds,
+        activations=candidate.cost.activations,
+        psnr=values[STEPS] if state == "complete" else None,
+        ssim=0.7 if state == "complete" else None,
+        curve=tuple((step, psnr) for step, psnr in values.items() if step <= until),
+    )
+
+
+def finished(count: int) -> list[TrialRecord]:
+    rng = np.random.default_rng(1)
+    return [trial(i, design, "complete", curve(design, rng)) for i, design in enumerate(designs()[:count])]
+
+
+def stopping(over: Space | None = None) -> EarlyStopping:
+    return EarlyStopping(over or space(), steps=STEPS, seed=0, reference=REFERENCE)
+
+
+def at_the_last_rung(costs: tuple[float, float], rank: int, count: int = 40) -> TrialRecord:
+    """A trial within a range of costs: of all designs there, by how far it is beyond the front of so many trials."""
+    history = finished(count)
+
+    def gain(design: Candidate) -> float:
+        cheaper = [t.psnr or 0.0 for t in history if (t.mult_adds or 0) <= mult_adds(design)]
+        return quality(design) - max(cheaper, default=REFERENCE)
+
+    there = sorted((d for d in designs()[count:] if costs[0] < mult_adds(d) < costs[1]), key=gain, reverse=True)
+    return trial(count, there[rank], "running", curve(there[rank], np.random.default_rng(2)), 300)
+
+
+def test_a_rung_is_read_as_the_end_whatever_the_cost_and_one_that_says_nothing_is_not() -> None:
+    rng = np.random.default_rng(0)
+    some = designs()[:60]
+    curves = [curve(design, rng) for design in some]
+    finals = np.array([each.pop(STEPS) for each in curves])
+    costs = np.log10([[mult_adds(design)] for design in some])
+    model = RungModel.fit(finals[:40], curves[:40], costs[:40])
+    assert not model.says(75)
+    errors = []
+    for final, values, cost in zip(finals[40:], curves[40:], costs[40:], strict=True):
+        late = model.observation(values, cost)
+        early = model.observation({step: psnr for step, psnr in values.items() if step <= 150}, cost)
+        assert late is not None
+        assert early is not None
+        assert 0.007 < late[1] < 0.03 < early[1] < 0.1
+        errors.append((late[0] - final) / late[1])
+        assert model.observation({75: values[75]}, cost) is None
+    assert np.sqrt(np.mean(np.square(errors))) < 1.6
+    assert not RungModel.fit(finals[:4], curves[:4], costs[:4]).rungs
+
+
+@pytest.mark.parametrize("costs", [(1e9, 5e9), (1.5e10, 4e10)])
+def test_it_is_the_place_against_the_front_that_counts_not_the_size(costs: tuple[float, float]) -> None:
+    history = finished(40)
+    assert stopping().goes_on(40, [*history, at_the_last_rung(costs, 0)])
+    assert not stopping().goes_on(40, [*history, at_the_last_rung(costs, -1)])
+
+
+def test_while_little_is_known_and_at_a_rung_that_says_nothing_all_go_on() -> None:
+    hopeless = at_the_last_rung((2e10, 4e10), -1)
+    few = finished(7)
+    assert stopping().goes_on(40, [*few, hopeless])
+    assert stopping().goes_on(40, [*finished(40), replace(hopeless, curve=hopeless.curve[:1])])
+    of_ssim = Space.from_dict(space().to_dict() | {"objectives": ["ssim", "mult_adds"]})
+    assert stopping(of_ssim).goes_on(40, [*finished(40), hopeless])
+
+
+def test_the_most_promising_stopped_trial_is_taken_up_again_where_it_can_be() -> None:
+    history = finished(40)
+    good, bad = (replace(at_the_last_rung((2e10, 4e10), rank), state="stopped") for rank in (0, -1))  # type: ignore[arg-type]
+    bad = replace(bad, number=41)
+    assert stopping().promoted(42, [*history, good, bad]) == 40
+    assert stopping().promoted(42, [*history, good, bad], [41]) is None
+    assert stopping().promoted(42, history) is None
+
+
+@pytest.mark.parametrize(
+    "objectives", [["psnr"], ["psnr", "params"], ["psnr", "ssim", "mult_adds", "params", "activations"]]
+)
+def test_any_objectives_with_psnr(objectives: list[str]) -> None:
+    over = Space.from_dict(space().to_dict() | {"objectives": objectives})
+    history = finished(40)
+    assert stopping(over).goes_on(40, [*history, at_the_last_rung((2e10, 4e10), 0)])
+    assert not stopping(over).goes_on(40, [*history, at_the_last_rung((2e10, 4e10), -1)])
+
+
+def test_the_same_arguments_give_the_same_answer_also_for_a_long_history() -> None:
+    history = finished(400)
+    judged = [at_the_last_rung((5e9, 2e10), rank, 400) for rank in (0, 5, -1)]
+    again = stopping()
+    answers = [again.goes_on(400, [*history, each]) for each in judged]
+    assert answers == [stopping().goes_on(400, [*history, each]) for each in judged]
+    assert answers[0]
+    assert not answers[-1]
+
+
+def test_a_constant_psnr_stops_nothing() -> None:
+    history = [
+        trial(i, design, "complete", dict.fromkeys((*RUNGS, STEPS), 27.0)) for i, design in enumerate(designs()[:20])
+    ]
+    assert stopping().goes_on(20, [*history, trial(20, designs()[20], "running", {300: 27.0, STEPS: 27.0}, 300)])
+
+
+def searched(seed: int, budget: int, *, early: bool) -> float:
+    """Hypervolume that random search finds with the steps of so many trainings."""
+    rng = np.random.default_rng(seed)
+    order = [designs()[int(i)] for i in rng.permutation(len(designs()))]
+    judge, history, left = stopping(), list[TrialRecord](), budget * STEPS
+    while left > 0:
+        number = judge.promoted(len(history), history) if early else None
+        if number is None:
+            number = len(history)
+            history.append(trial(number, order[number], "running", {STEPS: 0.0}, 0))
+        values = curve(order[number], np.random.default_rng([seed, number]))
+        begun = history[number].curve[-1][0] if history[number].curve else 0
+        for before, step in zip((0, *RUNGS), (*RUNGS, STEPS), strict=True):
+            if step <= begun:
+                continue
+            left -= step - before
+            history[number] = trial(number, order[number], "complete" if step == STEPS else "running", values, step)
+            if early and step < STEPS and not judge.goes_on(number, history):
+                history[number] = replace(history[number], state="stopped")  # type: ignore[arg-type]
+                break
+    points = [(math.log10(t.mult_adds or 0), -(t.psnr or 0.0)) for t in history if t.state == "complete"]
+    return dominated_volume(np.array(points), np.array([math.log10(4e10), -REFERENCE]))
+
+
+def test_random_search_finds_more_with_the_same_steps() -> None:
+    gains = [searched(seed, 40, early=True) - searched(seed, 40, early=False) for seed in range(3)]
+    assert np.median(gains) > 0
