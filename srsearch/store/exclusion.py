@@ -38,7 +38,8 @@ def alone(place: Place, engine: Engine, what: str, wait: float) -> Iterator[None
         with _advisory(place, engine, what, wait):
             yield
         return
-    lock = filelock.FileLock(_lock_file(place, what), timeout=wait)
+    # Waiting processes look often: one that looks seldom never finds the lock free among others that are quick.
+    lock = filelock.FileLock(_lock_file(place, what), timeout=wait, poll_interval=0.002)
     try:
         lock.acquire()
     except filelock.Timeout:
