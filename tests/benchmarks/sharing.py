@@ -94,7 +94,7 @@ def _filled(path: Path, finished: int) -> tuple[Store, Space]:
         candidate = feasible[int(index)]
         if candidate.design.key in known or candidate.cost is None:
             continue
-        number = len(records) + 1
+        number = len(records)
         evaluations[number] = EvaluationRecord(candidate.design.key, {}, "0" * 64, "none", 0, 26 + rng.random())
         records.append(
             TrialRecord(
@@ -108,7 +108,7 @@ def _filled(path: Path, finished: int) -> tuple[Store, Space]:
                 activations=candidate.cost.activations,
             )
         )
-        if number >= finished:
+        if len(records) == finished:
             break
     record = store.study("mobile_x4")
     store.delete_study("mobile_x4")
