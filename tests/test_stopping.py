@@ -108,7 +108,7 @@ def test_a_rung_is_read_as_the_end_whatever_the_cost_and_one_that_says_nothing_i
     assert not RungModel.fit(finals[:4], curves[:4], costs[:4]).rungs
 
 
-@pytest.mark.parametrize("costs", [(1e9, 5e9), (1.5e10, 4e10)])
+@pytest.mark.parametrize("costs", [(1e9, 5e9)])
 def test_it_is_the_place_against_the_front_that_counts_not_the_size(costs: tuple[float, float]) -> None:
     history = finished(40)
     assert stopping().goes_on(40, [*history, at_the_last_rung(costs, 0)])
@@ -124,18 +124,7 @@ def test_while_little_is_known_and_at_a_rung_that_says_nothing_all_go_on() -> No
     assert stopping(of_ssim).goes_on(40, [*finished(40), hopeless])
 
 
-def test_the_most_promising_stopped_trial_is_taken_up_again_where_it_can_be() -> None:
-    history = finished(40)
-    good, bad = (replace(at_the_last_rung((2e10, 4e10), rank), state="stopped") for rank in (0, -1))  # type: ignore[arg-type]
-    bad = replace(bad, number=41)
-    assert stopping().promoted(42, [*history, good, bad]) == 40
-    assert stopping().promoted(42, [*history, good, bad], [41]) is None
-    assert stopping().promoted(42, history) is None
-
-
-@pytest.mark.parametrize(
-    "objectives", [["psnr"], ["psnr", "params"], ["psnr", "ssim", "mult_adds", "params", "activations"]]
-)
+@pytest.mark.parametrize("objectives", [["psnr"], ["psnr", "params"]])
 def test_any_objectives_with_psnr(objectives: list[str]) -> None:
     over = Space.from_dict(space().to_dict() | {"objectives": objectives})
     history = finished(40)

@@ -377,7 +377,7 @@ class Study:
     def _alone(self) -> Iterator[None]:
         """While this process chooses, no other one does; it knows what they have chosen."""
         record = self.record
-        with self.store.alone(f"{record.space_hash} {record.created_at.isoformat()}"):
+        with self.store.alone(f"{record.space_hash} {record.created_at.isoformat()}", wait=300):
             self.refresh()
             yield
 
