@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -75,13 +76,23 @@ def stopping(over: Space | None = None) -> EarlyStopping:
     return EarlyStopping(over or space(), steps=STEPS, seed=0, reference=REFERENCE)
 
 
+def volume(trials: Iterable[TrialRecord]) -> float:
+    """Dominated hypervolume of PSNR and Mult-Adds up to the budget, in dB times decades."""
+    points = [(math.log10(t.mult_adds or 0), -(t.psnr or 0.0)) for t in trials if t.state == "complete"]
+    return dominated_volume(np.array(points), np.array([math.log10(4e10), -REFERENCE]))
+
+
 def at_the_last_rung(costs: tuple[float, float], rank: int, count: int = 40) -> TrialRecord:
-    """A trial within a range of costs: of all designs there, by how far it is beyond the front of so many trials."""
+    """A trial within a range of costs: of all designs there, by the hypervolume it would add to so many trials.
+
+    Of those that would add nothing, the one farthest below the front is the last.
+    """
     history = finished(count)
 
-    def gain(design: Candidate) -> float:
+    def gain(design: Candidate) -> tuple[float, float]:
         cheaper = [t.psnr or 0.0 for t in history if (t.mult_adds or 0) <= mult_adds(design)]
-        return quality(design) - max(cheaper, default=REFERENCE)
+        done = trial(count, design, "complete", {STEPS: quality(design)})
+        return volume([*history, done]) - volume(history), quality(design) - max(cheaper, default=REFERENCE)
 
     there = sorted((d for d in designs()[count:] if costs[0] < mult_adds(d) < costs[1]), key=gain, reverse=True)
     return trial(count, there[rank], "running", curve(there[rank], np.random.default_rng(2)), 300)
@@ -108,7 +119,7 @@ def test_a_rung_is_read_as_the_end_whatever_the_cost_and_one_that_says_nothing_i
     assert not RungModel.fit(finals[:4], curves[:4], costs[:4]).rungs
 
 
-@pytest.mark.parametrize("costs", [(1e9, 5e9)])
+@pytest.mark.parametrize("costs", [(1e9, 5e9), (1.5e10, 4e10)])
 def test_it_is_the_place_against_the_front_that_counts_not_the_size(costs: tuple[float, float]) -> None:
     history = finished(40)
     assert stopping().goes_on(40, [*history, at_the_last_rung(costs, 0)])
@@ -124,12 +135,28 @@ def test_while_little_is_known_and_at_a_rung_that_says_nothing_all_go_on() -> No
     assert stopping(of_ssim).goes_on(40, [*finished(40), hopeless])
 
 
-@pytest.mark.parametrize("objectives", [["psnr"], ["psnr", "params"]])
-def test_any_objectives_with_psnr(objectives: list[str]) -> None:
+def test_the_most_promising_stopped_trial_is_taken_up_again_where_it_can_be() -> None:
+    history = finished(40)
+    good, bad = (replace(at_the_last_rung((1e9, 5e9), rank), state="stopped") for rank in (0, -1))  # type: ignore[arg-type]
+    bad = replace(bad, number=41)
+    assert stopping().promoted(42, [*history, good, bad]) == 40
+    assert stopping().promoted(42, [*history, good, bad], [41]) is None
+    assert stopping().promoted(42, history) is None
+
+
+@pytest.mark.parametrize(
+    ("objectives", "costs"),
+    [
+        (["psnr"], (2e10, 4e10)),
+        (["psnr", "params"], (2e10, 4e10)),
+        (["psnr", "ssim", "mult_adds", "params", "activations"], (1e9, 5e9)),
+    ],
+)
+def test_any_objectives_with_psnr(objectives: list[str], costs: tuple[float, float]) -> None:
     over = Space.from_dict(space().to_dict() | {"objectives": objectives})
     history = finished(40)
-    assert stopping(over).goes_on(40, [*history, at_the_last_rung((2e10, 4e10), 0)])
-    assert not stopping(over).goes_on(40, [*history, at_the_last_rung((2e10, 4e10), -1)])
+    assert stopping(over).goes_on(40, [*history, at_the_last_rung(costs, 0)])
+    assert not stopping(over).goes_on(40, [*history, at_the_last_rung(costs, -1)])
 
 
 def test_the_same_arguments_give_the_same_answer_also_for_a_long_history() -> None:
@@ -169,8 +196,7 @@ def searched(seed: int, budget: int, *, early: bool) -> float:
             if early and step < STEPS and not judge.goes_on(number, history):
                 history[number] = replace(history[number], state="stopped")  # type: ignore[arg-type]
                 break
-    points = [(math.log10(t.mult_adds or 0), -(t.psnr or 0.0)) for t in history if t.state == "complete"]
-    return dominated_volume(np.array(points), np.array([math.log10(4e10), -REFERENCE]))
+    return volume(history)
 
 
 def test_random_search_finds_more_with_the_same_steps() -> None:
