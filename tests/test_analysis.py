@@ -128,6 +128,18 @@ def test_unfinished_trials_do_not_count_and_types_stay() -> None:
     assert pareto_front(trials.iloc[:1], ["psnr", "mult_adds"]).empty
 
 
+def test_what_came_last_counts_last_whatever_its_number() -> None:
+    """A design that was set aside and continued later, and designs of several workers."""
+    reference = {"psnr": 26.0, "mult_adds": 40e9}
+    ended = pd.to_datetime(["2026-01-01 03:00", "2026-01-01 01:00", "2026-01-01 02:00"], utc=True)
+    trials = frame(psnr=[29.0, 27.0, 28.0], mult_adds=[4e9, 4e9, 4e9]).assign(finished_at=ended)
+    history = hypervolume_history(trials, ["psnr", "mult_adds"], reference)
+    assert history["trial"].tolist() == [1, 2, 0]
+    assert history["hypervolume"].tolist() == pytest.approx([1.0, 2.0, 3.0])
+    noise = Noise(0.5, "replicates", 9)
+    assert converged(trials, ["psnr", "mult_adds"], reference, noise, window=1).gain == pytest.approx(1.0)
+
+
 def test_best_keeps_to_the_budget() -> None:
     trials = frame(
         psnr=pd.array([27.0, 28.0, 28.0, 29.0, None], dtype="Float64"),

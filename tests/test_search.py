@@ -20,10 +20,12 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from srsearch.analysis import converged, retraining_noise
 from srsearch.architecture import catalogue
 from srsearch.errors import InputError, WorkError
 from srsearch.search import Study, SyntheticEvaluator, run, session
 from srsearch.search.evaluators import evaluator_type
+from srsearch.search.progress import Progress
 from srsearch.space import Space
 from srsearch.store import Store
 from tests.conftest import CHECKOUT, SMALL_SPACE, Command
@@ -267,6 +269,24 @@ def test_an_objective_that_is_constant(tmp_path: Path, sampler: str, objectives:
         assert result.done == 14
         assert (result.front["psnr"] == 30.0).all()
         assert (result.front["seeds"] == 2).all()
+
+
+def test_a_search_ends_once_it_has_converged(tmp_path: Path) -> None:
+    space = Space.from_yaml("mobile_x4").with_settings(search={"sampler": "random"})
+    said: list[str] = []
+    progress = Progress()
+    progress.message = said.append  # type: ignore[method-assign]
+    options: dict[str, Any] = {"evaluator": SyntheticEvaluator(), "trials": 300, "workers": 1, "until_converged": True}
+    with Store(tmp_path / "s.db") as store:
+        result = run(space, store=store, progress=progress, **options)
+        assert 40 <= result.done < 300
+        trials, record = store.trials(result.study), store.study(result.study)
+        noise = retraining_noise(trials)
+        assert converged(trials, record.objectives, record.reference, noise).converged
+        before = trials[: trials.index[trials["state"] == "complete"][-1]]
+        assert not converged(before, record.objectives, record.reference, retraining_noise(before)).converged
+        assert [text for text in said if text.startswith("converged: the front rose by")]
+        assert run(space, store=store, **options).done == result.done
 
 
 def test_a_changed_space_file_is_not_mixed_with_the_old_study(folder: Path, srsearch: Command) -> None:

@@ -258,6 +258,7 @@ def check_frames(store: Store) -> None:
     frame = store.trials(STUDY.name)
     axes = ["channels", "unit", "body.cascade.share", "unit.bottleneck.reduction"]
     measures = ["psnr", "ssim", "seeds", "psnr_sd", "mult_adds", "params", "activations", "seconds", "cached"]
+    measures.append("finished_at")
     assert list(frame.columns) == ["trial", "key", "state", "reason", *measures, *axes]
     assert frame.attrs["axes"] == axes
     assert [str(kind) for kind in frame.dtypes[axes]] == ["Int64", "string", "boolean", "Int64"]
@@ -351,7 +352,7 @@ def test_sqlite(tmp_path: Path) -> None:
         check_studies(store)
 
 
-def test_postgresql(postgres: str) -> None:
+def test_postgresql(postgres: str, tmp_path: Path) -> None:
     processes = [in_python("Store(sys.argv[1]).close()", postgres) for _ in range(3)]
     for process in processes:
         finished(process)
@@ -364,6 +365,11 @@ def test_postgresql(postgres: str) -> None:
         check_studies(store)
         with pytest.raises(InputError, match="reading only"):
             Store(postgres, read_only=True).create_study(STUDY)
+        with Store(tmp_path / "laptop.db") as laptop:
+            fill(laptop)
+            laptop.copy_study(STUDY.name, store, name="copied")
+            store.copy_study("copied", laptop)
+            assert laptop.trial_records("copied") == laptop.trial_records(STUDY.name)
         check_migrated(postgres)
 
 

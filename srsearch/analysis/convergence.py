@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from srsearch.analysis.noise import Noise
-from srsearch.analysis.objectives import directions, measured, quality_of
+from srsearch.analysis.objectives import as_finished, directions, measured, quality_of
 from srsearch.analysis.volume import hypervolume
 from srsearch.errors import InputError
 
@@ -52,8 +52,8 @@ def converged(
     as a cost: a level of SSIM that is asked for beside the budget.
 
     Args:
-        trials: One row per design, in the order they were evaluated; rows without a value for an objective do not
-            count.
+        trials: One row per design, with the column ``finished_at`` or in the order they were evaluated; rows without
+            a value for an objective do not count.
         objectives: The study's, with at least one quality.
         reference: The study's: the budget, and the quality of bicubic interpolation; frozen with the study.
         noise: Of the first quality among the objectives, as `srsearch.analysis.retraining_noise` gives it; None,
@@ -75,7 +75,7 @@ def converged(
     missing = [name for name in chosen if name not in reference]
     if missing:
         raise InputError(f"the reference point has no {missing[0]}; it has {', '.join(reference) or 'nothing'}")
-    finished, _ = measured(trials, chosen)
+    finished, _ = measured(as_finished(trials), chosen)
     corner = {name: reference[name] for name in chosen}
     threshold = None if noise is None else noise.deviation
     served = _served(finished, quality, corner)

@@ -78,6 +78,14 @@ def measured(trials: pd.DataFrame, chosen: Mapping[str, Direction]) -> tuple[pd.
     return trials[there], values[there] * signs
 
 
+def as_finished(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials in the order in which they ended, where the column ``finished_at`` tells it: not that of their
+    numbers, with several workers or where a design was set aside and continued later."""
+    if "finished_at" not in trials.columns:
+        return trials
+    return trials.sort_values("finished_at", kind="stable")
+
+
 def trial_numbers(trials: pd.DataFrame) -> np.ndarray:
     """The trials' numbers, shape (n,): the column ``trial`` where there is one, else the rows' positions."""
     if "trial" in trials.columns:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from srsearch.analysis.front import non_dominated
-from srsearch.analysis.objectives import Direction, directions, measured, trial_numbers
+from srsearch.analysis.objectives import Direction, as_finished, directions, measured, trial_numbers
 from srsearch.errors import InputError
 
 
@@ -70,10 +70,11 @@ def hypervolume(points: pd.DataFrame, reference: Mapping[str, float]) -> float:
 def hypervolume_history(
     trials: pd.DataFrame, objectives: Mapping[str, Direction] | Sequence[str], reference: Mapping[str, float]
 ) -> pd.DataFrame:
-    """Hypervolume after each finished evaluation, in the order of the rows.
+    """Hypervolume after each finished evaluation, in the order in which they ended.
 
     Args:
-        trials: One row per trial in the order they were evaluated; rows without a value for an objective are left out.
+        trials: One row per trial, with the column ``finished_at`` or in the order they were evaluated; rows without a
+            value for an objective are left out.
         objectives: The objectives that span the volume, each of them in ``reference``.
         reference: As in `hypervolume`; further names are ignored.
 
@@ -81,7 +82,7 @@ def hypervolume_history(
         Columns ``evaluation`` (1, 2, ...), ``trial`` (its number) and ``hypervolume`` (never falling).
     """
     chosen = directions(objectives)
-    rows, values = measured(trials, chosen)
+    rows, values = measured(as_finished(trials), chosen)
     scaled, corner = _scaled(values, chosen), _scaled_reference(reference, chosen)
     front = np.empty((0, len(chosen)))
     history = np.zeros(len(rows))

@@ -33,7 +33,7 @@ from srsearch.quantity import format_quantity
 
 _MEASURES = {
     "trial", "key", "state", "reason", "psnr", "ssim", "seeds", "psnr_sd",
-    "mult_adds", "params", "activations", "seconds", "cached",
+    "mult_adds", "params", "activations", "seconds", "cached", "finished_at",
 }  # fmt: skip
 _BARS = "▁▂▃▄▅▆▇█"
 _FRONT_ROWS = 8

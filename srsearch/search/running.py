@@ -171,6 +171,8 @@ def run(
             _run_ray()(session, fresh, workers=limit, cpus=cpus_per_trial, gpus=gpus_per_trial, address=address)
         elif not session.over:
             run_local(session, fresh, at_once, waits=study.waits)
+        if study.acceptance.taken < study.acceptance.proposed:
+            shown.message(f"{record.sampler}: {study.acceptance}")
         if study.checkpoints is not None and (room := study.checkpoints.room()).files:
             shown.message(f"checkpoints of the front: {room.files} files, {room.size / 1e6:.1f} MB, in {room.folder}")
         if session.interrupts.pending:

@@ -424,9 +424,9 @@ class Store:
         Returns:
             One row for each design. Columns trial (its number), key, state, reason, psnr (dB) and ssim (means over
             its seeds), seeds (how many), psnr_sd (sample standard deviation over them), mult_adds, params, activations,
-            seconds, cached, then one per axis under the axis's name (with ``axes.`` before it where one of the first
-            columns has that name). Nullable types: integers stay integers, what is absent is NA. ``attrs["axes"]``
-            lists the axes' columns.
+            seconds, cached, finished_at (UTC), then one per axis under the axis's name (with ``axes.`` before it where
+            one of the first columns has that name). Nullable types: integers stay integers, what is absent is NA.
+            ``attrs["axes"]`` lists the axes' columns.
 
         Raises:
             InputError: No such study.

@@ -27,6 +27,7 @@ _TYPES = {
     "activations": "Int64",
     "seconds": "Float64",
     "cached": "boolean",
+    "finished_at": "datetime64[us, UTC]",
 }
 
 TRIALS: Select[*tuple[Any, ...]] = select(
@@ -41,6 +42,7 @@ TRIALS: Select[*tuple[Any, ...]] = select(
     TrialRow.activations,
     EvaluationRow.seconds,
     TrialRow.cached,
+    TrialRow.finished_at,
     TrialRow.replicate_of,
     # As text: one parse of all rows is several times as fast as one for each.
     cast(TrialRow.axes, Text),
@@ -70,8 +72,8 @@ def _with_replicates(rows: Sequence[Any]) -> list[tuple[Any, ...]]:
     """One row for each design: the mean over its seeds, how many they are, and how much PSNR differs between them."""
     again: dict[int, list[tuple[float, float | None]]] = {}
     for row in rows:
-        if row[11] is not None and row[4] is not None:
-            again.setdefault(row[11], []).append((row[4], row[5]))
+        if row[12] is not None and row[4] is not None:
+            again.setdefault(row[12], []).append((row[4], row[5]))
     proposals = []
     for number, key, state, reason, psnr, ssim, *counts, replicate_of, axes in rows:
         if replicate_of is not None:
