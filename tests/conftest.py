@@ -69,6 +69,17 @@ SMALL_SPACE: dict[str, Any] = {
     "search": {"trials": 10, "seed": 3},
 }
 
+WIDE_SPACE: dict[str, Any] = SMALL_SPACE | {
+    "name": "small",
+    "architecture": {
+        "channels": [8, 12, 16, 20, 24],
+        "unit": ["conv", {"grouped": {"groups": [2, 4]}}],
+        "body": {"cascade": {"groups": [2, 3], "blocks": [1, 2], "fusion": ["none", "local", "global", "both"]}},
+    },
+    "constraints": {"mult_adds": {"max": "6G"}},
+    "search": {"trials": 10, "seed": 3, "workers": 1},
+}
+
 
 @pytest.fixture
 def small_space() -> Space:

@@ -115,3 +115,12 @@ class Demanding(SyntheticEvaluator):
 
 class NotOne:
     """Not an evaluator."""
+
+
+class Silent:
+    """Listens to an evaluation and lets it go on."""
+
+    checkpoint = None
+
+    def __call__(self, step: int, psnr: float) -> bool:
+        return True

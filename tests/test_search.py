@@ -28,8 +28,8 @@ from srsearch.search.evaluators import evaluator_type
 from srsearch.search.progress import Progress
 from srsearch.space import Space
 from srsearch.store import Store
-from tests.conftest import CHECKOUT, SMALL_SPACE, Command
-from tests.evaluators import Constant, Hopeless, Odd, Slow, Troubled, Unready
+from tests.conftest import CHECKOUT, SMALL_SPACE, WIDE_SPACE, Command
+from tests.evaluators import Constant, Hopeless, Odd, Silent, Slow, Troubled, Unready
 
 SAMPLERS = ("frontier", "tpe", "nsga2", "nsga3", "random", "qmc", "gp")
 
@@ -272,7 +272,7 @@ def test_an_objective_that_is_constant(tmp_path: Path, sampler: str, objectives:
 
 
 def test_a_search_ends_once_it_has_converged(tmp_path: Path) -> None:
-    space = Space.from_yaml("mobile_x4").with_settings(search={"sampler": "random"})
+    space = Space.from_dict(WIDE_SPACE).with_settings(search={"sampler": "random"})
     said: list[str] = []
     progress = Progress()
     progress.message = said.append  # type: ignore[method-assign]
@@ -328,6 +328,32 @@ def test_several_workers_share_the_work(small_space: Space, tmp_path: Path) -> N
     evaluated = trials[trials["state"] == "complete"]
     assert len(evaluated) == 12
     assert evaluated["key"].is_unique
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_with_several_workers_the_proposals_do_not_depend_on_who_ends_first(seed: int) -> None:
+    """And a long training holds up the others only when they are several trials ahead."""
+    space, evaluator = settled(Space.from_dict(WIDE_SPACE), sampler="tpe"), SyntheticEvaluator()
+    rng = random.Random(seed)
+    proposed, ahead = list[list[str]](), 0
+    for first in (True, False):
+        with Store("sqlite://") as store:
+            run(space, store=store, trials=1, evaluator=evaluator)
+            study = Study(store, store.study(space.name), space, evaluator, workers=2)
+            busy, keys = list[Any](), list[str]()
+            for _ in range(24):
+                while len(busy) < 2 and study.ready:
+                    trial = study.ask()
+                    assert trial is not None
+                    busy.append(trial)
+                    keys.append(trial.design.key)
+                ended = busy.pop(0 if first else rng.randrange(len(busy)))
+                ahead = max([ahead, *(keys.index(ended.design.key) - keys.index(t.design.key) for t in busy)])
+                study.tell(ended, evaluator.evaluate(ended.design, 0, Silent()), 0.0)
+            proposed.append(keys)
+            study.close()
+    assert ahead == 3
+    assert proposed[0][:24] == proposed[1][:24]
 
 
 def start(folder: Path, *options: str, evaluator: str = "Slow") -> subprocess.Popen[str]:

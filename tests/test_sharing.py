@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -22,20 +21,9 @@ from srsearch.search import SyntheticEvaluator, run, study
 from srsearch.search.study import Study
 from srsearch.space import Space
 from srsearch.store import Store, leases
-from tests.conftest import SMALL_SPACE
-from tests.evaluators import Slow
+from tests.conftest import SMALL_SPACE, WIDE_SPACE
+from tests.evaluators import Silent, Slow
 from tests.test_search import outcome, start, wait_for
-
-WIDE_SPACE: dict[str, Any] = SMALL_SPACE | {
-    "name": "small",
-    "architecture": {
-        "channels": [8, 12, 16, 20, 24],
-        "unit": ["conv", {"grouped": {"groups": [2, 4]}}],
-        "body": {"cascade": {"groups": [2, 3], "blocks": [1, 2], "fusion": ["none", "local", "global", "both"]}},
-    },
-    "constraints": {"mult_adds": {"max": "6G"}},
-    "search": {"trials": 10, "seed": 3, "workers": 1},
-}
 
 
 @pytest.fixture
@@ -183,13 +171,6 @@ def test_a_process_number_that_is_used_again_holds_no_lease(tmp_path: Path) -> N
     assert leases.is_void(f"{host}:4194999:1:x", 0.0)
     parent = os.getppid()
     assert not leases.is_void(f"{host}:{parent}:{leases._started(parent)}:x", 1e9)
-
-
-class Silent:
-    checkpoint = None
-
-    def __call__(self, step: int, psnr: float) -> bool:
-        return True
 
 
 def test_what_is_set_aside_goes_on_from_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,9 +84,11 @@ class Study:
         record: What was fixed when it was created.
         space: The space, under the study's budget.
         evaluator: What scores designs; its recipe, runtime and data are part of each evaluation's identity.
-        workers: How many trials are evaluated at a time. Whichever ends first, a proposal knows the results of all
-            trials but the ``workers`` - 1 before it: so a search is repeatable with several workers, too, as long as
-            no other process works on it and no design is stopped early.
+        workers: How many trials are evaluated at a time. With several, whichever ends first, a proposal knows the
+            results of all trials but the 2 ``workers`` - 1 before it: so a search is repeatable with several workers,
+            too, as long as no other process works on it and no design is stopped early. As many as that, as designs
+            differ in how long they take: with ``workers`` - 1 a fifth of the workers' time (two workers) to half of
+            it (eight) was spent waiting for the longest training, so it is a twentieth to a seventh.
 
     Attributes:
         exhausted: Whether `ask` found no new feasible design: there is none, or, in a space too large to enumerate,
@@ -100,7 +102,7 @@ class Study:
         self.space = space
         self.exhausted = False
         self.checkpoints = Checkpoints(store, record) if evaluator.keeps_checkpoints else None
-        self._unknown = workers - 1
+        self._unknown = 2 * workers - 1 if workers > 1 else 0
         quality = next(name for name in space.objectives if name in ("psnr", "ssim"))
         self._proposer = Proposer(space, record.sampler, record.seed, record.reference.get(quality), self._prior())
         self._stopping: EarlyStopping | None = None
