@@ -140,6 +140,7 @@ def run(
     with contextlib.ExitStack() as ending:
         kept = store if isinstance(store, Store) else ending.enter_context(Store(store))
         shown = ending.enter_context(progress or SilentProgress())
+        kept.say = shown.warning
         with kept.alone(f"open {opened.name}"):
             record, resumed = _find_or_create(kept, opened, fresh, identity, shown, new=new)
         if resumed:
