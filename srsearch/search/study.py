@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -93,6 +92,7 @@ class Study:
         workers: How many trials are evaluated at a time. Whichever ends first, a proposal knows the results of all
             trials but the ``workers`` - 1 before it: so a search is repeatable with several workers, too, as long as
             no other process works on it and no design is stopped early.
+        checkpoints: A folder or a URL where evaluations are kept while they go on; None: beside the database.
 
     Attributes:
         exhausted: Whether `ask` found no new feasible design: there is none, or, in a space too large to enumerate,
@@ -100,12 +100,20 @@ class Study:
         checkpoints: Where evaluations are kept while they go on.
     """
 
-    def __init__(self, store: Store, record: StudyRecord, space: Space, evaluator: Evaluator, workers: int = 1) -> None:
+    def __init__(
+        self,
+        store: Store,
+        record: StudyRecord,
+        space: Space,
+        evaluator: Evaluator,
+        workers: int = 1,
+        checkpoints: str | None = None,
+    ) -> None:
         self.store = store
         self.record = record
         self.space = space
         self.exhausted = False
-        self.checkpoints = Checkpoints(store, record) if evaluator.keeps_checkpoints else None
+        self.checkpoints = Checkpoints(store, record, checkpoints) if evaluator.keeps_checkpoints else None
         self._unknown = workers - 1
         quality = next(name for name in space.objectives if name in ("psnr", "ssim"))
         self._proposer = Proposer(space, record.sampler, record.seed, record.reference.get(quality), self._prior())
@@ -295,9 +303,9 @@ class Study:
             return
         self._trials[trial.number] = replace(self._trials[trial.number], state="failed", reason=reason, owner=None)
 
-    def checkpoint(self, trial: Trial) -> Path | None:
-        """Where the trial's evaluation keeps what it needs to go on."""
-        return None if self.checkpoints is None else self.checkpoints.path(trial.design.key, trial.seed)
+    def checkpoint(self, trial: Trial) -> str | None:
+        """Where the trial's evaluation keeps what it needs to go on: a path, or a URL."""
+        return None if self.checkpoints is None else self.checkpoints.place(trial.design.key, trial.seed)
 
     def tidy(self, front: Sequence[str]) -> None:
         """Remove the checkpoints that nobody needs any more.
@@ -314,12 +322,12 @@ class Study:
         noise = retraining_noise(trials, quality_of(self.record.objectives))
         return converged(trials, self.record.objectives, self.record.reference, noise)
 
-    def _wanted(self, front: set[str]) -> list[Path]:
+    def _wanted(self, front: set[str]) -> list[str]:
         assert self.checkpoints is not None
         self.refresh()
         stopped = [trial.number for trial in self._trials.values() if trial.state == "stopped"][-MAX_ASIDE:]
         return [
-            self.checkpoints.path(trial.key, self._seed(trial))
+            self.checkpoints.place(trial.key, self._seed(trial))
             for trial in self._trials.values()
             if trial.key
             and (
@@ -436,7 +444,7 @@ class Study:
         if self.checkpoints is None:
             return []
         stopped = [trial for trial in self._proposals if trial.state == "stopped" and trial.key and trial.curve]
-        return [t.number for t in stopped if self.checkpoints.path(t.key or "", self._seed(t)).is_file()]
+        return [t.number for t in stopped if self.checkpoints.has(t.key or "", self._seed(t))]
 
     def _new(self) -> Trial | None:
         """A design that is feasible and new; None where none was found."""
