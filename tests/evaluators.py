@@ -115,3 +115,17 @@ class Demanding(SyntheticEvaluator):
 
 class NotOne:
     """Not an evaluator."""
+
+
+class Brief(SyntheticEvaluator):
+    """The score is a function of the design and the seed; it takes a tenth of a second."""
+
+    def __init__(self) -> None:
+        super().__init__(seconds=0.1)
+
+
+class Homebound(SyntheticEvaluator):
+    """Needs a folder that is only where the search was begun."""
+
+    def prepare(self) -> None:
+        raise FileNotFoundError("no photos in /data/photos")
