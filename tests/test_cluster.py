@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -61,7 +60,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
-    node = {"num_cpus": 2, "object_store_memory": 100 * 1024**2, "include_dashboard": False}
+    node = {"num_cpus": 3, "object_store_memory": 100 * 1024**2, "include_dashboard": False}
     found = Cluster(initialize_head=True, head_node_args=node, shutdown_at_exit=False)
     try:
         yield found
@@ -71,23 +70,11 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def begin(folder: Path, space: dict[str, Any], address: str, url: str, *options: str) -> subprocess.Popen[str]:
     """`srsearch run` on the cluster, as a process of its own."""
-    (folder / "space.yaml").write_text(Space.from_dict(space).text)
+    (folder / f"{space['name']}.yaml").write_text(Space.from_dict(space).text)
     code = "from srsearch.cli import main; main(prog_name='srsearch')"
+    command = ["run", f"{space['name']}.yaml", "--backend", "ray", "--address", address, "--storage", url, *options]
     return subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            code,
-            "run",
-            "space.yaml",
-            "--backend",
-            "ray",
-            "--address",
-            address,
-            "--storage",
-            url,
-            *list(options),
-        ],
+        [sys.executable, "-c", code, *command],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -117,35 +104,39 @@ def wait_for(server: Server, complete: int, process: subprocess.Popen[str]) -> N
     pytest.fail(f"{complete} trials were not reached: {process.communicate(timeout=10)}")
 
 
-def workers(node: Any) -> list[psutil.Process]:
-    """The processes of a node of the cluster that evaluate."""
+def worker(node: Any) -> psutil.Process:
+    """A process of a node of the cluster that is evaluating something."""
     raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-    found = []
-    for child in raylet.children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if "ray::Evaluation" in " ".join(child.cmdline()):
-                found.append(child)
-    return found
+    deadline = time.monotonic() + 30
+    names: list[str] = []
+    while time.monotonic() < deadline:
+        names.clear()
+        for child in raylet.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                names.append(" ".join(child.cmdline())[:40])
+                if names[-1].startswith("ray::Evaluation"):
+                    return child
+        time.sleep(0.02)
+    pytest.fail(f"the node has no worker: {names}")
 
 
 def test_workers_nodes_and_the_server_die_and_nothing_is_lost(server: Server, cluster: Any, tmp_path: Path) -> None:
-    second = cluster.add_node(num_cpus=2, object_store_memory=100 * 1024**2)
+    second = cluster.add_node(num_cpus=3, object_store_memory=100 * 1024**2)
     shared = tmp_path / "checkpoints"
-    options = ("--workers", "4", "--device", "cpu", "--checkpoints", f"file://{shared}")
-    real = begin(tmp_path, PLAIN | {"name": "real"}, cluster.address, server.url, *options, "--trials", "2")
-    ended(real)
-    assert len(list(shared.glob("*/*.pt"))) >= 1
-
-    fake = begin(tmp_path, SPACE, cluster.address, server.url, *options, "--evaluator", "tests.evaluators:Brief")
-    wait_for(server, 2 + 30, fake)
-    os.kill(workers(cluster.head_node)[0].pid, signal.SIGKILL)
-    wait_for(server, 2 + 70, fake)
+    both = cluster.address, server.url, "--checkpoints", f"file://{shared}", "--device", "cpu"
+    real = begin(tmp_path, PLAIN | {"name": "real"}, *both, "--workers", "2", "--trials", "2")
+    fake = begin(tmp_path, SPACE, *both, "--workers", "4", "--evaluator", "tests.evaluators:Brief")
+    wait_for(server, 30, fake)
+    worker(cluster.head_node).kill()
+    wait_for(server, 70, fake)
     cluster.remove_node(second, allow_graceful=False)
-    wait_for(server, 2 + 110, fake)
+    wait_for(server, 110, fake)
     server.stop(crash=True)
     time.sleep(1)
     server.start()
     messages = ended(fake)
+    ended(real)
+    assert list(shared.glob("*/*.pt"))
 
     with Store(server.url) as store, Store(tmp_path / "here.db") as here:
         states = Counter(trial.state for trial in store.trial_records("real"))

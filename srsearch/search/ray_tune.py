@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -110,7 +111,6 @@ def run_ray(
                 storage_path=folder,
                 verbose=0,
                 stop=_Ending(doors),
-                failure_config=tune.FailureConfig(max_failures=_RETRIES),
             ),
         )
         try:
@@ -272,6 +272,8 @@ class _Doors:
         self.session = session
         self.trials: dict[str, Trial] = {}
         self.deaths: dict[str, str] = {}
+        self.again: list[Trial] = []
+        self._died: Counter[int] = Counter()
         self.trouble: Exception | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -284,6 +286,14 @@ class _Doors:
 
     def handle(self, event: Event) -> bool:
         return bool(self._guarded(lambda: self.session.handle(event)))
+
+    def lost(self, trial: Trial) -> bool:
+        """A trial's process has died, or its node: whether it is to be begun again, from where it was."""
+        self._died[trial.number] += 1
+        retried = self._died[trial.number] <= _RETRIES
+        if retried:
+            self.again.append(trial)
+        return retried
 
     def _guarded(self, what: Any) -> Any:
         """What goes wrong ends the run, not Tune's loop in the middle."""
@@ -305,10 +315,10 @@ class _Asking(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         doors = self._doors
-        trial = doors.begin()
+        trial = doors.again.pop(0) if doors.again and not doors.trouble else doors.begin()
         if trial is None:
             finished = cast(dict[str, Any], Searcher.FINISHED)  # a word, whatever the annotation says
-            return finished if doors.trouble or doors.session.over else None
+            return finished if doors.trouble or (doors.session.over and not doors.trials) else None
         doors.trials[trial_id] = trial
         job = {
             "design": trial.design.to_dict(),
@@ -320,8 +330,9 @@ class _Asking(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         trial = self._doors.trials.pop(trial_id, None)
         if trial is not None:
-            why = self._doors.deaths.pop(trial_id, "nobody knows why") if error else None
-            self._doors.handle(_ended(trial, result or {}, why))
+            why = self._doors.deaths.pop(trial_id, _death(None)) if error else None
+            if why is None or not self._doors.lost(trial):
+                self._doors.handle(_ended(trial, result or {}, why))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: what there is to know is in the database."""

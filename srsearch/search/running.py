@@ -142,8 +142,10 @@ def run(
     with contextlib.ExitStack() as ending:
         cluster = None
         if backend == "ray" and address is not None:  # before anything is written, as it may not be there
-            cluster = ending.enter_context(_joined(address, device, cpus_per_trial, gpus_per_trial, own))
-        runtime = cluster.runtime if cluster is not None else None
+            cluster = ending.enter_context(_joined(address, cpus_per_trial, gpus_per_trial))
+        runtime = None
+        if cluster is not None and own is None and opened.proxy.evaluator == "proxy":
+            runtime = cluster.runtime(device, cpus_per_trial, gpus_per_trial)
         fresh = own or evaluator_for(opened, runtime, device=device)
         identity = study_identity(opened, fresh)
         planned = opened.search.workers
@@ -213,16 +215,15 @@ def _ray() -> ModuleType:
 class _Cluster:
     """A Ray cluster that is joined: how its nodes compute, and how many trials fit on them at a time."""
 
-    runtime: Mapping[str, Any] | None
+    runtime: Callable[[str, float, float | None], Mapping[str, Any]]
     room: Callable[[float, float], int]
 
 
 @contextlib.contextmanager
-def _joined(address: str, device: str, cpus: float, gpus: float | None, own: Evaluator | None) -> Iterator[_Cluster]:
+def _joined(address: str, cpus: float, gpus: float | None) -> Iterator[_Cluster]:
     ray = _ray()
     with ray.connected(address, cpus=cpus, gpus=gpus or 0.0):
-        runtime = None if own is not None else ray.detected_runtime(device, cpus, gpus)
-        yield _Cluster(runtime, ray.room)
+        yield _Cluster(ray.detected_runtime, ray.room)
 
 
 def _size(space: Space) -> int | None:
