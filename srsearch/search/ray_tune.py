@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import math
 import os
 import queue
@@ -69,6 +70,7 @@ def run_ray(
     session: Session,
     evaluator: Evaluator,
     *,
+    waits: bool,
     workers: int | None,
     cpus: float,
     gpus: float,
@@ -79,6 +81,7 @@ def run_ray(
     Args:
         session: What gives out trials, and keeps what comes back.
         evaluator: Put into Ray's object store once, with its data.
+        waits: Whether a trial waits after each report until it is known whether it goes on.
         workers: Trials at a time; None: as many as the cluster has room for.
         cpus: That each trial takes; parts of one are possible.
         gpus: Likewise.
@@ -91,7 +94,8 @@ def run_ray(
     least = math.ceil((workers or 0) * cpus)
     ray_is_there = connected(address, cpus=cpus, gpus=gpus, least_cpus=least)
     with ray_is_there, session.interrupts, tempfile.TemporaryDirectory() as folder:
-        doors = _Doors(session)
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong the session tells
+        doors = _Doors(session, waits)
         trainable = tune.with_resources(
             tune.with_parameters(Evaluation, evaluator=evaluator.with_data()), {"cpu": cpus, "gpu": gpus}
         )
@@ -111,6 +115,9 @@ def run_ray(
                 storage_path=folder,
                 verbose=0,
                 stop=_Ending(doors),
+                # By itself Tune saves at the end of each trial: a journey for nothing, and an error on nodes that do
+                # not see the folder.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
         try:
@@ -268,8 +275,9 @@ def _detected(device: str) -> dict[str, Any]:
 class _Doors:
     """What Tune's parts share: the session, which trial of ours is which of Tune's, and what went wrong."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, waits: bool) -> None:
         self.session = session
+        self.waits = waits
         self.trials: dict[str, Trial] = {}
         self.deaths: dict[str, str] = {}
         self.again: list[Trial] = []
@@ -278,7 +286,7 @@ class _Doors:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Tune saves what it is given, for a restoring that is not needed here.
-        return _Doors, (None,)
+        return _Doors, (None, False)
 
     def begin(self) -> Trial | None:
         trial: Trial | None = self._guarded(lambda: self.session.begin(len(self.trials)))
@@ -324,6 +332,7 @@ class _Asking(Searcher):
             "design": trial.design.to_dict(),
             "seed": trial.seed,
             "checkpoint": doors.session.checkpoint(trial),
+            "waits": doors.waits,
         }
         return {"job": json.dumps(job)}  # as text: Tune would make names of what is inside
 
@@ -364,9 +373,8 @@ class _Deciding(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: TuneController, trial: TuneTrial, result: dict[str, Any]) -> str:
         ours = self._doors.trials.get(trial.trial_id)
-        if ours is None or "step" not in result:
-            return str(TrialScheduler.CONTINUE)
-        going_on = self._doors.handle(Reported(0, ours, result["step"], result["psnr"]))
+        points = json.loads(result.get("points", "[]"))
+        going_on = ours is None or all(self._doors.handle(Reported(0, ours, *point)) for point in points)
         return str(TrialScheduler.CONTINUE if going_on else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: TuneController, trial: TuneTrial) -> None:
@@ -453,26 +461,38 @@ class Evaluation(tune.Trainable):
 class _Evaluating(threading.Thread):
     """One evaluation; itself what the evaluator reports to."""
 
-    def __init__(self, evaluator: Evaluator, design: dict[str, Any], seed: int, checkpoint: str | None) -> None:
+    def __init__(
+        self, evaluator: Evaluator, design: dict[str, Any], seed: int, checkpoint: str | None, waits: bool
+    ) -> None:
         super().__init__(daemon=True)
+        self._waits = waits
         self._evaluator, self._design, self._seed = evaluator, design, seed
         self._place = checkpoint
         self._kept = Kept(None)
         self.checkpoint: Path | None = None
-        self._told: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._told: queue.Queue[tuple[int, float] | dict[str, Any]] = queue.Queue()
         self._answers: queue.Queue[bool] = queue.Queue()
-        self._asked = False
+        self._asked = self._given_up = False
 
     def next(self) -> dict[str, Any]:
-        """The next report, or the end."""
+        """What has been reported since, at least one point or the end; a journey to the study takes some time."""
         if self._asked:
             self._answers.put(True)
-        message = self._told.get()
-        self._asked = "step" in message
+        told = [self._told.get()]
+        with contextlib.suppress(queue.Empty):
+            while True:
+                told.append(self._told.get_nowait())
+        points = [each for each in told if isinstance(each, tuple)]
+        self._asked = self._waits and bool(points)
+        # As text: Tune makes names of what is inside.
+        message: dict[str, Any] = {"points": json.dumps(points)}
+        if isinstance(told[-1], dict):
+            message |= {"end": json.dumps(told[-1]), "done": True}
         return message
 
     def give_up(self) -> None:
-        """Ends it where it is: before its next report."""
+        """Ends it where it is: at its next report."""
+        self._given_up = True
         self._answers.put(False)
         self.join(timeout=60)
 
@@ -488,10 +508,13 @@ class _Evaluating(threading.Thread):
             end = {"failed": str(error)}
         except Exception as error:  # anybody's code: whatever it raises fails this trial only
             end = {"failed": describe(error)}
-        # As text: Tune makes names of what is inside.
-        self._told.put({"end": json.dumps(end), "done": True})
+        self._told.put(end)
 
     def __call__(self, step: int, psnr: float) -> bool:
-        self._kept.send()
-        self._told.put({"step": int(step), "psnr": float(psnr)})
-        return self._answers.get()
+        # A point that is no number is not worth keeping; whether the evaluation is, its score tells.
+        if math.isfinite(psnr) and not self._given_up:
+            self._kept.send()
+            self._told.put((int(step), float(psnr)))
+            if self._waits:
+                self._given_up = not self._answers.get()
+        return not self._given_up

@@ -188,7 +188,15 @@ def run(
         deadline = time.monotonic() + minutes * 60 if minutes else None
         session = Session(study, fresh, shown, goal, deadline)
         if not session.over and backend == "ray":
-            _ray().run_ray(session, fresh, workers=at_once, cpus=cpus_per_trial, gpus=gpus_per_trial, address=address)
+            _ray().run_ray(
+                session,
+                fresh,
+                waits=study.waits,
+                workers=at_once,
+                cpus=cpus_per_trial,
+                gpus=gpus_per_trial,
+                address=address,
+            )
         elif not session.over:
             run_local(session, fresh, at_once, waits=study.waits)
         if study.checkpoints is not None and (room := study.checkpoints.room()).files:
