@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, ca
 
 from sqlalchemy import URL, ColumnElement, Connection, Double, Select, Table, case, func, insert, or_, select, update
 from sqlalchemy import cast as sql_cast
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 
@@ -360,9 +361,8 @@ class Store:
             EndedElsewhere: The trial is not running.
         """
         with self._write() as connection:
-            study_id = self._running(connection, study, number)
+            study_id, curve = self._running(connection, study, number)
             here = _trial_is(study_id, number)
-            curve = connection.execute(select(TrialRow.curve).where(*here)).scalar_one()
             values: dict[str, Any] = {"curve": sorted([*(point for point in curve if point[0] != step), [step, psnr]])}
             if cleared is not None:
                 values["cleared"] = cleared
@@ -386,11 +386,8 @@ class Store:
             EndedElsewhere: The trial is not running. The evaluation is kept nevertheless.
         """
         with self._write() as connection:
-            study_id = self._study_id(connection, study)
-            here = _trial_is(study_id, number)
-            found = connection.execute(select(TrialRow.key, TrialRow.state).where(*here).with_for_update()).first()
-            if found is None:
-                raise InputError(f"study {study!r} has no trial {number}")
+            found = self._locked(connection, study, number)
+            here = _trial_is(found.study_id, number)
             if found.key != evaluation.key:
                 raise ValueError(f"trial {number} is of architecture {found.key}, the evaluation of {evaluation.key}")
             identifier = _evaluation_id(connection, evaluation)
@@ -417,7 +414,7 @@ class Store:
             EndedElsewhere: The trial is not running.
         """
         with self._write() as connection:
-            study_id = self._running(connection, study, number)
+            study_id, _ = self._running(connection, study, number)
             values = {"state": "failed", "reason": _storable(reason), "finished_at": datetime.now(UTC)}
             values |= {"owner": None, "heartbeat": None}
             connection.execute(update(TrialRow).where(*_trial_is(study_id, number)).values(**values))
@@ -617,9 +614,12 @@ class Store:
         """Rows of a query on the study's trials, with their evaluations, by number."""
 
         def ask(connection: Connection) -> Sequence[Any]:
-            study_id = self._study_id(connection, study)
             whole = query.outerjoin(EvaluationRow, TrialRow.evaluation_id == EvaluationRow.id)
-            return connection.execute(whole.where(TrialRow.study_id == study_id).order_by(TrialRow.number)).all()
+            own = select(StudyRow.id).where(StudyRow.name == study).scalar_subquery()
+            rows = connection.execute(whole.where(TrialRow.study_id == own).order_by(TrialRow.number)).all()
+            if not rows:
+                self._study_id(connection, study)  # unknown: says what there is
+            return rows
 
         return self._read(ask)
 
@@ -658,16 +658,23 @@ class Store:
             raise InputError(f"study {study!r} in {self.where} is being run by another process; end that first")
         return study_id
 
-    def _running(self, connection: Connection, study: str, number: int) -> int:
-        """The study's id, once it is sure that the trial is running; the trial is locked till the transaction ends."""
-        study_id = self._study_id(connection, study)
-        query = select(TrialRow.state).where(*_trial_is(study_id, number)).with_for_update()
-        state = connection.execute(query).scalar()
-        if state is None:
+    def _running(self, connection: Connection, study: str, number: int) -> tuple[int, list[Any]]:
+        """The study's id and the trial's curve, once it is sure that the trial is running; locked as by `_locked`."""
+        found = self._locked(connection, study, number)
+        if found.state != "running":
+            raise _ended(study, number, found.state)
+        return found.study_id, found.curve
+
+    def _locked(self, connection: Connection, study: str, number: int) -> Any:
+        """A trial's study_id, key, state and curve; nobody else changes it till the transaction ends."""
+        columns = _columns(TrialRow, ("study_id", "key", "state", "curve"))
+        query = select(*columns).join(StudyRow, TrialRow.study_id == StudyRow.id)
+        query = query.where(StudyRow.name == study, TrialRow.number == number).with_for_update(of=TrialRow)
+        found = connection.execute(query).first()
+        if found is None:
+            self._study_id(connection, study)  # unknown: says what there is
             raise InputError(f"study {study!r} has no trial {number}")
-        if state != "running":
-            raise _ended(study, number, state)
-        return study_id
+        return found
 
 
 def _ended(study: str, number: int, state: str) -> EndedElsewhere:
@@ -715,6 +722,11 @@ def _evaluation_is(key: str, recipe_hash: str, data_fingerprint: str, seed: int)
 
 
 def _insert_new_architectures(connection: Connection, descriptions: Mapping[str, Mapping[str, Any]]) -> None:
+    if connection.dialect.name == "postgresql":
+        if descriptions:  # in one order, so that two processes with the same ones do not wait for each other
+            rows = [{"key": key, "description": descriptions[key]} for key in sorted(descriptions)]
+            connection.execute(postgresql.insert(_table(ArchitectureRow)).on_conflict_do_nothing(), rows)
+        return
     known = select(ArchitectureRow.key).where(ArchitectureRow.key.in_(descriptions))
     there = set(connection.execute(known).scalars()) if descriptions else set()
     for key, description in descriptions.items():
@@ -726,12 +738,17 @@ def _evaluation_id(connection: Connection, record: EvaluationRecord) -> int:
     """The id of the evaluation's row, which is inserted if there is none of its identity."""
     identity = _evaluation_is(record.key, record.recipe_hash, record.data_fingerprint, record.seed)
     query = select(EvaluationRow.id).where(*identity)
+    values = {name: getattr(record, name) for name in EvaluationRecord.__slots__}
+    values["curve"] = _points(record.curve)
+    row = {**_plain(values), "created_at": datetime.now(UTC)}
+    if connection.dialect.name == "postgresql":
+        unless_there = postgresql.insert(_table(EvaluationRow)).on_conflict_do_nothing().returning(EvaluationRow.id)
+        inserted = connection.execute(unless_there, row).scalar()
+        return connection.execute(query).scalar_one() if inserted is None else inserted
     found = connection.execute(query).scalar()
     if found is not None:
         return found
-    values = {name: getattr(record, name) for name in EvaluationRecord.__slots__}
-    values["curve"] = _points(record.curve)
-    _insert_unless_there(connection, EvaluationRow, {**_plain(values), "created_at": datetime.now(UTC)})
+    _insert_unless_there(connection, EvaluationRow, row)
     return connection.execute(query).scalar_one()
 
 

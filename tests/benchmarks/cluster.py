@@ -67,9 +67,7 @@ def _random_space(sampler: str = "random") -> Space:
     return Space.from_yaml("mobile_x4").with_settings(search={"sampler": sampler})
 
 
-def _cycle(url: str, ready: Barrier, cycles: int) -> None:
-    space = _random_space()
-    space.sample(np.random.default_rng(0))  # all costs are known then
+def _cycle(url: str, space: Space, ready: Barrier, cycles: int) -> None:
     with Store(url) as store:
         study = Study(store, store.study(space.name), space, Instant())
         ready.wait()
@@ -87,9 +85,11 @@ def throughput(url: str, processes: int, cycles: int) -> float:
     space = _random_space()
     with Store(url) as store:
         run(space, store=store, trials=1, workers=1, evaluator=Instant())
-    context = multiprocessing.get_context("spawn")
+    space.sample(np.random.default_rng(0))  # all costs are known then
+    # Forked, though nothing else here is: importing PyTorch in so many processes would take minutes and 10 GB.
+    context = multiprocessing.get_context("fork")
     ready = context.Barrier(processes + 1)
-    workers = [context.Process(target=_cycle, args=(url, ready, cycles)) for _ in range(processes)]
+    workers = [context.Process(target=_cycle, args=(url, space, ready, cycles)) for _ in range(processes)]
     for worker in workers:
         worker.start()
     ready.wait(600)
