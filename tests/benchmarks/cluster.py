@@ -16,6 +16,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pandas as pd
+from sqlalchemy import insert, select
 
 from srsearch.analysis import hypervolume_history
 from srsearch.search import Score, Study, run
@@ -30,6 +32,8 @@ from srsearch.search.progress import SilentProgress
 from srsearch.search.proposals import Proposer
 from srsearch.space import Space
 from srsearch.store import EvaluationRecord, Store, TrialRecord
+from srsearch.store.database import _trial_values
+from srsearch.store.tables import ArchitectureRow, EvaluationRow, TrialRow
 from tests.benchmarks import record
 from tests.benchmarks.replay import BICUBIC, SPACE, STEPS
 from tests.benchmarks.sharing import Instant
@@ -37,7 +41,9 @@ from tests.benchmarks.surrogate import recorded, steps_of, surrogate
 from tests.postgresql import Server
 
 _CONNECTED, _CYCLES = 32, 60
-_LARGE = 100_000
+_LARGE, _DESIGNS = 100_000, 4_000
+"""Trials of a large study, and the designs that they are of: of each many trials, under keys of their own."""
+
 _WORKERS = {1: 120, 8: 120, 64: 256, 512: 1024}
 """Virtual workers, and how many trainings they do."""
 
@@ -117,7 +123,7 @@ def large(url: str | Path, trials: int) -> tuple[float, float]:
         run(space, store=store, trials=1, workers=1, evaluator=Instant())
         study = store.study(space.name)
         store.delete_study(space.name)
-        candidates = [feasible[int(i)] for i in rng.permutation(len(feasible))[:trials]]
+        candidates = [feasible[int(i)] for i in rng.permutation(len(feasible))[: min(trials, _DESIGNS)]]
         records, evaluations = [], {}
         for number in range(trials):
             candidate = candidates[number % len(candidates)]
@@ -128,7 +134,8 @@ def large(url: str | Path, trials: int) -> tuple[float, float]:
             costs = {name: getattr(candidate.cost, name) for name in ("params", "mult_adds", "activations")}
             description = candidate.design.to_dict()
             records.append(TrialRecord(number, key, candidate.axes, "complete", description=description, **costs))
-        store.create_study(study, trials=records, evaluations=evaluations)
+        store.create_study(study)
+        _insert(store, study.name, records, evaluations)
         del records, evaluations
         begun = time.perf_counter()
         opened = Study(store, study, space, Instant())
@@ -153,6 +160,26 @@ def large(url: str | Path, trials: int) -> tuple[float, float]:
     kind = "SQLite" if isinstance(url, Path) else "PostgreSQL"
     print(f"{kind}, {trials} finished trials ({len(candidates)} designs), frontier: {shown}; opening {opening:.1f} s")
     return medians["ask"], medians["front"]
+
+
+def _insert(store: Store, study: str, records: Sequence[TrialRecord], evaluations: dict[int, EvaluationRecord]) -> None:
+    """Many trials at once, as a store of years would have them."""
+    now = datetime.now(UTC)
+    with store._engine.begin() as connection:
+        study_id = store._study_id(connection, study)
+        known = set(connection.execute(select(ArchitectureRow.key)).scalars())
+        there = {each.key: dict(each.description) for each in records if each.key not in known}
+        rows = [{"key": key, "description": description} for key, description in there.items()]
+        connection.execute(insert(ArchitectureRow), rows)
+        plain = [
+            {name: getattr(each, name) for name in EvaluationRecord.__slots__} | {"id": 1000 + n, "created_at": now}
+            for n, each in evaluations.items()
+        ]
+        for row in plain:
+            row |= {"recipe": {}, "versions": {}, "curve": [[50, 27.0], [100, row["psnr"]]]}
+        connection.execute(insert(EvaluationRow), plain)
+        trials = [_trial_values(study_id, each) | {"evaluation_id": 1000 + each.number} for each in records]
+        connection.execute(insert(TrialRow), trials)
 
 
 def overhead(folder: Path, trials: int = 80) -> tuple[float, float, float]:
@@ -266,7 +293,7 @@ def _print_simulation(
     print(
         f"{workers:>4} virtual workers: trainings: hypervolume at simulated time: {shown}\n"
         f"     a proposal takes {1000 * float(np.median(asked)):.0f} ms (at most {1000 * max(asked):.0f}); the sampler "
-        f"is at work {100 * busy:.0f} % of the time; workers wait for it {100 * waited / (waited + work[-1]):.1f} % of theirs"
+        f"is at work {100 * busy:.0f} % of the time; workers wait for it {100 * waited / (waited + work[-1]):.1f} %"
     )
 
 
