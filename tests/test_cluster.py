@@ -95,7 +95,7 @@ def ended(process: subprocess.Popen[str], seconds: float = 300) -> str:
 
 def wait_for(server: Server, complete: int, process: subprocess.Popen[str]) -> None:
     """Until so many trials are complete."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while process.poll() is None and time.monotonic() < deadline:
         rows = server.sql("SELECT count(*) FROM sr_trials WHERE state = 'complete'", check=False)
         if rows and rows[0][0] >= complete:
@@ -107,7 +107,7 @@ def wait_for(server: Server, complete: int, process: subprocess.Popen[str]) -> N
 def worker(node: Any) -> psutil.Process:
     """A process of a node of the cluster that is evaluating something."""
     raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     names: list[str] = []
     while time.monotonic() < deadline:
         names.clear()

@@ -132,8 +132,7 @@ def test_a_server_that_restarts_is_waited_for(server: Server, url: str, crash: b
         restarting.start()
         try:
             number = 0
-            begun = time.monotonic()
-            while time.monotonic() < begun + 4:
+            while number < 30:
                 try:
                     store.add_trials(STUDY.name, [proposal(number)])
                 except WorkError:  # of which the study asks again
@@ -147,7 +146,6 @@ def test_a_server_that_restarts_is_waited_for(server: Server, url: str, crash: b
             ended.set()
             restarting.join()
         states = store.trials(STUDY.name)["state"].tolist()
-    assert number > 10
     assert states == ["complete"] * number
 
 
