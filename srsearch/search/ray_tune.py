@@ -156,7 +156,10 @@ def connected(address: str | None, *, cpus: float, gpus: float, least_cpus: int 
             ray.init(address=address, **quiet)
         else:
             cores = max(least_cpus, os.cpu_count() or 1)
-            ray.init(num_cpus=cores, include_dashboard=False, object_store_memory=_OBJECT_BYTES, **quiet)
+            # Not one that happens to run here, which others may have started.
+            ray.init(
+                address="local", num_cpus=cores, include_dashboard=False, object_store_memory=_OBJECT_BYTES, **quiet
+            )
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         if address is None:
             raise InputError(f"Ray cannot be started on this machine: {describe(error)}") from None
