@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from srsearch.analysis import Noise
     from srsearch.architecture import Architecture
+    from srsearch.space import Space
     from srsearch.store import Store
 
 
@@ -178,12 +179,19 @@ def main() -> None:
     type=click.FloatRange(min=0),
     help="Of a Ray cluster; 0.5 shares a GPU [default: 1 where the study computes on GPUs].",
 )
+@click.option(
+    "--checkpoints",
+    metavar="PLACE",
+    help="Folder or URL (s3://...) where other machines find what trials need to go on [default: beside the database].",
+)
 @click.option("--new", is_flag=True, help="Start another study instead of continuing one.")
 @click.option(
     "--page",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where to write the page [default: dashboards/STUDY.html].",
 )
+@click.option("--plan", is_flag=True, help="Only say what the study will take, from a measurement of a minute.")
+@click.option("--gpus", type=click.IntRange(min=1), metavar="N", help="With --plan: GPUs that train at the same time.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @_plugin
 @_storage
@@ -197,6 +205,8 @@ def run(
     quiet: bool,
     storage: str | None,
     as_json: bool,
+    plan: bool,
+    gpus: int | None,
     **options: Any,
 ) -> None:
     """Search SPACE: a YAML file, or the name of a space that comes with srsearch.
@@ -211,6 +221,11 @@ def run(
     opened = Space.from_yaml(space).with_budget(max_mult_adds=max_mult_adds, max_params=max_params)
     if evaluator is not None:
         opened = opened.with_settings(proxy={"evaluator": evaluator})
+    if gpus is not None and not plan:
+        raise click.UsageError("--gpus belongs to --plan; a Ray cluster is told --gpus-per-trial.")
+    if plan:
+        _print_plan(opened, gpus, options, quiet=quiet, as_json=as_json)
+        return
     result = search.run(opened, store=storage, progress=make_progress(quiet), **options)
     with _open_store(storage) as store:
         best = _best_rows(store, result.study, None, None)
@@ -566,8 +581,9 @@ def copy(study: str, url: str, name: str | None, storage: str | None) -> None:
 @studies.command()
 @click.argument("study")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--checkpoints", metavar="PLACE", help="As it was given to `srsearch run`.")
 @_storage
-def delete(study: str, yes: bool, storage: str | None) -> None:
+def delete(study: str, yes: bool, checkpoints: str | None, storage: str | None) -> None:
     """Delete STUDY with its trials and checkpoints; evaluations stay, and are used again by other studies."""
     from srsearch.search.checkpoints import Checkpoints
 
@@ -577,7 +593,7 @@ def delete(study: str, yes: bool, storage: str | None) -> None:
             click.confirm(f"Delete {study!r} with {count_of} trials from {store.where}?", abort=True, err=True)
         record = store.study(study)
         store.delete_study(study)
-        Checkpoints(store, record).remove()
+        Checkpoints(store, record, checkpoints).remove()
     click.echo(f"{study} is deleted", err=True)
 
 
@@ -676,6 +692,22 @@ def _design(
         raise InputError(f"say at which scale: srsearch count {shlex.quote(design)} --scale 4")
     at_scale = found.scales[0] if scale is None else scale
     return catalogue.get(design, None if multi_scale else at_scale), at_scale, None
+
+
+def _print_plan(space: Space, gpus: int | None, options: dict[str, Any], *, quiet: bool, as_json: bool) -> None:
+    from srsearch.search.planning import forecast
+
+    if options["data"] is not None:
+        space = space.with_settings(proxy={"data": options["data"]})
+    found = forecast(
+        space,
+        trials=options["trials"],
+        workers=options["workers"],
+        gpus=gpus,
+        device=options["device"],
+        say=lambda message: None if quiet else click.echo(message, err=True),
+    )
+    output.print_json(found.record()) if as_json else output.print_forecast(found)
 
 
 def _write_page(store: Store, study: str, path: Path | None) -> Path:

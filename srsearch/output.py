@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from srsearch.cost import Convention, Cost
     from srsearch.cost.reproduction import Reproduction, Unpriced
     from srsearch.search import RunResult
+    from srsearch.search.planning import Forecast
     from srsearch.space import Space, SpaceReport
     from srsearch.space.report import Binding, Estimate
 
@@ -784,3 +785,41 @@ def _print(table: Table) -> None:
     with wide.capture() as captured:
         wide.print(table)
     click.echo("\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines()))
+
+
+def print_forecast(found: Forecast) -> None:
+    """What a study will take: what was measured, a training, the whole."""
+    from rich import box
+    from rich.table import Table
+
+    unit = "GPU hours" if found.on_gpus else "core hours"
+    at_once = f"{found.processes} at a time" if found.processes > 1 else "one at a time"
+    click.echo(f"Measured on this machine's {found.device}, {found.precision}, {at_once}:\n")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    for head in ("Mult-Adds", "step", "validation"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for each in found.measured:
+        table.add_row(format_quantity(each.mult_adds), f"{1000 * each.step:.1f} ms", f"{1000 * each.validation:.0f} ms")
+    _print_widest(table)
+    mean, low, high = found.seconds
+    click.echo(
+        f"\nA training of {found.steps} steps: {duration(mean)} on average over {found.space}'s feasible designs, "
+        f"{duration(low)} to {duration(high)} for nine of ten."
+    )
+    click.echo(
+        f"{found.trials} trainings: {found.device_hours:.2g} {unit}; with {found.at_once} at a time "
+        f"{duration(3600 * found.hours)}."
+    )
+    if found.gpus_wanted and not found.on_gpus:
+        click.echo(
+            "\nThere is no GPU here to measure: these are hours of this machine's CPU cores. Run the same on a machine "
+            "with the GPU that you mean."
+        )
+
+
+def duration(seconds: float) -> str:
+    """A time for people: seconds, minutes, hours or days."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}" if seconds >= 10 * size else f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"

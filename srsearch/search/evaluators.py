@@ -163,6 +163,13 @@ class Evaluator(abc.ABC):
         """The evaluator as it is sent to other machines, with the data it needs."""
         return self
 
+    def check_machine(self) -> None:  # noqa: B027  (most evaluators run anywhere)
+        """Whether this machine has what `runtime` demands, such as a GPU.
+
+        Raises:
+            InputError: It has not.
+        """
+
     def prepare(self) -> None:  # noqa: B027  (most evaluators have nothing to prepare)
         """Called once in every worker before the first evaluation."""
 
@@ -188,11 +195,8 @@ class ProxyEvaluator(Evaluator):
 
         settings = space.proxy.model_dump(exclude={"data", "evaluator"}, exclude_none=True)
         self._recipe = Recipe.from_dict(settings)
-        if runtime:
-            device = runtime["device"]  # which must be here, whatever else the machine has
-        self._runtime = Runtime.detect(device=device, threads=1)
-        if runtime:
-            self._runtime = Runtime.from_dict(runtime)
+        # What a study demands may be on other machines than this one: see `check_machine`.
+        self._runtime = Runtime.from_dict(runtime) if runtime else Runtime.detect(device=device, threads=1)
         self._source, self._scale = space.proxy.data, space.scale
         self._fingerprint: str | None = None
         self._data: TrainingData | None = None
@@ -213,6 +217,18 @@ class ProxyEvaluator(Evaluator):
         carrying = copy.copy(self)
         carrying._data, carrying._carries_data = self._training_data, True
         return carrying
+
+    def check_machine(self) -> None:
+        from srsearch.evaluation import Runtime
+
+        device = self._runtime.device
+        try:
+            Runtime.detect(device=device, threads=1)
+        except InputError:
+            raise InputError(
+                f"the study computes on {device}, so that its results can be compared, and PyTorch finds no usable one "
+                "here: continue it where there is one, or begin another study with --new and another --device"
+            ) from None
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -265,6 +281,7 @@ class ProxyEvaluator(Evaluator):
         import torch
 
         torch.set_num_threads(self._runtime.threads)
+        self.check_machine()
         if self.data_fingerprint != self._fingerprint:
             raise RuntimeError(f"the photos in {self._source} have changed since the run began")
 
@@ -280,6 +297,38 @@ class ProxyEvaluator(Evaluator):
             raise EvaluationFailed(str(error)) from None
         ssim = None if math.isnan(result.ssim) else result.ssim  # not measured where the training was stopped early
         return Score(result.psnr, ssim, result.curve, versions(), result.seconds)
+
+    @property
+    def validation_steps(self) -> tuple[int, ...]:
+        """After which a design is validated."""
+        return self._recipe.validation_steps
+
+    def timed(self, design: Architecture, seconds: float) -> tuple[float, float]:
+        """Seconds of one step of training and of one validation.
+
+        Args:
+            design: What to train.
+            seconds: At most so long for the steps; a second is enough for a hundred.
+
+        Raises:
+            TrainingFailed: The loss is not finite.
+        """
+        from srsearch.architecture import build
+        from srsearch.evaluation import evaluate
+        from srsearch.training.proxy import Trainer
+
+        network = build(design, seed=0)
+        with self._runtime.applied():
+            trainer = Trainer(network, self._training_data, self._recipe, self._runtime, 0)
+            for _ in range(2):  # what happens once
+                trainer.step(1)
+            begun, steps = time.perf_counter(), 0
+            while steps < 2 or time.perf_counter() - begun < (seconds if steps < 100 else 1.0):
+                steps += 1
+                trainer.step(1)  # which waits for the loss, on a GPU too
+            per_step, begun = (time.perf_counter() - begun) / steps, time.perf_counter()
+            evaluate(network, self._training_data.validation, self._scale, runtime=self._runtime, ssim=False)
+            return per_step, time.perf_counter() - begun
 
 
 class SyntheticEvaluator(Evaluator):

@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 
 from srsearch.architecture import Architecture
 from srsearch.errors import InputError
+from srsearch.search.checkpoints import Kept, kept
 from srsearch.search.evaluators import EvaluationFailed, Evaluator, checked_score
 from srsearch.search.events import Broken, Event, Failed, Finished, Reported, Stopped
 from srsearch.search.session import Session
@@ -70,7 +70,7 @@ class LocalExecutor:
         """Whether any worker has a trial."""
         return len(self.idle) < len(self._workers)
 
-    def submit(self, index: int, trial: Trial, checkpoint: Path | None = None) -> None:
+    def submit(self, index: int, trial: Trial, checkpoint: str | None = None) -> None:
         """Give a trial to an idle worker, in a new process if the last one died; it goes on from its checkpoint."""
         worker = self._workers[index]
         if not worker.process.is_alive():
@@ -220,22 +220,26 @@ def _work(pipe: Connection, evaluator: Evaluator) -> None:
             description, seed, checkpoint, waits = pipe.recv()
         except (EOFError, OSError):
             return
-        report = _Report(pipe, checkpoint, waits)
-        if not _send(pipe, _evaluated(evaluator, Architecture.from_dict(description), seed, report)):
+        with kept(checkpoint) as own:
+            report = _Report(pipe, own, waits)
+            ended = _evaluated(evaluator, Architecture.from_dict(description), seed, report)
+        if not _send(pipe, ended):
             return
 
 
 class _Report:
     """What an evaluator calls: sends the point, and gets the answer if there is one to wait for."""
 
-    def __init__(self, pipe: Connection, checkpoint: Path | None, waits: bool) -> None:
-        self.checkpoint = checkpoint
+    def __init__(self, pipe: Connection, checkpoint: Kept, waits: bool) -> None:
+        self.checkpoint = checkpoint.path
+        self._kept = checkpoint
         self.going_on = True
         self._pipe, self._waits = pipe, waits
 
     def __call__(self, step: int, psnr: float) -> bool:
         # A point that is no number is not worth keeping; whether the evaluation is, its score tells.
         if math.isfinite(psnr) and self.going_on:
+            self._kept.send()
             self.going_on = _send(self._pipe, ("reported", int(step), float(psnr)))
             if self.going_on and self._waits:
                 try:

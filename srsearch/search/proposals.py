@@ -55,6 +55,9 @@ _SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {
 }
 """Optuna's samplers by name, made from the proposal's seed and the study's."""
 
+_BLIND = frozenset({"random"})
+"""The samplers that never look at what was: the same proposals come of an empty history, at once."""
+
 REPAIRED = frozenset({"tpe", "nsga2", "nsga3", "gp", "cmaes"})
 """The samplers that learn: what they propose outside the feasible set tells where to look, so the nearest feasible
 design stands in for it. Of those that do not (random, qmc) it would only heap designs at the edge of the budget: for
@@ -222,6 +225,8 @@ class Proposer:
                 optuna.logging.set_verbosity(previous)
 
     def _propose(self, number: int, history: Sequence[TrialRecord]) -> tuple[Candidate, dict[str, Any]]:
+        if self._sampler in _BLIND:
+            history = ()
         attributes: dict[str, Any] = {}
         for record in history:
             attributes |= record.sampler_state.get("study", {})

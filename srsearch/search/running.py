@@ -6,11 +6,12 @@ import contextlib
 import multiprocessing
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -79,6 +80,7 @@ def run(
     address: str | None = None,
     cpus_per_trial: float = 1.0,
     gpus_per_trial: float | None = None,
+    checkpoints: str | Path | None = None,
     new: bool = False,
     evaluator: Evaluator | str | None = None,
     progress: Progress | None = None,
@@ -109,6 +111,8 @@ def run(
         address: Of a running Ray cluster; None: Ray is started on this machine.
         cpus_per_trial: What each trial takes of a Ray cluster; parts of a CPU are possible.
         gpus_per_trial: Likewise; by default one where the study computes on GPUs, else none.
+        checkpoints: A folder, or a URL of fsspec's (``s3://bucket/folder``), where trials are kept while they go on, so
+            that other machines can continue them; by default a folder beside the database.
         new: Create another study even if there is one to continue.
         evaluator: An evaluator of one's own, or a name (``synthetic``, ``module:Class``), instead of the space's.
         progress: Told what happens; by default nobody.
@@ -135,17 +139,36 @@ def run(
         ),
     )
     opened.sample(np.random.default_rng(0))  # a space without any feasible design ends here, before anything is written
-    fresh = own or evaluator_for(opened, None, device=device)
-    identity = study_identity(opened, fresh)
     with contextlib.ExitStack() as ending:
+        cluster = None
+        if backend == "ray" and address is not None:  # before anything is written, as it may not be there
+            cluster = ending.enter_context(_joined(address, cpus_per_trial, gpus_per_trial))
+        runtime = None
+        if cluster is not None and own is None and opened.proxy.evaluator == "proxy":
+            runtime = cluster.runtime(device, cpus_per_trial, gpus_per_trial)
+        fresh = own or evaluator_for(opened, runtime, device=device)
+        identity = study_identity(opened, fresh)
+        planned = opened.search.workers
+        if cluster is not None:  # whose cores are not this machine's, which would be measured otherwise
+            planned = planned or cluster.room(cpus_per_trial, gpus_per_trial or 0.0)
         kept = store if isinstance(store, Store) else ending.enter_context(Store(store))
         shown = ending.enter_context(progress or SilentProgress())
+        kept.say = shown.warning
         with kept.alone(f"open {opened.name}"):
-            record, resumed = _find_or_create(kept, opened, fresh, identity, shown, new=new)
+            record, resumed = _find_or_create(kept, opened, fresh, identity, shown, new=new, at_once=planned)
         if resumed:
             fresh = _as_recorded(record, opened, fresh, device=device, given=own is not None)
-        at_once = opened.search.workers or record.workers or fresh.plan(None, shown.message).workers
-        study = ending.enter_context(contextlib.closing(Study(kept, record, opened, fresh, at_once)))
+        if cluster is None:
+            fresh.check_machine()
+        if gpus_per_trial is None:
+            gpus_per_trial = float(fresh.runtime.get("device") == "cuda")
+        if cluster is not None:
+            there = cluster.room(cpus_per_trial, gpus_per_trial)
+            at_once = min(there, opened.search.workers or there)
+        else:
+            at_once = opened.search.workers or record.workers or fresh.plan(None, shown.message).workers
+        place = None if checkpoints is None else str(checkpoints)
+        study = ending.enter_context(contextlib.closing(Study(kept, record, opened, fresh, at_once, place)))
         info = StudyInfo(
             name=study.name,
             where=kept.where,
@@ -165,10 +188,15 @@ def run(
         deadline = time.monotonic() + minutes * 60 if minutes else None
         session = Session(study, fresh, shown, goal, deadline)
         if not session.over and backend == "ray":
-            if gpus_per_trial is None:
-                gpus_per_trial = float(fresh.runtime.get("device") == "cuda")
-            limit = opened.search.workers if address is not None else at_once
-            _run_ray()(session, fresh, workers=limit, cpus=cpus_per_trial, gpus=gpus_per_trial, address=address)
+            _ray().run_ray(
+                session,
+                fresh,
+                waits=study.waits,
+                workers=at_once,
+                cpus=cpus_per_trial,
+                gpus=gpus_per_trial,
+                address=address,
+            )
         elif not session.over:
             run_local(session, fresh, at_once, waits=study.waits)
         if study.acceptance.taken < study.acceptance.proposed:
@@ -183,14 +211,29 @@ def run(
         return RunResult(study.name, study.done, front, study.exhausted, session.interrupts.pending)
 
 
-def _run_ray() -> Callable[..., None]:
+def _ray() -> ModuleType:
     try:
-        from srsearch.search.ray_tune import run_ray
+        from srsearch.search import ray_tune
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] != "ray":
             raise
         raise InputError("the backend ray needs Ray: pip install 'srsearch[ray]'") from None
-    return run_ray
+    return ray_tune
+
+
+@dataclass(frozen=True)
+class _Cluster:
+    """A Ray cluster that is joined: how its nodes compute, and how many trials fit on them at a time."""
+
+    runtime: Callable[[str, float, float | None], Mapping[str, Any]]
+    room: Callable[[float, float], int]
+
+
+@contextlib.contextmanager
+def _joined(address: str, cpus: float, gpus: float | None) -> Iterator[_Cluster]:
+    ray = _ray()
+    with ray.connected(address, cpus=cpus, gpus=gpus or 0.0):
+        yield _Cluster(ray.detected_runtime, ray.room)
 
 
 def _size(space: Space) -> int | None:
@@ -203,9 +246,19 @@ def _given(**options: object) -> dict[str, object]:
 
 
 def _find_or_create(
-    store: Store, space: Space, evaluator: Evaluator, identity: str, progress: Progress, *, new: bool
+    store: Store,
+    space: Space,
+    evaluator: Evaluator,
+    identity: str,
+    progress: Progress,
+    *,
+    new: bool,
+    at_once: int | None,
 ) -> tuple[StudyRecord, bool]:
     """The study to go on with, and whether it was there.
+
+    Args:
+        at_once: How many trials a new one evaluates at a time; None: it is measured.
 
     Raises:
         InputError: The space file has changed since the study of that name was made, and ``new`` is not given.
@@ -221,7 +274,7 @@ def _find_or_create(
             raise InputError(f"the sampler {space.search.sampler} cannot be informed by another study; frontier can")
     if named:
         _tell_differences(named, space, evaluator, progress, new=new)
-    record = _new_record(store, space, evaluator, identity, evaluator.plan(space.search.workers, progress.message))
+    record = _new_record(store, space, evaluator, identity, evaluator.plan(at_once, progress.message))
     store.create_study(record)
     return record, False
 

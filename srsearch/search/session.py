@@ -92,7 +92,7 @@ class Session:
                 return trial
         return None
 
-    def checkpoint(self, trial: Trial) -> Path | None:
+    def checkpoint(self, trial: Trial) -> str | None:
         """Where the trial's evaluation keeps what it needs to go on."""
         return self._study.checkpoint(trial)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,10 @@ MAX_ASIDE = 24
 """Checkpoints of trials that are set aside: of the last so many."""
 
 _RANDOM_TRIES = 5_000
+
+_LOOK_SECONDS = 1.0
+"""How often a process looks for trials whose process has died, while there are new designs."""
+
 _OPEN: tuple[State, ...] = ("running", "stopped")
 
 
@@ -89,6 +94,7 @@ class Study:
             too, as long as no other process works on it and no design is stopped early. As many as that, as designs
             differ in how long they take: with ``workers`` - 1 a fifth of the workers' time (two workers) to half of
             it (eight) was spent waiting for the longest training, so it is a twentieth to a seventh.
+        checkpoints: A folder or a URL where evaluations are kept while they go on; None: beside the database.
 
     Attributes:
         exhausted: Whether `ask` found no new feasible design: there is none, or, in a space too large to enumerate,
@@ -96,12 +102,20 @@ class Study:
         checkpoints: Where evaluations are kept while they go on.
     """
 
-    def __init__(self, store: Store, record: StudyRecord, space: Space, evaluator: Evaluator, workers: int = 1) -> None:
+    def __init__(
+        self,
+        store: Store,
+        record: StudyRecord,
+        space: Space,
+        evaluator: Evaluator,
+        workers: int = 1,
+        checkpoints: str | None = None,
+    ) -> None:
         self.store = store
         self.record = record
         self.space = space
         self.exhausted = False
-        self.checkpoints = Checkpoints(store, record) if evaluator.keeps_checkpoints else None
+        self.checkpoints = Checkpoints(store, record, checkpoints) if evaluator.keeps_checkpoints else None
         self._unknown = 2 * workers - 1 if workers > 1 else 0
         quality = next(name for name in space.objectives if name in ("psnr", "ssim"))
         self._proposer = Proposer(space, record.sampler, record.seed, record.reference.get(quality), self._prior())
@@ -115,6 +129,9 @@ class Study:
         self._trials: dict[int, TrialRecord] = {}
         self._first = published_points(space) if space.search.start_with == "catalogue" else []
         self._owner = leases.new_owner()
+        self._given_out: set[int] = set()
+        self._looked = -math.inf
+        self._unsure = False
         self.refresh()
 
     @property
@@ -163,6 +180,10 @@ class Study:
 
     def refresh(self) -> None:
         """Learn what other processes have done."""
+        if self._unsure:
+            self._trials = {record.number: record for record in self.store.trial_records(self.name)}
+            self._unsure = False
+            return
         states = {state: [n for n, trial in self._trials.items() if trial.state == state] for state in _OPEN}
         changed = self.store.trial_records(
             self.name, after=max(self._trials, default=-1), running=states["running"], stopped=states["stopped"]
@@ -186,14 +207,11 @@ class Study:
             The trial, or None where there are enough, or where every feasible design of the space has been seen.
         """
         with self._alone(), _few_threads():
-            left_behind = self._left_behind()
-            if left_behind is not None:
-                return left_behind
-            if limit is not None and self.done + self.running >= limit:
-                return None
-            trial = self._promoted() or self._new() or self._any_stopped()
-            self.exhausted = trial is None
-            return trial
+            trial = self._left_behind()
+            if trial is None and (limit is None or self.done + self.running < limit):
+                trial = self._promoted() or self._new() or self._any_stopped()
+                self.exhausted = trial is None
+        return self._given(trial)
 
     def replicate(self, seeds: int) -> Trial | None:
         """The next design of the front that is to be evaluated with another seed.
@@ -205,31 +223,8 @@ class Study:
             The trial, or None where they have them, or are getting them.
         """
         with self._alone():
-            left_behind = self._left_behind()
-            if left_behind is not None:
-                return left_behind
-            tried = Counter(trial.replicate_of for trial in self._trials.values())
-            for original in map(int, self.store.front(self.name)["trial"]):
-                if 1 + tried[original] < seeds:
-                    record = replace(
-                        self._trials[original],
-                        number=len(self._trials),
-                        state="running",
-                        psnr=None,
-                        ssim=None,
-                        curve=(),
-                        seconds=None,
-                        cached=False,
-                        sampler_state={},
-                        started_at=datetime.now(UTC),
-                        finished_at=None,
-                        replicate_of=original,
-                        seed=self.record.seed + 1 + tried[original],
-                        cleared=0,
-                        owner=self._owner,
-                    )
-                    return self._added([record])
-            return None
+            trial = self._left_behind() or self._next_replicate(seeds)
+        return self._given(trial)
 
     def cached(self, trial: Trial) -> EvaluationRecord | None:
         """The evaluation of the same design, recipe, data and seed, if any study of the database has it."""
@@ -310,9 +305,9 @@ class Study:
             return
         self._trials[trial.number] = replace(self._trials[trial.number], state="failed", reason=reason, owner=None)
 
-    def checkpoint(self, trial: Trial) -> Path | None:
-        """Where the trial's evaluation keeps what it needs to go on."""
-        return None if self.checkpoints is None else self.checkpoints.path(trial.design.key, trial.seed)
+    def checkpoint(self, trial: Trial) -> str | None:
+        """Where the trial's evaluation keeps what it needs to go on: a path, or a URL."""
+        return None if self.checkpoints is None else self.checkpoints.place(trial.design.key, trial.seed)
 
     def tidy(self, front: Sequence[str]) -> None:
         """Remove the checkpoints that nobody needs any more.
@@ -329,12 +324,12 @@ class Study:
         noise = retraining_noise(trials, quality_of(self.record.objectives))
         return converged(trials, self.record.objectives, self.record.reference, noise)
 
-    def _wanted(self, front: set[str]) -> list[Path]:
+    def _wanted(self, front: set[str]) -> list[str]:
         assert self.checkpoints is not None
         self.refresh()
         stopped = [trial.number for trial in self._trials.values() if trial.state == "stopped"][-MAX_ASIDE:]
         return [
-            self.checkpoints.path(trial.key, self._seed(trial))
+            self.checkpoints.place(trial.key, self._seed(trial))
             for trial in self._trials.values()
             if trial.key
             and (
@@ -379,13 +374,27 @@ class Study:
     def _alone(self) -> Iterator[None]:
         """While this process chooses, no other one does; it knows what they have chosen."""
         record = self.record
-        with self.store.alone(f"{record.space_hash} {record.created_at.isoformat()}", wait=300):
-            self.refresh()
-            yield
+        try:
+            with self.store.alone(f"{record.space_hash} {record.created_at.isoformat()}", wait=300):
+                self.refresh()
+                yield
+        except BaseException:
+            self._unsure = True  # whether what was chosen has been kept, only the store knows
+            raise
 
     def _left_behind(self) -> Trial | None:
         """The first trial whose process died, if this one gets it."""
-        return next(filter(None, map(self._taken_up, self.store.abandoned(self.name))), None)
+        for number, trial in self._trials.items():
+            # Leased, and then the connection was lost before anybody knew.
+            if trial.state == "running" and trial.owner == self._owner and number not in self._given_out:
+                return self._as_trial(trial)
+        # It takes a look at all that is running, and others die seldom.
+        now = time.monotonic()
+        if now - self._looked < _LOOK_SECONDS:
+            return None
+        found = next(filter(None, map(self._taken_up, self.store.abandoned(self.name))), None)
+        self._looked = now if found is None else -math.inf
+        return found
 
     def _taken_up(self, number: int) -> Trial | None:
         record = self._trials[number]
@@ -394,6 +403,31 @@ class Study:
         cleared = record.curve[-1][0] if record.state == "stopped" and record.curve else record.cleared
         self._trials[number] = replace(record, state="running", owner=self._owner, cleared=int(cleared))
         return self._as_trial(self._trials[number])
+
+    def _next_replicate(self, seeds: int) -> Trial | None:
+        """The first design of the front that has been tried with fewer seeds than it is to have."""
+        tried = Counter(trial.replicate_of for trial in self._trials.values())
+        for original in map(int, self.store.front(self.name)["trial"]):
+            if 1 + tried[original] < seeds:
+                record = replace(
+                    self._trials[original],
+                    number=len(self._trials),
+                    state="running",
+                    psnr=None,
+                    ssim=None,
+                    curve=(),
+                    seconds=None,
+                    cached=False,
+                    sampler_state={},
+                    started_at=datetime.now(UTC),
+                    finished_at=None,
+                    replicate_of=original,
+                    seed=self.record.seed + 1 + tried[original],
+                    cleared=0,
+                    owner=self._owner,
+                )
+                return self._added([record])
+        return None
 
     def _promoted(self) -> Trial | None:
         """A trial that was set aside and is better continued than a new one begun."""
@@ -412,7 +446,7 @@ class Study:
         if self.checkpoints is None:
             return []
         stopped = [trial for trial in self._proposals if trial.state == "stopped" and trial.key and trial.curve]
-        return [t.number for t in stopped if self.checkpoints.path(t.key or "", self._seed(t)).is_file()]
+        return [t.number for t in stopped if self.checkpoints.has(t.key or "", self._seed(t))]
 
     def _new(self) -> Trial | None:
         """A design that is feasible and new; None where none was found."""
@@ -501,6 +535,12 @@ class Study:
             if candidate.broken is None and candidate.design.key not in seen:
                 return candidate
         return None
+
+    def _given(self, trial: Trial | None) -> Trial | None:
+        """A trial that is to be evaluated here, once it is sure that it is."""
+        if trial is not None:
+            self._given_out.add(trial.number)
+        return trial
 
     def _as_trial(self, record: TrialRecord) -> Trial:
         return Trial(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +14,28 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool, StaticPool
 
-from srsearch.errors import InputError, WorkError, nearest
+from srsearch.errors import InputError, nearest
 from srsearch.store import sqlite
 from srsearch.store.place import Place
+from srsearch.store.trouble import explanation
 
 READING = {"sr_reading": True, "postgresql_readonly": True}
 """Execution options of a transaction that only reads."""
+
+_POOL = {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 4}
+"""A run asks one thing at a time, and holds a lock meanwhile: a server of 100 connections bears 32 runs and readers.
+What lay in the pool while the server was restarted is found out before it is used."""
+
+_CONNECT_SECONDS = 10
+"""How long a server may take to answer at all, where neither the URL nor PGCONNECT_TIMEOUT says so."""
+
+_POSTGRESQL = {
+    "application_name": "srsearch",
+    # A server that vanished without a word is noticed in a minute, not in the two hours that systems wait.
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
 
 # NaN is not JSON: PostgreSQL would refuse it where SQLite would not.
 _to_json = partial(json.dumps, allow_nan=False)
@@ -31,7 +48,7 @@ def writing_engine(place: Place) -> Engine:
         InputError: The folder cannot be made; unknown kind of database; its driver is not installed.
     """
     if not place.is_sqlite:
-        return _create_engine(place, pool_pre_ping=True)
+        return _create_engine(place, **_POOL)
     if place.path is not None:
         try:
             place.path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,6 +64,8 @@ def writing_engine(place: Place) -> Engine:
 
 def reading_engine(place: Place) -> Engine:
     """An engine that never changes anything; each connection is opened for one reading and closed."""
+    if not place.is_sqlite:
+        return _create_engine(place, **_POOL)
     if place.path is None:
         return _create_engine(place)
     sqlite.check_file(place.path)
@@ -56,15 +75,32 @@ def reading_engine(place: Place) -> Engine:
 
 
 def _create_engine(place: Place, **options: Any) -> Engine:
+    url = place.url
+    if url.drivername == "postgresql":  # whose driver would otherwise depend on the version of SQLAlchemy
+        url = url.set(drivername="postgresql+psycopg")
+    if url.drivername == "postgresql+psycopg":
+        options["connect_args"] = _postgresql_arguments(url.query)
     try:
-        return create_engine(place.url, json_serializer=_to_json, **options)
+        return create_engine(url, json_serializer=_to_json, **options)
     except NoSuchModuleError as error:
         hint = nearest(place.url.drivername, ["sqlite", "postgresql", "mysql", "mariadb"])
         raise InputError(f"unknown kind of database {place.url.drivername!r} in {place}; {hint}") from error
     except ModuleNotFoundError as error:
-        raise InputError(f"{place} needs the package {error.name!r}: pip install {error.name}") from error
+        name = error.name
+        wanted = "'srsearch[postgresql]'" if name == "psycopg" else name
+        raise InputError(f"{place} needs the package {name!r}: pip install {wanted}") from error
     except ArgumentError as error:
         raise InputError(f"{place}: {error}") from error
+
+
+def _postgresql_arguments(given: Any) -> dict[str, Any]:
+    """What libpq is told beside the URL. User, password and host that the URL leaves out are libpq's to find: in
+    PGUSER, PGPASSWORD and their like, or in ~/.pgpass.
+    """
+    arguments: dict[str, Any] = dict(_POSTGRESQL)
+    if "PGCONNECT_TIMEOUT" not in os.environ:
+        arguments["connect_timeout"] = _CONNECT_SECONDS
+    return {name: value for name, value in arguments.items() if name not in given}
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -83,40 +119,11 @@ def explained(place: Place, *, opening: bool = False) -> Iterator[None]:
         opening: Whether the database is just being opened: then what is wrong with it is the user's input.
 
     Raises:
-        WorkError: A full or broken disk, a lock nobody gives back, a lost server.
+        Away: A server that does not answer, or has ended the transaction: the same may succeed a little later.
+        WorkError: A full or broken disk, a lock nobody gives back.
         InputError: While opening: not a database, not writable, not reachable.
     """
     try:
         yield
-    except (DBAPIError, sqlite3.Error) as error:
-        cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-        message, is_input = _explain(place, cause)
-        raise (InputError if opening and is_input else WorkError)(message) from error
-    except OSError as error:
-        kind = InputError if opening else WorkError
-        raise kind(f"cannot read the database {place}: {error.strerror or error}") from error
-
-
-def _explain(place: Place, cause: BaseException) -> tuple[str, bool]:
-    """The message for a driver's error, and whether it is wrong input if it comes while opening."""
-    name = str(getattr(cause, "sqlite_errorname", ""))
-    state = str(getattr(cause, "sqlstate", ""))
-    if name == "SQLITE_FULL" or state == "53100":
-        return (
-            f"the disk is full: {place} could not be written. Nothing that was finished is lost; "
-            "make room and run the same command again"
-        ), False
-    if name == "SQLITE_NOTADB":
-        return f"{place} is not a database: name one that srsearch made with --storage, or a new file", True
-    if name.startswith("SQLITE_READONLY"):
-        return f"{place} is read-only: make the file and its folder writable, or name another with --storage", True
-    if name.startswith("SQLITE_CANTOPEN"):
-        return f"cannot open {place} for writing: it is a folder, or the folder is read-only", True
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return f"{place} has been locked by another process for {sqlite.BUSY_SECONDS:.0f} seconds", False
-    if name.startswith("SQLITE_CORRUPT"):
-        return f"{place} is damaged ({cause}); restore a copy, or save what is readable with sqlite3's .recover", False
-    if name.startswith("SQLITE_IOERR"):
-        return f"the disk failed while {place} was used ({cause}); nothing that was finished is lost", False
-    text = str(cause).strip().splitlines()
-    return f"the database {place} failed: {text[0] if text else type(cause).__name__}", True
+    except (DBAPIError, sqlite3.Error, OSError) as error:
+        raise explanation(place, error, opening=opening) from error

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,10 +14,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from sqlalchemy import URL, ColumnElement, Connection, Double, Select, Table, case, func, insert, or_, select, update
 from sqlalchemy import cast as sql_cast
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 
@@ -23,17 +28,37 @@ from srsearch.store.connection import READING, explained, reading_engine, writin
 from srsearch.store.place import Place
 from srsearch.store.records import ENDED, Axis, Curve, EvaluationRecord, StudyRecord, TrialRecord
 from srsearch.store.tables import ArchitectureRow, EvaluationRow, StudyRow, TrialRow
+from srsearch.store.trouble import persistently
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _Answer = TypeVar("_Answer")
+_Given = ParamSpec("_Given")
 
 _MOST_FAILURES = 5
 
 
+class _Held(threading.local):
+    """The connection of the section in which a thread is alone, on a server."""
+
+    connection: Connection | None = None
+
+
 class EndedElsewhere(WorkError):
     """A trial that was to be changed is not running: another process ended it."""
+
+
+def _persistent(
+    change: Callable[Concatenate[Store, _Given], _Answer],
+) -> Callable[Concatenate[Store, _Given], _Answer]:
+    """A change in one transaction that is made again while the server is away; one that is told twice is made once."""
+
+    @functools.wraps(change)
+    def again(self: Store, /, *args: _Given.args, **kwargs: _Given.kwargs) -> _Answer:
+        return self._persistently(lambda: change(self, *args, **kwargs))
+
+    return again
 
 
 class Store:
@@ -48,8 +73,13 @@ class Store:
             database that is not there is made, and an older one upgraded.
 
     Raises:
-        InputError: Not a database, not readable or writable, made by a newer srsearch, or (for reading) not there.
-        WorkError: The disk is full, or another process does not give its lock back.
+        InputError: Not a database, not readable or writable, made by a newer srsearch, or (for reading) not there; a
+            server that does not answer, or does not let this user in.
+        WorkError: The disk is full, or another process does not give its lock back; later also a server that has gone
+            away and not come back in a minute.
+
+    Attributes:
+        say: Told when a server that has gone away is waited for.
 
     Example:
         >>> with Store("sqlite://") as store:
@@ -60,6 +90,8 @@ class Store:
     def __init__(self, url: str | URL | Path | None = None, *, read_only: bool = False) -> None:
         self._place = Place.of(url)
         self.read_only = read_only
+        self.say: Callable[[str], None] = lambda message: None
+        self._held = _Held()
         with explained(self._place, opening=True):
             self._engine = reading_engine(self._place) if read_only else writing_engine(self._place)
             self._reading = self._engine.execution_options(**READING)
@@ -92,6 +124,9 @@ class Store:
     def alone(self, what: str, *, wait: float = sqlite.BUSY_SECONDS) -> Iterator[None]:
         """While this is open, no other process that uses this database is in the section of that name.
 
+        On a server all that this thread reads and changes meanwhile is one transaction, which ends with the section:
+        a process that dies leaves nothing behind, and the next one in the section sees everything.
+
         Args:
             what: Names the section.
             wait: Seconds that it may take until the others are out.
@@ -102,11 +137,23 @@ class Store:
         if self._place.is_sqlite and self._place.path is None:
             yield  # a database in memory belongs to one process
             return
-        # What goes wrong inside is not ours to explain: only getting in is.
         with ExitStack() as inside:
+            self._held.connection = self._persistently(lambda: self._enter(inside, what, wait))
+            try:
+                yield
+            except BaseException:
+                with contextlib.suppress(DBAPIError):  # with a lost connection everything is undone as well
+                    inside.__exit__(*sys.exc_info())
+                raise
+            finally:
+                self._held.connection = None
+            # What goes wrong inside is not ours to explain: getting in and out is.
             with explained(self._place):
-                inside.enter_context(exclusion.alone(self._place, self._engine, what, wait))
-            yield
+                inside.close()
+
+    def _enter(self, inside: ExitStack, what: str, wait: float) -> Connection | None:
+        with explained(self._place):
+            return inside.enter_context(exclusion.alone(self._place, self._engine, what, wait))
 
     def __enter__(self) -> Self:
         return self
@@ -259,13 +306,15 @@ class Store:
         # A stopped one goes on beyond the rung at which it was stopped.
         cleared = trial.curve[-1][0] if trial.state == "stopped" and trial.curve else trial.cleared
         with self._write() as connection:
-            study_id = self._study_id(connection, study)
+            here = _trial_is(self._study_id(connection, study), trial.number)
             as_read = [TrialRow.state == trial.state, TrialRow.owner.is_not_distinct_from(trial.owner)]
+            # Whoever has it locked is about to end it, or to take it up: nothing to wait for.
+            free = select(TrialRow.number).where(*here, *as_read).with_for_update(skip_locked=True)
+            if connection.execute(free).scalar() is None:
+                return False
             values = {"state": "running", "owner": owner, "heartbeat": _now(connection), "cleared": int(cleared)}
-            changed = connection.execute(
-                update(TrialRow).where(*_trial_is(study_id, trial.number), *as_read).values(**values)
-            )
-            return changed.rowcount == 1
+            connection.execute(update(TrialRow).where(*here).values(**values))
+            return True
 
     def heartbeat(self, study: str, owner: str) -> None:
         """Says that an owner is alive and works on all trials that it has leased."""
@@ -293,6 +342,7 @@ class Store:
 
         return [number for number, void in self._read(lambda c: self._leases(c, self._study_id(c, study))) if void]
 
+    @_persistent
     def curve_point(
         self, study: str, number: int, step: int, psnr: float, *, cleared: int | None = None, stop: bool = False
     ) -> None:
@@ -311,9 +361,8 @@ class Store:
             EndedElsewhere: The trial is not running.
         """
         with self._write() as connection:
-            study_id = self._running(connection, study, number)
+            study_id, curve = self._running(connection, study, number)
             here = _trial_is(study_id, number)
-            curve = connection.execute(select(TrialRow.curve).where(*here)).scalar_one()
             values: dict[str, Any] = {"curve": sorted([*(point for point in curve if point[0] != step), [step, psnr]])}
             if cleared is not None:
                 values["cleared"] = cleared
@@ -321,6 +370,7 @@ class Store:
                 values |= {"state": "stopped", "owner": None, "heartbeat": None}
             connection.execute(update(TrialRow).where(*here).values(**values))
 
+    @_persistent
     def finish_trial(self, study: str, number: int, evaluation: EvaluationRecord, *, cached: bool = False) -> None:
         """Completes a running trial with its evaluation, in one transaction.
 
@@ -336,11 +386,8 @@ class Store:
             EndedElsewhere: The trial is not running. The evaluation is kept nevertheless.
         """
         with self._write() as connection:
-            study_id = self._study_id(connection, study)
-            here = _trial_is(study_id, number)
-            found = connection.execute(select(TrialRow.key, TrialRow.state).where(*here).with_for_update()).first()
-            if found is None:
-                raise InputError(f"study {study!r} has no trial {number}")
+            found = self._locked(connection, study, number)
+            here = _trial_is(found.study_id, number)
             if found.key != evaluation.key:
                 raise ValueError(f"trial {number} is of architecture {found.key}, the evaluation of {evaluation.key}")
             identifier = _evaluation_id(connection, evaluation)
@@ -358,6 +405,7 @@ class Store:
         if found.state in ENDED:
             raise _ended(study, number, found.state)
 
+    @_persistent
     def fail_trial(self, study: str, number: int, reason: str) -> None:
         """Ends a running trial without a result; the points of its curve stay.
 
@@ -366,7 +414,7 @@ class Store:
             EndedElsewhere: The trial is not running.
         """
         with self._write() as connection:
-            study_id = self._running(connection, study, number)
+            study_id, _ = self._running(connection, study, number)
             values = {"state": "failed", "reason": _storable(reason), "finished_at": datetime.now(UTC)}
             values |= {"owner": None, "heartbeat": None}
             connection.execute(update(TrialRow).where(*_trial_is(study_id, number)).values(**values))
@@ -504,6 +552,10 @@ class Store:
         """One transaction that may write; committed at the end, rolled back by any exception."""
         if self.read_only:
             raise InputError(f"{self.where} was opened for reading only")
+        if self._held.connection is not None:
+            with explained(self._place):
+                yield self._held.connection
+            return
         with explained(self._place), self._engine.begin() as connection:
             # SQLite goes on writing to a file that has been deleted, and nobody would ever find it.
             if self._file != self._file_now():
@@ -522,11 +574,20 @@ class Store:
 
     def _read(self, ask: Callable[[Connection], _Answer], *, opening: bool = False) -> _Answer:
         """The answer of one transaction that only reads."""
+        return self._persistently(lambda: self._read_once(ask, opening=opening))
+
+    def _read_once(self, ask: Callable[[Connection], _Answer], *, opening: bool) -> _Answer:
         with explained(self._place, opening=opening):
+            if self._held.connection is not None:
+                return ask(self._held.connection)
             if not self.read_only or self._place.path is None:
                 with self._reading.begin() as connection:
                     return ask(connection)
             return self._read_file(self._place.path, ask)
+
+    def _persistently(self, act: Callable[[], _Answer]) -> _Answer:
+        """What ``act`` gives, also where the server is waited for; a part of a larger transaction is tried once."""
+        return act() if self._held.connection is not None else persistently(act, self.say)
 
     def _read_file(self, path: Path, ask: Callable[[Connection], _Answer]) -> _Answer:
         """The answer from a SQLite file; asked again where it was read without locks and somebody just wrote."""
@@ -553,9 +614,12 @@ class Store:
         """Rows of a query on the study's trials, with their evaluations, by number."""
 
         def ask(connection: Connection) -> Sequence[Any]:
-            study_id = self._study_id(connection, study)
             whole = query.outerjoin(EvaluationRow, TrialRow.evaluation_id == EvaluationRow.id)
-            return connection.execute(whole.where(TrialRow.study_id == study_id).order_by(TrialRow.number)).all()
+            own = select(StudyRow.id).where(StudyRow.name == study).scalar_subquery()
+            rows = connection.execute(whole.where(TrialRow.study_id == own).order_by(TrialRow.number)).all()
+            if not rows:
+                self._study_id(connection, study)  # unknown: says what there is
+            return rows
 
         return self._read(ask)
 
@@ -580,7 +644,7 @@ class Store:
 
     def _leases(self, connection: Connection, study_id: int) -> list[tuple[int, bool]]:
         """The numbers of the running trials, and whether their lease is void."""
-        query = select(TrialRow.number, TrialRow.owner, _clock(connection) - TrialRow.heartbeat)
+        query = select(TrialRow.number, TrialRow.owner, _clock(connection) - _last_sign(connection))
         running = query.where(TrialRow.study_id == study_id, TrialRow.state == "running")
         return [
             (number, leases.is_void(owner, age))
@@ -594,16 +658,23 @@ class Store:
             raise InputError(f"study {study!r} in {self.where} is being run by another process; end that first")
         return study_id
 
-    def _running(self, connection: Connection, study: str, number: int) -> int:
-        """The study's id, once it is sure that the trial is running; the trial is locked till the transaction ends."""
-        study_id = self._study_id(connection, study)
-        query = select(TrialRow.state).where(*_trial_is(study_id, number)).with_for_update()
-        state = connection.execute(query).scalar()
-        if state is None:
+    def _running(self, connection: Connection, study: str, number: int) -> tuple[int, list[Any]]:
+        """The study's id and the trial's curve, once it is sure that the trial is running; locked as by `_locked`."""
+        found = self._locked(connection, study, number)
+        if found.state != "running":
+            raise _ended(study, number, found.state)
+        return found.study_id, found.curve
+
+    def _locked(self, connection: Connection, study: str, number: int) -> Any:
+        """A trial's study_id, key, state and curve; nobody else changes it till the transaction ends."""
+        columns = _columns(TrialRow, ("study_id", "key", "state", "curve"))
+        query = select(*columns).join(StudyRow, TrialRow.study_id == StudyRow.id)
+        query = query.where(StudyRow.name == study, TrialRow.number == number).with_for_update(of=TrialRow)
+        found = connection.execute(query).first()
+        if found is None:
+            self._study_id(connection, study)  # unknown: says what there is
             raise InputError(f"study {study!r} has no trial {number}")
-        if state != "running":
-            raise _ended(study, number, state)
-        return study_id
+        return found
 
 
 def _ended(study: str, number: int, state: str) -> EndedElsewhere:
@@ -615,6 +686,14 @@ def _clock(connection: Connection) -> ColumnElement[float]:
     if connection.dialect.name == "sqlite":
         return (func.julianday("now", type_=Double()) - 2440587.5) * 86400.0
     return sql_cast(func.extract("epoch", func.clock_timestamp()), Double)
+
+
+def _last_sign(connection: Connection) -> ColumnElement[float | None]:
+    """When an owner has last been heard of; none could say anything before the server was there."""
+    if connection.dialect.name != "postgresql":
+        return TrialRow.heartbeat.expression
+    since = sql_cast(func.extract("epoch", func.pg_postmaster_start_time()), Double)
+    return case((TrialRow.heartbeat.is_not(None), func.greatest(TrialRow.heartbeat, since)))
 
 
 def _now(connection: Connection) -> float:
@@ -643,6 +722,11 @@ def _evaluation_is(key: str, recipe_hash: str, data_fingerprint: str, seed: int)
 
 
 def _insert_new_architectures(connection: Connection, descriptions: Mapping[str, Mapping[str, Any]]) -> None:
+    if connection.dialect.name == "postgresql":
+        if descriptions:  # in one order, so that two processes with the same ones do not wait for each other
+            rows = [{"key": key, "description": descriptions[key]} for key in sorted(descriptions)]
+            connection.execute(postgresql.insert(_table(ArchitectureRow)).on_conflict_do_nothing(), rows)
+        return
     known = select(ArchitectureRow.key).where(ArchitectureRow.key.in_(descriptions))
     there = set(connection.execute(known).scalars()) if descriptions else set()
     for key, description in descriptions.items():
@@ -654,12 +738,17 @@ def _evaluation_id(connection: Connection, record: EvaluationRecord) -> int:
     """The id of the evaluation's row, which is inserted if there is none of its identity."""
     identity = _evaluation_is(record.key, record.recipe_hash, record.data_fingerprint, record.seed)
     query = select(EvaluationRow.id).where(*identity)
+    values = {name: getattr(record, name) for name in EvaluationRecord.__slots__}
+    values["curve"] = _points(record.curve)
+    row = {**_plain(values), "created_at": datetime.now(UTC)}
+    if connection.dialect.name == "postgresql":
+        unless_there = postgresql.insert(_table(EvaluationRow)).on_conflict_do_nothing().returning(EvaluationRow.id)
+        inserted = connection.execute(unless_there, row).scalar()
+        return connection.execute(query).scalar_one() if inserted is None else inserted
     found = connection.execute(query).scalar()
     if found is not None:
         return found
-    values = {name: getattr(record, name) for name in EvaluationRecord.__slots__}
-    values["curve"] = _points(record.curve)
-    _insert_unless_there(connection, EvaluationRow, {**_plain(values), "created_at": datetime.now(UTC)})
+    _insert_unless_there(connection, EvaluationRow, row)
     return connection.execute(query).scalar_one()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import filelock
 import platformdirs
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError
 
 from srsearch.errors import InputError, WorkError
@@ -18,11 +18,12 @@ from srsearch.store.place import Place
 
 
 @contextmanager
-def alone(place: Place, engine: Engine, what: str, wait: float) -> Iterator[None]:
+def alone(place: Place, engine: Engine, what: str, wait: float) -> Iterator[Connection | None]:
     """While this is open no other process is in the same section.
 
-    On PostgreSQL an advisory lock, which ends with the connection; else a locked file, which the system unlocks when
-    the process ends: beside a database file, so that whoever uses the file meets the lock, otherwise for this user.
+    On PostgreSQL an advisory lock of a transaction, which ends with it or with the connection; this is given, so that
+    all that is done in the section is one transaction. Else a locked file, which the system unlocks when the
+    process ends: beside a database file, so that whoever uses the file meets the lock, otherwise for this user.
 
     Args:
         place: The database.
@@ -35,8 +36,9 @@ def alone(place: Place, engine: Engine, what: str, wait: float) -> Iterator[None
         InputError: The file cannot be made.
     """
     if engine.dialect.name == "postgresql":
-        with _advisory(place, engine, what, wait):
-            yield
+        with engine.begin() as connection:
+            _lock(connection, place, what, wait)
+            yield connection
         return
     # Waiting processes look often: one that looks seldom never finds the lock free among others that are quick.
     lock = filelock.FileLock(_lock_file(place, what), timeout=wait, poll_interval=0.002)
@@ -47,28 +49,20 @@ def alone(place: Place, engine: Engine, what: str, wait: float) -> Iterator[None
     except OSError as error:
         raise InputError(f"{place} cannot be locked: {lock.lock_file}: {error.strerror}") from None
     try:
-        yield
+        yield None
     finally:
         lock.release()
 
 
-@contextmanager
-def _advisory(place: Place, engine: Engine, what: str, wait: float) -> Iterator[None]:
+def _lock(connection: Connection, place: Place, what: str, wait: float) -> None:
     number = int.from_bytes(hashlib.sha256(what.encode()).digest()[:8], "big", signed=True)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"SET lock_timeout = {round(wait * 1000)}"))
-        try:
-            connection.execute(select(func.pg_advisory_lock(number)))
-        except DBAPIError as error:
-            if str(getattr(error.orig, "sqlstate", "")) != "55P03":  # lock_not_available
-                raise
-            raise WorkError(f"{place}: another process has been at it for {wait:.0f} seconds ({what})") from None
-        try:
-            yield
-        finally:
-            if not connection.invalidated:
-                connection.execute(select(func.pg_advisory_unlock(number)))
-                connection.execute(text("RESET lock_timeout"))
+    limit = func.set_config("lock_timeout", f"{round(wait * 1000)}ms", True)
+    try:
+        connection.execute(select(limit, func.pg_advisory_xact_lock(number)))  # evaluated from left to right
+    except DBAPIError as error:
+        if str(getattr(error.orig, "sqlstate", "")) != "55P03":  # lock_not_available
+            raise
+        raise WorkError(f"{place}: another process has been at it for {wait:.0f} seconds ({what})") from None
 
 
 def _lock_file(place: Place, what: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.benchmarks import counting, default_run, enumeration, proxy_training, samplers, sharing, startup
+from tests.benchmarks import cluster, counting, default_run, enumeration, proxy_training, samplers, sharing, startup
 
 BENCHMARKS = {
     "startup": startup.main,
@@ -13,6 +13,7 @@ BENCHMARKS = {
     "enumeration": enumeration.main,
     "samplers": samplers.main,
     "sharing": sharing.main,
+    "cluster": cluster.main,
     "proxy_training": proxy_training.main,
     "default_run": default_run.main,
 }

@@ -1,0 +1,211 @@
+"""What goes wrong with a database, in the user's words, and waiting for a server that comes back."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import quote
+
+from sqlalchemy.exc import DBAPIError
+
+from srsearch.errors import InputError, WorkError
+from srsearch.store import sqlite
+from srsearch.store.place import Place
+
+_Answer = TypeVar("_Answer")
+
+AWAY_SECONDS = 60.0
+"""How long is waited for a server that has gone away: as long as a restart takes, or another machine to step in."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+_SAID_AFTER = 1.0
+"""Seconds of waiting of which nobody has to be told."""
+
+_SAVED = "nothing that was finished is lost, and the same command goes on"
+
+
+class Away(WorkError):
+    """The server does not answer, or has ended the transaction: the same may succeed a little later."""
+
+
+@dataclass(frozen=True)
+class _Trouble:
+    """A message, whether it is wrong input if it comes while opening, and whether it may pass by itself."""
+
+    message: str
+    is_input: bool = True
+    passes: bool = False
+
+
+def explanation(place: Place, error: Exception, *, opening: bool) -> InputError | WorkError:
+    """The error of ours for one of a driver's.
+
+    Args:
+        place: Where the database is.
+        error: What SQLAlchemy, a driver or the system has raised.
+        opening: Whether the database is just being opened: then what is wrong with it is the user's input.
+    """
+    if isinstance(error, OSError):
+        text = f"cannot read the database {place}: {error.strerror or error}"
+        return InputError(text) if opening else WorkError(text)
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    sqlite_name = str(getattr(cause, "sqlite_errorname", ""))
+    trouble = _of_sqlite(place, cause, sqlite_name) if sqlite_name else _of_server(place, cause, error)
+    if trouble is None:
+        trouble = _Trouble(f"the database {place} failed: {_first_line(place, cause)}")
+    if opening:
+        return InputError(trouble.message) if trouble.is_input else WorkError(trouble.message)
+    return Away(trouble.message) if trouble.passes else WorkError(trouble.message)
+
+
+def persistently(
+    act: Callable[[], _Answer], say: Callable[[str], None] = lambda message: None, *, wait: float | None = None
+) -> _Answer:
+    """What ``act`` gives, a whole transaction; done again while the server is away.
+
+    Args:
+        act: May be done again: it has happened completely or not at all, or does not mind having happened.
+        say: Told once that somebody is waited for.
+        wait: Seconds to wait at most; None: `AWAY_SECONDS`.
+
+    Raises:
+        WorkError: The server did not come back.
+    """
+    begun, pause, said = time.monotonic(), _FIRST_PAUSE, False
+    limit = AWAY_SECONDS if wait is None else wait
+    while True:
+        try:
+            return act()
+        except Away as error:
+            waited = time.monotonic() - begun
+            if waited + pause > limit:
+                raise WorkError(f"{error}; it was waited for {waited:.0f} seconds: {_SAVED}") from None
+            if waited > _SAID_AFTER and not said:
+                said = True
+                say(f"{error}; waiting for it, {limit:.0f} seconds at most")
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _of_sqlite(place: Place, cause: BaseException, name: str) -> _Trouble | None:
+    if name == "SQLITE_FULL":
+        return _full(place)
+    if name == "SQLITE_NOTADB":
+        return _Trouble(f"{place} is not a database: name one that srsearch made with --storage, or a new file")
+    if name.startswith("SQLITE_READONLY"):
+        return _Trouble(f"{place} is read-only: make the file and its folder writable, or name another with --storage")
+    if name.startswith("SQLITE_CANTOPEN"):
+        return _Trouble(f"cannot open {place} for writing: it is a folder, or the folder is read-only")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return _Trouble(f"{place} has been locked by another process for {sqlite.BUSY_SECONDS:.0f} seconds", False)
+    if name.startswith("SQLITE_CORRUPT"):
+        return _Trouble(
+            f"{place} is damaged ({cause}); restore a copy, or save what is readable with sqlite3's .recover", False
+        )
+    if name.startswith("SQLITE_IOERR"):
+        return _Trouble(f"the disk failed while {place} was used ({cause}); nothing that was finished is lost", False)
+    return None
+
+
+def _full(place: Place) -> _Trouble:
+    return _Trouble(
+        f"the disk is full: {place} could not be written. Nothing that was finished is lost; "
+        "make room and run the same command again",
+        False,
+    )
+
+
+_REFUSED = (
+    # What libpq says has no code, only words; in English, unless the server was told to speak otherwise.
+    (
+        r"password authentication failed|no password supplied|authentication failed",
+        "the server {host} does not accept the user {user} with this password: write it into the URL, "
+        "into PGPASSWORD, or into ~/.pgpass (readable by you alone)",
+    ),
+    (
+        r'role "[^"]*" does not exist',
+        "the server {host} knows no user {user}: write another into the URL, or into PGUSER",
+    ),
+    (
+        r'database "[^"]*" does not exist',
+        "the server {host} has no database {database}: make it (createdb {database}), or name another in the URL",
+    ),
+    (
+        r"no pg_hba\.conf entry|permission denied for database",
+        "the server {host} does not let the user {user} into the database {database} from this machine: "
+        "its administrator can (pg_hba.conf, GRANT CONNECT)",
+    ),
+    (
+        r"could not translate host name|name or service not known|failed to resolve|getaddrinfo|nodename nor servname",
+        "there is no host {host}: look at the spelling of the URL",
+    ),
+    (r"server does not support SSL|certificate|SSL error", "no secure connection to the server {host}: {text}"),
+    (r"invalid (connection option|URI|port number|integer value)|invalid \w+ value", "the URL is not one: {text}"),
+)
+
+_AWAY = (
+    r"connection refused|no such file or directory|timeout expired|timed out|no route to host|network is unreachable|"
+    r"server closed the connection|connection (is|was) (lost|closed)|terminating connection|starting up|shutting down|"
+    r"not yet accepting connections|in recovery mode|could not receive data|could not send data|consuming input failed|"
+    r"connection reset|broken pipe|too many clients|remaining connection slots"
+)
+
+_PASSING = ("08", "25P03", "40001", "40P01", "53300", "57P01", "57P02", "57P03", "57P05")
+"""Codes of what may succeed a little later: no connection, a conflict between transactions, a server that restarts."""
+
+
+def _of_server(place: Place, cause: BaseException, error: Exception) -> _Trouble | None:
+    state = str(getattr(cause, "sqlstate", None) or "")
+    text = _first_line(place, cause)
+    if state == "53100":
+        return _full(place)
+    if state in ("42501", "25006", "3F000"):  # no privilege, a server that is read-only, no schema to be seen
+        return _Trouble(
+            f"{place}: the user {_user(place)} may not make or change srsearch's tables there ({text}). Let the owner "
+            f"of the database run srsearch once, or grant it (GRANT CREATE ON SCHEMA public TO {_user(place)}; for "
+            "tables that are there, GRANT ALL ON ALL TABLES IN SCHEMA public)"
+        )
+    if state.startswith(_PASSING):
+        return _Trouble(f"the database {place} is away ({text})", is_input=not state.startswith("40"), passes=True)
+    if state:
+        return None
+    for pattern, message in _REFUSED:
+        if re.search(pattern, text, re.IGNORECASE):
+            return _Trouble(f"{place}: {_filled(message, place, text)}")
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    if lost or re.search(_AWAY, text, re.IGNORECASE):
+        return _Trouble(
+            f"nobody answers at {place} ({text}): is the server running, and reachable from here", True, True
+        )
+    return None
+
+
+def _filled(message: str, place: Place, text: str) -> str:
+    host = place.url.host or place.url.query.get("host") or os.environ.get("PGHOST") or "on this machine"
+    database = place.url.database or os.environ.get("PGDATABASE") or _user(place)
+    return message.format(host=host, user=_user(place), database=database, text=text)
+
+
+def _user(place: Place) -> str:
+    found = place.url.username or os.environ.get("PGUSER")
+    if found:
+        return str(found)
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "that is logged in"
+
+
+def _first_line(place: Place, cause: BaseException) -> str:
+    """The first line of what a driver says, without anything that is secret."""
+    lines = str(cause).strip().splitlines()
+    text = lines[0].strip() if lines else type(cause).__name__
+    for secret in (place.url.password, os.environ.get("PGPASSWORD"), place.url.query.get("password")):
+        for written in {str(secret), quote(str(secret), safe="")} if secret else ():
+            text = text.replace(written, "***")
+    return text

