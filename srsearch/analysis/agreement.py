@@ -22,10 +22,10 @@ def rung_agreement(curves: Iterable[Sequence[Sequence[float]]]) -> pd.DataFrame:
             better than they are.
 
     Returns:
-        Columns ``first`` and ``second`` (steps, the first smaller), ``designs`` (that have both) and ``tau``; pairs with
-        fewer than `LEAST_DESIGNS` are left out.
+        Columns ``first`` and ``second`` (steps, the first smaller), ``designs`` (that have both) and ``tau``; pairs
+        with fewer than `LEAST_DESIGNS` are left out.
     """
-    tables = [dict(map(tuple, curve)) for curve in curves]
+    tables = [{point[0]: point[1] for point in curve} for curve in curves]
     tables = tables[:: max(1, -(-len(tables) // _MOST_DESIGNS))]
     steps = sorted({step for table in tables for step in table})
     rows = []

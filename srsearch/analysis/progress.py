@@ -14,7 +14,7 @@ _CHUNK = 2_000
 
 
 def hypervolume_steps(trials: pd.DataFrame, objectives: Sequence[str], reference: Mapping[str, float]) -> pd.DataFrame:
-    """The hypervolume where it changed: what `srsearch.analysis.hypervolume_history` has, without the rows that repeat the one before.
+    """The hypervolume where it changed: `hypervolume_history` without most of the rows that repeat the one before.
 
     Args:
         trials: One row per trial in the order in which they ended; rows without a value for an objective are left out.
@@ -67,7 +67,7 @@ def _improving(values: np.ndarray) -> np.ndarray:
     for start in range(1, len(values), _CHUNK):
         chunk = values[start : start + _CHUNK]
         # Most points are beaten by the front as it was before the chunk, which is found for all of them at once.
-        beaten = (front[None] <= chunk[:, None]).all(axis=2).any(axis=1)
+        beaten: np.ndarray = np.any(np.all(front[None] <= chunk[:, None], axis=2), axis=1)
         for position in np.flatnonzero(~beaten):
             point = chunk[position]
             if not (front <= point).all(axis=1).any():

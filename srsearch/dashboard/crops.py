@@ -1,4 +1,4 @@
-"""Pictures: what networks with kept weights make of a piece of a validation photo. The one room here that needs torch."""
+"""What networks with kept weights make of a piece of a validation photo. Imports torch when it is asked to."""
 
 from __future__ import annotations
 

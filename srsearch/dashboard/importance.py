@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -35,13 +35,14 @@ def importance(trials: pd.DataFrame, axes: Sequence[str], *, evaluator: str, qua
     import optuna
     from optuna.distributions import CategoricalDistribution
     from optuna.importance import (
+        BaseImportanceEvaluator,
         FanovaImportanceEvaluator,
         MeanDecreaseImpurityImportanceEvaluator,
         PedAnovaImportanceEvaluator,
     )
 
     words = {axis: [axis_text(value) for value in rows[axis]] for axis in axes}
-    spread = {axis: CategoricalDistribution(sorted(set(found))) for axis, found in words.items()}
+    spread = {axis: CategoricalDistribution(tuple(sorted(set(found)))) for axis, found in words.items()}
     made = [
         optuna.trial.create_trial(
             params={axis: words[axis][place] for axis in axes}, distributions=dict(spread), value=float(value)
@@ -55,12 +56,13 @@ def importance(trials: pd.DataFrame, axes: Sequence[str], *, evaluator: str, qua
             warnings.simplefilter("ignore")
             study = optuna.create_study(direction="maximize")
             study.add_trials(made)
-            chosen = {
+            made_by: dict[str, Callable[[], BaseImportanceEvaluator]] = {
                 "ped_anova": PedAnovaImportanceEvaluator,
                 "fanova": lambda: FanovaImportanceEvaluator(seed=0),
                 "mdi": lambda: MeanDecreaseImpurityImportanceEvaluator(seed=0),
-            }[evaluator]()
+            }
+            chosen = made_by[evaluator]()
             found = optuna.importance.get_param_importances(study, evaluator=chosen)
     finally:
         optuna.logging.set_verbosity(before)
-    return pd.Series(found, dtype=float).reindex(axes).fillna(0.0)
+    return pd.Series(found, dtype=float).reindex(list(axes)).fillna(0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from srsearch.dashboard.access import guard, is_loopback
 from srsearch.dashboard.address import VIEWS, Address
-from srsearch.dashboard.pieces import Page
+from srsearch.dashboard.pieces import Page, named
 from srsearch.dashboard.views import Occasion, View
 from srsearch.dashboard.views.axes import axes
 from srsearch.dashboard.views.compare import compare
@@ -122,8 +123,9 @@ def application(watcher: Watcher, *, token: str | None = None) -> flask.Flask:
         Input("version", "data"),
         prevent_initial_call=True,
     )(lambda search, _: _answer(watcher, search))
-    app.clientside_callback(ClientsideFunction("srsearch", "begin"), Output("address", "data"), Input("begin", "data"))
-    app.clientside_callback(
+    in_browser: Callable[..., None] = app.clientside_callback
+    in_browser(ClientsideFunction("srsearch", "begin"), Output("address", "data"), Input("begin", "data"))
+    in_browser(
         ClientsideFunction("srsearch", "draw"),
         Output("drawn", "data"),
         Input("figures", "data"),
@@ -152,7 +154,7 @@ def _layout() -> Component:
             html.Header(id="head"),
             html.Div(
                 [
-                    html.Aside(html.Form(id="controls-place", **{"aria-label": "What is shown"})),
+                    html.Aside(html.Form(id="controls-place", **named("What is shown"))),
                     html.Main(html.P("Reading the database.", className="quiet"), id="content", tabIndex=-1),
                 ],
                 className="frame",
@@ -250,12 +252,13 @@ def _head(address: Address, names: list[str], occasion: Occasion) -> list[Compon
     study = occasion.snapshot.study
     other = [name for name in names if name != study.name]
     title = html.H1([study.name, html.Span(f" \N{MULTIPLICATION SIGN}{study.scale}", className="scale")])
+    here: dict[str, Any] = {"aria-current": "page"}
     links = [
         html.A(
             label,
             href=address.link(view=name if name != "overview" else None),
             className="inner",
-            **({"aria-current": "page"} if name == address.view else {}),
+            **(here if name == address.view else {}),
         )
         for name, label in VIEWS.items()
     ]
@@ -265,7 +268,7 @@ def _head(address: Address, names: list[str], occasion: Occasion) -> list[Compon
     )
     return [
         html.Div([*_brand(), title, *([more] if other else []), html.Span(id="live", role="status")], className="bar"),
-        html.Nav(links, **{"aria-label": "Views"}),
+        html.Nav(links, **named("Views")),
     ]
 
 
@@ -300,6 +303,7 @@ def make(storage: str | None, host: str, port: int, token: str | None) -> BaseWS
             "or leave out --host to serve this machine only"
         )
     watcher = Watcher(storage)
+    threading.Thread(target=watcher.warm, daemon=True).start()
     try:
         return make_server(host, port, application(watcher, token=token), threaded=True, request_handler=_Quiet)
     except OSError as error:
@@ -328,9 +332,7 @@ def serve(storage: str | None, host: str, port: int, token: str | None, say: Cal
     shown = f"[{host}]" if ":" in host else host
     say(f"dashboard: http://{shown}:{server.server_port}/")
     if not is_loopback(host):
-        say(
-            "Others can reach it, who have the token. What they see and the token itself go over the network unencrypted."
-        )
+        say("Others who know the token can open it. It and what they see go over the network unencrypted.")
     say("Ctrl-C ends it.")
     try:
         server.serve_forever()

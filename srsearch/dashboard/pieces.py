@@ -16,7 +16,7 @@ from srsearch.dashboard.address import Address
 from srsearch.dashboard.words import HEADS, STATES, cell, is_number
 from srsearch.labels import axis_labels
 
-_ROWS = 25
+_ROWS = 15
 
 Child = Component | str
 
@@ -77,6 +77,11 @@ class Page:
     controls: list[Control] = field(default_factory=list)
 
 
+def named(label: str) -> dict[str, Any]:
+    """The name of an element for those who cannot see it."""
+    return {"aria-label": label}
+
+
 def section(title: str, *children: Component | str | None, lead: str = "", kind: str = "") -> Component:
     """A part of a page with its heading."""
     identity = "title-" + "".join(letter if letter.isalnum() else "-" for letter in title.lower())
@@ -84,7 +89,8 @@ def section(title: str, *children: Component | str | None, lead: str = "", kind:
     if lead:
         inside.append(html.P(lead, className="lead"))
     inside += [child for child in children if child is not None]
-    return html.Section(inside, className=kind, **{"aria-labelledby": identity})
+    by: dict[str, Any] = {"aria-labelledby": identity}
+    return html.Section(inside, className=kind, **by)
 
 
 def place(name: str, label: str, height: int = 120) -> Component:
@@ -95,9 +101,7 @@ def place(name: str, label: str, height: int = 120) -> Component:
         label: What it shows, for those who cannot see it.
         height: In pixels, before it is drawn.
     """
-    return html.Div(
-        id=f"figure-{name}", className="figure", role="img", style={"minHeight": height}, **{"aria-label": label}
-    )
+    return html.Div(id=f"figure-{name}", className="figure", role="img", style={"minHeight": height}, **named(label))
 
 
 def link(text: Child, address: Address, **changes: object) -> Component:
@@ -185,7 +189,7 @@ def table(
                 className="scroll",
                 tabIndex=0,
                 role="region",
-                **{"aria-label": caption},
+                **named(caption),
             ),
             html.P(after, className="after"),
         ],
@@ -214,7 +218,7 @@ def _head(column: str, label: str, numeric: bool, order: str, name: str, address
     ways = [f"-{column}", column] if numeric else [column, f"-{column}"]
     following = ways[1] if order == ways[0] else ways[0]
     arrow = "" if not here else " \N{DOWNWARDS ARROW}" if order.startswith("-") else " \N{UPWARDS ARROW}"
-    state = {"aria-sort": "descending" if order.startswith("-") else "ascending"} if here else {}
+    state: dict[str, Any] = {"aria-sort": "descending" if order.startswith("-") else "ascending"} if here else {}
     return html.Th(
         link(label + arrow, address, **{f"sort_{name}": following}),
         scope="col",

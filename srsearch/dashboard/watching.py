@@ -6,6 +6,7 @@ import functools
 import json
 import threading
 import time
+from contextlib import suppress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +47,7 @@ class Snapshot:
         rows: Every trial and replicate by number.
         version: Differs between any two snapshots of a database.
         noises: The noise of studies, and how many trainings it was estimated from; shared by all snapshots.
+        told: What figures tell of designs, by number, kept while they are drawn again and again.
     """
 
     study: StudyRecord
@@ -53,6 +55,7 @@ class Snapshot:
     rows: Sequence[FollowedTrial]
     version: int
     noises: dict[str, tuple[int, Noise | None]] = field(default_factory=dict)
+    told: dict[int, str] = field(default_factory=dict)
     _fronts: dict[tuple[str, ...], pd.DataFrame] = field(default_factory=dict)
 
     @functools.cached_property
@@ -95,14 +98,14 @@ class Snapshot:
         if chosen not in self._fronts:
             found = pareto_front(self.done, chosen)
             quality = quality_of(chosen)
-            errors = standard_errors(found, self.noise) if quality == self.quality else pd.NA
+            errors = standard_errors(found, self.noise if quality == self.quality else None)
             self._fronts[chosen] = found.assign(**{f"{quality}_error": errors})
             self._fronts[chosen].attrs = found.attrs
         return self._fronts[chosen]
 
     @functools.cached_property
     def noise(self) -> Noise | None:
-        """What another seed would change; estimated anew when a tenth more trainings have ended, as it takes a while."""
+        """What another seed would change; estimated anew when a tenth more trainings have ended: it takes a while."""
         trainings = sum(row.state == "complete" for row in self.rows)
         known = self.noises.get(self.study.name)
         if known is None or not known[0] <= trainings <= 1.1 * known[0]:
@@ -222,6 +225,16 @@ class Watcher:
     def _next(self, record: StudyRecord, rows: Sequence[FollowedTrial]) -> Snapshot:
         self._version += 1
         return Snapshot(record, self.where, rows, self._version, self._noises)
+
+    def warm(self) -> None:
+        """Read the newest study before anybody asks for it; what goes wrong is told to who asks."""
+        with suppress(Exception):
+            names = self.names()
+            if names:
+                snapshot = self.snapshot(names[0])
+                if len(snapshot.done):
+                    _ = snapshot.history
+                    snapshot.front()
 
     def design(self, key: str) -> dict[str, Any] | None:
         """The description of a design."""

@@ -44,7 +44,19 @@ NAMES = {
     "params": "parameters",
     "activations": "activations",
 }
-_DIGITS = {"psnr": 3, "psnr_error": 3, "psnr_sd": 3, "ssim": 4, "ssim_error": 4, "seconds": 1}
+_DIGITS = {
+    "effect": 4,
+    "error": 4,
+    "together": 4,
+    "beyond": 4,
+    "tau": 3,
+    "psnr": 3,
+    "psnr_error": 3,
+    "psnr_sd": 3,
+    "ssim": 4,
+    "ssim_error": 4,
+    "seconds": 1,
+}
 
 
 def cell(name: str, value: object) -> str:

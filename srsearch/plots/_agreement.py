@@ -18,7 +18,7 @@ def agreement(frame: pd.DataFrame, *, title: str) -> go.Figure:
     if frame.empty:
         return empty("There are too few designs to compare rankings.", 240)
     rows, columns = sorted(set(frame["first"])), sorted(set(frame["second"]))
-    found = {(row.first, row.second): (float(row.tau), int(row.designs)) for row in frame.itertuples()}
+    found = {(row["first"], row["second"]): (row["tau"], row["designs"]) for row in frame.to_dict("records")}
     figure = go.Figure(layout={"template": template(), "height": max(220, 44 * len(rows) + 110), "margin": {"t": 12}})
     colours = (*LIGHT.lows[::-1], *LIGHT.highs)
     figure.add_heatmap(
@@ -27,7 +27,7 @@ def agreement(frame: pd.DataFrame, *, title: str) -> go.Figure:
         y=[f"{title} {row}" for row in rows],
         customdata=[[found.get((row, column), (None, 0))[1] for column in columns] for row in rows],
         texttemplate="%{z:.2f}",
-        hovertemplate="\N{GREEK SMALL LETTER TAU} = %{z:.3f}<br>%{y} against %{x}<br>%{customdata} designs<extra></extra>",
+        hovertemplate="<b>%{z:.3f}</b><br>%{y} against %{x}<br>%{customdata} designs<extra></extra>",
         hoverongaps=False,
         zmin=-1,
         zmax=1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -67,6 +68,7 @@ class Browse:
         stopped: Whether designs on the way are shown at the PSNR that they have reached.
         published: Networks to show on a scale of their own, at the right.
         benchmark: What their quality was measured on.
+        told: What hovering tells of designs, by number; what is missing is added, to be used again.
     """
 
     cost: str = "mult_adds"
@@ -80,6 +82,7 @@ class Browse:
     stopped: bool = False
     published: Sequence[PublishedPoint] = ()
     benchmark: str = ""
+    told: dict[int, str] = field(default_factory=dict)
 
 
 def browse(trials: pd.DataFrame, front: pd.DataFrame, shown: Browse | None = None) -> go.Figure:
@@ -213,7 +216,7 @@ def _bins(column: pd.Series) -> tuple[float, ...]:
 def _words(column: pd.Series, bins: tuple[float, ...]) -> list[str]:
     if not bins:
         return [axis_text(value) for value in column]
-    names = [f"{_short(low)} to {_short(high)}" for low, high in zip(bins[:-1], bins[1:], strict=True)]
+    names = [f"{_short(low)} to {_short(high)}" for low, high in pairwise(bins)]
     places = np.clip(np.searchsorted(bins, _array(column), side="right") - 1, 0, len(names) - 1)
     return [MISSING if pd.isna(v) else names[place] for v, place in zip(column, places, strict=True)]
 
@@ -239,6 +242,15 @@ def _bin_order(word: str) -> tuple[int, float, str]:
     return found[0], found[1] * factor, word if found[0] else ""
 
 
+def _told(rows: pd.DataFrame, axes: Sequence[str], told: dict[int, str]) -> list[str]:
+    """What hovering tells of each row: most of the time that a figure takes."""
+    numbers = _numbers(rows)
+    missing = [place for place, number in enumerate(numbers) if number not in told]
+    if missing:
+        told |= zip([numbers[place] for place in missing], _hovers(rows.iloc[missing], axes), strict=True)
+    return [told[number] for number in numbers]
+
+
 def _pale(rows: pd.DataFrame, how: Browse) -> np.ndarray:
     """Which rows are outside the selection or the limits."""
     pale = np.zeros(len(rows), dtype=bool)
@@ -252,7 +264,7 @@ def _pale(rows: pd.DataFrame, how: Browse) -> np.ndarray:
 def _add_rest(figure: go.Figure, rest: pd.DataFrame, how: Browse, look: _Look, axes: Sequence[str], low: float) -> None:
     ys = _array(rest[how.quality])
     below, pale = ys < low, _pale(rest, how)
-    hovers, xs, numbers = _hovers(rest, axes), _floats(rest[how.cost]), _numbers(rest)
+    hovers, xs, numbers = _told(rest, axes, how.told), _floats(rest[how.cost]), _numbers(rest)
     colours, symbols = look.colour(rest, how.colour), look.symbol(rest, how.symbol)
     groups: dict[str, list[int]] = {}
     for place, word in enumerate(_words(rest[how.colour], look.bins) if how.colour else ["dominated"] * len(rest)):
@@ -265,6 +277,8 @@ def _add_rest(figure: go.Figure, rest: pd.DataFrame, how: Browse, look: _Look, a
             y=[max(float(ys[place]), low) for place in places],
             mode="markers",
             name=f"{title} {escaped(word)}".strip(),
+            legendgroup=word,
+            showlegend=False,
             marker={
                 "color": colours[places[0]],
                 "size": [10 if below[place] else 7 for place in places],
@@ -277,6 +291,17 @@ def _add_rest(figure: go.Figure, rest: pd.DataFrame, how: Browse, look: _Look, a
             hovertext=[hovers[place] for place in places],
             hovertemplate="%{hovertext}<extra></extra>",
         )
+        # A legend shows a trace's first point, which may be a pale one.
+        _add_key(figure, f"{title} {escaped(word)}".strip(), colours[places[0]], "circle", group=word)
+    for word, symbol in look.symbols.items():
+        _add_key(figure, f"{escaped(axis_labels([how.symbol or ''])[how.symbol or ''])} {escaped(word)}", None, symbol)
+
+
+def _add_key(figure: go.Figure, name: str, colour: str | None, symbol: str, *, group: str | None = None) -> None:
+    marker = {"color": colour or LIGHT.muted, "size": 8, "symbol": symbol}
+    figure.add_scatter(
+        x=[None], y=[None], mode="markers", name=name, marker=marker, legendgroup=group, hoverinfo="skip"
+    )
 
 
 def _dress(trace: go.Scatter, chosen: pd.DataFrame, how: Browse, look: _Look) -> None:
@@ -304,7 +329,7 @@ def _add_stopped(figure: go.Figure, trials: pd.DataFrame, how: Browse, axes: Seq
         y=[max(y, low) for y in ys],
         mode="markers",
         name="set aside or running, at the rung reached",
-        marker={"color": LIGHT.limit, "size": 6, "symbol": "circle-open", "opacity": 0.7},
+        marker={"color": LIGHT.limit, "size": 5, "symbol": "circle-open", "opacity": 0.45},
         cliponaxis=False,
         customdata=_numbers(begun),
         hovertext=[
@@ -328,6 +353,19 @@ def _add_marked(figure: go.Figure, done: pd.DataFrame, how: Browse) -> None:
         )
 
 
+def _roomy_names(points: Sequence[PublishedPoint]) -> list[str]:
+    """Their names, left out where they would stand on another one (hovering still tells them)."""
+    xs, ys = np.log([point.cost for point in points]), np.array([point.quality for point in points])
+    width, height = max(float(np.ptp(xs)), 1.5), max(float(np.ptp(ys)), 1e-9)
+    names: list[str] = []
+    taken: list[tuple[float, float]] = []
+    for point, x, y in zip(points, xs, ys, strict=True):
+        free = all(abs(x - at) / width > 0.16 or abs(y - level) / height > 0.07 for at, level in taken)
+        names.append(escaped(point.name) if free else "")
+        taken += [(float(x), float(y))] if free else []
+    return names
+
+
 def _add_published(figure: go.Figure, how: Browse, left: float, right: float) -> tuple[float, float]:
     """Diamonds on an axis of their own, at the right; the x range that holds them too."""
     costs = [point.cost for point in how.published]
@@ -338,7 +376,7 @@ def _add_published(figure: go.Figure, how: Browse, left: float, right: float) ->
         mode="markers+text",
         name=f"published, {escaped(how.benchmark)} (right scale)",
         marker={"symbol": "diamond-open", "size": 9, "color": LIGHT.limit, "line": {"width": 1.5}},
-        text=[escaped(point.name) for point in how.published],
+        text=_roomy_names(how.published),
         textposition="top center",
         textfont={"color": LIGHT.limit, "size": 11},
         hovertext=[
@@ -354,6 +392,8 @@ def _add_published(figure: go.Figure, how: Browse, left: float, right: float) ->
             "overlaying": "y",
             "side": "right",
             "showgrid": False,
+            "tickmode": "auto",
+            "nticks": 6,
             "title": {"text": f"Published {unit} on {escaped(how.benchmark)}: another scale", "standoff": 12},
             "color": LIGHT.limit,
         }

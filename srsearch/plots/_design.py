@@ -273,9 +273,11 @@ def part_costs(parts: pd.DataFrame, *, measure: str = "mult_adds") -> go.Figure:
         return empty("No part costs anything.", 160)
     total = float(rows[measure].sum())
     names = [
-        escaped(part if kind == "network" else f"{kind.replace('_', ' ')}: {part}")
+        escaped(part if kind == "network" else f"{kind.replace('_', ' ')}: {part.partition('(')[0]}")
         for kind, part in zip(rows["kind"], rows["part"], strict=True)
     ]
+    if len(set(names)) < len(names):  # levels with blocks of their own
+        names = [f"{name} {place}" for place, name in enumerate(names, start=1)]
     shares = [float(value) / total for value in rows[measure]]
     figure = go.Figure(layout={"template": template(), "height": 34 * len(rows) + 72, "margin": {"t": 8, "r": 90}})
     figure.add_bar(
@@ -287,13 +289,13 @@ def part_costs(parts: pd.DataFrame, *, measure: str = "mult_adds") -> go.Figure:
         textposition="outside",
         cliponaxis=False,
         hovertext=[
-            f"<b>{name}</b><br>{format_quantity(row['mult_adds'])} Mult-Adds, {format_quantity(row['params'])} params<br>"
-            f"{row['instances']} with weights of their own, applied {row['applications']} times"
+            f"<b>{name}</b><br>{escaped(row['part'])}<br>{format_quantity(row['mult_adds'])} Mult-Adds, {format_quantity(row['params'])} params"
+            f"<br>{row['instances']} with weights of their own, applied {row['applications']} times"
             for name, row in zip(names, rows.to_dict("records"), strict=True)
         ],
         hovertemplate="%{hovertext}<extra></extra>",
     )
-    figure.update_xaxes(tickformat="~s", rangemode="tozero", nticks=6)
+    figure.update_xaxes(tickformat="~s", rangemode="tozero", nticks=5, tickangle=0)
     figure.update_yaxes(autorange="reversed", type="category", showgrid=False, tickfont={"color": LIGHT.ink})
     return figure
 

@@ -168,13 +168,13 @@ def interaction(frame: pd.DataFrame, first: str, second: str, *, quality: str = 
         return empty("No finished design has values of both axes.", 240)
     rows = sorted(set(frame["first"]), key=level_order)
     columns = sorted(set(frame["second"]), key=level_order)
-    table = frame.set_index(["first", "second"])
+    table = {(row["first"], row["second"]): row for row in frame.to_dict("records")}
     unit = " dB" if quality == "psnr" else ""
 
     def cell(row: str, column: str) -> tuple[float | None, str, str]:
-        if (row, column) not in table.index:
+        if (row, column) not in table:
             return None, "", ""
-        found = table.loc[(row, column)]
+        found = table[row, column]
         hover = (
             f"<b>{escaped(row)}, {escaped(column)}</b><br>{found['together']:+.4f}{unit} at equal cost<br>"
             f"{found['beyond']:+.4f}{unit} of it beyond what the axes do alone<br>{int(found['count'])} designs"

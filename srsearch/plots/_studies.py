@@ -72,7 +72,7 @@ def rate(found: pd.DataFrame) -> go.Figure:
     """
     if found.empty:
         return empty("Fewer than two designs have finished.", 240)
-    figure = go.Figure(layout={"template": template(), "height": 260, "showlegend": False, "bargap": 0.08})
+    figure = go.Figure(layout={"template": template(), "height": 300, "showlegend": False, "bargap": 0.08})
     middles = (found["start"] + pd.to_timedelta(found["hours"] / 2, unit="h")).dt.tz_localize(None).dt.floor("s")
     figure.add_bar(
         x=[time.isoformat() for time in middles],

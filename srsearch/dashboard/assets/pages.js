@@ -160,7 +160,9 @@ window.dash_clientside = window.dash_clientside || {};
     return Number(element.value) >= 200 ? null : low * (high / low) ** (Number(element.value) / 200);
   }
   function tell(element) {
-    const value = limit(element);
+    // A link may hold a limit between two places of the slider.
+    const exact = element !== document.activeElement && element.limit.value;
+    const value = exact ? Number(exact) : limit(element);
     const text = value === null ? "no limit" : quantity(value);
     element.output.textContent = text;
     element.setAttribute("aria-valuetext", text);
@@ -176,7 +178,7 @@ window.dash_clientside = window.dash_clientside || {};
     waiting = setTimeout(() => {
       const value = limit(element);
       go((search) => (value === null ? search.delete(element.name) : search.set(element.name, value.toPrecision(6))), true);
-    }, 60);
+    }, 30);
   }
 
   // Following: what the server knows is asked for again and again, without drawing anything while nothing has changed.

@@ -96,8 +96,8 @@ def _effects(occasion: Occasion, page: Page, model: EqualCost) -> Component:
             occasion.address,
             heads=heads,
         ),
-        lead=f"What a value adds to designs with the same {cost} and the same other axes, relative to the mean: what it does "
-        f"beyond making designs larger. Bars are two standard errors. The axes explain {model.explained:.0%} of what "
+        lead=f"What a value adds to designs with the same {cost} and the same other axes, relative to the mean: what it "
+        f"does beyond making designs larger. Bars are two standard errors. The axes explain {model.explained:.0%} of what "
         "designs of equal cost differ by.",
     )
 
@@ -131,8 +131,6 @@ def _importance(occasion: Occasion, page: Page, selected: pd.DataFrame, varied: 
     return section(
         "Importance",
         place("importance", "Importance of the axes, as bars.", 200),
-        table(
-            page, "importance", f"Importance by {EVALUATORS[chosen]}", frame, ["axis", "importance"], occasion.address
-        ),
+        table(page, "importance", f"By {EVALUATORS[chosen]}", frame, ["axis", "importance"], occasion.address),
         lead=lead,
     )

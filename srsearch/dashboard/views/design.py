@@ -13,7 +13,7 @@ from dash.development.base_component import Component
 
 from srsearch import plots
 from srsearch.analysis import best
-from srsearch.dashboard.pieces import Control, Option, Page, chips, facts, link, place, section, table
+from srsearch.dashboard.pieces import Control, Option, Page, chips, facts, link, named, place, section, table
 from srsearch.dashboard.views import Occasion, budget_controls
 from srsearch.dashboard.watching import curve_band
 from srsearch.dashboard.words import HEADS, STATES, cell, decibels
@@ -157,7 +157,7 @@ def _band(occasion: Occasion, row: FollowedTrial) -> tuple[pd.DataFrame, int]:
     return curve_band([curves[number] for number in numbers[::every] if number in curves]), len(numbers)
 
 
-def _file(occasion: Occasion, row: FollowedTrial, description: Mapping[str, Any] | None) -> Component | None:
+def _file(occasion: Occasion, row: FollowedTrial, description: Mapping[str, Any] | None) -> Component:
     if not description:
         return section("File", html.P("There is none.", className="quiet"))
     study = occasion.snapshot.study.name
@@ -171,11 +171,12 @@ def _file(occasion: Occasion, row: FollowedTrial, description: Mapping[str, Any]
         )
         children.append(html.P(["Save it: ", html.Code(command), _copy(command)], className="next"))
     children += [
-        html.Pre(text, tabIndex=0, id="design-yaml", **{"aria-label": "The design as YAML"}),
+        html.Pre(text, tabIndex=0, id="design-yaml", **named("The design as YAML")),
         html.P(_copy(text, "Copy the YAML")),
     ]
     return section("File", *children)
 
 
 def _copy(text: str, label: str = "Copy") -> Component:
-    return html.Button(label, type="button", className="copy", **{"data-copy": text})
+    copied: dict[str, Any] = {"data-copy": text}
+    return html.Button(label, type="button", className="copy", **copied)

@@ -118,6 +118,7 @@ def _shown(occasion: Occasion, marked: int | None) -> plots.Browse:
         if benchmark
         else (),
         benchmark=benchmark,
+        told=snapshot.told,
     )
 
 
@@ -140,8 +141,8 @@ def _scale_note(occasion: Occasion, shown: plots.Browse) -> Component:
     steps = study.recipe.get("steps")
     text = (
         f"These networks were trained briefly{f' ({steps} steps)' if steps else ''} and scored on this study's photos. "
-        "Published PSNR is of networks trained in full, on other photos: it is another scale, and neither the figures nor "
-        "the distances between them can be compared."
+        "Published PSNR is of networks trained in full, on other photos: it is another scale, and neither the figures "
+        "nor the distances between them can be compared."
     )
     if shown.benchmark:
         text += f" The diamonds stand on the right scale, that of {shown.benchmark}, at their printed cost."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 from dash import html
+from dash.development.base_component import Component
 
 from srsearch import plots
 from srsearch.analysis import tied_with_best
@@ -36,18 +37,19 @@ def noise(occasion: Occasion) -> Page:
             table(
                 page,
                 "ties",
-                "The best design of the selection inside the budget and those that cannot be told from it, cheapest first",
+                "The best of the selection inside the budget and those that cannot be told from it, cheapest first",
                 tied,
                 ["trial", snapshot.quality, "seeds", "mult_adds", "params", *occasion.varied(tied)],
                 address,
                 links={"trial": "design"},
             ),
-            lead="A design is tied unless it lies below the best by more than an equally good one does one time in twenty.",
+            lead="A design is tied unless it lies below the best by more than an equally good one does once in twenty times.",
         )
     )
     results = trainings(snapshot)
     results = results[results["trial"].isin(selected["trial"])]
     page.figures["seeds"] = plots.seeds(results)
+    several = results[results.groupby("trial")["psnr"].transform("size") > 1]
     page.figures["rungs"] = plots.agreement(_rungs(snapshot, selected), title="step")
     by_seed = seed_agreement(results)
     page.figures["seed-agreement"] = plots.agreement(by_seed, title="seed")
@@ -55,16 +57,7 @@ def noise(occasion: Occasion) -> Page:
         section(
             "Designs trained with several seeds",
             place("seeds", "PSNR of every training of designs that have several.", 200),
-            table(
-                page,
-                "trainings",
-                "Every finished training",
-                results,
-                list(results.columns),
-                address,
-                heads={"seed": "Seed", "replicate": "Replicate"},
-                links={"trial": "design"},
-            ),
+            None if several.empty else _trainings_table(occasion, page, several),
         )
     )
     page.children.append(
@@ -73,7 +66,7 @@ def noise(occasion: Occasion) -> Page:
                 section(
                     "Rankings at the rungs",
                     place("rungs", "Kendall's tau between rankings at the steps of the training.", 220),
-                    lead="Kendall's \N{GREEK SMALL LETTER TAU} between what finished designs had at one step and at another: "
+                    lead="Kendall's \N{GREEK SMALL LETTER TAU} between what finished designs had at one step and another: "
                     "1 is the same order, 0 is none. It says how much early stopping can know.",
                 ),
                 section(
@@ -88,8 +81,16 @@ def noise(occasion: Occasion) -> Page:
     return page
 
 
+def _trainings_table(occasion: Occasion, page: Page, several: pd.DataFrame) -> Component:
+    heads = {"seed": "Seed", "replicate": "Replicate"}
+    caption = "Every training of designs that have several"
+    columns = list(several.columns)
+    links = {"trial": "design"}
+    return table(page, "trainings", caption, several, columns, occasion.address, heads=heads, links=links)
+
+
 def trainings(snapshot: Snapshot) -> pd.DataFrame:
-    """Every finished training: ``trial`` (of the design), ``key``, ``seed``, ``psnr`` and ``replicate`` (its number)."""
+    """Every finished training: ``trial`` (of the design), ``key``, ``seed``, ``psnr`` and whether it is a ``replicate``."""
     rows = [
         (
             row.number if row.replicate_of is None else row.replicate_of,

@@ -122,13 +122,15 @@ def _workers(occasion: Occasion, page: Page) -> Component:
             text += f" {len(dead)} were left by runs that have ended; the next run takes them up."
     children: list[Component | str | None] = [html.P(text, role="status")]
     if running:
+        curves = snapshot.curves
+        reached = [curves[row.number][-1] if row.number in curves else None for row in running]
         frame = pd.DataFrame(
             {
                 "trial": [row.number for row in running],
                 "worker": ["ended" if row.number in dead else "alive" for row in running],
                 "begun": [row.started_at.strftime("%Y-%m-%d %H:%M:%S") for row in running],
-                "step": [(snapshot.curves.get(row.number) or [[None, None]])[-1][0] for row in running],
-                "psnr": [(snapshot.curves.get(row.number) or [[None, None]])[-1][1] for row in running],
+                "step": [None if point is None else int(point[0]) for point in reached],
+                "psnr": [None if point is None else point[1] for point in reached],
                 "mult_adds": [row.mult_adds for row in running],
             }
         )

@@ -61,8 +61,8 @@ def pictures(occasion: Occasion) -> Page:
     page.children.append(
         note(
             html.Strong("Briefly trained networks. "),
-            f"They were trained{f' for {steps} steps' if steps else ' briefly'} to tell designs apart. In full training they "
-            "become much better, and may change places. PSNR is of the piece shown, not of all photos.",
+            f"They were trained{f' for {steps} steps' if steps else ' briefly'} to tell designs apart. In full training "
+            "they become much better, and may change places. PSNR is of the piece shown, not of all photos.",
         )
     )
     for name, reason in failed:
@@ -98,20 +98,17 @@ def _path(place: Checkpoints, row: FollowedTrial, seed: int) -> Path:
 def _without_weights(occasion: Occasion) -> Component:
     snapshot = occasion.snapshot
     folder = Checkpoints(occasion.watcher.store, snapshot.study).folder
+    if snapshot.study.recipe.get("evaluator") == "synthetic":
+        why = "The synthetic evaluator trains nothing, so there are no networks to show."
+    else:
+        why = (
+            "A search keeps those of its front there; a database that was copied without this folder has none, nor "
+            "have designs whose result was taken from another study."
+        )
     return html.Div(
         [
             html.P(html.Strong("No weights of this front are kept.")),
-            html.P(
-                ["They would be in ", html.Code(str(folder)), ". "]
-                + (
-                    ["The synthetic evaluator trains nothing, so there are no networks to show."]
-                    if snapshot.study.recipe.get("evaluator") == "synthetic"
-                    else [
-                        "A search keeps those of its front there; a database that was copied without this folder has "
-                        "none, nor have designs whose result was taken from another study."
-                    ]
-                )
-            ),
+            html.P(["They would be in ", html.Code(str(folder)), f". {why}"]),
         ],
         className="nothing",
         role="status",
