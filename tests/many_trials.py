@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -53,18 +55,25 @@ def write(store: Store, number: int, *, name: str = "many", record: StudyRecord 
                     connection.execute(insert(table.__table__), found)
 
 
-def _trials(number: int, study_id: int):
+def _trials(number: int, study_id: int) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any]]]:
     rng = np.random.default_rng(0)
-    for trial in range(number):
-        channels, groups = int(rng.choice([16, 24, 32, 48, 64])), int(rng.integers(2, 5))
-        blocks, unit = int(rng.integers(1, 5)), str(rng.choice(["conv", "grouped", "bottleneck"]))
-        share = str(rng.choice(["none", "group"]))
+    drawn = zip(
+        rng.choice([16, 24, 32, 48, 64], number).tolist(),
+        rng.integers(2, 5, number).tolist(),
+        rng.integers(1, 5, number).tolist(),
+        rng.choice(["conv", "grouped", "bottleneck"], number).tolist(),
+        rng.choice(["none", "group"], number).tolist(),
+        rng.integers(0, 900, number).tolist(),
+        rng.standard_normal(number).tolist(),
+        rng.choice(["complete", "stopped", "failed", "infeasible"], number, p=[0.9, 0.06, 0.01, 0.03]).tolist(),
+        strict=True,
+    )
+    for trial, (channels, groups, blocks, unit, share, more, chance, state) in enumerate(drawn):
         weight = {"conv": 1.0, "grouped": 0.4, "bottleneck": 0.6}[unit]
-        params = int(18 * channels**2 * groups * blocks * weight) + 40 * channels + int(rng.integers(0, 900))
+        params = int(18 * channels**2 * groups * blocks * weight) + 40 * channels + more
         mult_adds = int(57_600 * params * (1.6 if share == "group" else 1.0))
-        final = 26.2 + 0.55 * np.log10(mult_adds / 1e8) + 0.02 * (share == "none") + 0.03 * rng.standard_normal()
+        final = 26.2 + 0.55 * math.log10(mult_adds / 1e8) + 0.02 * (share == "none") + 0.03 * chance
         curve = [[step, float(final - 60 / step)] for step in STEPS]
-        state = str(rng.choice(["complete", "stopped", "failed", "infeasible"], p=[0.9, 0.06, 0.01, 0.03]))
         key = f"{trial:064x}"
         started = datetime(2026, 5, 4, 15, tzinfo=UTC) + timedelta(seconds=4 * trial)
         axes: dict[str, Any] = {"channels": channels, "unit": unit, "body.cascade.groups": groups}

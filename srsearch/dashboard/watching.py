@@ -6,8 +6,8 @@ import functools
 import json
 import threading
 import time
-from contextlib import suppress
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -289,8 +289,9 @@ def part_costs(parts: pd.DataFrame, *, measure: str = "mult_adds") -> go.Figure:
         textposition="outside",
         cliponaxis=False,
         hovertext=[
-            f"<b>{name}</b><br>{escaped(row['part'])}<br>{format_quantity(row['mult_adds'])} Mult-Adds, {format_quantity(row['params'])} params"
-            f"<br>{row['instances']} with weights of their own, applied {row['applications']} times"
+            f"<b>{name}</b><br>{escaped(row['part'])}<br>{format_quantity(row['mult_adds'])} Mult-Adds, "
+            f"{format_quantity(row['params'])} params<br>{row['instances']} with weights of their own, "
+            f"applied {row['applications']} times"
             for name, row in zip(names, rows.to_dict("records"), strict=True)
         ],
         hovertemplate="%{hovertext}<extra></extra>",

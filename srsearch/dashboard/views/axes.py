@@ -96,9 +96,9 @@ def _effects(occasion: Occasion, page: Page, model: EqualCost) -> Component:
             occasion.address,
             heads=heads,
         ),
-        lead=f"What a value adds to designs with the same {cost} and the same other axes, relative to the mean: what it "
-        f"does beyond making designs larger. Bars are two standard errors. The axes explain {model.explained:.0%} of what "
-        "designs of equal cost differ by.",
+        lead=f"What a value adds to designs with the same {cost} and the same other axes, relative to the mean: what "
+        "it does beyond making designs larger. Bars are two standard errors. The axes explain "
+        f"{model.explained:.0%} of what designs of equal cost differ by.",
     )
 
 
@@ -114,7 +114,7 @@ def _together(
         "Two axes together",
         place("interaction", "Quality at equal cost for each pair of values of two axes.", 240),
         table(page, "interaction", "Two axes together", found, list(found.columns), occasion.address, heads=heads),
-        lead="Mean quality relative to all designs of the same cost. Hovering tells what of it neither axis does alone.",
+        lead="Mean quality relative to designs of the same cost. Hovering tells what of it neither axis does alone.",
     )
 
 

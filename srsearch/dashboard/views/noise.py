@@ -43,7 +43,7 @@ def noise(occasion: Occasion) -> Page:
                 address,
                 links={"trial": "design"},
             ),
-            lead="A design is tied unless it lies below the best by more than an equally good one does once in twenty times.",
+            lead="A design is tied unless it lies below the best by more than an equally good one does once in twenty.",
         )
     )
     results = trainings(snapshot)
@@ -66,7 +66,7 @@ def noise(occasion: Occasion) -> Page:
                 section(
                     "Rankings at the rungs",
                     place("rungs", "Kendall's tau between rankings at the steps of the training.", 220),
-                    lead="Kendall's \N{GREEK SMALL LETTER TAU} between what finished designs had at one step and another: "
+                    lead="Kendall's \N{GREEK SMALL LETTER TAU} between what finished designs had at two steps: "
                     "1 is the same order, 0 is none. It says how much early stopping can know.",
                 ),
                 section(
@@ -90,7 +90,7 @@ def _trainings_table(occasion: Occasion, page: Page, several: pd.DataFrame) -> C
 
 
 def trainings(snapshot: Snapshot) -> pd.DataFrame:
-    """Every finished training: ``trial`` (of the design), ``key``, ``seed``, ``psnr`` and whether it is a ``replicate``."""
+    """Every finished training: ``trial`` (of the design), ``key``, ``seed``, ``psnr``, whether it is a ``replicate``."""
     rows = [
         (
             row.number if row.replicate_of is None else row.replicate_of,

@@ -61,10 +61,11 @@ def pictures(occasion: Occasion) -> Page:
     page.children.append(
         note(
             html.Strong("Briefly trained networks. "),
-            f"They were trained{f' for {steps} steps' if steps else ' briefly'} to tell designs apart. In full training "
-            "they become much better, and may change places. PSNR is of the piece shown, not of all photos.",
+            f"They were trained{f' for {steps} steps' if steps else ' briefly'} to tell designs apart. In full "
+            "training they become much better, and may change places. PSNR is of the piece shown, not of all photos.",
         )
     )
+    failed += [(f"trial {number}", "no weights of it are kept") for number in _without(occasion, kept)]
     for name, reason in failed:
         page.children.append(html.P(f"{name} is not shown: {reason}.", className="quiet"))
     page.children.append(_gallery(shots))
@@ -89,6 +90,13 @@ def _kept(occasion: Occasion) -> list[_Kept]:
     if len(found) > most:
         found = [found[round(i * (len(found) - 1) / (most - 1))] for i in range(most)]
     return [*chosen, *found]
+
+
+def _without(occasion: Occasion, kept: list[_Kept]) -> list[int]:
+    """Numbers of the front's designs, in the selection and budget, that have no weights; none where too many have."""
+    front = occasion.address.within(occasion.address.selected(occasion.snapshot.front()))
+    shown = {each.row.number for each in kept}
+    return [] if len(kept) >= _MOST else [int(number) for number in front["trial"] if int(number) not in shown][:_MOST]
 
 
 def _path(place: Checkpoints, row: FollowedTrial, seed: int) -> Path:
@@ -173,7 +181,7 @@ def _two(occasion: Occasion, shots: list[_Shot]) -> tuple[_Shot, _Shot]:
 def _gallery(shots: list[_Shot]) -> Component:
     return section(
         "Side by side",
-        html.P(
+        html.Div(
             [
                 html.Label("Zoom ", htmlFor="zoom"),
                 dcc.Input(id="zoom", type="range", min=1, max=8, step=0.25, value=1),
@@ -200,11 +208,11 @@ def _wipe(occasion: Occasion, shots: list[_Shot]) -> Component:
     first, second = _two(occasion, shots)
     images: list[Any] = [
         html.Img(src=second.picture.image, alt=f"by {second.name}", draggable="false"),
-        html.Img(src=first.picture.image, alt=f"by {first.name}", className="above", draggable="false"),
+        html.Div(html.Img(src=first.picture.image, alt=f"by {first.name}", draggable="false"), className="above"),
     ]
     return section(
         "Wipe",
-        html.P(
+        html.Div(
             [
                 html.Label(f"{first.name} at the left, {second.name} at the right ", htmlFor="wipe"),
                 dcc.Input(id="wipe", type="range", min=0, max=100, step=1, value=50),
