@@ -74,7 +74,7 @@ def _trials(number: int, study_id: int) -> Iterator[tuple[dict[str, Any], dict[s
         mult_adds = int(57_600 * params * (1.6 if share == "group" else 1.0))
         final = 26.2 + 0.55 * math.log10(mult_adds / 1e8) + 0.02 * (share == "none") + 0.03 * chance
         curve = [[step, float(final - 60 / step)] for step in STEPS]
-        key = f"{trial:064x}"
+        key = f"{study_id:08x}{trial:056x}"
         started = datetime(2026, 5, 4, 15, tzinfo=UTC) + timedelta(seconds=4 * trial)
         axes: dict[str, Any] = {"channels": channels, "unit": unit, "body.cascade.groups": groups}
         axes |= {"body.cascade.blocks": blocks, "body.cascade.share": share}

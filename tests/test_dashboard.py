@@ -297,7 +297,7 @@ def test_a_design_is_drawn_and_its_command_saves_it(site: Any, visit: Any, srsea
     storage = small(tmp_path / "study.db")
     page = visit(site(storage))
     tab = page.open("?view=design&trial=3")
-    tab.wait_for_selector("#figure-diagram .annotation-text")
+    tab.wait_for_selector("#figure-diagram .annotation-text:has-text('entry')")
     words = tab.locator("#figure-diagram .annotation-text").all_text_contents()
     for word in ("entry", "residual", "exit", "global skip"):
         assert word in words, word
@@ -368,7 +368,7 @@ def test_a_page_for_everything_that_is_missing(site: Any, visit: Any, tmp_path: 
     for path in tmp_path.glob("study.db*"):
         path.rename(aside.with_name(path.name.replace("study", "elsewhere")))
     tab = page.open("?study=empty")
-    assert "no database at" in tab.inner_text("[role=alert]")
+    assert "cannot read the database" in tab.inner_text("[role=alert]")
     for path in tmp_path.glob("elsewhere.db*"):
         path.rename(path.with_name(path.name.replace("elsewhere", "study")))
     tab.wait_for_selector("h1:has-text('empty')", timeout=20_000)

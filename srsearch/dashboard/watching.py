@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from srsearch.analysis import Noise, pareto_front, quality_of, retraining_noise, standard_errors
@@ -257,17 +256,3 @@ def _changes(store: Store, study: str, rows: Sequence[FollowedTrial]) -> list[Fo
     )
     by_number = {row.number: row for row in rows}
     return [row for row in found if by_number.get(row.number) != row]
-
-
-def curve_band(curves: Sequence[Curve]) -> pd.DataFrame:
-    """Quartiles of PSNR by step over several curves.
-
-    Returns:
-        Columns ``step``, ``low``, ``middle``, ``high``; steps that fewer than three curves have are left out.
-    """
-    values: dict[float, list[float]] = {}
-    for curve in curves:
-        for step, psnr in curve:
-            values.setdefault(step, []).append(psnr)
-    rows = [(step, *np.quantile(found, [0.25, 0.5, 0.75])) for step, found in sorted(values.items()) if len(found) > 2]
-    return pd.DataFrame(rows, columns=["step", "low", "middle", "high"])

@@ -13,17 +13,13 @@ from dash.development.base_component import Component
 
 from srsearch import plots
 from srsearch.analysis import best
+from srsearch.dashboard.bill import bill
+from srsearch.dashboard.curves import similar_curves
 from srsearch.dashboard.pieces import Control, Option, Page, chips, facts, link, named, place, section, table
 from srsearch.dashboard.views import Occasion, budget_controls
-from srsearch.dashboard.watching import curve_band
 from srsearch.dashboard.words import HEADS, STATES, cell, decibels
-from srsearch.errors import InputError
 from srsearch.labels import MISSING, axis_labels, axis_text
-from srsearch.quantity import format_quantity, parse_output_size
 from srsearch.store.following import FollowedTrial
-
-_BAND = 1.25  # designs of so many times the cost, up and down, are of similar cost
-_MOST_CURVES = 400
 
 
 def design(occasion: Occasion) -> Page:
@@ -53,7 +49,7 @@ def design(occasion: Occasion) -> Page:
             lead="Arcs are what is added or joined again further on. Blocks of one tint have the same weights.",
         )
     )
-    costs, around = _costs(occasion, description)
+    costs, around = bill(description, snapshot.study.space)
     points = snapshot.curves.get(row.number, [])
     band, others = _band(occasion, row)
     page.figures["curve"] = plots.curve(points, band, what=f"{others} designs of similar cost")
@@ -124,37 +120,9 @@ def _head(occasion: Occasion, row: FollowedTrial) -> Component:
     )
 
 
-def _costs(occasion: Occasion, description: Mapping[str, Any] | None) -> tuple[pd.DataFrame | None, str]:
-    """The bill of parts, and what it is of, or why there is none."""
-    if not description:
-        return None, "This proposal is no design: its values do not fit together."
-    # Here, as this imports torch, which the other views do without.
-    from srsearch.architecture import Architecture
-    from srsearch.cost import OURS, count
-
-    at = ((occasion.snapshot.study.space.get("constraints") or {}).get("mult_adds") or {}).get("at")
-    try:
-        way = OURS.at(parse_output_size(str(at))) if at else OURS
-        made = Architecture.from_dict(description)
-        cost = count(made, scale=made.scales[-1], convention=way)
-        parts = cost.parts
-    except InputError as error:  # a part of the user's own that is not registered here
-        return None, f"The cost of the parts cannot be told here: {error}"
-    text = f"{format_quantity(cost.mult_adds)} Mult-Adds and {format_quantity(cost.params)} parameters"
-    return parts, f"{text}, for an output of {str(at or '1280x720').replace('x', chr(215))}."
-
-
 def _band(occasion: Occasion, row: FollowedTrial) -> tuple[pd.DataFrame, int]:
-    """Quartiles of the curves of finished designs of similar cost."""
     cost = getattr(row, occasion.cost)
-    done = occasion.snapshot.done
-    if cost is None or not len(done):
-        return curve_band([]), 0
-    near = done[done[occasion.cost].between(cost / _BAND, cost * _BAND)]
-    numbers = [int(number) for number in near["trial"] if number != row.number]
-    every = max(1, len(numbers) // _MOST_CURVES)
-    curves = occasion.snapshot.curves
-    return curve_band([curves[number] for number in numbers[::every] if number in curves]), len(numbers)
+    return similar_curves(occasion.snapshot.done, occasion.snapshot.curves, row.number, occasion.cost, cost)
 
 
 def _file(occasion: Occasion, row: FollowedTrial, description: Mapping[str, Any] | None) -> Component:

@@ -90,7 +90,7 @@ def _trainings_table(occasion: Occasion, page: Page, several: pd.DataFrame) -> C
 
 
 def trainings(snapshot: Snapshot) -> pd.DataFrame:
-    """Every finished training: ``trial`` (of the design), ``key``, ``seed``, ``psnr``, whether it is a ``replicate``."""
+    """Every finished training: ``trial`` (of the design), ``key``, ``seed``, ``psnr``, and whether a ``replicate``."""
     rows = [
         (
             row.number if row.replicate_of is None else row.replicate_of,
