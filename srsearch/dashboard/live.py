@@ -117,6 +117,7 @@ def application(watcher: Watcher, *, token: str | None = None) -> flask.Flask:
             Output("content", "children"),
             Output("controls", "data"),
             Output("title", "data"),
+            Output("made", "data"),
             Output("figures", "data"),
         ],
         Input("address", "data"),
@@ -131,6 +132,7 @@ def application(watcher: Watcher, *, token: str | None = None) -> flask.Flask:
         Input("figures", "data"),
         Input("controls", "data"),
         Input("title", "data"),
+        Input("made", "data"),
     )
     server: flask.Flask = app.server
     _add_routes(server, watcher)
@@ -145,7 +147,7 @@ def _variables(palette: Palette) -> str:
 
 
 def _layout() -> Component:
-    stores = [dcc.Store(id=name) for name in ("address", "version", "controls", "title", "figures", "drawn")]
+    stores = [dcc.Store(id=name) for name in ("address", "version", "controls", "title", "made", "figures", "drawn")]
     return html.Div(
         [
             dcc.Store(id="begin", data=1),
@@ -195,10 +197,12 @@ def _version(watcher: Watcher, address: Address) -> str:
 
 def _answer(watcher: Watcher, search: str | None) -> tuple[Any, ...]:
     """What the callback of the whole page gives."""
-    shown = show(watcher, Address.of(search))
+    address = Address.of(search)
+    made = _version(watcher, address)  # before it is made: a change in between is then seen as one
+    shown = show(watcher, address)
     controls = [control.plain() for control in shown.page.controls]
     figures = {name: figure.to_json() for name, figure in shown.page.figures.items()}
-    return shown.head, shown.page.children, controls, shown.title, figures
+    return shown.head, shown.page.children, controls, shown.title, made, figures
 
 
 def show(watcher: Watcher, address: Address) -> Shown:

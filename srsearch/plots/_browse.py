@@ -119,6 +119,7 @@ def browse(trials: pd.DataFrame, front: pd.DataFrame, shown: Browse | None = Non
     end = min(limit, right) if limit else right
     _add_front(figure, chosen, axes, cost, quality, (left, right), (low, high), float(end))
     _dress(figure.data[-1], chosen, how, look)
+    _add_legend(figure, how, look)
     _add_marked(figure, done, how)
     if limit:
         _add_limit(figure, float(limit))
@@ -269,16 +270,15 @@ def _add_rest(figure: go.Figure, rest: pd.DataFrame, how: Browse, look: _Look, a
     groups: dict[str, list[int]] = {}
     for place, word in enumerate(_words(rest[how.colour], look.bins) if how.colour else ["dominated"] * len(rest)):
         groups.setdefault(word, []).append(place)
-    title = escaped(axis_labels([how.colour])[how.colour]) if how.colour else ""
     for word in sorted(groups, key=_bin_order):
         places = groups[word]
         figure.add_scatter(
             x=[xs[place] for place in places],
             y=[max(float(ys[place]), low) for place in places],
             mode="markers",
-            name=f"{title} {escaped(word)}".strip(),
+            name=escaped(word),
             legendgroup=word,
-            showlegend=False,
+            showlegend=not how.colour,
             marker={
                 "color": colours[places[0]],
                 "size": [10 if below[place] else 7 for place in places],
@@ -291,14 +291,20 @@ def _add_rest(figure: go.Figure, rest: pd.DataFrame, how: Browse, look: _Look, a
             hovertext=[hovers[place] for place in places],
             hovertemplate="%{hovertext}<extra></extra>",
         )
-        # A legend shows a trace's first point, which may be a pale one.
-        _add_key(figure, f"{title} {escaped(word)}".strip(), colours[places[0]], "circle", group=word)
+
+
+def _add_legend(figure: go.Figure, how: Browse, look: _Look) -> None:
+    """What colours and symbols stand for: a legend of the points themselves would show a pale one, or none."""
+    for word in sorted(look.colours, key=_bin_order):
+        name = axis_labels([how.colour or ""])[how.colour or ""]
+        _add_key(figure, f"{escaped(name)} {escaped(word)}", look.colours[word], "circle", group=word)
     for word, symbol in look.symbols.items():
-        _add_key(figure, f"{escaped(axis_labels([how.symbol or ''])[how.symbol or ''])} {escaped(word)}", None, symbol)
+        name = axis_labels([how.symbol or ""])[how.symbol or ""]
+        _add_key(figure, f"{escaped(name)} {escaped(word)}", LIGHT.muted, symbol)
 
 
-def _add_key(figure: go.Figure, name: str, colour: str | None, symbol: str, *, group: str | None = None) -> None:
-    marker = {"color": colour or LIGHT.muted, "size": 8, "symbol": symbol}
+def _add_key(figure: go.Figure, name: str, colour: str, symbol: str, *, group: str | None = None) -> None:
+    marker = {"color": colour, "size": 8, "symbol": symbol}
     figure.add_scatter(
         x=[None], y=[None], mode="markers", name=name, marker=marker, legendgroup=group, hoverinfo="skip"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.benchmarks import counting, default_run, enumeration, proxy_training, samplers, sharing, startup
+from tests.benchmarks import counting, dashboard, default_run, enumeration, proxy_training, samplers, sharing, startup
 
 BENCHMARKS = {
     "startup": startup.main,
@@ -13,6 +13,7 @@ BENCHMARKS = {
     "enumeration": enumeration.main,
     "samplers": samplers.main,
     "sharing": sharing.main,
+    "dashboard": dashboard.main,
     "proxy_training": proxy_training.main,
     "default_run": default_run.main,
 }

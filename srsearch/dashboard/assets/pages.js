@@ -190,8 +190,8 @@ window.dash_clientside = window.dash_clientside || {};
       if (!answer.ok) throw new Error(String(answer.status));
       const found = await answer.text();
       if (live) live.textContent = "following";
+      // Compared with what the page was made of, not with the last answer: nothing is missed in between.
       if (version !== null && found !== version) say("version", found);
-      version = found;
     } catch {
       if (live) live.textContent = "the dashboard has stopped: start it again with srsearch dashboard";
     }
@@ -258,7 +258,8 @@ window.dash_clientside = window.dash_clientside || {};
 
   window.dash_clientside.srsearch = {
     begin: () => location.search,
-    draw: (found, controls, title) => {
+    draw: (found, controls, title, made) => {
+      version = made ?? null;
       figures = Object.fromEntries(Object.entries(found ?? {}).map(([name, text]) => [name, JSON.parse(text)]));
       document.title = title ? `${title} · srsearch` : "srsearch";
       drawControls(controls ?? []);
