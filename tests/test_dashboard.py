@@ -19,13 +19,15 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from srsearch.cli import main
 from srsearch.dashboard import live
 from srsearch.dashboard.address import VIEWS, Address
 from srsearch.errors import InputError
 from srsearch.store import EvaluationRecord, Store, TrialRecord
 from tests import many_trials
-from tests.conftest import CHECKOUT, SMALL_SPACE, Command
+from tests.conftest import CHECKOUT, SMALL_SPACE
 from tests.test_report import browser as browser  # a fixture
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&only=</script>"
@@ -91,6 +93,12 @@ class Visit:
         before = self.drawn()
         act()
         self.tab.wait_for_selector(f"html:not([data-drawn='{before}'])")
+
+    def turn(self, search: str) -> Any:
+        """Go to another link without loading the page anew."""
+        go = "s => { history.pushState(null, '', s); dash_clientside.set_props('address', {data: location.search}); }"
+        self.after(lambda: self.tab.evaluate(go, search))
+        return self.tab
 
     def limit(self, name: str, place: int) -> None:
         """Move a slider of the budget to a place between 0 and 200."""
@@ -293,7 +301,9 @@ def test_a_running_study_is_followed(site: Any, visit: Any, tmp_path: Path) -> N
         assert "cannot be shown" not in tab.inner_text("#content"), view
 
 
-def test_a_design_is_drawn_and_its_command_saves_it(site: Any, visit: Any, srsearch: Command, tmp_path: Path) -> None:
+def test_a_design_is_drawn_and_its_command_saves_it(
+    site: Any, visit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     storage = small(tmp_path / "study.db")
     page = visit(site(storage))
     tab = page.open("?view=design&trial=3")
@@ -307,7 +317,8 @@ def test_a_design_is_drawn_and_its_command_saves_it(site: Any, visit: Any, srsea
         record = store.trial_records("many")[3]
     assert yaml.safe_load(tab.inner_text("#design-yaml")) == record.description
     command = tab.inner_text(".next code").split()
-    assert srsearch(*command[1:]).returncode == 0
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(main, command[1:]).exit_code == 0
     saved = yaml.safe_load((tmp_path / "design.yaml").read_text())
     assert saved["channels"] == record.axes["channels"]
 
@@ -325,16 +336,17 @@ def test_hostile_names_are_text(site: Any, visit: Any, tmp_path: Path) -> None:
         store.add_trials(HOSTILE, [TrialRecord(number=91, state="running", **bad, **cost)])
         store.fail_trial(HOSTILE, 91, HOSTILE)
     page = visit(site(storage))
-    for view in VIEWS:
-        tab = page.open(Address(study=HOSTILE, view=view, compared=("other",)).link())
-        tab.wait_for_timeout(300)
+    page.open(Address(study=HOSTILE).link())
+    for view, label in VIEWS.items():
+        tab = page.turn(Address(study=HOSTILE, view=view, compared=("other",), cost="params").link())
+        tab.wait_for_selector(f"nav a[aria-current]:text-is('{label}')")
         assert HOSTILE in tab.inner_text("h1")
         assert tab.locator("#content img[src=x]").count() == 0
-    tab = page.open(Address(study=HOSTILE, view="design", trial=90).link())
+    tab = page.turn(Address(study=HOSTILE, view="design", trial=90).link())
     assert HOSTILE in tab.inner_text("#design-yaml")
-    tab = page.open(Address(study=HOSTILE).link())
+    tab = page.turn(Address(study=HOSTILE).link())
     assert HOSTILE in tab.inner_text("#table-failures")
-    tab = page.open(Address(study=HOSTILE, view="front", more={"colour": "unit"}).link())
+    tab = page.turn(Address(study=HOSTILE, view="front", more={"colour": "unit"}).link())
     assert HOSTILE in tab.inner_text("#table-front")
 
 
@@ -351,9 +363,9 @@ def test_a_page_for_everything_that_is_missing(site: Any, visit: Any, tmp_path: 
         tab = page.open(Address(study=study).link())
         assert text in tab.inner_text("#content")
         for view in VIEWS:
-            tab = page.open(Address(study=study, view=view).link())
+            tab = page.turn(Address(study=study, view=view).link())
             assert "went wrong" not in tab.inner_text("#content"), view
-    assert "the loss was NaN at step 7" in page.open("?study=failing").inner_text("#table-failures")
+    assert "the loss was NaN at step 7" in page.turn("?study=failing").inner_text("#table-failures")
     tab = page.open("?study=nothing&view=front")
     assert "There is no study 'nothing'" in tab.inner_text("[role=alert]")
     page.after(lambda: tab.locator("#content a", has_text="empty").click())
@@ -363,7 +375,7 @@ def test_a_page_for_everything_that_is_missing(site: Any, visit: Any, tmp_path: 
         "?view=design&trial=999",
         "?%00=%ff&study=",
     ):
-        assert "went wrong" not in page.open(odd).inner_text("#content"), odd
+        assert "went wrong" not in page.turn(odd).inner_text("#content"), odd
     aside = tmp_path / "elsewhere.db"
     for path in tmp_path.glob("study.db*"):
         path.rename(aside.with_name(path.name.replace("study", "elsewhere")))
@@ -415,7 +427,8 @@ def test_another_name_for_this_machine_is_refused(medium: Site) -> None:
     assert "default-src 'none'" in medium.get("")[2]["Content-Security-Policy"]
 
 
-def test_bad_input_is_told_without_a_traceback(srsearch: Command, tmp_path: Path, medium: Site) -> None:
+def test_bad_input_is_told_without_a_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, medium: Site) -> None:
+    monkeypatch.chdir(tmp_path)
     small(tmp_path / "study.db", 3)
     port = str(medium.server.server_port)
     for arguments, message in (
@@ -423,11 +436,12 @@ def test_bad_input_is_told_without_a_traceback(srsearch: Command, tmp_path: Path
         (["--storage", "study.db", "--host", "0.0.0.0"], "--token"),
         (["--storage", "study.db", "--token", " "], "empty"),
         (["--storage", "study.db", "--port", port], "in use"),
+        (["--storage", "study.db", "--host", "nowhere.invalid", "--token", "a word"], "cannot listen on"),
     ):
-        ended = srsearch("dashboard", *arguments)
-        assert ended.returncode == 2, ended.stderr
-        assert message in ended.stderr
-        assert "Traceback" not in ended.stderr
+        ended = CliRunner().invoke(main, ["dashboard", *arguments])
+        assert ended.exit_code == 2, ended.output
+        assert message in ended.output
+        assert "Traceback" not in ended.output
 
 
 def test_studies_are_compared(site: Any, visit: Any, tmp_path: Path) -> None:

@@ -220,8 +220,8 @@ def test_the_browsed_front_has_colours_symbols_limits_and_published_networks() -
     assert points.marker.color[-1] == LIGHT.steps[-1]
     assert points.marker.opacity[0] == 1
     assert points.marker.opacity[-1] < 1  # beyond the budget, and not selected
-    assert trace(figure, nets).yaxis == "y2"
-    assert trace(figure, nets).text[0] == "CARN-&lt;b&gt;M&lt;/b&gt;"
+    assert trace(figure, "published, Set14 (right scale)").yaxis == "y2"
+    assert trace(figure, "published, Set14 (right scale)").text[0] == "CARN-&lt;b&gt;M&lt;/b&gt;"
     assert "another scale" in figure.layout.yaxis2.title.text
     on_the_way = trace(figure, "set aside or running, at the rung reached")
     assert list(on_the_way.customdata) == [4]
