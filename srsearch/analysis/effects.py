@@ -68,7 +68,7 @@ def at_equal_cost(
     learned = learned[:: max(1, -(-len(learned) // _MOST_TRIALS))]
     rows, values = rows.iloc[learned], values[learned]
     trend = _trend(rows[cost].to_numpy(dtype=np.float64))
-    words = {axis: np.array([axis_text(value) for value in rows[axis]]) for axis in axes}
+    words = {axis: _words(rows[axis]) for axis in axes}
     columns = [(axis, value) for axis, found in words.items() for value in _levels(found)]
     if not columns:
         return None
@@ -80,7 +80,7 @@ def at_equal_cost(
     inverse = np.linalg.pinv(design.T @ design + penalty)
     weights = inverse @ (design.T @ values)
     left = values - design @ weights
-    freedom = max(len(rows) - np.linalg.matrix_rank(design), 1)
+    freedom = max(len(rows) - np.linalg.matrix_rank(design.T @ design, hermitian=True), 1)
     variance = float((left**2).sum() / freedom)
     contrasts = _contrasts(counts, columns)
     first = trend.shape[1]
@@ -118,8 +118,8 @@ def interaction(trials: pd.DataFrame, model: EqualCost, first: str, second: str)
     rows = trials.loc[model.residuals.index]
     frame = pd.DataFrame(
         {
-            "first": [axis_text(value) for value in rows[first]],
-            "second": [axis_text(value) for value in rows[second]],
+            "first": _words(rows[first]),
+            "second": _words(rows[second]),
             "together": model.residuals["axes"].to_numpy(),
             "beyond": model.residuals["rest"].to_numpy(),
         }
@@ -136,6 +136,12 @@ def _trend(cost: np.ndarray) -> np.ndarray:
     if spread == 0:
         return np.ones((len(cost), 1))
     return np.vander(2 * (logs - logs.min()) / spread - 1, _DEGREE + 1, increasing=True)
+
+
+def _words(column: pd.Series) -> np.ndarray:
+    """(n,) the values as text; each is written once, however often it is there."""
+    codes, values = pd.factorize(column)
+    return np.array([*(axis_text(value) for value in values), MISSING], dtype=object)[codes]
 
 
 def _levels(words: np.ndarray) -> list[str]:

@@ -11,6 +11,7 @@ from srsearch.analysis.objectives import directions, measured, trial_numbers
 from srsearch.analysis.volume import _scaled, _scaled_reference, dominated_volume
 
 _CHUNK = 2_000
+_LEAST_ENDS = 4  # in a stretch on average: with fewer, its rate is noise
 
 
 def hypervolume_steps(trials: pd.DataFrame, objectives: Sequence[str], reference: Mapping[str, float]) -> pd.DataFrame:
@@ -83,7 +84,7 @@ def per_hour(ends: pd.Series, *, most: int = 48) -> pd.DataFrame:
 
     Args:
         ends: Times (UTC) at which evaluations ended, in any order.
-        most: Stretches at most; they are a round number of minutes or hours long.
+        most: Stretches at most; they are a round number of seconds, minutes or hours long.
 
     Returns:
         Columns ``start`` (UTC), ``hours`` (length of the stretch) and ``rate`` (evaluations per hour); the last stretch
@@ -94,7 +95,8 @@ def per_hour(ends: pd.Series, *, most: int = 48) -> pd.DataFrame:
         return pd.DataFrame({"start": times.iloc[:0], "hours": [], "rate": []})
     span = (times.iloc[-1] - times.iloc[0]).total_seconds()
     lengths = [1, 5, 15, 60, 300, 900, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86400, 7 * 86400]
-    seconds = next((length for length in lengths if span / length <= most), span / most)
+    least = max(span / most, _LEAST_ENDS * span / len(times))
+    seconds = next((length for length in lengths if length >= least), least)
     passed = (times - times.iloc[0]).dt.total_seconds().to_numpy()
     counts = np.bincount((passed // seconds).astype(int))
     lasting = np.full(len(counts), float(seconds))

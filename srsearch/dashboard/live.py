@@ -17,6 +17,7 @@ import dash
 import flask
 from dash import ClientsideFunction, Input, Output, dcc, html
 from dash.development.base_component import Component
+from threadpoolctl import threadpool_limits
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from srsearch.dashboard.access import guard, is_loopback
@@ -306,6 +307,8 @@ def make(storage: str | None, host: str, port: int, token: str | None) -> BaseWS
             f"on {host} others can open the dashboard: give it a --token that they have to know, "
             "or leave out --host to serve this machine only"
         )
+    # Matrices here are small, and a search on this machine needs the cores.
+    threadpool_limits(1, user_api="blas")
     watcher = Watcher(storage)
     threading.Thread(target=watcher.warm, daemon=True).start()
     try:

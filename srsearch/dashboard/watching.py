@@ -33,6 +33,7 @@ LEAST_WAIT = 1.0
 _SHARE = 40.0
 """A reading is followed by a pause so many times as long, so that a search beside it loses next to nothing."""
 
+_MOST_MODELLED = 3_000
 _FRAME_COLUMNS = 13  # of `frames.TRIALS`, which are the first of a `FollowedTrial`
 
 
@@ -55,6 +56,7 @@ class Snapshot:
     version: int
     noises: dict[str, tuple[int, Noise | None]] = field(default_factory=dict)
     told: dict[int, str] = field(default_factory=dict)
+    _plain_fronts: dict[tuple[str, ...], pd.DataFrame] = field(default_factory=dict)
     _fronts: dict[tuple[str, ...], pd.DataFrame] = field(default_factory=dict)
 
     @functools.cached_property
@@ -95,12 +97,19 @@ class Snapshot:
         """The non-dominated designs, with their standard errors; by default in the study's objectives."""
         chosen = objectives or tuple(self.study.objectives)
         if chosen not in self._fronts:
-            found = pareto_front(self.done, chosen)
+            found = self.plain_front(*chosen)
             quality = quality_of(chosen)
             errors = standard_errors(found, self.noise if quality == self.quality else None)
             self._fronts[chosen] = found.assign(**{f"{quality}_error": errors})
             self._fronts[chosen].attrs = found.attrs
         return self._fronts[chosen]
+
+    def plain_front(self, *objectives: str) -> pd.DataFrame:
+        """The same without standard errors, which take their time."""
+        chosen = objectives or tuple(self.study.objectives)
+        if chosen not in self._plain_fronts:
+            self._plain_fronts[chosen] = pareto_front(self.done, chosen)
+        return self._plain_fronts[chosen]
 
     @functools.cached_property
     def noise(self) -> Noise | None:
@@ -108,7 +117,7 @@ class Snapshot:
         trainings = sum(row.state == "complete" for row in self.rows)
         known = self.noises.get(self.study.name)
         if known is None or not known[0] <= trainings <= 1.1 * known[0]:
-            known = self.noises[self.study.name] = trainings, retraining_noise(self.trials, self.quality)
+            known = self.noises[self.study.name] = trainings, retraining_noise(_share(self.trials), self.quality)
         return known[1]
 
     @functools.cached_property
@@ -138,6 +147,17 @@ class Snapshot:
         """(step, PSNR) of every trial that has any, by number."""
         parsed: list[Curve] = json.loads(f"[{','.join(row.curve or '[]' for row in self.rows)}]")
         return {row.number: curve for row, curve in zip(self.rows, parsed, strict=True) if curve}
+
+
+def _share(trials: pd.DataFrame) -> pd.DataFrame:
+    """All designs with several seeds, and of many others an even share: the model takes no more than 120 anyway."""
+    if len(trials) <= _MOST_MODELLED:
+        return trials
+    several = (trials["seeds"] > 1).fillna(False).to_numpy(dtype=bool)
+    several[:: -(-len(trials) // _MOST_MODELLED)] = True
+    kept = trials[several]
+    kept.attrs = trials.attrs
+    return kept
 
 
 def _last_point(curve: str) -> tuple[float, float] | None:

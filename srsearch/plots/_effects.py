@@ -15,6 +15,7 @@ from srsearch.plots._front import _axis_title
 from srsearch.plots._theme import LIGHT, empty, escaped, template
 
 _MOST_LINES = 400
+_FEW_LINES = 60
 _SIGNS = (*LIGHT.lows[::-1], *LIGHT.highs)
 
 
@@ -64,7 +65,7 @@ def parallel(trials: pd.DataFrame, axes: Sequence[str], *, quality: str = "psnr"
                 y=ys,
                 mode="lines",
                 line={"color": LIGHT.steps[group], "width": 1.6 if last else 1.0},
-                opacity=0.75 if last else 0.4,
+                opacity=0.75 if last or len(rows) <= _FEW_LINES else 0.4,
                 name=_span(low, high, quality),
                 hoverinfo="skip",
             )

@@ -32,7 +32,7 @@ def compare(occasion: Occasion) -> Page:
     differences = _differences(shown)
     if differences:
         page.children.append(note(html.Strong("Not the same conditions. "), differences))
-    fronts = {name: each.front(occasion.quality, occasion.cost) for name, each in shown.items() if len(each.done)}
+    fronts = {name: each.plain_front(occasion.quality, occasion.cost) for name, each in shown.items() if len(each.done)}
     page.figures["fronts"] = plots.fronts(fronts, cost=occasion.cost, quality=occasion.quality)
     volumes = _volumes(shown, occasion.snapshot)
     page.figures["volumes"] = plots.hypervolumes(volumes)

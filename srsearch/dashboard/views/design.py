@@ -78,7 +78,9 @@ def design(occasion: Occasion) -> Page:
 
 
 def _trial_controls(occasion: Occasion) -> list[Control]:
-    numbers = [int(number) for number in occasion.snapshot.front()["trial"]] if len(occasion.snapshot.done) else []
+    numbers = (
+        [int(number) for number in occasion.snapshot.plain_front()["trial"]] if len(occasion.snapshot.done) else []
+    )
     chosen = occasion.address.trial
     known = [] if chosen is None or chosen in numbers else [Option(str(chosen), f"trial {chosen}")]
     options = (

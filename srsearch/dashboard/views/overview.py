@@ -86,7 +86,7 @@ def _figures(occasion: Occasion) -> Component:
     best = snapshot.done[snapshot.quality].max() if complete else pd.NA
     pairs.append(("Best so far", html.Strong(f"{cell(snapshot.quality, best)}{decibels(snapshot.quality)}")))
     if complete:
-        pairs.append(("On the front", html.Strong(f"{len(snapshot.front()):,}")))
+        pairs.append(("On the front", html.Strong(f"{len(snapshot.plain_front()):,}")))
         pairs.append(("Hypervolume", html.Strong(f"{snapshot.history['hypervolume'].iloc[-1]:.3f}")))
     pairs.append(("Training time", html.Strong(duration(seconds.sum()) if complete else MISSING)))
     others = [f"{int(states[state]):,} {word}" for state, word in STATES.items() if states.get(state)]

@@ -77,7 +77,7 @@ def _kept(occasion: Occasion) -> list[_Kept]:
     """Designs of the front, in the selection and budget, with weights; at most six, evenly along the front."""
     snapshot = occasion.snapshot
     place = Checkpoints(occasion.watcher.store, snapshot.study)
-    front = occasion.address.within(occasion.address.selected(snapshot.front()))
+    front = occasion.address.within(occasion.address.selected(snapshot.plain_front()))
     rows = [row for number in front["trial"] if (row := snapshot.row(int(number))) is not None and row.key]
     found = [_Kept(row, path) for row in rows if (path := _path(place, row, snapshot.study.seed)).is_file()]
     if occasion.address.trial is not None:
@@ -94,7 +94,7 @@ def _kept(occasion: Occasion) -> list[_Kept]:
 
 def _without(occasion: Occasion, kept: list[_Kept]) -> list[int]:
     """Numbers of the front's designs, in the selection and budget, that have no weights; none where too many have."""
-    front = occasion.address.within(occasion.address.selected(occasion.snapshot.front()))
+    front = occasion.address.within(occasion.address.selected(occasion.snapshot.plain_front()))
     shown = {each.row.number for each in kept}
     return [] if len(kept) >= _MOST else [int(number) for number in front["trial"] if int(number) not in shown][:_MOST]
 
