@@ -233,7 +233,7 @@ def test_of_many_points_some_are_drawn_and_all_of_the_front() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.random(50_000), rng.random(50_000)
     kept = thinned(x, y)
-    assert 500 < len(kept) <= 2_000
+    assert 300 < len(kept) <= plots.MOST_POINTS
     assert len(set(kept.tolist())) == len(kept)
     for edge in (x.min(), x.max()):
         assert abs(x[kept] - edge).min() < 0.02

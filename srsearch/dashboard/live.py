@@ -119,6 +119,7 @@ def application(watcher: Watcher, *, token: str | None = None) -> flask.Flask:
             Output("controls", "data"),
             Output("title", "data"),
             Output("made", "data"),
+            Output("grids", "data"),
             Output("figures", "data"),
         ],
         Input("address", "data"),
@@ -134,6 +135,7 @@ def application(watcher: Watcher, *, token: str | None = None) -> flask.Flask:
         Input("controls", "data"),
         Input("title", "data"),
         Input("made", "data"),
+        Input("grids", "data"),
     )
     server: flask.Flask = app.server
     _add_routes(server, watcher)
@@ -148,7 +150,9 @@ def _variables(palette: Palette) -> str:
 
 
 def _layout() -> Component:
-    stores = [dcc.Store(id=name) for name in ("address", "version", "controls", "title", "made", "figures", "drawn")]
+    stores = [
+        dcc.Store(id=name) for name in ("address", "version", "controls", "title", "made", "grids", "figures", "drawn")
+    ]
     return html.Div(
         [
             dcc.Store(id="begin", data=1),
@@ -202,8 +206,9 @@ def _answer(watcher: Watcher, search: str | None) -> tuple[Any, ...]:
     made = _version(watcher, address)  # before it is made: a change in between is then seen as one
     shown = show(watcher, address)
     controls = [control.plain() for control in shown.page.controls]
+    grids = {name: json.dumps(grid) for name, grid in shown.page.grids.items()}
     figures = {name: figure.to_json() for name, figure in shown.page.figures.items()}
-    return shown.head, shown.page.children, controls, shown.title, made, figures
+    return shown.head, shown.page.children, controls, shown.title, made, grids, figures
 
 
 def show(watcher: Watcher, address: Address) -> Shown:

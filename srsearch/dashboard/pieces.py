@@ -68,12 +68,14 @@ class Page:
         children: From top to bottom.
         figures: By the name of their place.
         tables: All rows of each table, for downloads, by name.
+        grids: What is shown of each table. The page's script draws it: so many Dash components would take a second.
         controls: At the side.
     """
 
     children: list[Component]
     figures: dict[str, go.Figure] = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    grids: dict[str, dict[str, Any]] = field(default_factory=dict)
     controls: list[Control] = field(default_factory=list)
 
 
@@ -163,38 +165,30 @@ def table(
     ordered = _sorted(frame, order)
     numeric = {column: is_number(frame[column]) for column in shown}
     rows = [
-        html.Tr(
-            [
-                html.Td(
-                    _linked(cell(column, record[column]), record, column, address, links or {}),
-                    className=_kind(column, numeric[column], record),
-                )
-                for column in shown
-            ]
-        )
+        [
+            {
+                "text": cell(column, record[column]),
+                "href": _href(record, column, address, links or {}),
+                "kind": _kind(column, numeric[column], record),
+            }
+            for column in shown
+        ]
         for record in ordered.head(most)[shown].to_dict("records")
     ]
-    head = html.Tr([_head(column, names[column], numeric[column], order, name, address) for column in shown])
     more = len(frame) - most
-    after: list[Any] = [html.Span(f"{min(most, len(frame)):,} of {len(frame):,} rows", className="quiet")]
-    if more > 0:
-        after.append(link(f"show {min(more, 8 * _ROWS):,} more", address, **{f"rows_{name}": most + 8 * _ROWS}))
-    for kind in ("csv", "json"):
-        href = f"data/{name}.{kind}{address.link()}"
-        after.append(html.A(kind.upper(), href=href, download=f"{name}.{kind}", title=f"{caption}, all rows"))
-    return html.Div(
-        [
-            html.Div(
-                html.Table([html.Caption(caption), html.Thead(head), html.Tbody(rows)]),
-                className="scroll",
-                tabIndex=0,
-                role="region",
-                **named(caption),
-            ),
-            html.P(after, className="after"),
+    following = address.link(**{f"rows_{name}": most + 8 * _ROWS})
+    page.grids[name] = {
+        "caption": caption,
+        "columns": [_head(column, names[column], numeric[column], order, name, address) for column in shown],
+        "rows": rows,
+        "counted": f"{min(most, len(frame)):,} of {len(frame):,} rows",
+        "more": {"text": f"show {min(more, 8 * _ROWS):,} more", "href": following} if more > 0 else None,
+        "files": [
+            {"text": kind.upper(), "href": f"data/{name}.{kind}{address.link()}", "file": f"{name}.{kind}"}
+            for kind in ("csv", "json")
         ],
-        id=f"table-{name}",
-    )
+    }
+    return html.Div(id=f"table-{name}", className="table")
 
 
 def _most(text: str | None) -> int:
@@ -212,20 +206,20 @@ def _sorted(frame: pd.DataFrame, order: str) -> pd.DataFrame:
         return frame.loc[words.sort_values(ascending=not order.startswith("-"), kind="stable").index]
 
 
-def _head(column: str, label: str, numeric: bool, order: str, name: str, address: Address) -> Component:
+def _head(column: str, label: str, numeric: bool, order: str, name: str, address: Address) -> dict[str, Any]:
     here = order.removeprefix("-") == column
     # Numbers are wanted from the top first.
     ways = [f"-{column}", column] if numeric else [column, f"-{column}"]
     following = ways[1] if order == ways[0] else ways[0]
-    arrow = "" if not here else " \N{DOWNWARDS ARROW}" if order.startswith("-") else " \N{UPWARDS ARROW}"
-    state: dict[str, Any] = {"aria-sort": "descending" if order.startswith("-") else "ascending"} if here else {}
-    return html.Th(
-        link(label + arrow, address, **{f"sort_{name}": following}),
-        scope="col",
-        className="number" if numeric else "",
-        title=column,
-        **state,
-    )
+    falling = order.startswith("-")
+    arrow = "" if not here else " \N{DOWNWARDS ARROW}" if falling else " \N{UPWARDS ARROW}"
+    return {
+        "text": label + arrow,
+        "href": address.link(**{f"sort_{name}": following}),
+        "kind": "number" if numeric else "",
+        "title": column,
+        "sort": ("descending" if falling else "ascending") if here else None,
+    }
 
 
 def _kind(column: str, numeric: bool, record: Mapping[Any, Any]) -> str:
@@ -234,14 +228,12 @@ def _kind(column: str, numeric: bool, record: Mapping[Any, Any]) -> str:
     return {"reason": "reason", "key": "code"}.get(column, "number" if numeric else "")
 
 
-def _linked(text: str, record: Mapping[Any, Any], column: str, address: Address, links: Mapping[str, str]) -> Child:
-    if column not in links or text == "":
-        return text
+def _href(record: Mapping[Any, Any], column: str, address: Address, links: Mapping[str, str]) -> str | None:
+    if column not in links:
+        return None
     if column == "trial":
-        return link(text, address, view=links[column], trial=int(record[column]))
-    return link(
-        text, address, **{links[column]: record[column], "view": None, "trial": None, "box": None, "only": None}
-    )
+        return address.link(view=links[column], trial=int(record[column]))
+    return address.link(**{links[column]: record[column], "view": None, "trial": None, "box": None, "only": None})
 
 
 def limit(address: Address, name: str, label: str, column: pd.Series) -> Control | None:

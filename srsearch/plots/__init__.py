@@ -10,7 +10,7 @@ from __future__ import annotations
 from srsearch.labels import axis_labels
 from srsearch.plots._agreement import agreement, seeds
 from srsearch.plots._axes import axes
-from srsearch.plots._browse import Browse, PublishedPoint, browse
+from srsearch.plots._browse import MOST_POINTS, Browse, PublishedPoint, browse
 from srsearch.plots._design import curve, diagram, part_costs
 from srsearch.plots._effects import effects, importance, interaction, parallel
 from srsearch.plots._front import front
@@ -21,6 +21,7 @@ from srsearch.plots._theme import DARK, LIGHT, Palette
 __all__ = [
     "DARK",
     "LIGHT",
+    "MOST_POINTS",
     "Browse",
     "Palette",
     "PublishedPoint",

@@ -28,7 +28,7 @@ from srsearch.plots._front import (
 from srsearch.plots._theme import LIGHT, empty, escaped, template
 from srsearch.quantity import format_quantity
 
-MOST_POINTS = 2_000
+MOST_POINTS = 1_000
 """Points that are drawn; of those that lie on one another, one."""
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "star", "hexagon")
@@ -150,7 +150,7 @@ def thinned(x: np.ndarray, y: np.ndarray, most: int = MOST_POINTS) -> np.ndarray
     """
     if len(x) <= most:
         return np.arange(len(x))
-    columns, rows = 120, 80
+    columns, rows = 90, 60
     while True:
         cells = _cells(x, columns) * (rows + 1) + _cells(y, rows)
         # Reversed, as the first of equals is kept: the last point of a cell is the newest design.

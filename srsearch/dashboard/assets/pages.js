@@ -44,9 +44,58 @@ window.dash_clientside = window.dash_clientside || {};
       srsearchFigures.draw(place, figure, { dark, darkFor: palette(), paper, buttons });
       if (!place.listening) { place.listening = true; listen(place); }
     }
+    for (const [name, text] of Object.entries(grids)) {
+      const place = document.getElementById(`table-${name}`);
+      if (!place) { missing = true; continue; }
+      if (place.drawnAs !== name + text) drawGrid(place, JSON.parse(text));
+      place.drawnAs = name + text;
+    }
+    // React puts places into the page after it has told of what belongs there.
+    if (missing && tries < 120) { requestAnimationFrame(() => drawAll(tries + 1)); return; }
     document.documentElement.dataset.drawn = String(Number(document.documentElement.dataset.drawn ?? 0) + 1);
-    // React puts places into the page after it has told of their figures.
-    if (missing && tries < 120) requestAnimationFrame(() => drawAll(tries + 1));
+  }
+
+  // Tables.
+  let grids = {};
+  function element(name, kind, ...children) {
+    const made = document.createElement(name);
+    if (kind) made.className = kind;
+    made.append(...children);
+    return made;
+  }
+  function anchor(text, href, kind) {
+    const made = element("a", kind, text);
+    made.href = href;
+    return made;
+  }
+  function drawGrid(place, { caption, columns, rows, counted, more, files }) {
+    const focused = place.contains(document.activeElement) ? document.activeElement.dataset.place : undefined;
+    const scrolled = place.querySelector(".scroll")?.scrollTop ?? 0;
+    const head = element("tr", "", ...columns.map((column, at) => {
+      const link = anchor(column.text, column.href, "inner");
+      link.dataset.place = `head ${at}`;
+      const made = element("th", column.kind, link);
+      made.scope = "col";
+      made.title = column.title;
+      if (column.sort) made.setAttribute("aria-sort", column.sort);
+      return made;
+    }));
+    const body = rows.map((row) => element("tr", "", ...row.map(({ text, href, kind }) =>
+      element("td", kind, href ? anchor(text, href, "inner") : text))));
+    const table = element("table", "", element("caption", "", caption), element("thead", "", head), element("tbody", "", ...body));
+    const scroll = element("div", "scroll", table);
+    Object.assign(scroll, { tabIndex: 0, role: "region", ariaLabel: caption });
+    const after = element("p", "after", element("span", "quiet", counted));
+    if (more) after.append(anchor(more.text, more.href, "inner"));
+    for (const { text, href, file } of files) {
+      const link = anchor(text, href, "");
+      link.download = file;
+      link.title = `${caption}, all rows`;
+      after.append(link);
+    }
+    place.replaceChildren(scroll, after);
+    scroll.scrollTop = scrolled;
+    if (focused) place.querySelector(`[data-place="${focused}"]`)?.focus();
   }
   darkness.addEventListener("change", () => drawAll());
   addEventListener("beforeprint", () => { paper = true; drawAll(); });
@@ -258,8 +307,9 @@ window.dash_clientside = window.dash_clientside || {};
 
   window.dash_clientside.srsearch = {
     begin: () => location.search,
-    draw: (found, controls, title, made) => {
+    draw: (found, controls, title, made, tables) => {
       version = made ?? null;
+      grids = tables ?? {};
       figures = Object.fromEntries(Object.entries(found ?? {}).map(([name, text]) => [name, JSON.parse(text)]));
       document.title = title ? `${title} · srsearch` : "srsearch";
       drawControls(controls ?? []);

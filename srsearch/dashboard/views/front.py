@@ -127,7 +127,7 @@ def _caption(occasion: Occasion) -> str:
     snapshot = occasion.snapshot
     number = len(snapshot.done)
     text = f"{number:,} finished designs."
-    if number > 2_000:
+    if number > plots.MOST_POINTS:
         text += " Of those that lie on one another one is drawn; selections and tables have all."
     if occasion.quality == snapshot.quality and snapshot.noise is not None:
         text += f" Bars are one standard error of the {HEADS[occasion.quality]} ({snapshot.noise})."
