@@ -56,6 +56,7 @@ _INDEX = """<!doctype html>
 <link rel="icon" href="data:,">
 <style>COLOURS</style>
 {%css%}
+<script src="assets/before.js"></script>
 <script src="plotly.min.js" defer></script>
 </head>
 <body>

@@ -237,13 +237,13 @@ class Watcher:
         if not changed:
             return identity, before
         rows = {row.number: row for row in before.rows} | {row.number: row for row in changed}
-        snapshot = self._next(record, [rows[number] for number in sorted(rows)])
-        _ = snapshot.trials  # part of what a reading costs
-        return identity, snapshot
+        return identity, self._next(record, [rows[number] for number in sorted(rows)])
 
     def _next(self, record: StudyRecord, rows: Sequence[FollowedTrial]) -> Snapshot:
         self._version += 1
-        return Snapshot(record, self.where, rows, self._version, self._noises)
+        snapshot = Snapshot(record, self.where, rows, self._version, self._noises)
+        _ = snapshot.trials  # here, as it is part of what a reading costs, and two threads would make it twice
+        return snapshot
 
     def warm(self) -> None:
         """Read the newest study before anybody asks for it; what goes wrong is told to who asks."""

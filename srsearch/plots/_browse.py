@@ -28,7 +28,7 @@ from srsearch.plots._front import (
 from srsearch.plots._theme import LIGHT, empty, escaped, template
 from srsearch.quantity import format_quantity
 
-MOST_POINTS = 1_000
+MOST_POINTS = 800
 """Points that are drawn; of those that lie on one another, one."""
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "star", "hexagon")
@@ -150,7 +150,7 @@ def thinned(x: np.ndarray, y: np.ndarray, most: int = MOST_POINTS) -> np.ndarray
     """
     if len(x) <= most:
         return np.arange(len(x))
-    columns, rows = 90, 60
+    columns, rows = 64, 44
     while True:
         cells = _cells(x, columns) * (rows + 1) + _cells(y, rows)
         # Reversed, as the first of equals is kept: the last point of a cell is the newest design.

@@ -1,6 +1,7 @@
 "use strict";
 // What the live pages do in the browser: links, controls, figures, following. Nothing is asked of any other machine.
 window.dash_clientside = window.dash_clientside || {};
+String.prototype.trim = window.srsearchNative.trim;
 (() => {
   const darkness = matchMedia("(prefers-color-scheme: dark)");
   const palette = () => JSON.parse(document.getElementById("palette").textContent);

@@ -117,9 +117,11 @@ def _workers(occasion: Occasion, page: Page) -> Component:
     if not running:
         text = "Nobody works on this study at the moment."
     else:
-        text = f"{len(alive)} designs in training, by {owners} run{'s' if owners != 1 else ''}."
+        text = f"{_number(len(alive), 'design')} in training, by {_number(owners, 'run')}."
         if dead:
-            text += f" {len(dead)} were left by runs that have ended; the next run takes them up."
+            text += (
+                f" {_number(len(dead), 'more')} left by runs that have ended; the next run goes on with what is left."
+            )
     children: list[Component | str | None] = [html.P(text, role="status")]
     if running:
         curves = snapshot.curves
@@ -139,6 +141,10 @@ def _workers(occasion: Occasion, page: Page) -> Component:
             table(page, "running", "Designs in training", frame, list(frame.columns), occasion.address, heads=heads)
         )
     return section("At work", *children)
+
+
+def _number(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 or word == "more" else f"{count} {word}s"
 
 
 def _failures(occasion: Occasion, page: Page, failed: pd.DataFrame) -> Component:
