@@ -289,7 +289,7 @@ def test_a_running_study_is_followed(site: Any, visit: Any, tmp_path: Path) -> N
         tab.wait_for_selector("dt:has-text('Designs finished')", timeout=90_000)
         tab.wait_for_selector("text=/^[1-9][0-9]* of 20$/", timeout=60_000)
         first = int(tab.inner_text("dd:has(progress) strong").split()[0])
-tab.wait_for_selector("text=1 design in training, by 1 run.", timeout=60_000)
+        tab.wait_for_selector("text=1 design in training, by 1 run.", timeout=60_000)
         assert running.wait(timeout=120) == 0
     finally:
         running.kill()
