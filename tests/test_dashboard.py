@@ -511,3 +511,9 @@ def test_addresses_say_what_they_were_made_of() -> None:
 def test_only_this_machine_is_served_without_a_token(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--token"):
         live.make(str(small(tmp_path / "study.db", 2)), "0.0.0.0", 0, None)
+
+
+def test_the_pages_import_torch_only_for_networks() -> None:
+    code = "import sys, srsearch.dashboard.live; assert not {'torch', 'optuna'} & set(sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(CHECKOUT)}, check=False)
+    assert ended.returncode == 0

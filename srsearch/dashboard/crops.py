@@ -9,12 +9,14 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from srsearch.data.bicubic import Pixels
 from srsearch.errors import InputError
+
+if TYPE_CHECKING:
+    from srsearch.data.bicubic import Pixels
 
 SIDE = 72
 """Of a piece, in LR pixels; networks see `_MARGIN` more on each side."""
