@@ -512,6 +512,22 @@ def report(study: str | None, target: Path | None, storage: str | None, as_json:
         click.echo(f"page: {written}")
 
 
+@main.command(short_help="Live pages of the studies of a database.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need --token.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8050, show_default=True, help="0 takes a free one.")
+@click.option("--token", metavar="WORD", help="Asked of everybody who opens the pages.")
+@_plugin
+@_storage
+def dashboard(host: str, port: int, token: str | None, storage: str | None) -> None:
+    """Serve pages that follow the studies of a database, also while they run. Nothing is written to it.
+
+    Only this machine can open them, unless --host says otherwise; then --token keeps others out.
+    """
+    from srsearch.dashboard.live import serve
+
+    serve(storage, host, port, token, lambda text: click.echo(text, err=True))
+
+
 @main.group(invoke_without_command=True, short_help="List, show, copy, rename, delete or export studies.")
 @_storage
 @_json

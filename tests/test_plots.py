@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 import pytest
 
 from srsearch import plots
 from srsearch.labels import MISSING, axis_labels, axis_text
+from srsearch.plots._browse import thinned
 from srsearch.plots._theme import DARK, LIGHT, exchange, template
+from srsearch.store import Store
+from tests import many_trials
+from tests.conftest import CHECKOUT
 
 AXES = ["channels", "unit", "body.cascade.groups", "upsampler.groups"]
 
@@ -175,3 +183,124 @@ def test_text_can_be_read_on_every_tint(palette: plots.Palette) -> None:
         assert contrast(palette.ink, ground) >= 4.5
     for text in (palette.quiet, palette.accent, palette.limit):
         assert contrast(text, palette.surface) >= 4.5
+
+
+def browsed() -> pd.DataFrame:
+    frame = trials()
+    frame["reached"] = pd.array([600, 600, 600, 600, 75, 600], dtype="Int64")
+    frame["reached_psnr"] = pd.array([None, None, None, None, 24.0, None], dtype="Float64")
+    return frame
+
+
+def test_the_browsed_front_has_colours_symbols_limits_and_published_networks() -> None:
+    shown = plots.Browse(
+        colour="channels",
+        symbol="unit",
+        limits={"mult_adds": 10e9},
+        selected=frozenset([0, 1, 2]),
+        box=(1e9, 7e9, 25.5, 27),
+        marked=1,
+        stopped=True,
+        published=[plots.PublishedPoint("CARN-<b>M</b>", "pcarn", 32.5e9, 28.42)],
+        benchmark="Set14",
+    )
+    figure = plots.browse(browsed(), front(), shown)
+    names = [one.name for one in figure.data]
+    for word in (
+        "channels 16",
+        "channels 32",
+        "unit conv",
+        "Pareto front",
+        "trial 1",
+        "published, Set14 (right scale)",
+    ):
+        assert word in names, word
+    points = trace(figure, "Pareto front")
+    assert points.marker.color[0] == LIGHT.steps[0]
+    assert points.marker.color[-1] == LIGHT.steps[-1]
+    assert points.marker.opacity[0] == 1
+    assert points.marker.opacity[-1] < 1  # beyond the budget, and not selected
+    assert trace(figure, "published, Set14 (right scale)").yaxis == "y2"
+    assert trace(figure, "published, Set14 (right scale)").text[0] == "CARN-&lt;b&gt;M&lt;/b&gt;"
+    assert "another scale" in figure.layout.yaxis2.title.text
+    on_the_way = trace(figure, "set aside or running, at the rung reached")
+    assert list(on_the_way.customdata) == [4]
+    assert "24.000 dB after 75 steps" in on_the_way.hovertext[0]
+    assert any(shape.type == "rect" and shape.x1 == 7e9 for shape in figure.layout.shapes)
+
+
+def test_of_many_points_some_are_drawn_and_all_of_the_front() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.random(50_000), rng.random(50_000)
+    kept = thinned(x, y)
+    assert 300 < len(kept) <= plots.MOST_POINTS
+    assert len(set(kept.tolist())) == len(kept)
+    for edge in (x.min(), x.max()):
+        assert abs(x[kept] - edge).min() < 0.02
+    assert thinned(x[:9], y[:9]).tolist() == list(range(9))
+    assert len(thinned(np.ones(5_000), np.ones(5_000))) == 1
+
+
+def test_numbers_with_many_values_are_coloured_in_groups() -> None:
+    frame = browsed()
+    frame = pd.concat([frame] * 5, ignore_index=True).assign(trial=range(30), seconds=np.linspace(1, 3_000, 30))
+    frame.attrs["axes"] = AXES
+    figure = plots.browse(frame, frame.head(1), plots.Browse(colour="seconds"))
+    names = [one.name for one in figure.data if one.name and one.name.startswith("seconds")]
+    assert any(" to " in name for name in names)
+    assert len(set(names)) <= len(LIGHT.steps)
+
+
+def test_a_design_is_drawn_from_its_parts() -> None:
+    body = {"cascade": {"groups": 2, "blocks": 3, "fusion": "both", "share": "group"}}
+    design = {
+        "scale": 4,
+        "channels": 32,
+        "block": "efficient_residual",
+        "unit": {"grouped": {"groups": 4}},
+        "body": body,
+    }
+    figure = plots.diagram(design | {"upsampler": {"pixel_shuffle": {"groups": 4}}, "image_residual": "bicubic"})
+    words = [note.text for note in figure.layout.annotations if note.text]
+    assert words.count("efficient residual") == 6
+    for word in ("entry", "exit", "group 1, shared", "group 2, shared", "global skip", "bicubic image residual"):
+        assert word in words, word
+    hovers = figure.data[-1].hovertext
+    assert any("grouped (groups 4)" in text and "the same weights" in text for text in hovers)
+    assert "no description" in plots.diagram({}).layout.annotations[0].text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"chain": {"blocks": 40}},
+        {"residual_groups": {"groups": 2, "blocks": 5}},
+        {"symmetric": {"bunches": 4, "blocks": 3, "middle": 2, "pool": "six"}},
+        {"dense": {"blocks": 4}},
+        {"memory": {"blocks": 10}},
+        "<i>of my own</i>",
+    ],
+    ids=str,
+)
+def test_every_body_can_be_drawn(body: object) -> None:
+    figure = plots.diagram({"scale": [2, 4], "channels": 16, "body": body, "levels": {"pyramid": {}}})
+    assert "<i>" not in str(figure.to_dict())
+    assert len(figure.data[-1].x) >= 4
+
+
+def test_parallel_lines_can_be_clicked_by_value() -> None:
+    figure = plots.parallel(trials(), AXES)
+    marks = figure.data[-1]
+    assert "channels=16" in marks.customdata
+    assert "&lt;b&gt;bold&lt;/b&gt;" in "".join(marks.text)
+
+
+def test_the_examples_for_notebooks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Store(tmp_path / "studies" / "srsearch.db") as store:
+        many_trials.write(store, 60, name="lightweight_x4")
+    names: dict[str, object] = {}
+    blocks = re.findall(r"```python\n(.*?)```", (CHECKOUT / "docs" / "notebook.md").read_text(), re.DOTALL)
+    assert len(blocks) > 4
+    for block in blocks:
+        exec(block, names)

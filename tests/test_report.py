@@ -18,6 +18,7 @@ from srsearch.analysis import Noise, hypervolume, hypervolume_history, pareto_fr
 from srsearch.dashboard import ReportData, render_report, write_report
 from srsearch.errors import InputError, WorkError
 from srsearch.store import EvaluationRecord, Store, StudyRecord, TrialRecord
+from tests import many_trials
 
 HOSTILE = "<script>alert(1)</script>\"'"
 AXES = ["channels", "unit", "body.cascade.groups", "upsampler.groups", "image_residual"]
@@ -438,3 +439,17 @@ def test_a_report_is_replaced_whole_or_not_at_all(
         write_report(store, "lightweight_x4", tmp_path)
     with pytest.raises(InputError):
         write_report(store, "lightwait", path)
+
+
+def test_a_large_study_is_one_small_file_with_every_view(browser, tmp_path: Path) -> None:
+    with Store(tmp_path / "many.db") as many:
+        many_trials.write(many, 2_000)
+        path = write_report(many, "many", tmp_path / "many.html")
+    assert path.stat().st_size < 10_000_000
+    page = Page(browser, path)
+    for name in ("front", "axes", "diagram", "parts", "curve", "parallel", "effects", "interaction", "rungs", "rate"):
+        page.tab.wait_for_selector(f"#figure-{name} .main-svg", state="attached")
+    assert "global skip" in page.tab.locator("#figure-diagram .annotation-text").all_text_contents()
+    assert "at equal cost" in page.tab.locator("#figure-effects").text_content()
+    assert page.tab.evaluate("document.documentElement.scrollWidth") <= 1280
+    page.close()

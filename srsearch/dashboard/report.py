@@ -35,25 +35,24 @@ from srsearch.analysis import (
     standard_errors,
     tied_with_best,
 )
+from srsearch.analysis.agreement import rung_agreement
+from srsearch.analysis.effects import at_equal_cost, interaction
+from srsearch.analysis.progress import per_hour
+from srsearch.dashboard.bill import bill
+from srsearch.dashboard.curves import similar_curves
+from srsearch.dashboard.words import COSTS, HEADS, NAMES, PLUS_MINUS, STATES, TIMES, duration
 from srsearch.errors import InputError, WorkError
 from srsearch.labels import MISSING, axis_labels, axis_text
 from srsearch.plots._theme import DARK, LIGHT, exchange
 from srsearch.quantity import format_quantity, parse_quantity
 
 if TYPE_CHECKING:
-    from srsearch.store import Store, StudyRecord
+    from srsearch.store import Curve, Store, StudyRecord, TrialRecord
 
-_TIMES = "\N{MULTIPLICATION SIGN}"
-_PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
-_COSTS = ("mult_adds", "params", "activations")
-_STATES = {
-    "complete": "finished",
-    "stopped": "stopped early",
-    "running": "running",
-    "failed": "failed",
-    "infeasible": "over budget",
-    "repeated": "seen before",
-}
+_MOST_LANES = 9
+_MEASURES = ("psnr", "psnr_error", "ssim", "ssim_error", "seeds", "mult_adds", "params", "activations", "seconds")
+
+_RESULTS = ["trial", "key", "seed", "psnr", "finished_at"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,8 @@ class ReportData:
         best_design: The best design's description (plain JSON), None before one has finished.
         noise: What another seed would change; None where that is unknown.
         reached: Of running and stopped trials the last step and its PSNR, by number.
+        curves: (step, PSNR) of the trials that have any, by number.
+        results: Every finished training: ``trial`` (of the design), ``key``, ``seed``, ``psnr``, ``finished_at``.
     """
 
     study: StudyRecord
@@ -79,6 +80,8 @@ class ReportData:
     best_design: Mapping[str, Any] | None
     noise: Noise | None = None
     reached: Mapping[int, Sequence[float]] = field(default_factory=dict)
+    curves: Mapping[int, Curve] = field(default_factory=dict)
+    results: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_RESULTS))
 
 
 def write_report(store: Store, study: str, path: Path) -> Path:
@@ -134,7 +137,24 @@ def _gather(store: Store, study: str) -> ReportData:
         best_design=next((t.description for t in known if row is not None and t.number == row["trial"]), None),
         noise=retraining_noise(trials, quality_of(record.objectives)),
         reached={t.number: t.curve[-1] for t in known if t.state in ("running", "stopped") and t.curve},
+        curves={t.number: t.curve for t in known if t.curve},
+        results=_results(known, record.seed),
     )
+
+
+def _results(known: Sequence[TrialRecord], seed: int) -> pd.DataFrame:
+    rows = [
+        (
+            t.number if t.replicate_of is None else t.replicate_of,
+            t.key,
+            seed if t.seed is None else t.seed,
+            t.psnr,
+            t.finished_at,
+        )
+        for t in known
+        if t.state == "complete" and t.psnr is not None
+    ]
+    return pd.DataFrame(rows, columns=_RESULTS)
 
 
 def render_report(data: ReportData) -> str:
@@ -145,7 +165,10 @@ def render_report(data: ReportData) -> str:
     data = replace(data, front=data.front.assign(**errors))
     varied = differing_axes(data.front, axes) if len(data.front) else []
     searched = differing_axes(data.trials, axes) if len(data.trials) else []
+    views = _views(data, done, searched)
     return _TEMPLATES.get_template("report.html").render(
+        views=views.words,
+        shown=views.figures,
         study=data.study,
         where=data.where,
         summary=_summary(data, done),
@@ -158,7 +181,7 @@ def render_report(data: ReportData) -> str:
         steps=data.study.recipe.get("steps"),
         errors=_errors_text(data),
         volume=_volume_text(data.study.objectives),
-        figures=_script_json(_figures(data, done, varied)),
+        figures=_script_json(_figures(data, done, varied, views.figures)),
         palette=_script_json(exchange(LIGHT, DARK)),
         plotly=Markup(get_plotlyjs()),
         light=asdict(LIGHT),
@@ -166,13 +189,80 @@ def render_report(data: ReportData) -> str:
     )
 
 
-def _figures(data: ReportData, done: pd.DataFrame, varied: list[str]) -> dict[str, object]:
-    cost = next((name for name in data.study.objectives if name in _COSTS), "mult_adds")
+@dataclass(frozen=True)
+class _Views:
+    """What there is beside the front: figures by the name of their place, and what is said of each."""
+
+    figures: dict[str, go.Figure] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
+
+
+def _views(data: ReportData, done: pd.DataFrame, searched: list[str]) -> _Views:
+    """The views that the live pages have too, where there is enough to show."""
+    views = _Views()
+    if not len(done):
+        return views
+    _add_design_views(views, data, done)
+    _add_axes_views(views, data, done, searched)
+    ends = pd.to_datetime(data.results["finished_at"], utc=True)
+    if len(found := per_hour(ends)):
+        views.figures["rate"] = plots.rate(found)
+    agreement = rung_agreement(data.curves[int(n)] for n in done["trial"] if int(n) in data.curves)
+    if len(agreement):
+        views.figures["rungs"] = plots.agreement(agreement, title="step")
+    if len(data.results) and data.results["trial"].duplicated().any():
+        views.figures["seeds"] = plots.seeds(data.results)
+    return views
+
+
+def _add_design_views(views: _Views, data: ReportData, done: pd.DataFrame) -> None:
+    """Of the best design."""
+    row = best(data.front, quality=quality_of(data.study.objectives))
+    if row is None or not data.best_design:
+        return
+    number, cost = int(row["trial"]), _cost(data)
+    views.figures["diagram"] = plots.diagram(data.best_design)
+    parts, views.words["parts"] = bill(data.best_design, data.study.space)
+    if parts is not None:
+        views.figures["parts"] = plots.part_costs(parts)
+    if number in data.curves:
+        band, others = similar_curves(done, data.curves, number, cost, float(row[cost]))
+        views.figures["curve"] = plots.curve(data.curves[number], band, what=f"{others} designs of similar cost")
+
+
+def _add_axes_views(views: _Views, data: ReportData, done: pd.DataFrame, searched: list[str]) -> None:
+    quality, cost = quality_of(data.study.objectives), _cost(data)
+    model = at_equal_cost(done, searched, cost=cost, quality=quality)
+    if model is None:
+        return
+    spread = model.effects.groupby("axis")["effect"].agg(lambda values: values.max() - values.min())
+    telling = list(spread.sort_values(ascending=False).index)
+    lanes = [axis for axis in searched if axis in telling[:_MOST_LANES]]
+    views.figures["parallel"] = plots.parallel(done, lanes, quality=quality)
+    views.figures["effects"] = plots.effects(model.effects, quality=quality)
+    views.words["effects"] = (
+        f"What a value adds to designs with the same {NAMES[cost]} and the same other axes, relative to the mean. "
+        f"Bars are two standard errors. The axes explain {model.explained:.0%} of what designs of equal cost differ by."
+    )
+    if len(telling) > 1:
+        found = interaction(done, model, telling[0], telling[1])
+        views.figures["interaction"] = plots.interaction(found, telling[0], telling[1], quality=quality)
+
+
+def _cost(data: ReportData) -> str:
+    return next((name for name in data.study.objectives if name in COSTS), "mult_adds")
+
+
+def _figures(
+    data: ReportData, done: pd.DataFrame, varied: list[str], more: Mapping[str, go.Figure]
+) -> dict[str, object]:
+    cost = _cost(data)
     quality = quality_of(data.study.objectives)
     figures: dict[str, go.Figure] = {
         "front": plots.front(done, data.front, budget=_budget(data.study.space), cost=cost, quality=quality),
         "hypervolume": plots.hypervolume(data.history),
         "axes": plots.axes(data.front, varied, cost=cost),
+        **more,
     }
     # As Plotly writes them (NaN to null, arrays to lists), so that the page reads them back unchanged.
     return {name: json.loads(figure.to_json()) for name, figure in figures.items()}
@@ -200,7 +290,7 @@ def _output_size(space: Mapping[str, Any]) -> str | None:
     at = limit.get("at") if isinstance(limit, Mapping) else None
     if isinstance(at, Sequence) and not isinstance(at, str):
         at = "x".join(str(side) for side in at)
-    return str(at).replace("x", _TIMES) if at else None
+    return str(at).replace("x", TIMES) if at else None
 
 
 def _summary(data: ReportData, done: pd.DataFrame) -> list[tuple[str, str, str]]:
@@ -215,7 +305,7 @@ def _summary(data: ReportData, done: pd.DataFrame) -> list[tuple[str, str, str]]
     rows = [
         (str(len(done)), "designs trained", ", ".join(filter(None, (failed, stopped)))),
         (str(len(data.front)), "on the front", f"of {len(done)} trained"),
-        (_duration(data.trials["seconds"].sum()), "training time", f"{_duration(done['seconds'].mean())} a design"),
+        (duration(data.trials["seconds"].sum()), "training time", f"{duration(done['seconds'].mean())} a design"),
         (budget or "none", "budget", f"for an output of {size}" if (size := _output_size(data.study.space)) else ""),
     ]
     if spared:
@@ -227,42 +317,23 @@ def _plural(count: int, word: str) -> str:
     return f"{count} {word}" if count else ""
 
 
-def _duration(seconds: object) -> str:
-    if pd.isna(seconds):  # type: ignore[call-overload]
-        return MISSING
-    whole = round(float(seconds))  # type: ignore[arg-type]
-    if whole < 60:
-        return f"{float(seconds):.1f} s" if whole < 10 else f"{whole} s"  # type: ignore[arg-type]
-    hours, minutes = divmod(round(whole / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
-
-
 def _errors_text(data: ReportData) -> str:
     """What the bars in the figure mean; nothing where there are none."""
     if data.noise is None:
         return ""
     of_several = ", divided by the square root of a design's seeds" if _several_seeds(data.front) else ""
-    return f"one standard error of the {_NAMES[data.noise.quality]} ({data.noise}{of_several})"
+    return f"one standard error of the {NAMES[data.noise.quality]} ({data.noise}{of_several})"
 
 
 def _several_seeds(frame: pd.DataFrame) -> bool:
     return "seeds" in frame.columns and bool((frame["seeds"] > 1).any())
 
 
-_NAMES = {
-    "psnr": "PSNR",
-    "ssim": "SSIM",
-    "mult_adds": "Mult-Adds",
-    "params": "parameters",
-    "activations": "activations",
-}
-
-
 def _volume_text(objectives: Sequence[str]) -> str:
     """What the hypervolume is, and its unit."""
-    costs = [name for name in objectives if name in _COSTS]
-    qualities = ["dB" if name == "psnr" else _NAMES[name] for name in objectives if name not in _COSTS]
-    units = [*qualities, *(f"powers of ten of {_NAMES[name]}" for name in costs)]
+    costs = [name for name in objectives if name in COSTS]
+    qualities = ["dB" if name == "psnr" else NAMES[name] for name in objectives if name not in COSTS]
+    units = [*qualities, *(f"powers of ten of {NAMES[name]}" for name in costs)]
     what = {1: "the gain", 2: "the area below the front"}.get(len(objectives), "the volume below the front")
     start = ", counted from bicubic upscaling" if "psnr" in objectives else ""
     return f"{what}, in {' times '.join(units)}{start}"
@@ -295,13 +366,13 @@ def _best_card(data: ReportData, axes: list[str]) -> _Best | None:
     gain = f"{row['psnr'] - bicubic:+.2f} dB over bicubic ({bicubic:.2f} dB)" if bicubic else None
     error = _cell(f"{quality}_error", row)
     seeds = f" (mean of {row['seeds']} seeds)" if _several_seeds(row.to_frame().T) else ""
-    facts = [(_HEADS[name], _cell(name, row)) for name in ("mult_adds", "params", "psnr", "ssim") if name != quality]
+    facts = [(HEADS[name], _cell(name, row)) for name in ("mult_adds", "params", "psnr", "ssim") if name != quality]
     return _Best(
         trial=int(row["trial"]),
         key=str(row.get("key", "")),
         score=_cell(quality, row),
-        unit="dB" if quality == "psnr" else _NAMES[quality],
-        error=seeds if error == MISSING else f"{_PLUS_MINUS} {error}{seeds}",
+        unit="dB" if quality == "psnr" else NAMES[quality],
+        error=seeds if error == MISSING else f"{PLUS_MINUS} {error}{seeds}",
         gain=gain,
         ties=_ties_text(data, quality),
         facts=facts,
@@ -339,23 +410,10 @@ def _plain(value: object) -> object:
     return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
-_HEADS = {
-    "psnr": "PSNR (dB)",
-    "psnr_error": _PLUS_MINUS,
-    "ssim": "SSIM",
-    "ssim_error": _PLUS_MINUS,
-    "seeds": "Seeds",
-    "mult_adds": "Mult-Adds",
-    "params": "Params",
-    "activations": "Activations",
-    "seconds": "Seconds",
-}
-
-
 def _front_measures(data: ReportData) -> list[str]:
     """The columns of the front's table before its axes: those that say something."""
     front = data.front
-    known = [name for name in _HEADS if name in front.columns and front[name].notna().any()]
+    known = [name for name in _MEASURES if name in front.columns and front[name].notna().any()]
     silent = {"seconds"} if "activations" in data.study.objectives else {"seconds", "activations"}
     return [name for name in known if name not in silent and (name != "seeds" or _several_seeds(front))]
 
@@ -391,7 +449,7 @@ def _table(
     frame: pd.DataFrame, axes: list[str], measures: Sequence[str], reached: Mapping[int, Sequence[float]] | None = None
 ) -> _Table:
     labels = axis_labels(axes)
-    columns = [_Column(_HEADS[name], name, True) for name in measures]
+    columns = [_Column(HEADS[name], name, True) for name in measures]
     columns += [_Column(labels[name], name, _numeric(frame[name])) for name in axes]
     names = [*measures, *axes]
     rows = [_row(record, names, (reached or {}).get(int(record["trial"]))) for record in frame.to_dict("records")]
@@ -413,7 +471,7 @@ def _row(record: Mapping[Any, Any], names: Sequence[str], reached: Sequence[floa
     return _Row(
         trial=int(record["trial"]),
         state=state,
-        state_text=_STATES.get(state, state),
+        state_text=STATES.get(state, state),
         reason="" if pd.isna(reason) else str(reason),
         key=str(record.get("key", ""))[:8],
         cells=list(shown.values()),
@@ -424,7 +482,7 @@ def _cell(name: str, record: Mapping[Any, Any] | pd.Series) -> str:
     value = record.get(name)
     if value is None or pd.isna(value):
         return MISSING
-    if name in _COSTS:
+    if name in COSTS:
         return format_quantity(float(value))
     digits = {"psnr": 3, "psnr_error": 3, "ssim": 4, "ssim_error": 4, "seconds": 1}.get(name)
     return f"{float(value):.{digits}f}" if digits else axis_text(value)
@@ -437,7 +495,7 @@ def _order(value: object) -> str:
 
 def _state_counts(trials: pd.DataFrame) -> list[tuple[str, str, int]]:
     counts = trials["state"].value_counts().to_dict()
-    return [(state, text, int(counts[state])) for state, text in _STATES.items() if counts.get(state)]
+    return [(state, text, int(counts[state])) for state, text in STATES.items() if counts.get(state)]
 
 
 def _settings(study: StudyRecord) -> list[tuple[str, str]]:
@@ -462,11 +520,12 @@ def _flat(values: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, st
             more = f", and {len(value) - 12} more" if len(value) > 12 else ""
             yield before + name, ", ".join(map(str, value[:12])) + more
         else:
-            yield before + name, format_quantity(float(value)) if name in _COSTS else axis_text(value)
+            yield before + name, format_quantity(float(value)) if name in COSTS else axis_text(value)
 
 
 _TEMPLATES = jinja2.Environment(
-    loader=jinja2.PackageLoader("srsearch.dashboard", "page"),
+    # What the report shares with the live pages is among their assets.
+    loader=jinja2.ChoiceLoader([jinja2.PackageLoader("srsearch.dashboard", folder) for folder in ("page", "assets")]),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,

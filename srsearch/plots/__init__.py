@@ -8,9 +8,38 @@ Example:
 from __future__ import annotations
 
 from srsearch.labels import axis_labels
+from srsearch.plots._agreement import agreement, seeds
 from srsearch.plots._axes import axes
+from srsearch.plots._browse import MOST_POINTS, Browse, PublishedPoint, browse
+from srsearch.plots._design import curve, diagram, part_costs
+from srsearch.plots._effects import effects, importance, interaction, parallel
 from srsearch.plots._front import front
 from srsearch.plots._hypervolume import hypervolume
+from srsearch.plots._studies import fronts, hypervolumes, rate
 from srsearch.plots._theme import DARK, LIGHT, Palette
 
-__all__ = ["DARK", "LIGHT", "Palette", "axes", "axis_labels", "front", "hypervolume"]
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "MOST_POINTS",
+    "Browse",
+    "Palette",
+    "PublishedPoint",
+    "agreement",
+    "axes",
+    "axis_labels",
+    "browse",
+    "curve",
+    "diagram",
+    "effects",
+    "front",
+    "fronts",
+    "hypervolume",
+    "hypervolumes",
+    "importance",
+    "interaction",
+    "parallel",
+    "part_costs",
+    "rate",
+    "seeds",
+]

@@ -32,6 +32,10 @@ class Palette:
         limit: Budget lines.
         ramp: Tints from low to high; ``ink`` is readable on each.
         kinds: Tints without order; ``ink`` is readable on each.
+        marks: Strong colours without order, for points and lines.
+        steps: Strong colours from low to high, for points.
+        lows: From nought down, for areas; ``ink`` is readable on each.
+        highs: From nought up, likewise.
     """
 
     surface: str
@@ -45,6 +49,10 @@ class Palette:
     limit: str
     ramp: tuple[str, ...]
     kinds: tuple[str, ...]
+    marks: tuple[str, ...]
+    steps: tuple[str, ...]
+    lows: tuple[str, ...]
+    highs: tuple[str, ...]
 
 
 LIGHT = Palette(
@@ -59,6 +67,10 @@ LIGHT = Palette(
     limit="#b0491a",
     ramp=("#edf3fa", "#dae8f6", "#c4daf1", "#adcced", "#95bee7", "#7cafe1"),
     kinds=("#dcebdd", "#f6e3cf", "#e8def2", "#d3eaea", "#f4d9dd", "#efe8c6", "#d9dff8", "#e1e4e8"),
+    marks=("#2a6fb0", "#c2571a", "#2c8a57", "#8a4fb5", "#b3323c", "#7a6a12", "#12808a", "#5f6a76"),
+    steps=("#9fd0c0", "#6bb5b0", "#4196a5", "#2b7694", "#22567c", "#1d3763"),
+    lows=("#f4f5f7", "#f6dccb", "#f0b994", "#e59566"),
+    highs=("#f3f5f8", "#cfe3f3", "#9ec8e8", "#6baad9"),
 )
 
 DARK = Palette(
@@ -73,6 +85,10 @@ DARK = Palette(
     limit="#f2a274",
     ramp=("#1d2733", "#203449", "#244260", "#285076", "#2c5b8a", "#2f659d"),
     kinds=("#24412d", "#4e3720", "#3d3055", "#1f4644", "#512c33", "#46401b", "#2c3763", "#373d45"),
+    marks=("#7fb8f0", "#f0a36b", "#74cc9b", "#c79be8", "#f08a90", "#d3c25a", "#62c8d2", "#aab4bf"),
+    steps=("#2f5a63", "#36787f", "#459798", "#62b5ab", "#8bd0bd", "#c0ead3"),
+    lows=("#20252b", "#4a3324", "#6f4527", "#96572a"),
+    highs=("#1f262d", "#23405a", "#27587f", "#2c71a6"),
 )
 
 

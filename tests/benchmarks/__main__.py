@@ -5,15 +5,28 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.benchmarks import cluster, counting, default_run, enumeration, proxy_training, samplers, sharing, startup
+from tests.benchmarks import (
+    cluster,
+    counting,
+    dashboard,
+    default_run,
+    enumeration,
+    proxy_training,
+    replay,
+    samplers,
+    sharing,
+    startup,
+)
 
 BENCHMARKS = {
     "startup": startup.main,
     "counting": counting.main,
     "enumeration": enumeration.main,
     "samplers": samplers.main,
+    "replay": replay.main,
     "sharing": sharing.main,
     "cluster": cluster.main,
+    "dashboard": dashboard.main,
     "proxy_training": proxy_training.main,
     "default_run": default_run.main,
 }

@@ -3,38 +3,12 @@
   const figures = JSON.parse(document.getElementById("figures").textContent);
   const darkFor = JSON.parse(document.getElementById("palette").textContent);
   const darkness = matchMedia("(prefers-color-scheme: dark)");
-  const config = {
-    responsive: true,
-    displaylogo: false,
-    modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
-  };
-
-  // Figures come in the light palette, every colour whole, so that turning one dark is an exchange of colours.
-  // Data are left alone: a text that happens to be a colour stays what it is.
-  const DATA = new Set(["x", "y", "text", "hovertext", "customdata", "ticktext", "name"]);
-  function darkened(value, key) {
-    if (DATA.has(key) && key !== "name" && Array.isArray(value)) return value;
-    if (DATA.has(key) && typeof value === "string") return value;
-    if (typeof value === "string") return darkFor[value] ?? value;
-    if (Array.isArray(value)) return value.map((inner) => darkened(inner));
-    if (value && typeof value === "object") {
-      return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, darkened(inner, name)]));
-    }
-    return value;
-  }
-
-  // Plotly writes into what it is given: each drawing gets its own copy.
   function draw(dark, paper = false) {
     for (const [name, figure] of Object.entries(figures)) {
       const place = document.getElementById(`figure-${name}`);
       if (!place) continue;
-      const { data, layout } = dark ? darkened(figure) : structuredClone(figure);
       // The front is as tall as its place: beside the best design, as tall as that card.
-      if (name === "front") delete layout.height;
-      // A printed page is narrower than the window, and tells nobody: A4 and Letter leave this much.
-      const size = paper ? { width: 680, height: layout.height ?? 430 } : { autosize: true };
-      // What the reader zoomed to stays when the colours change.
-      Plotly.react(place, data, { ...layout, ...size, uirevision: "kept" }, config);
+      srsearchFigures.draw(place, figure, { dark, darkFor, paper, tall: name !== "front", buttons: ["select2d"] });
     }
   }
   draw(darkness.matches);

@@ -1,0 +1,105 @@
+"""Who may look: nobody from elsewhere without the token, and no page may ask anything of another machine."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+import flask
+from markupsafe import Markup
+
+_COOKIE = "srsearch"
+
+_PAGE = Markup(
+    "<!doctype html><html lang=en><meta charset=utf-8><title>srsearch</title>"
+    '<body style="font: 16px/1.5 system-ui, sans-serif; margin: 10vh auto; max-width: 36em; padding: 0 1em">'
+    "<h1>{title}</h1><p>{text}</p>{form}"
+)
+_FORM = Markup(
+    "<form><label>Token <input name=token type=password autocomplete=current-password autofocus></label> "
+    "<button>Open</button></form>"
+)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def guard(server: flask.Flask, token: str | None, script_hashes: Sequence[str]) -> None:
+    """Refuse who must not look, and tell browsers what pages may do.
+
+    Args:
+        server: Whose requests are looked at first.
+        token: Asked of every request; None: the server is reached from this machine only.
+        script_hashes: Of the scripts that Dash writes into the page.
+    """
+    policy = (
+        f"default-src 'none'; script-src 'self' {' '.join(script_hashes)}; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    )
+
+    def check() -> flask.Response | None:
+        if token is None:
+            # A page of another machine may give its own name this machine's address; its Host tells.
+            return None if is_loopback(_host()) else _refusal(403, "Not from here", "Open it as localhost.")
+        return _check_token(token)
+
+    def finish(response: flask.Response) -> flask.Response:
+        response.headers["Content-Security-Policy"] = policy
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "same-origin"
+        return response
+
+    server.before_request(check)
+    server.after_request(finish)
+
+
+def _host() -> str:
+    host = flask.request.host
+    return host[1 : host.index("]")] if host.startswith("[") and "]" in host else host.partition(":")[0]
+
+
+def _check_token(token: str) -> flask.Response | None:
+    given = flask.request.args.get("token")
+    if given is not None and flask.request.method == "GET":
+        if not _same(given, token):
+            return _refusal(403, "Wrong token", "That is not the token of this dashboard.", form=True)
+        # Into a cookie, and out of the link: links are passed on.
+        rest = [(name, value) for name, value in flask.request.args.items(multi=True) if name != "token"]
+        answer = flask.redirect(flask.request.path + (f"?{urlencode(rest)}" if rest else ""))
+        answer.set_cookie(_COOKIE, _sealed(token), httponly=True, samesite="Strict")
+        return flask.make_response(answer)
+    bearer = flask.request.headers.get("Authorization", "")
+    if bearer.startswith("Bearer "):
+        if _same(bearer.removeprefix("Bearer "), token):
+            return None
+        return _refusal(403, "Wrong token", "That is not the token of this dashboard.", form=True)
+    cookie = flask.request.cookies.get(_COOKIE)
+    if cookie is not None and _same(cookie, _sealed(token)):
+        return None
+    return _refusal(401, "This dashboard needs its token", "It was given with --token when it was started.", form=True)
+
+
+def _same(given: str, right: str) -> bool:
+    """In a time that does not tell how much of it was right."""
+    return hmac.compare_digest(given.encode("utf-8", "replace"), right.encode("utf-8", "replace"))
+
+
+def _sealed(token: str) -> str:
+    return hmac.new(token.encode("utf-8", "replace"), b"srsearch dashboard", hashlib.sha256).hexdigest()
+
+
+def _refusal(status: int, title: str, text: str, *, form: bool = False) -> flask.Response:
+    page = _PAGE.format(title=title, text=text, form=_FORM if form else "")
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    return flask.make_response(str(page), status, headers)

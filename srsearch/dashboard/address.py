@@ -1,0 +1,175 @@
+"""What a link says: which study, which view, and everything that was chosen in it.
+
+Whatever a link holds, it can be read: what makes no sense counts as not written, so that a link of an older version, or
+one that was cut off, still shows something.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlencode
+
+import pandas as pd
+
+from srsearch.labels import axis_text
+
+VIEWS = {
+    "overview": "Overview",
+    "front": "Front",
+    "design": "Design",
+    "axes": "Axes",
+    "noise": "Noise",
+    "pictures": "Pictures",
+    "compare": "Compare",
+}
+COSTS = ("mult_adds", "params", "activations")
+QUALITIES = ("psnr", "ssim")
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle drawn around points: from and to on two columns."""
+
+    x: str
+    left: float
+    right: float
+    y: str
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.x}:{self.left:.6g}:{self.right:.6g},{self.y}:{self.low:.6g}:{self.high:.6g}"
+
+
+@dataclass(frozen=True)
+class Address:
+    """The state of a page.
+
+    Attributes:
+        study: Its name; None: the newest.
+        view: One of `VIEWS`.
+        cost: The column on x axes; None: the study's.
+        quality: The column on y axes; None: the study's.
+        limits: Largest allowed value by column.
+        box: Only designs in this rectangle.
+        only: Only designs with these values of axes.
+        trial: The design that is looked at; None: the best within the limits.
+        compared: Further studies, to compare with.
+        more: All other choices, by name.
+    """
+
+    study: str | None = None
+    view: str = "overview"
+    cost: str | None = None
+    quality: str | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
+    box: Box | None = None
+    only: tuple[tuple[str, str], ...] = ()
+    trial: int | None = None
+    compared: tuple[str, ...] = ()
+    more: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, search: str | None) -> Address:
+        """From the part of a link after the question mark."""
+        fields: dict[str, list[str]] = {}
+        for name, value in parse_qsl((search or "").lstrip("?"), max_num_fields=200):
+            fields.setdefault(name, []).append(value)
+        last = {name: values[-1] for name, values in fields.items()}
+        known = {"study", "view", "cost", "quality", "max_mult_adds", "max_params", "box", "only", "trial", "with"}
+        return cls(
+            study=last.get("study"),
+            view=_one_of(last.get("view"), VIEWS) or "overview",
+            cost=_one_of(last.get("cost"), COSTS),
+            quality=_one_of(last.get("quality"), QUALITIES),
+            limits={
+                name: limit
+                for name in ("mult_adds", "params")
+                if (limit := _number(last.get(f"max_{name}"))) is not None and limit > 0
+            },
+            box=_box(last.get("box")),
+            only=tuple(
+                (axis, word) for text in fields.get("only", []) for axis, _, word in [text.partition("=")] if word
+            ),
+            trial=int(last["trial"]) if last.get("trial", "").isdecimal() and len(last["trial"]) < 10 else None,
+            compared=tuple(dict.fromkeys(fields.get("with", []))),
+            more={name: value for name, value in last.items() if name not in known},
+        )
+
+    def chosen(self, name: str, valid: Mapping[str, object] | tuple[str, ...] | list[str], default: str) -> str:
+        """What was chosen, where it is one of the valid words."""
+        return _one_of(self.more.get(name), valid) or default
+
+    def link(self, **changes: object) -> str:
+        """A link to the same page with other values; None leaves one out."""
+        values: dict[str, object] = {
+            "study": self.study,
+            "view": self.view if self.view != "overview" else None,
+            "cost": self.cost,
+            "quality": self.quality,
+            **{f"max_{name}": f"{limit:.6g}" for name, limit in self.limits.items()},
+            "box": self.box,
+            "only": [f"{axis}={word}" for axis, word in self.only],
+            "trial": self.trial,
+            "with": list(self.compared),
+            **self.more,
+            **changes,
+        }
+        return "?" + urlencode({name: value for name, value in values.items() if value not in (None, [])}, doseq=True)
+
+    @property
+    def selects(self) -> bool:
+        """Whether not all designs are shown."""
+        return self.box is not None or bool(self.only)
+
+    def selected(self, trials: pd.DataFrame) -> pd.DataFrame:
+        """The trials that the selection holds, all of them where there is none."""
+        kept = trials
+        if self.box is not None:
+            for column, low, high in (
+                (self.box.x, self.box.left, self.box.right),
+                (self.box.y, self.box.low, self.box.high),
+            ):
+                if column in kept.columns:
+                    kept = kept[kept[column].between(low, high).fillna(False).astype(bool)]
+        for axis in dict(self.only):
+            if axis in kept.columns:
+                words = {word for name, word in self.only if name == axis}
+                # By its values: a hundred thousand rows have a handful of them.
+                values = [value for value in kept[axis].unique() if axis_text(value) in words]
+                kept = kept[kept[axis].isin([value for value in values if not pd.isna(value)])]
+        kept.attrs = trials.attrs
+        return kept
+
+    def within(self, trials: pd.DataFrame) -> pd.DataFrame:
+        """The trials inside the limits."""
+        kept = trials
+        for column, limit in self.limits.items():
+            kept = kept[(kept[column] <= limit).fillna(False).astype(bool)]
+        kept.attrs = trials.attrs
+        return kept
+
+
+def _one_of(word: str | None, valid: Mapping[str, object] | tuple[str, ...] | list[str]) -> str | None:
+    return word if word is not None and word in valid else None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _box(text: str | None) -> Box | None:
+    parts = [part.split(":") for part in (text or "").split(",")]
+    if len(parts) != 2 or any(len(part) != 3 for part in parts):
+        return None
+    (x, left, right), (y, low, high) = parts
+    edges = [_number(edge) for edge in (left, right, low, high)]
+    if x not in COSTS or y not in QUALITIES or any(edge is None for edge in edges):
+        return None
+    return Box(x, edges[0], edges[1], y, edges[2], edges[3])  # type: ignore[arg-type]

@@ -1,0 +1,33 @@
+"use strict";
+// Figures come in the light palette, every colour whole, so that turning one dark is an exchange of colours.
+// The report and the live pages share this.
+window.srsearchFigures = (() => {
+  // Data are left alone: a text that happens to be a colour stays what it is.
+  const DATA = new Set(["x", "y", "z", "text", "hovertext", "customdata", "ticktext", "name"]);
+  function darkened(value, key, darkFor) {
+    if (DATA.has(key) && key !== "name" && (Array.isArray(value) || value?.bdata)) return value;
+    if (DATA.has(key) && typeof value === "string") return value;
+    if (typeof value === "string") return darkFor[value] ?? value;
+    if (Array.isArray(value)) return value.map((inner) => darkened(inner, undefined, darkFor));
+    if (value && typeof value === "object") {
+      return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, darkened(inner, name, darkFor)]));
+    }
+    return value;
+  }
+
+  const config = { responsive: true, displaylogo: false };
+
+  // Plotly writes into what it is given: each drawing gets its own copy.
+  function draw(place, figure, { dark, darkFor, paper = false, tall = true, buttons = [] }) {
+    const { data, layout } = dark ? darkened(figure, undefined, darkFor) : structuredClone(figure);
+    if (!tall) delete layout.height;
+    // A printed page is narrower than the window, and tells nobody: A4 and Letter leave this much.
+    const size = paper ? { width: 680, height: layout.height ?? 430 } : { autosize: true };
+    // What the reader zoomed to stays when colours change or the study grows; a selection is drawn by us.
+    const kept = { uirevision: layout.uirevision ?? "kept", selectionrevision: Math.random(), selections: [] };
+    const settings = { ...config, modeBarButtonsToRemove: ["lasso2d", "autoScale2d", ...buttons] };
+    return Plotly.react(place, data, { ...layout, ...size, ...kept }, settings);
+  }
+
+  return { draw };
+})();

@@ -1,0 +1,175 @@
+"""What networks with kept weights make of a piece of a validation photo. Imports torch when it is asked to."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from srsearch.errors import InputError
+
+if TYPE_CHECKING:
+    from srsearch.data.bicubic import Pixels
+
+SIDE = 72
+"""Of a piece, in LR pixels; networks see `_MARGIN` more on each side."""
+
+_MARGIN = 16
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a study's validation photos come from.
+
+    Attributes:
+        data: ``builtin`` or a folder.
+        scale: Upscaling factor.
+        patch: Side of the training patches.
+        fingerprint: Of the data the study was made with.
+    """
+
+    data: str
+    scale: int
+    patch: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """A piece of a photo.
+
+    Attributes:
+        photo: Its name.
+        across: Of the left edge, 0..1 of the way it can go.
+        down: Of the upper edge.
+    """
+
+    photo: str
+    across: float = 0.5
+    down: float = 0.5
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a piece.
+
+    Attributes:
+        image: As a ``data:`` URL (PNG).
+        psnr: On luminance against HR, in dB; None for HR itself.
+    """
+
+    image: str
+    psnr: float | None
+
+
+@functools.lru_cache(maxsize=2)
+def photos(source: Source) -> Mapping[str, tuple[Pixels, Pixels]]:
+    """HR and LR of each validation photo by name.
+
+    Raises:
+        InputError: They are not here, or not those the study was made with.
+    """
+    from srsearch.data import load_training_data
+
+    found = load_training_data(source.data, source.scale, patch=source.patch)
+    if found.fingerprint != source.fingerprint:
+        raise InputError(f"the photos of {source.data!r} here are not those that the study was made with")
+    return {pair.name: (pair.hr, pair.lr) for pair in found.validation}
+
+
+def references(source: Source, place: Place) -> tuple[Picture, Picture]:
+    """HR and bicubic upscaling of a piece."""
+    from srsearch.data.bicubic import upscale
+
+    hr, lr, inside = _piece(source, place)
+    bicubic = _cut(upscale(lr, source.scale), inside, source.scale)
+    return Picture(_encoded(hr), None), Picture(_encoded(bicubic), _psnr(bicubic, hr, source.scale))
+
+
+@functools.lru_cache(maxsize=64)
+def _upscaled(path: Path, changed: int, description: str, source: Source, place: Place) -> Picture:
+    import json
+
+    import torch
+
+    from srsearch.architecture import Architecture, build
+    from srsearch.evaluation.fidelity import COMMON
+    from srsearch.evaluation.upscaling import upscale_image
+    from srsearch.training.checkpoint import Checkpoint
+
+    kept = Checkpoint.load(path)
+    if kept is None:
+        raise InputError("its weights cannot be read")
+    network = build(Architecture.from_dict(json.loads(description)))
+    network.load_state_dict(kept.network)
+    hr, lr, inside = _piece(source, place)
+    with _lock, torch.inference_mode():
+        # A search may run on this machine.
+        torch.set_num_threads(1)
+        given = torch.from_numpy(np.ascontiguousarray(lr)).permute(2, 0, 1)[None].float() / 255
+        made = COMMON.quantise(upscale_image(network.eval(), given, source.scale)[0])
+    cut = _cut(made, inside, source.scale)
+    return Picture(_encoded(cut), _psnr(cut, hr, source.scale))
+
+
+def upscaled(path: Path, description: Mapping[str, Any], source: Source, place: Place) -> Picture:
+    """What a network makes of a piece.
+
+    Args:
+        path: Its checkpoint.
+        description: Its design.
+        source: Of the photos.
+        place: The piece.
+
+    Raises:
+        InputError: The weights cannot be read, or are of another network.
+    """
+    import json
+
+    try:
+        changed = path.stat().st_mtime_ns
+        return _upscaled(path, changed, json.dumps(description, sort_keys=True), source, place)
+    except OSError as error:
+        raise InputError(f"its weights cannot be read: {error.strerror}") from error
+    except (RuntimeError, FloatingPointError) as error:  # weights of another network; an output that is no number
+        raise InputError(f"its weights cannot be used: {str(error).splitlines()[0]}") from error
+
+
+def _piece(source: Source, place: Place) -> tuple[Pixels, Pixels, tuple[int, int, int, int]]:
+    """HR of the piece, LR with a margin, and where the piece is in it: left, upper edge, width, height in LR pixels."""
+    hr, lr = photos(source)[place.photo]
+    height, width = min(SIDE, lr.shape[0]), min(SIDE, lr.shape[1])
+    top = round((lr.shape[0] - height) * place.down)
+    left = round((lr.shape[1] - width) * place.across)
+    upper, before = max(0, top - _MARGIN), max(0, left - _MARGIN)
+    around = lr[upper : top + height + _MARGIN, before : left + width + _MARGIN]
+    scale = source.scale
+    exact = hr[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
+    return exact, around, (left - before, top - upper, width, height)
+
+
+def _cut(image: Pixels, inside: tuple[int, int, int, int], scale: int) -> Pixels:
+    left, top, width, height = (value * scale for value in inside)
+    return image[top : top + height, left : left + width]
+
+
+def _psnr(sr: Pixels, hr: Pixels, scale: int) -> float:
+    from srsearch.evaluation.fidelity import psnr_y
+
+    return psnr_y(sr, hr, scale)
+
+
+def _encoded(pixels: Pixels) -> str:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
