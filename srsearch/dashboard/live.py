@@ -236,8 +236,6 @@ def show(watcher: Watcher, address: Address) -> Shown:
         print(
             f"srsearch: the view {address.view} of {study!r} failed: {type(error).__name__}: {error}", file=sys.stderr
         )
-        if os.environ.get("SRSEARCH_DEBUG"):
-            raise
         text = "It went wrong while it was made; the output of srsearch dashboard says more. The other views may work."
         return _problem(address, "This view cannot be shown", text, names)
     return Shown(_head(address, names, occasion), page, f"{VIEWS[address.view]}, {study}")

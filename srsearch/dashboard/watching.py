@@ -30,7 +30,7 @@ from srsearch.store.following import (
 LEAST_WAIT = 1.0
 """Seconds between two readings, however many pages ask."""
 
-_SHARE = 40.0
+_SHARE = 80.0
 """A reading is followed by a pause so many times as long, so that a search beside it loses next to nothing."""
 
 _MOST_MODELLED = 3_000
