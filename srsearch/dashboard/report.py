@@ -61,7 +61,7 @@ class ReportData:
 
     Attributes:
         study: The study as it was created.
-        where: A printable place of its database (never with a password).
+        where: A printable name of its database (never with a password, nor with a folder).
         trials: Every trial, as `Store.trials` gives them (``attrs["axes"]`` names the axis columns).
         front: The rows nothing dominates.
         history: ``evaluation``, ``trial``, ``hypervolume``.
@@ -130,7 +130,7 @@ def _gather(store: Store, study: str) -> ReportData:
     known = store.trial_records(study)
     return ReportData(
         study=record,
-        where=store.where,
+        where=store.where if store.path is None else store.path.name,  # a colleague has no use for our folders
         trials=trials,
         front=front,
         history=history,
