@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from threadpoolctl import ThreadpoolController
 
-from srsearch.analysis import Convergence, converged, quality_of, retraining_noise
+from srsearch.analysis import Convergence, converged, pareto_front, quality_of, retraining_noise
 from srsearch.architecture import Architecture, catalogue
 from srsearch.architecture.parts import OptionValue
 from srsearch.cost import Cost
@@ -313,10 +314,11 @@ class Study:
         """Remove the checkpoints that nobody needs any more.
 
         Args:
-            front: Keys of the designs on the front, whose weights stay.
+            front: Keys of the designs on the front, whose weights stay; so do those of the next best, which further
+                seeds may bring there.
         """
         if self.checkpoints is not None:
-            self.checkpoints.keep(lambda: self._wanted(set(front)))
+            self.checkpoints.keep(lambda: self._wanted(set(front) | self._next_best(set(front))))
 
     def convergence(self) -> Convergence:
         """Whether the front still rises more than the noise of a training."""
@@ -338,6 +340,12 @@ class Study:
                 or (trial.state == "complete" and trial.replicate_of is None and trial.key in front)
             )
         ]
+
+    def _next_best(self, front: set[str]) -> set[str]:
+        """Keys of the designs that would be the front without those on it."""
+        behind = [trial for trial in self._proposals if trial.state == "complete" and trial.key not in front]
+        columns = {name: [getattr(trial, name) for trial in behind] for name in ("key", *self.record.objectives)}
+        return set(pareto_front(pd.DataFrame(columns), self.record.objectives)["key"]) if behind else set()
 
     def _prior(self) -> list[Observation]:
         """What the study that is to inform this one had found when this one was created."""
