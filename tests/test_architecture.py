@@ -20,7 +20,7 @@ from tests.grammar import PARTS, fingerprint, neighbour, random_description, ran
 DESIGNS = st.integers(0, 2**32).map(lambda seed: random_description(random.Random(seed)))
 """Descriptions of the whole grammar; not every one can be built."""
 
-PAIRS_IN_EACH_PART = 60
+PAIRS_IN_EACH_PART = 30
 
 
 @pytest.mark.parametrize("part", range(24))
