@@ -66,7 +66,7 @@ SMALL_SPACE: dict[str, Any] = {
     },
     "constraints": {"mult_adds": {"max": "3G"}},
     "proxy": {"evaluator": "synthetic"},
-    "search": {"trials": 10, "seed": 3},
+    "search": {"trials": 10, "seed": 3, "workers": 1},  # each worker takes seconds to start
 }
 
 WIDE_SPACE: dict[str, Any] = SMALL_SPACE | {
