@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from srsearch.analysis import hypervolume_history
+from srsearch.analysis import hypervolume_history, hypervolume_steps
 from srsearch.analysis.agreement import rung_agreement, seed_agreement
 from srsearch.analysis.effects import LEAST_TRIALS, at_equal_cost, interaction
-from srsearch.analysis.progress import hypervolume_steps, per_hour
+from srsearch.analysis.pace import per_hour
 
 
 def trials(number: int = 600) -> pd.DataFrame:

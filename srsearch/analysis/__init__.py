@@ -7,7 +7,7 @@ from srsearch.analysis.convergence import Convergence, converged
 from srsearch.analysis.front import pareto_front
 from srsearch.analysis.noise import Noise, retraining_noise, standard_errors
 from srsearch.analysis.objectives import OBJECTIVES, Direction, directions, quality_of
-from srsearch.analysis.volume import dominated_volume, hypervolume, hypervolume_history
+from srsearch.analysis.volume import dominated_volume, hypervolume, hypervolume_history, hypervolume_steps
 
 __all__ = [
     "OBJECTIVES",
@@ -21,6 +21,7 @@ __all__ = [
     "dominated_volume",
     "hypervolume",
     "hypervolume_history",
+    "hypervolume_steps",
     "pareto_front",
     "quality_of",
     "retraining_noise",

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from srsearch.analysis.noise import _outer_fence
+from srsearch.analysis.noise import outer_fence
 from srsearch.labels import MISSING, axis_text
 
 LEAST_TRIALS = 12
@@ -64,7 +64,7 @@ def at_equal_cost(
     if len(rows) < LEAST_TRIALS:
         return None
     values = rows[quality].to_numpy(dtype=np.float64)
-    learned = np.flatnonzero(values >= _outer_fence(values))
+    learned = np.flatnonzero(values >= outer_fence(values))
     learned = learned[:: max(1, -(-len(learned) // _MOST_TRIALS))]
     rows, values = rows.iloc[learned], values[learned]
     trend = _trend(rows[cost].to_numpy(dtype=np.float64))

@@ -109,7 +109,7 @@ def _from_model(trials: pd.DataFrame, quality: str) -> Noise | None:
     values = -negated[:, 0]
     if len(values) < LEAST_TRIALS:
         return None
-    learned = values >= _outer_fence(values)
+    learned = values >= outer_fence(values)
     rows, values = rows[learned], values[learned]
     inputs, groups = _inputs(rows)
     # The same result twice is one training seen twice; without noise between them it would speak for none.
@@ -129,7 +129,7 @@ def _from_model(trials: pd.DataFrame, quality: str) -> Noise | None:
     return Noise(model.noise_deviation, "model", len(chosen), quality)
 
 
-def _outer_fence(values: np.ndarray) -> float:
+def outer_fence(values: np.ndarray) -> float:
     """Tukey's lower outer fence: what lies below never learned, and would pass for noise."""
     low, high = np.quantile(values, [0.25, 0.75])
     return float(low - 3 * (high - low))

@@ -15,6 +15,8 @@ from srsearch.analysis.front import non_dominated
 from srsearch.analysis.objectives import Direction, as_finished, directions, measured, trial_numbers
 from srsearch.errors import InputError
 
+_CHUNK = 2_000
+
 
 def dominated_volume(points: np.ndarray, reference: np.ndarray) -> float:
     """Volume of the region that the points dominate, up to the reference.
@@ -31,13 +33,14 @@ def dominated_volume(points: np.ndarray, reference: np.ndarray) -> float:
     points = points[(points < reference).all(axis=1)]
     if not len(points):
         return 0.0
+    if len(reference) == 1:
+        return float(reference[0] - points[:, 0].min())
+    if len(reference) == 2:
+        # Along the first axis, up to the next point, the lowest so far counts.
+        ordered = points[np.argsort(points[:, 0])]
+        widths = np.append(ordered[1:, 0], reference[0]) - ordered[:, 0]
+        return float((widths * (reference[1] - np.minimum.accumulate(ordered[:, 1]))).sum())
     front = points[non_dominated(points)]
-    if front.shape[1] == 1:
-        return float(reference[0] - front[0, 0])
-    if front.shape[1] == 2:
-        # The front comes sorted by the first axis, so its second axis falls: each step adds one rectangle.
-        heights = np.concatenate(([reference[1]], front[:-1, 1])) - front[:, 1]
-        return float(((reference[0] - front[:, 0]) * heights).sum())
     total = 0.0
     room = reference - front
     for position, point in enumerate(front):
@@ -83,19 +86,78 @@ def hypervolume_history(
     """
     chosen = directions(objectives)
     rows, values = measured(as_finished(trials), chosen)
-    scaled, corner = _scaled(values, chosen), _scaled_reference(reference, chosen)
-    front = np.empty((0, len(chosen)))
-    history = np.zeros(len(rows))
+    positions, volumes = _rise(_scaled(values, chosen), _scaled_reference(reference, chosen))
+    lasting = np.diff(positions, append=len(rows))
+    return pd.DataFrame(
+        {
+            "evaluation": np.arange(1, len(rows) + 1),
+            "trial": trial_numbers(rows),
+            "hypervolume": np.repeat(volumes, lasting),
+        }
+    )
+
+
+def hypervolume_steps(trials: pd.DataFrame, objectives: Sequence[str], reference: Mapping[str, float]) -> pd.DataFrame:
+    """The hypervolume where it changed: `hypervolume_history` without most of the rows that repeat the one before.
+
+    Args:
+        trials: As for `hypervolume_history`.
+        objectives: The objectives that span the volume, each of them in ``reference``.
+        reference: As in `hypervolume`.
+
+    Returns:
+        Columns ``evaluation`` (1, 2, ... among all finished ones), ``trial`` and ``hypervolume``, and ``finished_at``
+        where the trials have it. The first and the last evaluation are always there.
+    """
+    chosen = directions(objectives)
+    rows, values = measured(as_finished(trials), chosen)
+    positions, volumes = _rise(_scaled(values, chosen), _scaled_reference(reference, chosen))
+    steps = pd.DataFrame(
+        {"evaluation": positions + 1, "trial": trial_numbers(rows)[positions], "hypervolume": volumes},
+    )
+    if "finished_at" in rows.columns:
+        steps["finished_at"] = rows["finished_at"].iloc[positions].to_numpy()
+    return steps
+
+
+def _rise(scaled: np.ndarray, corner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How the volume of points (n, d), less is better, grows with each of them.
+
+    Returns:
+        Positions (m,) of the points that may have changed it, the first and the last among them, and the volume from
+        each of them on.
+    """
+    positions = _improving(scaled)
+    volumes = np.zeros(len(positions))
+    front = np.empty((0, len(corner)))
     volume = 0.0
-    for position, point in enumerate(scaled):
-        # Most trials change nothing; only those that enter the front pay for a new volume.
+    for place, position in enumerate(positions):
+        point = scaled[position]
         if (point < corner).all() and not (front <= point).all(axis=1).any():
             front = np.vstack((front[~(point <= front).all(axis=1)], point))
             volume = max(volume, dominated_volume(front, corner))
-        history[position] = volume
-    return pd.DataFrame(
-        {"evaluation": np.arange(1, len(rows) + 1), "trial": trial_numbers(rows), "hypervolume": history}
-    )
+        volumes[place] = volume
+    return positions, volumes
+
+
+def _improving(values: np.ndarray) -> np.ndarray:
+    """Positions (m,) of the points (n, d), less is better, that none before them dominates; with the first and last."""
+    if not len(values):
+        return np.empty(0, dtype=np.int64)
+    kept = [0]
+    front = values[:1]
+    for start in range(1, len(values), _CHUNK):
+        chunk = values[start : start + _CHUNK]
+        # Most points are beaten by the front as it was before the chunk, which is found for all of them at once.
+        beaten: np.ndarray = np.any(np.all(front[None] <= chunk[:, None], axis=2), axis=1)
+        for position in np.flatnonzero(~beaten):
+            point = chunk[position]
+            if not (front <= point).all(axis=1).any():
+                front = np.vstack((front[~(point <= front).all(axis=1)], point))
+                kept.append(start + int(position))
+    if kept[-1] != len(values) - 1:
+        kept.append(len(values) - 1)
+    return np.array(kept, dtype=np.int64)
 
 
 def _scaled(values: np.ndarray, chosen: Mapping[str, Direction]) -> np.ndarray:

@@ -37,7 +37,7 @@ from srsearch.analysis import (
 )
 from srsearch.analysis.agreement import rung_agreement
 from srsearch.analysis.effects import at_equal_cost, interaction
-from srsearch.analysis.progress import per_hour
+from srsearch.analysis.pace import per_hour
 from srsearch.dashboard.bill import bill
 from srsearch.dashboard.curves import similar_curves
 from srsearch.dashboard.words import COSTS, HEADS, NAMES, PLUS_MINUS, STATES, TIMES, duration

@@ -13,9 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from srsearch.analysis import Noise, pareto_front, quality_of, retraining_noise, standard_errors
-from srsearch.analysis.objectives import as_finished, costs_of
-from srsearch.analysis.progress import hypervolume_steps
+from srsearch.analysis import Noise, hypervolume_steps, pareto_front, quality_of, retraining_noise, standard_errors
+from srsearch.analysis.objectives import costs_of
 from srsearch.store import Curve, Store, StudyRecord, frames
 from srsearch.store.following import (
     FollowedTrial,
@@ -123,12 +122,7 @@ class Snapshot:
     @functools.cached_property
     def history(self) -> pd.DataFrame:
         """The evaluations that changed the hypervolume, in the order in which they ended."""
-        return hypervolume_steps(self.finished_order, self.study.objectives, self.study.reference)
-
-    @functools.cached_property
-    def finished_order(self) -> pd.DataFrame:
-        """The finished trials in the order in which they ended, with ``finished_at``."""
-        return as_finished(self.done)
+        return hypervolume_steps(self.done, self.study.objectives, self.study.reference)
 
     def row(self, number: int) -> FollowedTrial | None:
         """A trial of that number."""

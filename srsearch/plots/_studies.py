@@ -68,7 +68,7 @@ def rate(found: pd.DataFrame) -> go.Figure:
     """Evaluations per hour over time, as bars.
 
     Args:
-        found: As `srsearch.analysis.progress.per_hour` gives it.
+        found: As `srsearch.analysis.pace.per_hour` gives it.
     """
     if found.empty:
         return empty("Fewer than two designs have finished.", 240)

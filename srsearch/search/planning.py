@@ -155,15 +155,14 @@ def forecast(
     if hasattr(os, "getloadavg") and os.getloadavg()[0] > _BUSY * usable_cores():
         say("this machine is busy with other work: what is measured now is slower than it would be")
     say(f"measuring {len({key for key, _ in chosen})} designs on {evaluator.runtime['device']}, less than a minute")
-    measured = _measured(
-        evaluator, space, [mult_adds for mult_adds, _ in chosen], [each for _, each in chosen], processes
-    )
+    measured = _measured(evaluator, chosen, processes)
     costs = np.array([mult_adds for mult_adds, _ in drawn], dtype=np.float64)
     known = np.array([each.mult_adds for each in measured], dtype=np.float64)
     steps = line(known, np.array([each.step for each in measured]))
     validations = line(known, np.array([each.validation for each in measured]))
     how_often = len(evaluator.validation_steps)
     seconds = evaluator.steps * steps(costs) + how_often * validations(costs)
+    low, high = np.percentile(seconds, [5, 95])
     return Forecast(
         space=space.name,
         trials=trials or space.search.trials,
@@ -172,7 +171,7 @@ def forecast(
         precision=evaluator.runtime["precision"],
         processes=processes,
         measured=tuple(sorted(measured, key=lambda each: each.mult_adds)),
-        seconds=(float(seconds.mean()), *map(float, np.percentile(seconds, [5, 95]))),  # type: ignore[arg-type]
+        seconds=(float(seconds.mean()), float(low), float(high)),
         at_once=at_once,
         gpus_wanted=gpus is not None,
     )
@@ -215,10 +214,10 @@ def _drawn(space: Space) -> list[tuple[int, Architecture]]:
 
 
 def _measured(
-    evaluator: ProxyEvaluator, space: Space, costs: Sequence[int], designs: Sequence[Architecture], processes: int
+    evaluator: ProxyEvaluator, chosen: Sequence[tuple[int, Architecture]], processes: int
 ) -> list[Measurement]:
     """Measurements of as many of the designs as there is time for; each the mean over processes that train at once."""
-    jobs = [design.to_dict() for design in designs]
+    jobs = [design.to_dict() for _, design in chosen]
     with _pool(processes) as pool:
         try:
             answers = pool.starmap_async(_timed, [(evaluator, jobs)] * processes, chunksize=1).get(
@@ -228,7 +227,7 @@ def _measured(
             raise WorkError("the measurement did not end in time: this machine is busy") from None
     told = min(map(len, answers))
     return [
-        Measurement(costs[i], *(float(np.mean([answer[i][part] for answer in answers])) for part in (0, 1)))
+        Measurement(chosen[i][0], *(float(np.mean([answer[i][part] for answer in answers])) for part in (0, 1)))
         for i in range(told)
     ]
 

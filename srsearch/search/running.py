@@ -6,12 +6,12 @@ import contextlib
 import multiprocessing
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -142,10 +142,11 @@ def run(
     with contextlib.ExitStack() as ending:
         cluster = None
         if backend == "ray" and address is not None:  # before anything is written, as it may not be there
-            cluster = ending.enter_context(_joined(address, cpus_per_trial, gpus_per_trial))
+            cluster = _ray()
+            ending.enter_context(cluster.connected(address, cpus=cpus_per_trial, gpus=gpus_per_trial or 0.0))
         runtime = None
         if cluster is not None and own is None and opened.proxy.evaluator == "proxy":
-            runtime = cluster.runtime(device, cpus_per_trial, gpus_per_trial)
+            runtime = cluster.detected_runtime(device, cpus_per_trial, gpus_per_trial)
         fresh = own or evaluator_for(opened, runtime, device=device)
         identity = study_identity(opened, fresh)
         planned = opened.search.workers
@@ -219,21 +220,6 @@ def _ray() -> ModuleType:
             raise
         raise InputError("the backend ray needs Ray: pip install 'srsearch[ray]'") from None
     return ray_tune
-
-
-@dataclass(frozen=True)
-class _Cluster:
-    """A Ray cluster that is joined: how its nodes compute, and how many trials fit on them at a time."""
-
-    runtime: Callable[[str, float, float | None], Mapping[str, Any]]
-    room: Callable[[float, float], int]
-
-
-@contextlib.contextmanager
-def _joined(address: str, cpus: float, gpus: float | None) -> Iterator[_Cluster]:
-    ray = _ray()
-    with ray.connected(address, cpus=cpus, gpus=gpus or 0.0):
-        yield _Cluster(ray.detected_runtime, ray.room)
 
 
 def _size(space: Space) -> int | None:

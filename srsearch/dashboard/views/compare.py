@@ -7,7 +7,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from srsearch import plots
-from srsearch.analysis.progress import hypervolume_steps
+from srsearch.analysis import hypervolume_steps
 from srsearch.dashboard.pieces import Control, Option, Page, link, note, place, section, table
 from srsearch.dashboard.views import Occasion, measure_controls
 from srsearch.dashboard.watching import Snapshot
@@ -102,7 +102,7 @@ def _volumes(shown: dict[str, Snapshot], first: Snapshot) -> dict[str, pd.DataFr
     found = {}
     for name, each in shown.items():
         try:
-            found[name] = hypervolume_steps(each.finished_order, first.study.objectives, first.study.reference)
+            found[name] = hypervolume_steps(each.done, first.study.objectives, first.study.reference)
         except InputError:  # an objective that this study did not measure
             found[name] = pd.DataFrame(columns=["evaluation", "trial", "hypervolume"])
     return found

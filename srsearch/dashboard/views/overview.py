@@ -10,7 +10,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from srsearch import plots
-from srsearch.analysis.progress import per_hour
+from srsearch.analysis.pace import per_hour
 from srsearch.dashboard.pieces import Page, facts, note, place, section, table
 from srsearch.dashboard.views import Occasion
 from srsearch.dashboard.words import STATES, cell, decibels, duration
@@ -34,7 +34,7 @@ def overview(occasion: Occasion) -> Page:
     page.children.append(_figures(occasion))
     if len(snapshot.done):
         page.figures["hypervolume"] = plots.hypervolume(snapshot.history)
-        page.figures["rate"] = plots.rate(per_hour(snapshot.finished_order["finished_at"]))
+        page.figures["rate"] = plots.rate(per_hour(snapshot.done["finished_at"]))
         page.children.append(
             html.Div(
                 [
