@@ -10,15 +10,18 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 PASSWORD = "hunter2 %&/"
 """Of the user ``postgres`` for connections over the network; on the socket none is asked for."""
 
 
 class Unavailable(Exception):
-    """No server can be started here; says why."""
+    """There is no server to be started here; says why."""
 
 
 class Server:
@@ -74,11 +77,11 @@ class Server:
             cwd=self.folder,
             **self._as,
         )
-        for _ in range(200):
+        for _ in range(400):
             if self.sql("SELECT 1", check=False):
                 return
             time.sleep(0.05)
-        raise Unavailable((self.folder / "log").read_text(errors="replace")[-500:])
+        raise RuntimeError("PostgreSQL did not start: " + (self.folder / "log").read_text(errors="replace")[-500:])
 
     def stop(self, *, crash: bool = False) -> None:
         """Ends it and all its connections at once, in order or as in a crash."""
@@ -118,3 +121,13 @@ class Server:
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self.folder, **self._as)
         except PermissionError:
             raise Unavailable("PostgreSQL does not run as root, and other users cannot reach its programs") from None
+
+
+def server_or_skip() -> Iterator[Server]:
+    """For fixtures: a server for as long as they need it."""
+    try:
+        found = Server()
+    except Unavailable as error:
+        pytest.skip(str(error))
+    yield found
+    found.remove()

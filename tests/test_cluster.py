@@ -22,7 +22,7 @@ from srsearch.space import Space
 from srsearch.store import Store
 from tests.conftest import CHECKOUT, SMALL_SPACE
 from tests.evaluators import Brief
-from tests.postgresql import Server, Unavailable
+from tests.postgresql import Server, server_or_skip
 from tests.test_planning import PLAIN
 from tests.test_sharing import Silent
 
@@ -46,12 +46,7 @@ SPACE: dict[str, Any] = SMALL_SPACE | {
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    try:
-        found = Server()
-    except Unavailable as error:
-        pytest.skip(str(error))
-    yield found
-    found.remove()
+    yield from server_or_skip()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from srsearch.search.study import Study
 from srsearch.space import Space
 from srsearch.store import EndedElsewhere, Store, leases, trouble
 from tests.conftest import SMALL_SPACE, Command
-from tests.postgresql import PASSWORD, Server, Unavailable
+from tests.postgresql import PASSWORD, Server, server_or_skip
 from tests.test_search import outcome
 from tests.test_sharing import WIDE_SPACE
 from tests.test_store import STUDY, evaluated, proposal
@@ -29,12 +29,7 @@ pytest.importorskip("psycopg")
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    try:
-        found = Server()
-    except Unavailable as error:
-        pytest.skip(str(error))
-    yield found
-    found.remove()
+    yield from server_or_skip()
 
 
 @pytest.fixture

