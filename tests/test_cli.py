@@ -129,7 +129,7 @@ def test_trials_that_have_not_finished_show_how_far_they_are(studied: Path, srse
         last = store.trial_records("small")[-1]
         more = replace(last, number=last.number + 1, state="running", reason=None, psnr=None, curve=())
         store.add_trials("small", [replace(more, cached=False, seconds=None, finished_at=None)])
-        store.curve_point("small", more.number, 25, 26.1234)
+        store.keep_curve("small", more.number, [(25, 26.1234)])
     line = srsearch("trials").stdout.rstrip().splitlines()[-1]
     assert line.split()[:5] == [str(more.number), "running", "26.123", "at", "25"]
 

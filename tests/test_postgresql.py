@@ -133,7 +133,7 @@ def test_a_server_that_restarts_is_waited_for(server: Server, url: str, crash: b
                 except WorkError:  # of which the study asks again
                     if number not in {trial.number for trial in store.trial_records(STUDY.name)}:
                         continue
-                store.curve_point(STUDY.name, number, 100, 26.0)
+                store.keep_curve(STUDY.name, number, [(100, 26.0)])
                 with contextlib.suppress(EndedElsewhere):  # by ourselves, before the connection was lost
                     store.finish_trial(STUDY.name, number, evaluated(proposal(number)))
                 number += 1

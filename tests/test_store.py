@@ -94,11 +94,10 @@ def fill(store: Store, name: str = STUDY.name) -> None:
     store.add_trials(name, trials)
     store.finish_trial(name, 0, evaluated(trials[0], 28.0))
     store.finish_trial(name, 1, evaluated(trials[1], 28.5))
-    store.curve_point(name, 4, 100, 20.0)
+    store.keep_curve(name, 4, [(100, 20.0)])
     store.fail_trial(name, 4, "loss is NaN at step 101 \x00\ud800 <script>alert('%s')</script>")
-    store.curve_point(name, 5, 200, 24.0)
-    store.curve_point(name, 5, 100, 23.0)
-    store.curve_point(name, 5, 200, 24.5)
+    store.keep_curve(name, 5, [(100, 23.0), (200, 24.0)])
+    store.keep_curve(name, 5, [(100, 23.0), (200, 24.5)])
 
 
 def in_python(code: str, *arguments: str) -> subprocess.Popen[str]:
@@ -198,6 +197,7 @@ def check_round_trip(store: Store, reopened: Callable[[], Store]) -> None:
         assert trials[4].reason == r"loss is NaN at step 101 \x00\ud800 <script>alert('%s')</script>"
         assert trials[6].key is None
         assert trials[6].description == {}
+        check_changes(store, again, trials)
         assert trials[6].started_at is not None
         record = evaluated(proposal(1), 28.5)
         assert again.evaluation(record.key, record.recipe_hash, record.data_fingerprint, record.seed) == record
@@ -268,6 +268,27 @@ def check_studies(store: Store) -> None:
         store.trials("renamed")
     record = evaluated(proposal(0))
     assert store.evaluation(record.key, record.recipe_hash, record.data_fingerprint, record.seed) == record
+
+
+def check_changes(store: Store, reading: Store, trials: list[TrialRecord]) -> None:
+    """What is read of trials that have changed is what reading everything gives; afterwards `fill`'s are as before."""
+    name = STUDY.name
+    as_opened = {each.number: each for each in trials[:5]}
+    then_running = {number: replace(each, state="running", psnr=None, curve=()) for number, each in as_opened.items()}
+    assert reading.changed_trials(name, then_running, after=4) == trials
+    assert reading.changed_trials(name, {5: trials[5]}, after=6) == [trials[5]]
+    assert reading.changed_trials(name, {5: replace(trials[5], state="stopped")}, after=6) == [trials[5]]
+    store.keep_curve(name, 5, [(100, 23.5)], cleared=100, stop=True)
+    (stopped,) = reading.changed_trials(name, {5: trials[5]}, after=6)
+    assert (
+        stopped
+        == reading.trial_records(name)[5]
+        == replace(trials[5], state="stopped", curve=((100, 23.5),), cleared=100)
+    )
+    assert reading.changed_trials(name, {5: stopped}, after=6) == []
+    assert store.take_up(name, stopped, "somebody")
+    store.keep_curve(name, 5, trials[5].curve, cleared=0)
+    store.release(name, "somebody")
 
 
 def check_transactions(store: Store) -> None:
@@ -379,7 +400,7 @@ with Store(sys.argv[1]) as store:
     store.create_study(replace(STUDY, name=name))
     for number in range(40):
         store.add_trials(name, [proposal(number)])
-        store.curve_point(name, number, 100, 25.0)
+        store.keep_curve(name, number, [(100, 25.0)])
         store.finish_trial(name, number, evaluated(proposal(number), seed=number % 2))
 """
     names = ["one", "two", "three"]

@@ -7,24 +7,20 @@ forked: torch and open databases do not survive a fork.
 from __future__ import annotations
 
 import contextlib
-import math
 import multiprocessing
-import os
 import pickle
 import signal
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from srsearch.architecture import Architecture
 from srsearch.errors import InputError
-from srsearch.search.checkpoints import Kept, kept
-from srsearch.search.evaluators import EvaluationFailed, Evaluator, checked_score
+from srsearch.search.evaluators import Evaluator
 from srsearch.search.events import Broken, Event, Failed, Finished, Reported, Stopped
 from srsearch.search.session import Session
 from srsearch.search.study import Trial
+from srsearch.search.worker import describe, work
 
 WORKER_NAME = "srsearch-worker-"
 """How the names of worker processes begin."""
@@ -108,7 +104,7 @@ class LocalExecutor:
     def _start(self, index: int) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
-            target=_work, args=(theirs, self._evaluator), name=f"{WORKER_NAME}{index}", daemon=True
+            target=work, args=(theirs, self._evaluator), name=f"{WORKER_NAME}{index}", daemon=True
         )
         try:
             with without_signals():
@@ -202,77 +198,3 @@ def _death(exit_code: int | None) -> str:
         hint = " (the system may have run out of memory)" if name == "SIGKILL" else ""
         return f"the worker process was killed by {name}{hint}"
     return f"the worker process ended with exit code {exit_code}"
-
-
-def _work(pipe: Connection, evaluator: Evaluator) -> None:
-    """A worker's life: evaluate what comes through the pipe until it closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for systems on which signals cannot be held back
-    os.dup2(2, 1)  # what an evaluator prints must not get between the results on standard output
-    try:
-        evaluator.prepare()
-    except Exception as error:
-        _send(pipe, ("broken", f"the worker could not start: {describe(error)}"))
-        return
-    if not _send(pipe, ("ready",)):
-        return
-    while True:
-        try:
-            description, seed, checkpoint, waits = pipe.recv()
-        except (EOFError, OSError):
-            return
-        with kept(checkpoint) as own:
-            report = _Report(pipe, own, waits)
-            ended = _evaluated(evaluator, Architecture.from_dict(description), seed, report)
-        if not _send(pipe, ended):
-            return
-
-
-class _Report:
-    """What an evaluator calls: sends the point, and gets the answer if there is one to wait for."""
-
-    def __init__(self, pipe: Connection, checkpoint: Kept, waits: bool) -> None:
-        self.checkpoint = checkpoint.path
-        self._kept = checkpoint
-        self.going_on = True
-        self._pipe, self._waits = pipe, waits
-
-    def __call__(self, step: int, psnr: float) -> bool:
-        # A point that is no number is not worth keeping; whether the evaluation is, its score tells.
-        if math.isfinite(psnr) and self.going_on:
-            self._kept.send()
-            self.going_on = _send(self._pipe, ("reported", int(step), float(psnr)))
-            if self.going_on and self._waits:
-                try:
-                    self.going_on = bool(self._pipe.recv())
-                except (EOFError, OSError):  # the main process is gone
-                    self.going_on = False
-        return self.going_on
-
-
-def _evaluated(evaluator: Evaluator, design: Architecture, seed: int, report: _Report) -> tuple[object, ...]:
-    started = time.monotonic()
-    try:
-        score = evaluator.evaluate(design, seed, report)
-        if not report.going_on:
-            return ("stopped",)
-        score = checked_score(score)
-    except EvaluationFailed as error:
-        return ("failed", str(error))
-    except Exception as error:  # An evaluator is anybody's code: whatever it raises fails this trial only.
-        return ("failed", describe(error))
-    return ("finished", score, time.monotonic() - started if score.seconds is None else score.seconds)
-
-
-def _send(pipe: Connection, message: tuple[object, ...]) -> bool:
-    """Whether there was anybody to send it to: without a main process a worker stops."""
-    try:
-        pipe.send(message)
-    except OSError:
-        return False
-    return True
-
-
-def describe(error: BaseException) -> str:
-    """An exception in one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

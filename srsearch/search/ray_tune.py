@@ -34,12 +34,12 @@ from ray.tune.search import Searcher
 
 from srsearch.architecture import Architecture
 from srsearch.errors import InputError, WorkError
-from srsearch.search.checkpoints import Kept, kept
 from srsearch.search.evaluators import EvaluationFailed, Evaluator, Score, checked_score
 from srsearch.search.events import Broken, Event, Failed, Finished, Reported, Stopped
-from srsearch.search.local import describe
+from srsearch.search.kept import Kept, kept
 from srsearch.search.session import Session
 from srsearch.search.study import Trial
+from srsearch.search.worker import describe
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController

@@ -205,9 +205,8 @@ class Session:
             )
 
     def _tell_finished(self, trial: Trial, psnr: float, seconds: float, *, cached: bool) -> None:
-        front = self._patiently(lambda: self._study.store.front(self._study.name))
-        self._progress.trial_finished(trial.number, psnr, seconds, self._study.done, cached, front)
-        self._study.tidy(front["key"].tolist())
+        self._progress.trial_finished(trial.number, psnr, seconds, self._study.done, cached, self._study.front())
+        self._study.tidy()
         if not cached:
             self._judge()
 

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import math
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import ThreadpoolController
 
-from srsearch.analysis import Convergence, converged, pareto_front, quality_of, retraining_noise
+from srsearch.analysis import Convergence, converged, quality_of, retraining_noise
 from srsearch.architecture import Architecture, catalogue
 from srsearch.architecture.parts import OptionValue
 from srsearch.cost import Cost
@@ -25,6 +24,7 @@ from srsearch.errors import InputError, WorkError
 from srsearch.search.checkpoints import Checkpoints
 from srsearch.search.evaluators import Evaluator, Score
 from srsearch.search.informed import Observation, observations_from
+from srsearch.search.ledger import Ledger
 from srsearch.search.proposals import REPAIRED, Acceptance, Proposer, proposal_seed
 from srsearch.search.stopping import EarlyStopping
 from srsearch.space import Candidate, Space
@@ -50,8 +50,6 @@ _RANDOM_TRIES = 5_000
 
 _LOOK_SECONDS = 1.0
 """How often a process looks for trials whose process has died, while there are new designs."""
-
-_OPEN: tuple[State, ...] = ("running", "stopped")
 
 
 @dataclass(frozen=True)
@@ -127,12 +125,12 @@ class Study:
             )
         self._recipe = evaluator.recipe | {"runtime": evaluator.runtime}
         self._recipe_hash = content_hash(self._recipe)
-        self._trials: dict[int, TrialRecord] = {}
+        self._trials = Ledger(record.objectives)
         self._first = published_points(space) if space.search.start_with == "catalogue" else []
         self._owner = leases.new_owner()
         self._given_out: set[int] = set()
         self._looked = -math.inf
-        self._unsure = False
+        self._unsure = True
         self.refresh()
 
     @property
@@ -143,22 +141,22 @@ class Study:
     @property
     def done(self) -> int:
         """Finished evaluations that count: not cached, infeasible, repeated, stopped or failed ones, no replicates."""
-        return sum(trial.state == "complete" and not trial.cached for trial in self._proposals)
+        return self._trials.done
 
     @property
     def running(self) -> int:
         """Designs that are being evaluated, by whomever."""
-        return sum(trial.state == "running" for trial in self._proposals)
+        return sum(trial.replicate_of is None for trial in self._trials.running)
 
     @property
     def replicating(self) -> int:
         """Replicates that are being evaluated, by whomever."""
-        return sum(trial.state == "running" and trial.replicate_of is not None for trial in self._trials.values())
+        return sum(trial.replicate_of is not None for trial in self._trials.running)
 
     @property
     def elsewhere(self) -> int:
         """Trials that other processes evaluate."""
-        return sum(trial.state == "running" and trial.owner != self._owner for trial in self._trials.values())
+        return sum(trial.owner != self._owner for trial in self._trials.running)
 
     @property
     def waits(self) -> bool:
@@ -170,8 +168,8 @@ class Study:
         """Whether all that the next proposal has to know is known; if not, a trial has to end first."""
         if self._stopping is not None or self.elsewhere:
             return True
-        asked = self._asked
-        return all(trial.state != "running" for trial in asked[: len(asked) - self._unknown])
+        hidden = self._hidden()
+        return all(trial.number in hidden for trial in self._trials.running if trial.replicate_of is None)
 
     def close(self) -> None:
         """Gives back what is not finished, for whoever works on the study next."""
@@ -182,14 +180,11 @@ class Study:
     def refresh(self) -> None:
         """Learn what other processes have done."""
         if self._unsure:
-            self._trials = {record.number: record for record in self.store.trial_records(self.name)}
+            self._trials = Ledger(self.record.objectives, self.store.trial_records(self.name))
             self._unsure = False
             return
-        states = {state: [n for n, trial in self._trials.items() if trial.state == state] for state in _OPEN}
-        changed = self.store.trial_records(
-            self.name, after=max(self._trials, default=-1), running=states["running"], stopped=states["stopped"]
-        )
-        self._trials |= {record.number: record for record in changed}
+        for record in self.store.changed_trials(self.name, self._trials.open, after=self._trials.last):
+            self._trials.put(record)
 
     def heartbeat(self) -> None:
         """Say that this process still works on its trials; at least every `leases.LEASE_SECONDS`."""
@@ -244,18 +239,17 @@ class Study:
         if stopping is not None:
             self.refresh()
         curve = (*(point for point in record.curve if point[0] != step), (step, psnr))
-        record = self._trials[trial.number] = replace(record, curve=tuple(sorted(curve, key=lambda point: point[0])))
+        record = replace(record, curve=tuple(sorted(curve, key=lambda point: point[0])))
+        self._trials.put(record)
         if stopping is None or step >= stopping.steps:
-            self.store.curve_point(self.name, trial.number, step, psnr)
+            self.store.keep_curve(self.name, trial.number, record.curve)
             return True
         with _few_threads():
-            going_on = stopping.goes_on(trial.number, self._proposals)
-        self.store.curve_point(
-            self.name, trial.number, step, psnr, cleared=step if going_on else None, stop=not going_on
-        )
-        self._trials[trial.number] = (
-            replace(record, cleared=step) if going_on else replace(record, state="stopped", owner=None)
-        )
+            going_on = stopping.goes_on(trial.number, self._trials.proposals)
+        cleared = step if going_on else None
+        self.store.keep_curve(self.name, trial.number, record.curve, cleared=cleared, stop=not going_on)
+        stopped = replace(record, state="stopped", owner=None)
+        self._trials.put(replace(record, cleared=step) if going_on else stopped)
         return going_on
 
     def tell(self, trial: Trial, score: Score, seconds: float) -> EvaluationRecord:
@@ -286,15 +280,18 @@ class Study:
         except EndedElsewhere:  # it was taken for dead and taken up by another process, which was quicker
             self.refresh()
             return
-        self._trials[trial.number] = replace(
-            self._trials[trial.number],
-            state="complete",
-            psnr=evaluation.psnr,
-            ssim=evaluation.ssim,
-            curve=evaluation.curve,
-            seconds=evaluation.seconds,
-            cached=cached,
-            owner=None,
+        self._trials.put(
+            replace(
+                self._trials[trial.number],
+                state="complete",
+                psnr=evaluation.psnr,
+                ssim=evaluation.ssim,
+                curve=evaluation.curve,
+                seconds=evaluation.seconds,
+                cached=cached,
+                finished_at=datetime.now(UTC),
+                owner=None,
+            )
         )
 
     def fail(self, trial: Trial, reason: str) -> None:
@@ -304,21 +301,22 @@ class Study:
         except EndedElsewhere:
             self.refresh()
             return
-        self._trials[trial.number] = replace(self._trials[trial.number], state="failed", reason=reason, owner=None)
+        self._trials.put(replace(self._trials[trial.number], state="failed", reason=reason, owner=None))
 
     def checkpoint(self, trial: Trial) -> str | None:
         """Where the trial's evaluation keeps what it needs to go on: a path, or a URL."""
         return None if self.checkpoints is None else self.checkpoints.place(trial.design.key, trial.seed)
 
-    def tidy(self, front: Sequence[str]) -> None:
-        """Remove the checkpoints that nobody needs any more.
+    def front(self) -> pd.DataFrame:
+        """The front as this process knows it: `Store.front`, without asking."""
+        return self._trials.front()
 
-        Args:
-            front: Keys of the designs on the front, whose weights stay; so do those of the next best, which further
-                seeds may bring there.
+    def tidy(self) -> None:
+        """Remove the checkpoints that nobody needs any more. The weights of the designs on the front stay, and of the
+        next best ones, which further seeds may bring there.
         """
         if self.checkpoints is not None:
-            self.checkpoints.keep(lambda: self._wanted(set(front) | self._next_best(set(front))))
+            self.checkpoints.keep(self._wanted)
 
     def convergence(self) -> Convergence:
         """Whether the front still rises more than the noise of a training."""
@@ -326,26 +324,13 @@ class Study:
         noise = retraining_noise(trials, quality_of(self.record.objectives))
         return converged(trials, self.record.objectives, self.record.reference, noise)
 
-    def _wanted(self, front: set[str]) -> list[str]:
+    def _wanted(self) -> list[str]:
         assert self.checkpoints is not None
         self.refresh()
-        stopped = [trial.number for trial in self._trials.values() if trial.state == "stopped"][-MAX_ASIDE:]
-        return [
-            self.checkpoints.place(trial.key, self._seed(trial))
-            for trial in self._trials.values()
-            if trial.key
-            and (
-                trial.state == "running"
-                or trial.number in stopped
-                or (trial.state == "complete" and trial.replicate_of is None and trial.key in front)
-            )
-        ]
-
-    def _next_best(self, front: set[str]) -> set[str]:
-        """Keys of the designs that would be the front without those on it."""
-        behind = [trial for trial in self._proposals if trial.state == "complete" and trial.key not in front]
-        columns = {name: [getattr(trial, name) for trial in behind] for name in ("key", *self.record.objectives)}
-        return set(pareto_front(pd.DataFrame(columns), self.record.objectives)["key"]) if behind else set()
+        stopped = [trial.number for trial in self._trials.open.values() if trial.state == "stopped"][-MAX_ASIDE:]
+        running = [trial.number for trial in self._trials.running]
+        wanted = [self._trials[number] for number in (*running, *stopped, *self._trials.layers(2))]
+        return [self.checkpoints.place(trial.key, self._seed(trial)) for trial in wanted if trial.key]
 
     def _prior(self) -> list[Observation]:
         """What the study that is to inform this one had found when this one was created."""
@@ -356,26 +341,20 @@ class Study:
     @property
     def acceptance(self) -> Acceptance:
         """How much of what the sampler proposed was feasible and new."""
-        return Acceptance.of(self._proposals)
+        return Acceptance.of(self._trials.proposals)
 
-    @property
-    def _proposals(self) -> list[TrialRecord]:
-        """The trials but for replicates, in order."""
-        return [trial for trial in self._trials.values() if trial.replicate_of is None]
-
-    @property
-    def _asked(self) -> list[TrialRecord]:
-        """The trials that were to be evaluated, in order."""
-        return [trial for trial in self._proposals if trial.state not in ("infeasible", "repeated")]
+    def _hidden(self) -> set[int]:
+        """The last trials, of whose results the next proposal knows nothing."""
+        if self._stopping is not None or not self._unknown or self.elsewhere:
+            return set()
+        return set(self._trials.asked[-self._unknown :])
 
     def _known(self) -> list[TrialRecord]:
-        """The trials as the next proposal may know them: the last ones count as running, whatever became of them."""
-        if self._stopping is not None or not self._unknown or self.elsewhere:
-            return self._proposals
-        hidden = {trial.number for trial in self._asked[-self._unknown :]}
+        """The trials as the next proposal may know them: those hidden count as running, whatever became of them."""
+        hidden = self._hidden()
         return [
             replace(trial, state="running", psnr=None, ssim=None) if trial.number in hidden else trial
-            for trial in self._proposals
+            for trial in self._trials.proposals
         ]
 
     @contextlib.contextmanager
@@ -392,9 +371,9 @@ class Study:
 
     def _left_behind(self) -> Trial | None:
         """The first trial whose process died, if this one gets it."""
-        for number, trial in self._trials.items():
+        for trial in self._trials.running:
             # Leased, and then the connection was lost before anybody knew.
-            if trial.state == "running" and trial.owner == self._owner and number not in self._given_out:
+            if trial.owner == self._owner and trial.number not in self._given_out:
                 return self._as_trial(trial)
         # It takes a look at all that is running, and others die seldom.
         now = time.monotonic()
@@ -409,17 +388,18 @@ class Study:
         if not self.store.take_up(self.name, record, self._owner):
             return None
         cleared = record.curve[-1][0] if record.state == "stopped" and record.curve else record.cleared
-        self._trials[number] = replace(record, state="running", owner=self._owner, cleared=int(cleared))
-        return self._as_trial(self._trials[number])
+        record = replace(record, state="running", owner=self._owner, cleared=int(cleared))
+        self._trials.put(record)
+        return self._as_trial(record)
 
     def _next_replicate(self, seeds: int) -> Trial | None:
         """The first design of the front that has been tried with fewer seeds than it is to have."""
-        tried = Counter(trial.replicate_of for trial in self._trials.values())
-        for original in map(int, self.store.front(self.name)["trial"]):
-            if 1 + tried[original] < seeds:
+        for original in map(int, self.front()["trial"]):
+            tried = 1 + len(self._trials.replicates(original))
+            if tried < seeds:
                 record = replace(
                     self._trials[original],
-                    number=len(self._trials),
+                    number=self._trials.last + 1,
                     state="running",
                     psnr=None,
                     ssim=None,
@@ -430,7 +410,7 @@ class Study:
                     started_at=datetime.now(UTC),
                     finished_at=None,
                     replicate_of=original,
-                    seed=self.record.seed + 1 + tried[original],
+                    seed=self.record.seed + tried,
                     cleared=0,
                     owner=self._owner,
                 )
@@ -441,7 +421,7 @@ class Study:
         """A trial that was set aside and is better continued than a new one begun."""
         if self._stopping is None:
             return None
-        number = self._stopping.promoted(len(self._trials), self._proposals, self._continuable())
+        number = self._stopping.promoted(self._trials.last + 1, self._trials.proposals, self._continuable())
         return None if number is None else self._taken_up(number)
 
     def _any_stopped(self) -> Trial | None:
@@ -453,14 +433,14 @@ class Study:
         """The trials that were set aside and can go on where they were."""
         if self.checkpoints is None:
             return []
-        stopped = [trial for trial in self._proposals if trial.state == "stopped" and trial.key and trial.curve]
+        stopped = [t for t in self._trials.open.values() if t.state == "stopped" and t.key and t.curve]
         return [t.number for t in stopped if self.checkpoints.has(t.key or "", self._seed(t))]
 
     def _new(self) -> Trial | None:
         """A design that is feasible and new; None where none was found."""
         proposals: list[TrialRecord] = []
-        seen = {trial.key: trial.number for trial in self._asked if trial.key}
-        known, number = self._known(), len(self._trials)
+        seen = self._trials.keys
+        known, number = self._known(), self._trials.last + 1
         while not proposals or proposals[-1].state != "running":
             repeats = sum(proposal.state == "repeated" for proposal in proposals)
             state: dict[str, Any] = {}
@@ -481,7 +461,8 @@ class Study:
     def _added(self, records: Sequence[TrialRecord]) -> Trial:
         """Records of which the last one is to be evaluated here, in the store."""
         self.store.add_trials(self.name, records)
-        self._trials |= {record.number: record for record in records}
+        for record in records:
+            self._trials.put(record)
         return self._as_trial(records[-1])
 
     def _proposal(

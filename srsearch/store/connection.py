@@ -22,9 +22,12 @@ from srsearch.store.trouble import explanation
 READING = {"sr_reading": True, "postgresql_readonly": True}
 """Execution options of a transaction that only reads."""
 
-_POOL = {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 4}
+COMMITTING = {"isolation_level": "AUTOCOMMIT"}
+"""Execution options of a statement that is a transaction by itself."""
+
+_POOL = {"pool_size": 2, "max_overflow": 4}
 """A run asks one thing at a time, and holds a lock meanwhile: a server of 100 connections bears 32 runs and readers.
-What lay in the pool while the server was restarted is found out before it is used."""
+What lay in the pool while the server was restarted fails at its next use, and the others with it (`persistently`)."""
 
 _CONNECT_SECONDS = 10
 """How long a server may take to answer at all, where neither the URL nor PGCONNECT_TIMEOUT says so."""

@@ -4,19 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
-from sqlalchemy import URL, ColumnElement, Connection, Double, Select, Table, case, func, insert, or_, select, update
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Double,
+    Integer,
+    ScalarSelect,
+    Select,
+    Table,
+    Update,
+    any_,
+    case,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -24,9 +44,9 @@ from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 
 from srsearch.errors import InputError, WorkError, nearest
 from srsearch.store import exclusion, leases, schema, sqlite
-from srsearch.store.connection import READING, explained, reading_engine, writing_engine
+from srsearch.store.connection import COMMITTING, READING, explained, reading_engine, writing_engine
 from srsearch.store.place import Place
-from srsearch.store.records import ENDED, Axis, Curve, EvaluationRecord, StudyRecord, TrialRecord
+from srsearch.store.records import ENDED, STATES, Axis, Curve, EvaluationRecord, State, StudyRecord, TrialRecord
 from srsearch.store.tables import ArchitectureRow, EvaluationRow, StudyRow, TrialRow
 from srsearch.store.trouble import persistently
 
@@ -37,6 +57,17 @@ _Answer = TypeVar("_Answer")
 _Given = ParamSpec("_Given")
 
 _MOST_FAILURES = 5
+
+_RUNNING: tuple[State, ...] = ("running",)
+_OPEN = tuple(state for state in STATES if state not in ENDED)
+
+_CONSTANT_NAMES = (
+    *("number", "key", "axes", "description", "params", "mult_adds", "activations"),
+    *("sampler_state", "started_at", "replicate_of", "seed"),
+)
+_CHANGING_NAMES = ("state", "reason", "psnr", "ssim", "curve", "seconds", "cached", "finished_at", "cleared", "owner")
+_in_fields_order = itemgetter(*((*_CONSTANT_NAMES, *_CHANGING_NAMES).index(name) for name in TrialRecord.__slots__))
+_DESCRIPTION, _CURVE = (TrialRecord.__slots__.index(name) for name in ("description", "curve"))
 
 
 class _Held(threading.local):
@@ -95,6 +126,7 @@ class Store:
         with explained(self._place, opening=True):
             self._engine = reading_engine(self._place) if read_only else writing_engine(self._place)
             self._reading = self._engine.execution_options(**READING)
+            self._committing = self._engine.execution_options(**COMMITTING)
             try:
                 if read_only:
                     self._read(lambda connection: schema.check(connection, self._place), opening=True)
@@ -276,13 +308,14 @@ class Store:
             WorkError: A number is taken: another process is working on the study.
         """
         with self._write() as connection:
-            study_id = self._study_id(connection, study)
+            found = connection.execute(select(StudyRow.id, _clock(connection)).where(StudyRow.name == study)).first()
+            study_id, now = found or (self._study_id(connection, study), 0.0)  # unknown: says what there is
             descriptions = {trial.key: dict(trial.description) for trial in trials if trial.key is not None}
             _insert_new_architectures(connection, descriptions)
             rows = [_trial_values(study_id, trial) for trial in trials]
             for row, trial in zip(rows, trials, strict=True):
                 row["owner"] = trial.owner if trial.state == "running" else None
-                row["heartbeat"] = _now(connection) if row["owner"] else None
+                row["heartbeat"] = now if row["owner"] else None
             try:
                 if rows:
                     connection.execute(insert(_table(TrialRow)), rows)
@@ -306,29 +339,30 @@ class Store:
         # A stopped one goes on beyond the rung at which it was stopped.
         cleared = trial.curve[-1][0] if trial.state == "stopped" and trial.curve else trial.cleared
         with self._write() as connection:
-            here = _trial_is(self._study_id(connection, study), trial.number)
+            here = _trial_is(study, trial.number)
             as_read = [TrialRow.state == trial.state, TrialRow.owner.is_not_distinct_from(trial.owner)]
             # Whoever has it locked is about to end it, or to take it up: nothing to wait for.
             free = select(TrialRow.number).where(*here, *as_read).with_for_update(skip_locked=True)
             if connection.execute(free).scalar() is None:
                 return False
-            values = {"state": "running", "owner": owner, "heartbeat": _now(connection), "cleared": int(cleared)}
+            values = {"state": "running", "owner": owner, "heartbeat": _clock(connection), "cleared": int(cleared)}
             connection.execute(update(TrialRow).where(*here).values(**values))
             return True
 
+    @_persistent
     def heartbeat(self, study: str, owner: str) -> None:
         """Says that an owner is alive and works on all trials that it has leased."""
-        with self._write() as connection:
-            study_id = self._study_id(connection, study)
-            mine = [TrialRow.study_id == study_id, TrialRow.owner == owner, TrialRow.state == "running"]
-            connection.execute(update(TrialRow).where(*mine).values(heartbeat=_now(connection)))
+        with self._write(once=True) as connection:
+            connection.execute(_leased_by(study, owner).values(heartbeat=_clock(connection)))
 
     def release(self, study: str, owner: str) -> None:
         """Gives back what an owner has leased: whoever works on the study next takes it up."""
-        with self._write() as connection:
-            study_id = self._study_id(connection, study)
-            mine = [TrialRow.study_id == study_id, TrialRow.owner == owner, TrialRow.state == "running"]
-            connection.execute(update(TrialRow).where(*mine).values(owner=None, heartbeat=None))
+
+        def give_back() -> None:
+            with self._write(once=True) as connection:
+                connection.execute(_leased_by(study, owner).values(owner=None, heartbeat=None))
+
+        persistently(give_back, self.say, wait=1.0)
 
     def abandoned(self, study: str) -> list[int]:
         """Numbers of the running trials on which nobody works any more.
@@ -343,16 +377,15 @@ class Store:
         return [number for number, void in self._read(lambda c: self._leases(c, self._study_id(c, study))) if void]
 
     @_persistent
-    def curve_point(
-        self, study: str, number: int, step: int, psnr: float, *, cleared: int | None = None, stop: bool = False
+    def keep_curve(
+        self, study: str, number: int, curve: Curve, *, cleared: int | None = None, stop: bool = False
     ) -> None:
-        """Keeps what a running trial has reached: PSNR in dB after a step; replaces an earlier value for that step.
+        """Keeps what a running trial has reached.
 
         Args:
             study: The study's name.
             number: The trial's.
-            step: Of the training.
-            psnr: What it has reached.
+            curve: All of it so far.
             cleared: The step up to which it may go on.
             stop: Set the trial aside, in the same transaction.
 
@@ -360,15 +393,13 @@ class Store:
             InputError: No such study or trial.
             EndedElsewhere: The trial is not running.
         """
-        with self._write() as connection:
-            study_id, curve = self._running(connection, study, number)
-            here = _trial_is(study_id, number)
-            values: dict[str, Any] = {"curve": sorted([*(point for point in curve if point[0] != step), [step, psnr]])}
-            if cleared is not None:
-                values["cleared"] = cleared
-            if stop:
-                values |= {"state": "stopped", "owner": None, "heartbeat": None}
-            connection.execute(update(TrialRow).where(*here).values(**values))
+        values: dict[str, Any] = {"curve": _points(curve)}
+        if cleared is not None:
+            values["cleared"] = cleared
+        if stop:
+            values |= {"state": "stopped", "owner": None, "heartbeat": None}
+        with self._write(once=True) as connection:
+            self._change_trial(connection, study, number, values)
 
     @_persistent
     def finish_trial(self, study: str, number: int, evaluation: EvaluationRecord, *, cached: bool = False) -> None:
@@ -385,25 +416,23 @@ class Store:
             ValueError: The evaluation is of another architecture.
             EndedElsewhere: The trial is not running. The evaluation is kept nevertheless.
         """
+        values: dict[str, Any] = {
+            "state": "complete",
+            "reason": None,
+            "cached": cached,
+            "finished_at": datetime.now(UTC),
+            "owner": None,
+            "heartbeat": None,
+        }
+        ended = None
         with self._write() as connection:
-            found = self._locked(connection, study, number)
-            here = _trial_is(found.study_id, number)
-            if found.key != evaluation.key:
-                raise ValueError(f"trial {number} is of architecture {found.key}, the evaluation of {evaluation.key}")
-            identifier = _evaluation_id(connection, evaluation)
-            if found.state not in ENDED:
-                values = {
-                    "state": "complete",
-                    "reason": None,
-                    "evaluation_id": identifier,
-                    "cached": cached,
-                    "finished_at": datetime.now(UTC),
-                    "owner": None,
-                    "heartbeat": None,
-                }
-                connection.execute(update(TrialRow).where(*here).values(**values))
-        if found.state in ENDED:
-            raise _ended(study, number, found.state)
+            values["evaluation_id"] = _evaluation_id(connection, evaluation)
+            try:
+                self._change_trial(connection, study, number, values, states=_OPEN, key=evaluation.key)
+            except EndedElsewhere as error:
+                ended = error
+        if ended is not None:
+            raise ended
 
     @_persistent
     def fail_trial(self, study: str, number: int, reason: str) -> None:
@@ -413,44 +442,40 @@ class Store:
             InputError: No such study or trial.
             EndedElsewhere: The trial is not running.
         """
-        with self._write() as connection:
-            study_id, _ = self._running(connection, study, number)
-            values = {"state": "failed", "reason": _storable(reason), "finished_at": datetime.now(UTC)}
-            values |= {"owner": None, "heartbeat": None}
-            connection.execute(update(TrialRow).where(*_trial_is(study_id, number)).values(**values))
+        values = {"state": "failed", "reason": _storable(reason), "finished_at": datetime.now(UTC)}
+        with self._write(once=True) as connection:
+            self._change_trial(connection, study, number, values | {"owner": None, "heartbeat": None})
 
-    def trial_records(
-        self, study: str, *, after: int = -1, running: Sequence[int] = (), stopped: Sequence[int] = ()
-    ) -> list[TrialRecord]:
-        """All trials of a study with everything known of them, by number; or those that may have changed.
-
-        Args:
-            study: Its name.
-            after: Only those with a larger number,
-            running: and of these, which were running when they were read last,
-            stopped: and of these, which were stopped, where they no longer are.
+    def trial_records(self, study: str) -> list[TrialRecord]:
+        """All trials of a study with everything known of them, by number.
 
         Raises:
             InputError: No such study.
         """
-        query = select(
-            *_columns(TrialRow, ("number", "key", "axes", "state", "reason")),
-            ArchitectureRow.description,
-            *_columns(TrialRow, ("params", "mult_adds", "activations")),
-            *_columns(EvaluationRow, ("psnr", "ssim")),
-            func.coalesce(EvaluationRow.curve, TrialRow.curve, type_=TrialRow.curve.type),
-            EvaluationRow.seconds,
-            *_columns(TrialRow, ("cached", "sampler_state", "started_at", "finished_at")),
-            *_columns(TrialRow, ("replicate_of", "seed", "cleared", "owner")),
-        ).outerjoin(ArchitectureRow, TrialRow.key == ArchitectureRow.key)
-        if after >= 0:
-            changed = TrialRow.number.in_(stopped) & (TrialRow.state != "stopped")
-            query = query.where(or_(TrialRow.number > after, TrialRow.number.in_(running), changed))
         # By position: with twenty thousand trials, names would take most of the time.
-        return [
-            TrialRecord(*(*row[:5], row[5] or {}, *row[6:11], tuple(map(tuple, row[11])), *row[12:]))
-            for row in self._of_study(study, query)
-        ]
+        return [_trial_record(row) for row in self._of_study(study, _trials_query())]
+
+    def changed_trials(self, study: str, known: Mapping[int, TrialRecord], after: int) -> list[TrialRecord]:
+        """What has become of trials since they were read, and new ones, by number.
+
+        Args:
+            study: Its name; of one that is not there nothing has become.
+            known: Those that were running or stopped then, by number.
+            after: The largest number that there was then.
+        """
+
+        def ask(connection: Connection) -> Sequence[Any]:
+            return connection.execute(_with_evaluations(study, _trials_query(after, _any_of(connection, known)))).all()
+
+        found = []
+        for row in self._read(ask):
+            before = known.get(row.number)
+            if before is None:
+                found.append(_trial_record(row))
+            elif before.state == "running" or row.state != before.state:
+                constant = [getattr(before, name) for name in _CONSTANT_NAMES]
+                found.append(_trial_record((*constant, *row[len(constant) :])))
+        return found
 
     # Evaluations
 
@@ -548,15 +573,20 @@ class Store:
     # Reading and writing
 
     @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        """One transaction that may write; committed at the end, rolled back by any exception."""
+    def _write(self, *, once: bool = False) -> Iterator[Connection]:
+        """One transaction that may write; committed at the end, rolled back by any exception.
+
+        Args:
+            once: Only one statement changes something, and may be its own transaction: a server is asked only once.
+        """
         if self.read_only:
             raise InputError(f"{self.where} was opened for reading only")
         if self._held.connection is not None:
             with explained(self._place):
                 yield self._held.connection
             return
-        with explained(self._place), self._engine.begin() as connection:
+        engine = self._committing if once and not self._place.is_sqlite else self._engine
+        with explained(self._place), engine.begin() as connection:
             # SQLite goes on writing to a file that has been deleted, and nobody would ever find it.
             if self._file != self._file_now():
                 raise WorkError(
@@ -614,9 +644,7 @@ class Store:
         """Rows of a query on the study's trials, with their evaluations, by number."""
 
         def ask(connection: Connection) -> Sequence[Any]:
-            whole = query.outerjoin(EvaluationRow, TrialRow.evaluation_id == EvaluationRow.id)
-            own = select(StudyRow.id).where(StudyRow.name == study).scalar_subquery()
-            rows = connection.execute(whole.where(TrialRow.study_id == own).order_by(TrialRow.number)).all()
+            rows = connection.execute(_with_evaluations(study, query)).all()
             if not rows:
                 self._study_id(connection, study)  # unknown: says what there is
             return rows
@@ -658,27 +686,32 @@ class Store:
             raise InputError(f"study {study!r} in {self.where} is being run by another process; end that first")
         return study_id
 
-    def _running(self, connection: Connection, study: str, number: int) -> tuple[int, list[Any]]:
-        """The study's id and the trial's curve, once it is sure that the trial is running; locked as by `_locked`."""
-        found = self._locked(connection, study, number)
-        if found.state != "running":
-            raise _ended(study, number, found.state)
-        return found.study_id, found.curve
-
-    def _locked(self, connection: Connection, study: str, number: int) -> Any:
-        """A trial's study_id, key, state and curve; nobody else changes it till the transaction ends."""
-        columns = _columns(TrialRow, ("study_id", "key", "state", "curve"))
-        query = select(*columns).join(StudyRow, TrialRow.study_id == StudyRow.id)
-        query = query.where(StudyRow.name == study, TrialRow.number == number).with_for_update(of=TrialRow)
-        found = connection.execute(query).first()
+    def _change_trial(
+        self,
+        connection: Connection,
+        study: str,
+        number: int,
+        values: Mapping[str, Any],
+        *,
+        states: Collection[State] = _RUNNING,
+        key: str | None = None,
+    ) -> None:
+        """One statement that changes a trial if it is in one of these states, and of that design."""
+        here = _trial_is(study, number)
+        changed = update(TrialRow).where(*here, TrialRow.state.in_(states))
+        if key is not None:
+            changed = changed.where(TrialRow.key == key)
+        if connection.execute(changed.values(**values)).rowcount:
+            return
+        self._study_id(connection, study)  # unknown: says what there is
+        found = connection.execute(select(TrialRow.key, TrialRow.state).where(*here)).first()
         if found is None:
-            self._study_id(connection, study)  # unknown: says what there is
             raise InputError(f"study {study!r} has no trial {number}")
-        return found
-
-
-def _ended(study: str, number: int, state: str) -> EndedElsewhere:
-    return EndedElsewhere(f"trial {number} of study {study!r} is {state}, not running: another process ended it")
+        if key not in (None, found.key):
+            raise ValueError(f"trial {number} is of architecture {found.key}, the evaluation of {key}")
+        raise EndedElsewhere(
+            f"trial {number} of study {study!r} is {found.state}, not running: another process ended it"
+        )
 
 
 def _clock(connection: Connection) -> ColumnElement[float]:
@@ -696,10 +729,6 @@ def _last_sign(connection: Connection) -> ColumnElement[float | None]:
     return case((TrialRow.heartbeat.is_not(None), func.greatest(TrialRow.heartbeat, since)))
 
 
-def _now(connection: Connection) -> float:
-    return float(connection.execute(select(_clock(connection))).scalar_one())
-
-
 def _table(row: type[DeclarativeBase]) -> Table:
     return cast(Table, row.__table__)
 
@@ -708,8 +737,61 @@ def _columns(row: type[DeclarativeBase], names: Iterable[str]) -> list[Instrumen
     return [getattr(row, name) for name in names]
 
 
-def _trial_is(study_id: int, number: int) -> tuple[Any, Any]:
-    return TrialRow.study_id == study_id, TrialRow.number == number
+def _id_of(study: str) -> ScalarSelect[int]:
+    return select(StudyRow.id).where(StudyRow.name == study).scalar_subquery()
+
+
+def _trial_is(study: str, number: int) -> tuple[Any, Any]:
+    return TrialRow.study_id == _id_of(study), TrialRow.number == number
+
+
+def _leased_by(study: str, owner: str) -> Update:
+    leased = TrialRow.owner == owner, TrialRow.state == "running"
+    return update(TrialRow).where(TrialRow.study_id == _id_of(study), *leased)
+
+
+def _any_of(connection: Connection, numbers: Iterable[int]) -> ColumnElement[bool]:
+    """Whether a trial is one of these: one parameter, however many they are."""
+    if connection.dialect.name == "postgresql":
+        return TrialRow.number == any_(literal(list(numbers), postgresql.ARRAY(Integer)))
+    if connection.dialect.name == "sqlite":
+        return TrialRow.number.in_(select(func.json_each(json.dumps(list(numbers))).table_valued("value").c.value))
+    return TrialRow.number.in_(numbers)
+
+
+def _trials_query(after: int = -1, changed: ColumnElement[bool] | None = None) -> Select[*tuple[Any, ...]]:
+    """What `_trial_record` makes records of.
+
+    Args:
+        after: Only of trials with a larger number,
+        changed: and of these; what never changes is left out of them.
+    """
+    constant: dict[str, Any] = {
+        name: ArchitectureRow.description if name == "description" else getattr(TrialRow, name)
+        for name in _CONSTANT_NAMES
+    }
+    changing: dict[str, Any] = {name: getattr(TrialRow, name, None) for name in _CHANGING_NAMES}
+    changing |= {name: getattr(EvaluationRow, name) for name in ("psnr", "ssim", "seconds")}
+    changing["curve"] = func.coalesce(EvaluationRow.curve, TrialRow.curve, type_=TrialRow.curve.type)
+    is_new = TrialRow.number > after
+    if changed is not None:
+        constant |= {name: case((is_new, column)) for name, column in constant.items() if name != "number"}
+    columns = [column.label(name) for name, column in (constant | changing).items()]
+    query = select(*columns).outerjoin(ArchitectureRow, TrialRow.key == ArchitectureRow.key)
+    return query if changed is None else query.where(or_(is_new, changed))
+
+
+def _trial_record(row: Sequence[Any]) -> TrialRecord:
+    values = list(_in_fields_order(row))
+    values[_DESCRIPTION] = values[_DESCRIPTION] or {}
+    values[_CURVE] = tuple(map(tuple, values[_CURVE]))
+    return TrialRecord(*values)
+
+
+def _with_evaluations(study: str, query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    """The rows of a query on a study's trials, by number."""
+    whole = query.outerjoin(EvaluationRow, TrialRow.evaluation_id == EvaluationRow.id)
+    return whole.where(TrialRow.study_id == _id_of(study)).order_by(TrialRow.number)
 
 
 def _evaluation_is(key: str, recipe_hash: str, data_fingerprint: str, seed: int) -> tuple[Any, ...]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 from sqlalchemy import Select, Text, cast, select
 
-from srsearch.store.records import Axis
+from srsearch.store.records import Axis, TrialRecord
 from srsearch.store.tables import EvaluationRow, TrialRow
 
 _TYPES = {
@@ -66,6 +66,12 @@ def trials(rows: Sequence[Any]) -> pd.DataFrame:
     frame = pd.DataFrame(data)
     frame.attrs["axes"] = names
     return frame
+
+
+def of_records(records: Iterable[TrialRecord]) -> pd.DataFrame:
+    """The data frame of `Store.trials` from records, in their order."""
+    names = [str(column.key) for column in TRIALS.selected_columns][:-1]
+    return trials([(*(getattr(each, name) for name in names), json.dumps(dict(each.axes))) for each in records])
 
 
 def _with_replicates(rows: Sequence[Any]) -> list[tuple[Any, ...]]:
