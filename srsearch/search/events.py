@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -11,12 +12,11 @@ from srsearch.search.study import Trial
 
 @dataclass(frozen=True)
 class Reported:
-    """A point of a running trial's curve."""
+    """Points of a running trial's curve, (step, PSNR): as many as have come since it was looked at."""
 
     worker: int
     trial: Trial
-    step: int
-    psnr: float
+    points: Sequence[tuple[int, float]]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from srsearch.errors import InputError
 from srsearch.search.evaluators import Evaluator
@@ -88,10 +89,7 @@ class LocalExecutor:
         ready = wait([each for worker in busy for each in (worker.pipe, worker.process.sentinel)], timeout)
         for worker in busy:
             if worker.pipe in ready or worker.process.sentinel in ready:
-                # What a worker sent before it died is read first: only then its pipe is at an end.
-                event = self._receive(worker)
-                if event is not None:
-                    yield event
+                yield from self._received(worker)
 
     def close(self) -> None:
         """End all workers at once; what they were doing is given up."""
@@ -114,36 +112,41 @@ class LocalExecutor:
         theirs.close()
         return _Worker(index, process, ours)
 
-    def _receive(self, worker: _Worker) -> Event | None:
-        trial = worker.trial
+    def _received(self, worker: _Worker) -> Iterator[Event]:
+        """What a worker has sent, up to a report that it waits for or the end of its trial."""
+        trial, points = worker.trial, list[tuple[int, float]]()
         assert trial is not None
+        while (message := self._message(worker))[0] == "reported":
+            points.append((message[1], message[2]))
+            if self._waits or not worker.pipe.poll():
+                break
+        if points:
+            yield Reported(worker.index, trial, points)
+        kind, *content = message
+        if kind == "ready":
+            worker.ready = True
+        if kind in ("ready", "reported"):
+            return
+        worker.trial = None
+        match kind:
+            case "finished":
+                yield Finished(worker.index, trial, *content)
+            case "stopped":
+                yield Stopped(worker.index, trial)
+            case "broken":
+                yield Broken(worker.index, trial, *content)
+            case _:
+                yield Failed(worker.index, trial, *content)
+
+    def _message(self, worker: _Worker) -> tuple[Any, ...]:
+        """The next one; what a worker sent before it died comes first: only then its pipe is at an end."""
         try:
-            kind, *content = worker.pipe.recv()
+            message: tuple[Any, ...] = worker.pipe.recv()
+            return message
         except (EOFError, OSError):
             worker.process.join()
-            worker.trial = None
             ended = _death(worker.process.exitcode)
-            if worker.ready:
-                return Failed(worker.index, trial, ended)
-            return Broken(worker.index, trial, f"{ended} before it was ready ({GUARD})")
-        match kind:
-            case "ready":
-                worker.ready = True
-                return None
-            case "reported":
-                return Reported(worker.index, trial, *content)
-            case "finished":
-                worker.trial = None
-                return Finished(worker.index, trial, *content)
-            case "stopped":
-                worker.trial = None
-                return Stopped(worker.index, trial)
-            case "broken":
-                worker.trial = None
-                return Broken(worker.index, trial, *content)
-            case _:
-                worker.trial = None
-                return Failed(worker.index, trial, *content)
+            return ("failed", ended) if worker.ready else ("broken", f"{ended} before it was ready ({GUARD})")
 
 
 def run_local(session: Session, evaluator: Evaluator, workers: int, *, waits: bool) -> None:

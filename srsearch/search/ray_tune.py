@@ -377,7 +377,7 @@ class _Deciding(FIFOScheduler):
     def on_trial_result(self, tune_controller: TuneController, trial: TuneTrial, result: dict[str, Any]) -> str:
         ours = self._doors.trials.get(trial.trial_id)
         points = json.loads(result.get("points", "[]"))
-        going_on = ours is None or all(self._doors.handle(Reported(0, ours, *point)) for point in points)
+        going_on = ours is None or not points or self._doors.handle(Reported(0, ours, points))
         return str(TrialScheduler.CONTINUE if going_on else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: TuneController, trial: TuneTrial) -> None:

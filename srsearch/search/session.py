@@ -105,11 +105,13 @@ class Session:
         trial, going_on = event.trial, True
         match event:
             case Reported():
+                *before, (step, psnr) = event.points
                 try:
-                    going_on = self._study.report(trial, event.step, event.psnr)
+                    going_on = self._study.report(trial, step, psnr, before)
                 except WorkError as error:  # a point of a curve is worth less than the training that goes on
                     self._progress.warning(str(error))
-                self._progress.trial_report(trial.number, event.step, self._evaluator.steps or event.step, event.psnr)
+                for reached, psnr in event.points:
+                    self._progress.trial_report(trial.number, reached, self._evaluator.steps or reached, psnr)
             case Stopped():
                 self._progress.trial_stopped(trial.number)
             case Finished() if event.score.ssim is None and "ssim" in self._study.space.objectives:

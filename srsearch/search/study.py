@@ -226,8 +226,14 @@ class Study:
         """The evaluation of the same design, recipe, data and seed, if any study of the database has it."""
         return self.store.evaluation(trial.design.key, self._recipe_hash, self.record.data_fingerprint, trial.seed)
 
-    def report(self, trial: Trial, step: int, psnr: float) -> bool:
+    def report(self, trial: Trial, step: int, psnr: float, before: Sequence[tuple[int, float]] = ()) -> bool:
         """Keep a point of a running trial's curve.
+
+        Args:
+            trial: As it was asked for.
+            step: Of its training.
+            psnr: What it has reached there.
+            before: Points that came before this one, and have not been reported.
 
         Returns:
             Whether to go on. If not, the trial is set aside already; it may be asked for again.
@@ -238,8 +244,8 @@ class Study:
         stopping = self._stopping if trial.replicate_of is None else None
         if stopping is not None:
             self.refresh()
-        curve = (*(point for point in record.curve if point[0] != step), (step, psnr))
-        record = replace(record, curve=tuple(sorted(curve, key=lambda point: point[0])))
+        curve = {int(step): psnr for step, psnr in record.curve} | dict(before) | {step: psnr}
+        record = replace(record, curve=tuple(sorted(curve.items())))
         self._trials.put(record)
         if stopping is None or step >= stopping.steps:
             self.store.keep_curve(self.name, trial.number, record.curve)

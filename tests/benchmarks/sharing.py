@@ -15,7 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from srsearch.architecture import Architecture
 from srsearch.search import Score, Study, SyntheticEvaluator, run
+from srsearch.search.evaluators import Report
 from srsearch.space import Space
 from srsearch.store import EvaluationRecord, Store, TrialRecord
 
@@ -24,6 +26,12 @@ _PROCESSES, _READERS, _TRIALS = 8, 2, 2000
 
 class Instant(SyntheticEvaluator):
     """Scores at once, so that all that takes time is the study."""
+
+    def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
+        psnr = 28 + int(design.key[:6], 16) / 2**24
+        for step in self.RUNGS:
+            report(step, psnr)
+        return Score(psnr)
 
 
 def _work(path: Path) -> None:
