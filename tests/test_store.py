@@ -275,7 +275,9 @@ def check_changes(store: Store, reading: Store, trials: list[TrialRecord]) -> No
     name = STUDY.name
     as_opened = {each.number: each for each in trials[:5]}
     then_running = {number: replace(each, state="running", psnr=None, curve=()) for number, each in as_opened.items()}
-    assert reading.changed_trials(name, then_running, after=4) == trials
+    known, new = trials[:5], [replace(each, description={}) for each in trials[5:]]
+    assert reading.changed_trials(name, then_running, after=4) == known + new
+    assert [reading.description(each.key or "") for each in trials] == [each.description for each in trials]
     assert reading.changed_trials(name, {5: trials[5]}, after=6) == [trials[5]]
     assert reading.changed_trials(name, {5: replace(trials[5], state="stopped")}, after=6) == [trials[5]]
     store.keep_curve(name, 5, [(100, 23.5)], cleared=100, stop=True)

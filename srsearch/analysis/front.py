@@ -22,6 +22,9 @@ def non_dominated(values: np.ndarray) -> np.ndarray:
     # Sorted lexicographically (ties by position), a point can only be dominated by, or equal to, one before it: what is
     # still there when its turn comes is on the front. One vectorised pass per point of the front, not per point.
     order = np.lexsort((np.arange(len(values)), *values.T[::-1]))
+    if values.shape[1] == 2 and len(order):  # then it only has to be better in the second than all before it
+        lowest = np.minimum.accumulate(values[order, 1])
+        return np.asarray(order[np.concatenate([[True], lowest[1:] < lowest[:-1]])])
     front: list[int] = []
     while len(order):
         head, order = order[0], order[1:]

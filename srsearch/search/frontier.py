@@ -83,6 +83,7 @@ class FrontierSampler(BaseSampler):
         self._fallback = RandomSampler(seed=seed)
         self._points = Points(space)
         self._prior = Prior.of(self._points, prior)
+        self._kept: dict[int, tuple[FrozenTrial, Seen | None]] = {}
         self._qualities = [i for i, name in enumerate(space.objectives) if name not in COSTS]
         self._costs = [i for i, name in enumerate(space.objectives) if name in COSTS]
 
@@ -111,7 +112,7 @@ class FrontierSampler(BaseSampler):
         """
         rng = np.random.default_rng([self._seed, number])
         points = self._points
-        seen = [trial for each in trials if (trial := self._seen(each)) is not None]
+        seen = [trial for each in trials if (trial := self._seen_once(each)) is not None]
         known = points.stacked([trial.positions for trial in seen])
         started = sum(trial.state != "failed" for trial in seen)
         startup = STARTUP if self._prior is None else _STARTUP_INFORMED
@@ -130,6 +131,13 @@ class FrontierSampler(BaseSampler):
     def _any(self, rng: np.random.Generator) -> Mapping[str, OptionValue]:
         """Where no candidate is left."""
         return self._space.random_point(rng).axes
+
+    def _seen_once(self, trial: FrozenTrial) -> Seen | None:
+        """The same; of a trial that was seen before and has ended, at once."""
+        kept = self._kept.get(trial.number)
+        if kept is None or kept[0] is not trial:
+            kept = self._kept[trial.number] = trial, self._seen(trial)
+        return kept[1]
 
     def _seen(self, trial: FrozenTrial) -> Seen | None:
         """A trial as the model sees it; None where it says nothing."""

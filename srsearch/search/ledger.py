@@ -13,6 +13,7 @@ from srsearch.analysis.front import non_dominated
 from srsearch.store import State, TrialRecord, frames
 
 _NEVER_ASKED: frozenset[State] = frozenset({"infeasible", "repeated"})
+_MANY = 200
 _OPEN: frozenset[State] = frozenset({"running", "stopped"})
 
 
@@ -38,7 +39,8 @@ class Ledger:
         self._directions = directions(objectives)
         self._records: dict[int, TrialRecord] = {}
         self._replicates: dict[int, list[int]] = {}
-        self._leading: dict[int, tuple[float, ...]] | None = {}
+        self._leading: dict[int, tuple[float, ...]] = {}
+        self._unranked: list[int] = []
         self._front: pd.DataFrame | None = None
         self.open: dict[int, TrialRecord] = {}
         self.asked: list[int] = []
@@ -84,14 +86,21 @@ class Ledger:
             if record.key is not None:
                 self.keys[record.key] = number
         if record.state == "complete" and (before is None or before.state != "complete"):
-            self._ended(record)
+            self.done += record.replicate_of is None and not record.cached
+            self._unranked.append(number)
 
     def front(self) -> pd.DataFrame:
         """The designs that no other one beats, as `Store.front` has them."""
-        if self._leading is None:
+        # With a replicate a mean may have become worse; of many trials one look at all is quicker than one at each.
+        again = len(self._unranked) > _MANY or any(self[n].replicate_of is not None for n in self._unranked)
+        if again:
             numbers, values = self._measured()
             self._leading = {int(numbers[i]): tuple(values[i].tolist()) for i in non_dominated(values)}
             self._front = None
+        else:
+            for number in self._unranked:
+                self._rank(number)
+        self._unranked = []
         if self._front is None:
             rows = [self[each] for number in self._leading for each in (number, *self.replicates(number))]
             self._front = pareto_front(frames.of_records(rows), self._directions)
@@ -107,19 +116,16 @@ class Ledger:
             numbers, values = np.delete(numbers, layer), np.delete(values, layer, axis=0)
         return found
 
-    def _ended(self, record: TrialRecord) -> None:
-        if record.replicate_of is not None:
-            self._leading = None  # a mean may have become worse
+    def _rank(self, number: int) -> None:
+        """Puts a design that has just ended on the front, if it belongs there."""
+        own = self._values(self[number])
+        if own is None:
             return
-        self.done += not record.cached
-        own = self._values(record)
-        if self._leading is None or own is None:
-            return
-        for number, other in self._leading.items():
-            if _none_worse(other, own) and (other != own or number < record.number):
+        for place, other in self._leading.items():
+            if _none_worse(other, own) and (other != own or place < number):
                 return
-        self._leading = {n: other for n, other in self._leading.items() if not _none_worse(own, other)}
-        self._leading[record.number] = own
+        self._leading = {place: other for place, other in self._leading.items() if not _none_worse(own, other)}
+        self._leading[number] = own
         self._front = None
 
     def _measured(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:

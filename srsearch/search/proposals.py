@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
+import numpy as np
 import optuna
 from optuna.samplers import (
     BaseSampler,
@@ -25,7 +26,6 @@ from optuna.samplers import (
     NSGAIIISampler,
     NSGAIISampler,
     QMCSampler,
-    RandomSampler,
     TPESampler,
 )
 from optuna.study import StudyDirection
@@ -36,6 +36,7 @@ from srsearch.search.frontier import FrontierSampler
 from srsearch.search.informed import Observation
 from srsearch.search.parameters import distributions, encoded, suggest_axes
 from srsearch.search.rebuilt import STUDY_NAME, RebuiltStorage
+from srsearch.search.threads import one_thread
 from srsearch.space import Candidate, Space
 from srsearch.space.schema import Sampler
 from srsearch.store import TrialRecord
@@ -46,7 +47,6 @@ _SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {
     "tpe": lambda seed, _: TPESampler(seed=seed, multivariate=True, group=True, warn_independent_sampling=False),
     "nsga2": lambda seed, _: NSGAIISampler(seed=seed, population_size=_POPULATION),
     "nsga3": lambda seed, _: NSGAIIISampler(seed=seed, population_size=_POPULATION),
-    "random": lambda seed, _: RandomSampler(seed=seed),
     # A sequence is one only under one seed.
     "qmc": lambda _, seed: QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False),
     "gp": lambda seed, _: GPSampler(seed=seed, warn_independent_sampling=False),
@@ -54,9 +54,6 @@ _SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {
     "cmaes": lambda seed, _: CmaEsSampler(seed=seed, with_margin=True, warn_independent_sampling=False),
 }
 """Optuna's samplers by name, made from the proposal's seed and the study's."""
-
-_BLIND = frozenset({"random"})
-"""The samplers that never look at what was: the same proposals come of an empty history, at once."""
 
 REPAIRED = frozenset({"tpe", "nsga2", "nsga3", "gp", "cmaes"})
 """The samplers that learn: what they propose outside the feasible set tells where to look, so the nearest feasible
@@ -169,7 +166,7 @@ class Proposer:
 
     Args:
         space: The space.
-        sampler: ``frontier``, or one of Optuna's: tpe, nsga2, nsga3, random, qmc, gp, cmaes.
+        sampler: ``frontier``, ``random``, or one of Optuna's: tpe, nsga2, nsga3, qmc, gp, cmaes.
         seed: The study's seed.
         reference: The quality that the study's hypervolume counts from.
         prior: What another study has found, for ``frontier``.
@@ -215,7 +212,10 @@ class Proposer:
         Raises:
             InputError: What was kept is not what a sampler keeps.
         """
-        with warnings.catch_warnings():
+        if self._sampler == "random":
+            point = self._space.random_point(np.random.default_rng(proposal_seed(self._seed, number)))
+            return point, {"trial": {}, "study": {}}
+        with warnings.catch_warnings(), one_thread():
             warnings.simplefilter("ignore")  # Optuna announces what is experimental in it at every use.
             previous = optuna.logging.get_verbosity()
             optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -225,8 +225,6 @@ class Proposer:
                 optuna.logging.set_verbosity(previous)
 
     def _propose(self, number: int, history: Sequence[TrialRecord]) -> tuple[Candidate, dict[str, Any]]:
-        if self._sampler in _BLIND:
-            history = ()
         attributes: dict[str, Any] = {}
         for record in history:
             attributes |= record.sampler_state.get("study", {})

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import ThreadpoolController
 
 from srsearch.analysis import Convergence, converged, quality_of, retraining_noise
 from srsearch.architecture import Architecture, catalogue
@@ -27,6 +24,7 @@ from srsearch.search.informed import Observation, observations_from
 from srsearch.search.ledger import Ledger
 from srsearch.search.proposals import REPAIRED, Acceptance, Proposer, proposal_seed
 from srsearch.search.stopping import EarlyStopping
+from srsearch.search.threads import one_thread
 from srsearch.space import Candidate, Space
 from srsearch.store import (
     Curve,
@@ -202,7 +200,7 @@ class Study:
         Returns:
             The trial, or None where there are enough, or where every feasible design of the space has been seen.
         """
-        with self._alone(), _few_threads():
+        with self._alone():
             trial = self._left_behind()
             if trial is None and (limit is None or self.done + self.running < limit):
                 trial = self._promoted() or self._new() or self._any_stopped()
@@ -250,7 +248,7 @@ class Study:
         if stopping is None or step >= stopping.steps:
             self.store.keep_curve(self.name, trial.number, record.curve)
             return True
-        with _few_threads():
+        with one_thread():
             going_on = stopping.goes_on(trial.number, self._trials.proposals)
         cleared = step if going_on else None
         self.store.keep_curve(self.name, trial.number, record.curve, cleared=cleared, stop=not going_on)
@@ -406,6 +404,7 @@ class Study:
                 record = replace(
                     self._trials[original],
                     number=self._trials.last + 1,
+                    description=self._description(self._trials[original]),
                     state="running",
                     psnr=None,
                     ssim=None,
@@ -427,7 +426,8 @@ class Study:
         """A trial that was set aside and is better continued than a new one begun."""
         if self._stopping is None:
             return None
-        number = self._stopping.promoted(self._trials.last + 1, self._trials.proposals, self._continuable())
+        with one_thread():
+            number = self._stopping.promoted(self._trials.last + 1, self._trials.proposals, self._continuable())
         return None if number is None else self._taken_up(number)
 
     def _any_stopped(self) -> Trial | None:
@@ -462,14 +462,14 @@ class Study:
                 candidate = found
             proposals.append(self._proposal(number, candidate, state, seen))
             number += 1
-        return self._added(proposals)
+        return self._added(proposals, candidate.design)
 
-    def _added(self, records: Sequence[TrialRecord]) -> Trial:
+    def _added(self, records: Sequence[TrialRecord], design: Architecture | None = None) -> Trial:
         """Records of which the last one is to be evaluated here, in the store."""
         self.store.add_trials(self.name, records)
         for record in records:
             self._trials.put(record)
-        return self._as_trial(records[-1])
+        return self._as_trial(records[-1], design)
 
     def _proposal(
         self, number: int, candidate: Candidate, state: dict[str, Any], seen: Mapping[str, int]
@@ -537,10 +537,10 @@ class Study:
             self._given_out.add(trial.number)
         return trial
 
-    def _as_trial(self, record: TrialRecord) -> Trial:
+    def _as_trial(self, record: TrialRecord, design: Architecture | None = None) -> Trial:
         return Trial(
             number=record.number,
-            design=Architecture.from_dict(record.description),
+            design=design or Architecture.from_dict(self._description(record)),
             axes=record.axes,
             mult_adds=record.mult_adds or 0,
             params=record.params or 0,
@@ -549,19 +549,12 @@ class Study:
             curve=record.curve,
         )
 
+    def _description(self, record: TrialRecord) -> Mapping[str, Any]:
+        """Of the design; of trials that another process has proposed it is not known here."""
+        return record.description or self.store.description(record.key or "")
+
     def _seed(self, record: TrialRecord) -> int:
         return self.record.seed if record.seed is None else record.seed
-
-
-def _few_threads() -> AbstractContextManager[Any]:
-    """One thread for linear algebra this small: beside trainings on all cores, several wait for each other."""
-    limited: AbstractContextManager[Any] = _blas().limit(limits=1, user_api="blas")
-    return limited
-
-
-@functools.cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()
 
 
 def published_points(space: Space) -> list[Candidate]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -21,16 +22,17 @@ class Axis:
         name: Its path in the space file, such as ``channels`` or ``body.cascade.groups``.
         values: At least two; numbers ascending.
         condition: The axis and value that it exists under, or None where it always exists.
+        ordered: Whether the values are numbers, for samplers that can use their order.
     """
 
     name: str
     values: tuple[OptionValue, ...]
     condition: tuple[str, OptionValue] | None = None
+    ordered: bool = dataclasses.field(init=False)
 
-    @property
-    def ordered(self) -> bool:
-        """Whether the values are numbers, for samplers that can use their order."""
-        return all(isinstance(value, int | float) and not isinstance(value, bool) for value in self.values)
+    def __post_init__(self) -> None:
+        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in self.values)
+        object.__setattr__(self, "ordered", numbers)
 
     def exists(self, chosen: Mapping[str, OptionValue]) -> bool:
         """Whether the axis exists under what has been chosen on the axes before it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import sys
 import threading
@@ -13,7 +12,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast
@@ -23,27 +21,22 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Double,
-    Integer,
-    ScalarSelect,
     Select,
     Table,
     Update,
-    any_,
     case,
     func,
     insert,
-    literal,
     or_,
     select,
     update,
 )
 from sqlalchemy import cast as sql_cast
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 
 from srsearch.errors import InputError, WorkError, nearest
-from srsearch.store import exclusion, leases, schema, sqlite
+from srsearch.store import exclusion, leases, schema, sqlite, statements
 from srsearch.store.connection import COMMITTING, READING, explained, reading_engine, writing_engine
 from srsearch.store.place import Place
 from srsearch.store.records import ENDED, STATES, Axis, Curve, EvaluationRecord, State, StudyRecord, TrialRecord
@@ -60,14 +53,6 @@ _MOST_FAILURES = 5
 
 _RUNNING: tuple[State, ...] = ("running",)
 _OPEN = tuple(state for state in STATES if state not in ENDED)
-
-_CONSTANT_NAMES = (
-    *("number", "key", "axes", "description", "params", "mult_adds", "activations"),
-    *("sampler_state", "started_at", "replicate_of", "seed"),
-)
-_CHANGING_NAMES = ("state", "reason", "psnr", "ssim", "curve", "seconds", "cached", "finished_at", "cleared", "owner")
-_in_fields_order = itemgetter(*((*_CONSTANT_NAMES, *_CHANGING_NAMES).index(name) for name in TrialRecord.__slots__))
-_DESCRIPTION, _CURVE = (TrialRecord.__slots__.index(name) for name in ("description", "curve"))
 
 
 class _Held(threading.local):
@@ -308,7 +293,7 @@ class Store:
             WorkError: A number is taken: another process is working on the study.
         """
         with self._write() as connection:
-            found = connection.execute(select(StudyRow.id, _clock(connection)).where(StudyRow.name == study)).first()
+            found = connection.execute(statements.study_and_clock(connection.dialect.name), {"study": study}).first()
             study_id, now = found or (self._study_id(connection, study), 0.0)  # unknown: says what there is
             descriptions = {trial.key: dict(trial.description) for trial in trials if trial.key is not None}
             _insert_new_architectures(connection, descriptions)
@@ -345,7 +330,12 @@ class Store:
             free = select(TrialRow.number).where(*here, *as_read).with_for_update(skip_locked=True)
             if connection.execute(free).scalar() is None:
                 return False
-            values = {"state": "running", "owner": owner, "heartbeat": _clock(connection), "cleared": int(cleared)}
+            values = {
+                "state": "running",
+                "owner": owner,
+                "heartbeat": statements.clock(connection.dialect.name),
+                "cleared": int(cleared),
+            }
             connection.execute(update(TrialRow).where(*here).values(**values))
             return True
 
@@ -353,7 +343,7 @@ class Store:
     def heartbeat(self, study: str, owner: str) -> None:
         """Says that an owner is alive and works on all trials that it has leased."""
         with self._write(once=True) as connection:
-            connection.execute(_leased_by(study, owner).values(heartbeat=_clock(connection)))
+            connection.execute(_leased_by(study, owner).values(heartbeat=statements.clock(connection.dialect.name)))
 
     def release(self, study: str, owner: str) -> None:
         """Gives back what an owner has leased: whoever works on the study next takes it up."""
@@ -453,7 +443,7 @@ class Store:
             InputError: No such study.
         """
         # By position: with twenty thousand trials, names would take most of the time.
-        return [_trial_record(row) for row in self._of_study(study, _trials_query())]
+        return [statements.trial_record(row) for row in self._of_study(study, statements.trials())]
 
     def changed_trials(self, study: str, known: Mapping[int, TrialRecord], after: int) -> list[TrialRecord]:
         """What has become of trials since they were read, and new ones, by number.
@@ -462,30 +452,38 @@ class Store:
             study: Its name; of one that is not there nothing has become.
             known: Those that were running or stopped then, by number.
             after: The largest number that there was then.
+
+        Returns:
+            The records; without their description where they are new, as hardly anybody looks at it (`description`).
         """
 
         def ask(connection: Connection) -> Sequence[Any]:
-            return connection.execute(_with_evaluations(study, _trials_query(after, _any_of(connection, known)))).all()
+            query, form = statements.changes(connection.dialect.name)
+            return connection.execute(query, {"study": study, "after": after, "known": form(known)}).all()
 
         found = []
         for row in self._read(ask):
             before = known.get(row.number)
             if before is None:
-                found.append(_trial_record(row))
+                found.append(statements.trial_record(row))
             elif before.state == "running" or row.state != before.state:
-                constant = [getattr(before, name) for name in _CONSTANT_NAMES]
-                found.append(_trial_record((*constant, *row[len(constant) :])))
+                found.append(statements.changed_record(before, row))
         return found
+
+    def description(self, key: str) -> Mapping[str, Any]:
+        """A design as plain JSON; empty where there is none of that key."""
+        rows = self._select(select(ArchitectureRow.description).where(ArchitectureRow.key == key))
+        return rows[0][0] if rows else {}
 
     # Evaluations
 
     def evaluation(self, key: str, recipe_hash: str, data_fingerprint: str, seed: int) -> EvaluationRecord | None:
         """The finished training of that identity, from whatever study; None where there is none."""
-        columns = _columns(EvaluationRow, EvaluationRecord.__slots__)
-        rows = self._select(select(*columns).where(*_evaluation_is(key, recipe_hash, data_fingerprint, seed)))
-        if not rows:
+        identity = {"key": key, "recipe_hash": recipe_hash, "data_fingerprint": data_fingerprint, "seed": seed}
+        row = self._read(lambda connection: connection.execute(statements.EVALUATION, identity).first())
+        if row is None:
             return None
-        values = dict(rows[0]._mapping)
+        values = dict(row._mapping)
         values["curve"] = tuple(map(tuple, values["curve"]))
         return EvaluationRecord(**values)
 
@@ -518,10 +516,16 @@ class Store:
         Raises:
             InputError: No such study or objective.
         """
-        from srsearch.analysis import pareto_front
+        from srsearch.analysis import directions, pareto_front
+        from srsearch.store import frames
 
-        chosen = self.study(study).objectives if objectives is None else objectives
-        return pareto_front(self.trials(study), chosen)
+        chosen = list(directions(self.study(study).objectives if objectives is None else objectives))
+        # Of a hundred thousand trials only those on the front become rows.
+        leading = frames.leading(self._of_study(study, frames.measured(chosen)), chosen)
+        mine = or_(TrialRow.number.in_(leading), TrialRow.replicate_of.in_(leading))
+        texts = self._read(lambda connection: connection.execute(statements.AXES, {"study": study}).scalars().all())
+        rows = self._of_study(study, frames.TRIALS.where(mine))
+        return pareto_front(frames.trials(rows, frames.axes_in(texts)), chosen)
 
     def studies(self) -> pd.DataFrame:
         """All studies, oldest first.
@@ -644,7 +648,7 @@ class Store:
         """Rows of a query on the study's trials, with their evaluations, by number."""
 
         def ask(connection: Connection) -> Sequence[Any]:
-            rows = connection.execute(_with_evaluations(study, query)).all()
+            rows = connection.execute(statements.of_study(query), {"study": study}).all()
             if not rows:
                 self._study_id(connection, study)  # unknown: says what there is
             return rows
@@ -672,7 +676,9 @@ class Store:
 
     def _leases(self, connection: Connection, study_id: int) -> list[tuple[int, bool]]:
         """The numbers of the running trials, and whether their lease is void."""
-        query = select(TrialRow.number, TrialRow.owner, _clock(connection) - _last_sign(connection))
+        query = select(
+            TrialRow.number, TrialRow.owner, statements.clock(connection.dialect.name) - _last_sign(connection)
+        )
         running = query.where(TrialRow.study_id == study_id, TrialRow.state == "running")
         return [
             (number, leases.is_void(owner, age))
@@ -697,14 +703,11 @@ class Store:
         key: str | None = None,
     ) -> None:
         """One statement that changes a trial if it is in one of these states, and of that design."""
-        here = _trial_is(study, number)
-        changed = update(TrialRow).where(*here, TrialRow.state.in_(states))
-        if key is not None:
-            changed = changed.where(TrialRow.key == key)
-        if connection.execute(changed.values(**values)).rowcount:
+        which = {"in_study": study, "in_number": number, "in_states": states, "in_key": key}
+        if connection.execute(statements.CHANGE_TRIAL, {**values, **which}).rowcount:
             return
         self._study_id(connection, study)  # unknown: says what there is
-        found = connection.execute(select(TrialRow.key, TrialRow.state).where(*here)).first()
+        found = connection.execute(select(TrialRow.key, TrialRow.state).where(*_trial_is(study, number))).first()
         if found is None:
             raise InputError(f"study {study!r} has no trial {number}")
         if key not in (None, found.key):
@@ -712,13 +715,6 @@ class Store:
         raise EndedElsewhere(
             f"trial {number} of study {study!r} is {found.state}, not running: another process ended it"
         )
-
-
-def _clock(connection: Connection) -> ColumnElement[float]:
-    """The database's clock in seconds since 1970."""
-    if connection.dialect.name == "sqlite":
-        return (func.julianday("now", type_=Double()) - 2440587.5) * 86400.0
-    return sql_cast(func.extract("epoch", func.clock_timestamp()), Double)
 
 
 def _last_sign(connection: Connection) -> ColumnElement[float | None]:
@@ -737,77 +733,20 @@ def _columns(row: type[DeclarativeBase], names: Iterable[str]) -> list[Instrumen
     return [getattr(row, name) for name in names]
 
 
-def _id_of(study: str) -> ScalarSelect[int]:
-    return select(StudyRow.id).where(StudyRow.name == study).scalar_subquery()
-
-
 def _trial_is(study: str, number: int) -> tuple[Any, Any]:
-    return TrialRow.study_id == _id_of(study), TrialRow.number == number
+    return TrialRow.study_id == statements.id_of(study), TrialRow.number == number
 
 
 def _leased_by(study: str, owner: str) -> Update:
     leased = TrialRow.owner == owner, TrialRow.state == "running"
-    return update(TrialRow).where(TrialRow.study_id == _id_of(study), *leased)
-
-
-def _any_of(connection: Connection, numbers: Iterable[int]) -> ColumnElement[bool]:
-    """Whether a trial is one of these: one parameter, however many they are."""
-    if connection.dialect.name == "postgresql":
-        return TrialRow.number == any_(literal(list(numbers), postgresql.ARRAY(Integer)))
-    if connection.dialect.name == "sqlite":
-        return TrialRow.number.in_(select(func.json_each(json.dumps(list(numbers))).table_valued("value").c.value))
-    return TrialRow.number.in_(numbers)
-
-
-def _trials_query(after: int = -1, changed: ColumnElement[bool] | None = None) -> Select[*tuple[Any, ...]]:
-    """What `_trial_record` makes records of.
-
-    Args:
-        after: Only of trials with a larger number,
-        changed: and of these; what never changes is left out of them.
-    """
-    constant: dict[str, Any] = {
-        name: ArchitectureRow.description if name == "description" else getattr(TrialRow, name)
-        for name in _CONSTANT_NAMES
-    }
-    changing: dict[str, Any] = {name: getattr(TrialRow, name, None) for name in _CHANGING_NAMES}
-    changing |= {name: getattr(EvaluationRow, name) for name in ("psnr", "ssim", "seconds")}
-    changing["curve"] = func.coalesce(EvaluationRow.curve, TrialRow.curve, type_=TrialRow.curve.type)
-    is_new = TrialRow.number > after
-    if changed is not None:
-        constant |= {name: case((is_new, column)) for name, column in constant.items() if name != "number"}
-    columns = [column.label(name) for name, column in (constant | changing).items()]
-    query = select(*columns).outerjoin(ArchitectureRow, TrialRow.key == ArchitectureRow.key)
-    return query if changed is None else query.where(or_(is_new, changed))
-
-
-def _trial_record(row: Sequence[Any]) -> TrialRecord:
-    values = list(_in_fields_order(row))
-    values[_DESCRIPTION] = values[_DESCRIPTION] or {}
-    values[_CURVE] = tuple(map(tuple, values[_CURVE]))
-    return TrialRecord(*values)
-
-
-def _with_evaluations(study: str, query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
-    """The rows of a query on a study's trials, by number."""
-    whole = query.outerjoin(EvaluationRow, TrialRow.evaluation_id == EvaluationRow.id)
-    return whole.where(TrialRow.study_id == _id_of(study)).order_by(TrialRow.number)
-
-
-def _evaluation_is(key: str, recipe_hash: str, data_fingerprint: str, seed: int) -> tuple[Any, ...]:
-    return (
-        EvaluationRow.key == key,
-        EvaluationRow.recipe_hash == recipe_hash,
-        EvaluationRow.data_fingerprint == data_fingerprint,
-        EvaluationRow.seed == seed,
-    )
+    return update(TrialRow).where(TrialRow.study_id == statements.id_of(study), *leased)
 
 
 def _insert_new_architectures(connection: Connection, descriptions: Mapping[str, Mapping[str, Any]]) -> None:
     if connection.dialect.name == "postgresql":
         if descriptions:  # in one order, so that two processes with the same ones do not wait for each other
             rows = [{"key": key, "description": descriptions[key]} for key in sorted(descriptions)]
-            connection.execute(postgresql.insert(_table(ArchitectureRow)).on_conflict_do_nothing(), rows)
+            connection.execute(statements.NEW_ARCHITECTURES, rows)
         return
     known = select(ArchitectureRow.key).where(ArchitectureRow.key.in_(descriptions))
     there = set(connection.execute(known).scalars()) if descriptions else set()
@@ -818,20 +757,18 @@ def _insert_new_architectures(connection: Connection, descriptions: Mapping[str,
 
 def _evaluation_id(connection: Connection, record: EvaluationRecord) -> int:
     """The id of the evaluation's row, which is inserted if there is none of its identity."""
-    identity = _evaluation_is(record.key, record.recipe_hash, record.data_fingerprint, record.seed)
-    query = select(EvaluationRow.id).where(*identity)
     values = {name: getattr(record, name) for name in EvaluationRecord.__slots__}
     values["curve"] = _points(record.curve)
     row = {**_plain(values), "created_at": datetime.now(UTC)}
+    identity = {name: row[name] for name in ("key", "recipe_hash", "data_fingerprint", "seed")}
     if connection.dialect.name == "postgresql":
-        unless_there = postgresql.insert(_table(EvaluationRow)).on_conflict_do_nothing().returning(EvaluationRow.id)
-        inserted = connection.execute(unless_there, row).scalar()
-        return connection.execute(query).scalar_one() if inserted is None else inserted
-    found = connection.execute(query).scalar()
+        inserted = connection.execute(statements.NEW_EVALUATION, row).scalar()
+        return connection.execute(statements.EVALUATION_ID, identity).scalar_one() if inserted is None else inserted
+    found = connection.execute(statements.EVALUATION_ID, identity).scalar()
     if found is not None:
         return found
     _insert_unless_there(connection, EvaluationRow, row)
-    return connection.execute(query).scalar_one()
+    return connection.execute(statements.EVALUATION_ID, identity).scalar_one()
 
 
 def _insert_unless_there(connection: Connection, row: type[DeclarativeBase], values: Mapping[str, Any]) -> None:

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import filelock
 import platformdirs
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from srsearch.errors import InputError, WorkError
 from srsearch.store.place import Place
+
+_LOCK = text("SELECT set_config('lock_timeout', :wait, true), pg_advisory_xact_lock(:number)")  # from left to right
 
 
 @contextmanager
@@ -56,9 +58,8 @@ def alone(place: Place, engine: Engine, what: str, wait: float) -> Iterator[Conn
 
 def _lock(connection: Connection, place: Place, what: str, wait: float) -> None:
     number = int.from_bytes(hashlib.sha256(what.encode()).digest()[:8], "big", signed=True)
-    limit = func.set_config("lock_timeout", f"{round(wait * 1000)}ms", True)
     try:
-        connection.execute(select(limit, func.pg_advisory_xact_lock(number)))  # evaluated from left to right
+        connection.execute(_LOCK, {"wait": f"{round(wait * 1000)}ms", "number": number})
     except DBAPIError as error:
         if str(getattr(error.orig, "sqlstate", "")) != "55P03":  # lock_not_available
             raise

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Select, Text, cast, select
 
+from srsearch.analysis import pareto_front
 from srsearch.store.records import Axis, TrialRecord
 from srsearch.store.tables import EvaluationRow, TrialRow
 
@@ -50,8 +51,38 @@ TRIALS: Select[*tuple[Any, ...]] = select(
 """What `trials` makes its columns and the axes of; still to be joined with the evaluations."""
 
 
-def trials(rows: Sequence[Any]) -> pd.DataFrame:
-    """The data frame of `Store.trials` from the rows of `TRIALS`."""
+def measured(objectives: Iterable[str]) -> Select[*tuple[Any, ...]]:
+    """What `leading` needs: number, replicate_of and the objectives of the finished trials."""
+    columns = [getattr(EvaluationRow if name in ("psnr", "ssim") else TrialRow, name) for name in objectives]
+    return select(TrialRow.number, TrialRow.replicate_of, *columns).where(TrialRow.state == "complete")
+
+
+def leading(rows: Sequence[Any], objectives: Sequence[str]) -> list[int]:
+    """The numbers of the designs on the front, from the rows of `measured`; by means over a design's seeds."""
+    of_design: dict[int, list[Any]] = {}
+    for row in rows:
+        if None not in row[2:]:
+            of_design.setdefault(row[0] if row[1] is None else row[1], []).append(row[2:])
+    several = {number: each for number, each in of_design.items() if len(each) > 1}
+    means = {number: tuple(map(statistics.fmean, zip(*each, strict=True))) for number, each in several.items()}
+    values = [means.get(number, each[0]) for number, each in of_design.items()]
+    frame = pd.DataFrame(values, columns=list(objectives))
+    frame["trial"] = list(of_design)
+    return [int(number) for number in pareto_front(frame, objectives)["trial"]]
+
+
+def axes_in(texts: Iterable[str]) -> list[str]:
+    """The names in axes as JSON text, as they come."""
+    return list(dict.fromkeys(name for values in json.loads(f"[{','.join(texts)}]") for name in values))
+
+
+def trials(rows: Sequence[Any], axes: Iterable[str] = ()) -> pd.DataFrame:
+    """The data frame of `Store.trials` from the rows of `TRIALS`.
+
+    Args:
+        rows: By number.
+        axes: Those that have a column in any case.
+    """
     proposals = _with_replicates(rows)
     columns = list(zip(*proposals, strict=True)) if proposals else [()] * (len(_TYPES) + 1)
     data = {
@@ -59,9 +90,9 @@ def trials(rows: Sequence[Any]) -> pd.DataFrame:
         for (name, kind), column in zip(_TYPES.items(), columns, strict=False)
     }
     taken: list[dict[str, Axis]] = json.loads(f"[{','.join(columns[-1])}]")
-    axes = list(dict.fromkeys(name for axes in taken for name in axes))
-    names = [f"axes.{name}" if name in _TYPES else name for name in axes]
-    for name, axis in zip(names, axes, strict=True):
+    found = list(dict.fromkeys([*axes, *(name for values in taken for name in values)]))
+    names = [f"axes.{name}" if name in _TYPES else name for name in found]
+    for name, axis in zip(names, found, strict=True):
         data[name] = _axis_column([values.get(axis) for values in taken])
     frame = pd.DataFrame(data)
     frame.attrs["axes"] = names
