@@ -115,7 +115,7 @@ def test_a_proposer_that_has_seen_the_trials_before_proposes_like_a_fresh_one(sm
 
 
 @pytest.mark.filterwarnings("ignore")  # Optuna announces what is experimental in it
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random", "qmc", "gp"])
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "qmc", "gp"])
 def test_samplers_are_told_what_optunas_own_storage_would_tell_them(small_space: Space, sampler: str) -> None:
     proposer = Proposer(small_space, sampler, 5, 20.0)
     history = searched(proposer, 25, stops=True)
