@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from srsearch.errors import InputError, WorkError
 from srsearch.search import SyntheticEvaluator, run
 from srsearch.space import Space
 from srsearch.store import Store
-from tests.conftest import SMALL_SPACE, Command
+from tests.conftest import CHECKOUT, SMALL_SPACE, Command
 from tests.evaluators import Homebound
 from tests.test_search import outcome
 
@@ -105,3 +106,12 @@ def test_what_a_machine_cannot_do_is_said_at_once(tmp_path: Path) -> None:
         assert ray.is_initialized()
         # The trial that it was to begin is still there, for whoever has the photos.
         assert run(space, store=store, evaluator=Homebound.elsewhere()).done == 8
+
+
+def test_the_documented_cluster_is_one_for_rays_launcher() -> None:
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    plain = yaml.safe_load((CHECKOUT / "docs" / "ray-cluster.yaml").read_text())
+    ready = prepare_config(plain)
+    validate_config(ready)
+    assert ready["available_node_types"]["worker"]["resources"]["GPU"] == 1
