@@ -231,7 +231,7 @@ def _head(column: str, label: str, numeric: bool, order: str, name: str, address
 def _kind(column: str, numeric: bool, record: Mapping[Any, Any]) -> str:
     if column == "state":
         return f"state {record[column]}" if record[column] in STATES else "state"
-    return {"reason": "reason", "key": "code"}.get(column, "number" if numeric else "")
+    return {"reason": "reason", "key": "code"}.get(column, "number" if numeric else "text")
 
 
 def _href(record: Mapping[Any, Any], column: str, address: Address, links: Mapping[str, str]) -> str | None:

@@ -403,7 +403,8 @@ def _add_published(figure: go.Figure, how: Browse, left: float, right: float) ->
         name=f"published, {escaped(how.benchmark)} (right scale)",
         marker={"symbol": "diamond-open", "size": 9, "color": LIGHT.limit, "line": {"width": 1.5}},
         text=_roomy_names(how.published),
-        textposition="top center",
+        # At the right edge a name has no room but at the left.
+        textposition=["top left" if cost > 0.6 * max(costs) else "top center" for cost in costs],
         textfont={"color": LIGHT.limit, "size": 11},
         hovertext=[
             f"<b>{escaped(point.name)}</b> ({escaped(point.paper)})<br>{format_quantity(point.cost)}, "

@@ -29,7 +29,9 @@ window.srsearchFigures = (() => {
     const { data, layout } = dark ? darkened(copy, undefined, darkFor) : copy;
     if (!tall) delete layout.height;
     // A printed page is narrower than the window, and tells nobody: A4 and Letter leave this much.
-    const size = paper ? { width: 680, height: layout.height ?? 430 } : { autosize: true };
+    // There a legend takes another line.
+    const margin = { ...layout.margin, t: (layout.margin?.t ?? 40) + 24 };
+    const size = paper ? { width: 680, height: (layout.height ?? 430) + 24, margin } : { autosize: true };
     // What the reader zoomed to stays when colours change or the study grows; a selection is drawn by us.
     const kept = { uirevision: layout.uirevision ?? "kept", selectionrevision: Math.random(), selections: [] };
     const settings = { ...config, modeBarButtonsToRemove: ["lasso2d", "autoScale2d", ...buttons] };

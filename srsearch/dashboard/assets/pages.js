@@ -151,7 +151,7 @@ String.prototype.trim = window.srsearchNative.trim;
     const focused = place.contains(document.activeElement) ? document.activeElement.dataset.place : undefined;
     const scrolled = place.querySelector(".scroll")?.scrollTop ?? 0;
     const head = element("tr", "", ...columns.map((column, at) => {
-      const link = anchor(column.text, column.href, "inner");
+      const link = anchor(column.text.replaceAll(".", ".\u200b"), column.href, "inner");  // a long name may be broken
       link.dataset.place = `head ${at}`;
       const made = element("th", column.kind, link);
       made.scope = "col";

@@ -54,7 +54,9 @@ def _alone(occasion: Occasion) -> tuple[list[str], EqualCost | None, list[str], 
         varied = occasion.varied(selected)
         model = at_equal_cost(selected, varied, cost=occasion.cost, quality=occasion.quality)
         lanes = _telling(varied, model)
-        return varied, model, lanes, plots.parallel(selected, lanes, quality=occasion.quality).to_json()
+        figure = plots.parallel(selected, lanes, quality=occasion.quality)
+        figure.update_xaxes(ticklabeloverflow="allow")  # a long name may reach beyond the last line; it must be there
+        return varied, model, lanes, str(figure.to_json())
 
     limits = tuple(occasion.address.limits.items())
     return occasion.snapshot.once(("axes", occasion.cost, occasion.quality, limits, *occasion.selection), make)

@@ -188,11 +188,11 @@ def _gallery(shots: list[_Shot]) -> Component:
         "Side by side",
         html.Div(
             [
-                html.Label("Zoom ", htmlFor="zoom"),
+                html.Label("Zoom", htmlFor="zoom"),
                 dcc.Input(id="zoom", type="range", min=1, max=8, step=0.25, value=1),
-                html.Span(" Drag a picture to move all; the arrow keys move the one in focus."),
+                html.Span("Drag a picture to move all; the arrow keys move the one in focus."),
             ],
-            className="quiet",
+            className="steer",
         ),
         html.Div([_figure(shot) for shot in shots], className="gallery"),
     )
@@ -219,10 +219,10 @@ def _wipe(occasion: Occasion, shots: list[_Shot]) -> Component:
         "Wipe",
         html.Div(
             [
-                html.Label(f"{first.name} at the left, {second.name} at the right ", htmlFor="wipe"),
+                html.Label(f"{first.name} at the left, {second.name} at the right", htmlFor="wipe"),
                 dcc.Input(id="wipe", type="range", min=0, max=100, step=1, value=50),
             ],
-            className="quiet",
+            className="steer",
         ),
         html.Div(images, className="lens wipe", tabIndex=0),
     )
