@@ -78,7 +78,6 @@ String.prototype.trim = window.srsearchNative.trim;
       srsearchFigures.draw(place, text, { dark, darkFor: palette(), paper, buttons, change });
       if (!place.listening) { place.listening = true; listen(place, name); }
     }
-    drawBudget();
     count("drawn");
   }
   // For those who wait for it: counted once the browser has shown it.
@@ -98,11 +97,11 @@ String.prototype.trim = window.srsearchNative.trim;
   }
   function drawBudget() {
     if (!budget.designs) return;
-    const [figure, card] = ["figure-front", "best"].map((name) => document.getElementById(name));
+    const figure = document.getElementById("figure-front");
     const before = figure.shown;
     const [most, design] = chosen(figure);
-    if (figure.shown !== before) srsearchBudget.show(figure, most, design);
-    drawCard(card, design);
+    if (figure.drawnText && figure.shown !== before) srsearchBudget.show(figure, most, design);
+    drawCard(document.getElementById("best"), design);
   }
   function drawCard(card, design) {
     if (!card.parts) {
@@ -351,6 +350,7 @@ String.prototype.trim = window.srsearchNative.trim;
       drawControls(page.controls);
       document.getElementById("controls-place").hidden = !page.controls.length;
       drawGrids(page.grids);
+      drawBudget();
       drawAll();
       count("answered");
       return window.dash_clientside.no_update;
