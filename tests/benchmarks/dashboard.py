@@ -35,6 +35,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from srsearch.architecture import Architecture
@@ -128,15 +129,21 @@ class Working(SyntheticEvaluator):
 
     def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
         """The synthetic score."""
-        begun = time.process_time()
-        while time.process_time() - begun < 2:
+        begun = time.thread_time()
+        while time.thread_time() - begun < 2:
             sum(range(10_000))
         return super().evaluate(design, seed, report)
 
 
 @contextmanager
-def dashboard(storage: Path, view: str) -> Iterator[None]:
-    """A server in a process of its own, and a client that follows it as a page does."""
+def dashboard(storage: Path, view: str, taken: list[float]) -> Iterator[None]:
+    """A server in a process of its own, and a client that follows it as a page does.
+
+    Args:
+        storage: The database.
+        view: What is looked at.
+        taken: Gets the server's seconds of a processor.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -145,6 +152,8 @@ def dashboard(storage: Path, view: str) -> Iterator[None]:
     client = subprocess.Popen([sys.executable, "-m", _HERE, "--client", f"http://127.0.0.1:{port}/", view])
     try:
         yield
+        used = psutil.Process(server.pid).cpu_times()
+        taken.append(used.user + used.system)
     finally:
         for process in (client, server):
             process.terminate()
@@ -189,7 +198,7 @@ def _environment() -> dict[str, str]:
 
 
 def pace(folder: Path, followed: bool) -> float:
-    """Trials in a minute of a search, from its first result to its last."""
+    """Trials in a minute of a search, from its first result to its last; says what the servers took meanwhile."""
     storage = folder / "study.db"
     space = SMALL_SPACE | {
         "proxy": {"evaluator": f"{_HERE}:Working"},
@@ -197,12 +206,17 @@ def pace(folder: Path, followed: bool) -> float:
     }
     (folder / "space.yaml").write_text(yaml.safe_dump(space))
     Store(storage).close()
+    taken: list[float] = []
+    begun = time.perf_counter()
     with ExitStack() as stack:
         for view in ("overview", "front") if followed else ():
-            stack.enter_context(dashboard(storage, view))
+            stack.enter_context(dashboard(storage, view, taken))
         command = [*_COMMAND, "run", str(folder / "space.yaml"), "--quiet", "--storage", str(storage)]
         workers = ["--workers", str(os.cpu_count())]
         subprocess.run([*command, *workers], env=_environment(), stdout=subprocess.DEVNULL, check=True)
+    for seconds in taken:
+        whole = time.perf_counter() - begun
+        print(f"a server took {seconds:.1f} s of a processor in {whole:.0f} s, its start included")
     with Store(storage, read_only=True) as store:
         ends = store.trials(SMALL_SPACE["name"])["finished_at"].dropna().sort_values()
     return float(60 * (len(ends) - 1) / (ends.iloc[-1] - ends.iloc[0]).total_seconds())
