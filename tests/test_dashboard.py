@@ -16,22 +16,42 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from click.testing import CliRunner
 
+from srsearch.analysis import best
 from srsearch.cli import main
 from srsearch.dashboard import live
 from srsearch.dashboard.address import VIEWS, Address
+from srsearch.dashboard.words import cell
 from srsearch.errors import InputError
+from srsearch.quantity import format_quantity
 from srsearch.store import EvaluationRecord, Store, TrialRecord
 from tests import many_trials
 from tests.conftest import CHECKOUT, SMALL_SPACE
 from tests.test_report import browser as browser  # a fixture
+from tests.test_report import with_weights
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&only=</script>"
 BEST = "#best-quality"
+
+SLIDE = """places => {
+  const limits = {};
+  for (const [name, place] of places) {
+    const slider = document.querySelector(`[name=${name}]`);
+    slider.value = place;
+    slider.dispatchEvent(new Event("input", {bubbles: true}));
+    limits[name] = srsearchBudget.limit(place, slider.limit);
+  }
+  const {data, layout} = document.getElementById("figure-front");
+  const line = layout.shapes.find((shape) => shape.name === "limit");
+  const pale = data.filter((trace) => trace.meta?.part === "points").map(({customdata, marker, meta}) =>
+    customdata.map((number, at) => [number, marker.opacity[at] === meta.faint]));
+  return {limits, line, pale: Object.fromEntries(pale.flat()), best: document.getElementById("best").innerText};
+}"""
 
 
 class Site:
@@ -101,9 +121,15 @@ class Visit:
         return self.tab
 
     def limit(self, name: str, place: int) -> None:
-        """Move a slider of the budget to a place between 0 and 200."""
-        move = "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', {bubbles: true})); }"
-        self.after(lambda: self.tab.locator(f"[name={name}]").evaluate(move, place))
+        """Move a slider of the budget to a place between 0 and 200, and wait for what the server says of it."""
+        before = self.tab.evaluate("document.documentElement.dataset.answered")
+        self.slide({name: place})
+        self.tab.wait_for_selector(f"html:not([data-answered='{before}'])")
+
+    def slide(self, places: dict[str, int]) -> dict[str, Any]:
+        """Move sliders of the budget, and read what stands there at once: before anything could be asked."""
+        found: dict[str, Any] = self.tab.evaluate(SLIDE, list(places.items()))
+        return found
 
     def close(self) -> None:
         self.context.close()
@@ -166,19 +192,67 @@ def test_the_budget_slider_changes_the_best_design_and_the_link(large: Site, vis
     tab.wait_for_selector(BEST)
     whole = float(tab.inner_text(BEST))
     page.limit("max_mult_adds", 80)
-    tab.wait_for_url(re.compile("max_mult_adds="))
-    tab.wait_for_selector("#figure-front .annotation-text")
     smaller = float(tab.inner_text(BEST))
     assert smaller < whole
     limit = Address.of(tab.url.partition("?")[2]).limits["mult_adds"]
     with Store(large.storage, read_only=True) as store:
         done = store.trials("many").query("state == 'complete'")
-    assert smaller == pytest.approx(done[done["mult_adds"] <= limit]["psnr"].max(), abs=0.0006)
+    inside = done[done["mult_adds"] <= limit]
+    assert smaller == pytest.approx(inside["psnr"].max(), abs=0.0006)
+    assert f"of {len(inside):,} rows" in tab.inner_text("#table-designs .after")
+    assert "Tied with" in tab.inner_text(".ties")
     again = visit(large)
     other = again.open(tab.url.removeprefix(large.root))
     other.wait_for_selector(BEST)
-    assert other.inner_text(BEST) == tab.inner_text(BEST)
+    assert other.inner_text("#best") == tab.inner_text("#best")
     assert other.inner_text("label.limit output") == tab.inner_text("label.limit output")
+    drawn = "() => [...document.querySelectorAll('#figure-front .points path')].map(e => e.style.opacity).join()"
+    assert other.evaluate(drawn) == tab.evaluate(drawn)
+
+
+def test_the_browser_finds_what_the_server_would_find_inside_any_budget(medium: Site, visit: Any) -> None:
+    page = visit(medium)
+    tab = page.open("?view=front")
+    tab.wait_for_selector(BEST)
+    asked: list[str] = []
+    tab.on("request", lambda request: asked.append(request.url) if "update-component" in request.url else None)
+    with Store(medium.storage, read_only=True) as store:
+        done = store.trials("many").query("state == 'complete'")
+    rng = np.random.default_rng(0)
+    for link in ("", "&only=unit=grouped&only=share=none", "&cost=params&quality=ssim"):
+        page.turn(f"?view=front&colour=unit{link}")
+        asked.clear()
+        address = Address.of(link)
+        quality, cost = address.quality or "psnr", address.cost or "mult_adds"
+        selected = address.selected(done)
+        drawn = {int(number) for number in page.slide({})["pale"]}
+        assert len(drawn) > 100
+        told = set()
+        for places in [(200, 200), (0, 200), (200, 1), *rng.integers(20, 201, (4, 2)).tolist()]:
+            shown = page.slide(dict(zip(("max_mult_adds", "max_params"), places, strict=True)))
+            limits = {name.removeprefix("max_"): value for name, value in shown["limits"].items() if value is not None}
+            winner = best(selected, limits.get("mult_adds"), limits.get("params"), quality=quality)
+            told.add(shown["best"])
+            if winner is None:
+                assert shown["best"] == "No finished design fits."
+            else:
+                assert f"trial {winner['trial']}\n" in shown["best"]
+                assert cell(quality, winner[quality]) in shown["best"]
+                for column in ("mult_adds", "params"):
+                    assert f"\n{format_quantity(float(winner[column]))}\n" in shown["best"]
+            line = shown["line"]
+            assert line["visible"] == (cost in limits or cost == "mult_adds")  # the study's own limit is on Mult-Adds
+            if cost in limits:
+                assert line["x0"] == line["x1"] == limits[cost]
+            inside = set(dataclasses.replace(address, limits=limits).within(selected)["trial"])
+            assert {int(number) for number, pale in shown["pale"].items() if not pale} == inside & drawn
+        assert len(told) > 3
+        assert asked == []  # while sliders move
+        # Once they rest, the server says the same.
+        tab.wait_for_url(re.compile("max_params="))
+        tab.wait_for_selector(f"#table-designs .after:has-text('of {len(inside):,} rows')")
+        assert len(asked) == 1
+        assert tab.inner_text("#best").startswith(shown["best"].partition("\n")[0])
 
 
 def test_a_drawn_rectangle_filters_every_view(large: Site, visit: Any) -> None:
@@ -459,29 +533,8 @@ def test_studies_are_compared(site: Any, visit: Any, tmp_path: Path) -> None:
 
 
 def test_pictures_come_from_kept_weights(site: Any, visit: Any, tmp_path: Path) -> None:
-    from srsearch.architecture import Architecture, build
-    from srsearch.data import load_training_data
-    from srsearch.search.checkpoints import Checkpoints
-    from srsearch.training.checkpoint import Checkpoint
-
     storage = tmp_path / "study.db"
-    data = load_training_data("builtin", 4, patch=24)
-    record = many_trials.study(data_fingerprint=data.fingerprint)
-    design = Architecture.from_dict(
-        {"scale": 4, "channels": 8, "body": {"chain": {"blocks": 1}}, "image_residual": "bicubic"}
-    )
-    with Store(storage) as store:
-        store.create_study(record)
-        trial = {"axes": {"channels": 8}, "params": 9_000, "mult_adds": 10**9, "activations": 10**6}
-        description = design.to_dict()
-        store.add_trials(
-            "many", [TrialRecord(number=0, key=design.key, state="running", description=description, **trial)]
-        )
-        store.finish_trial("many", 0, EvaluationRecord(design.key, {}, "c" * 64, data.fingerprint, 0, psnr=27.0))
-        network = build(design, seed=0)
-        Checkpoint(600, 1.0, ((600, 27.0),), network.state_dict(), 0.7).save(
-            Checkpoints(store, record).path(design.key, 0)
-        )
+    with_weights(storage).close()
     page = visit(site(storage))
     tab = page.open("?view=pictures&photo=coffee&across=start")
     tab.wait_for_selector(".gallery figure >> nth=2")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from srsearch import output
 from srsearch.analysis import Noise, hypervolume, hypervolume_history, pareto_front
 from srsearch.dashboard import ReportData, render_report, write_report
 from srsearch.errors import InputError, WorkError
+from srsearch.quantity import format_quantity
 from srsearch.store import EvaluationRecord, Store, StudyRecord, TrialRecord
 from tests import many_trials
 
@@ -207,8 +209,8 @@ def test_the_page_shows_the_front_and_the_best_design(opened) -> None:
 def test_hovering_over_a_point_tells_its_design(opened) -> None:
     tab = opened(data()).tab
     points = tab.locator("#figure-front .scatterlayer .points path")
-    assert points.count() == 5
-    points.last.hover(force=True)
+    assert points.count() == 6  # with the ring around the best
+    points.nth(4).hover(force=True)
     tab.wait_for_selector("#figure-front .hovertext")
     text = tab.locator("#figure-front .hovertext").text_content()
     for word in ("Trial 3", "27.142 dB", "25.7G Mult-Adds", "313K params", "channels: 64", "image_residual: true"):
@@ -221,10 +223,60 @@ def test_hovering_over_a_point_tells_its_design(opened) -> None:
     assert tab.locator("#figure-hypervolume .scatterlayer .trace").count() == 1
 
 
+SLIDE = """places => {
+  for (const [name, place] of Object.entries(places)) {
+    const slider = document.querySelector(`.budget [name=${name}]`);
+    slider.value = place;
+    slider.dispatchEvent(new Event("input", {bubbles: true}));
+  }
+  const {data, layout} = document.getElementById("figure-front");
+  const line = layout.shapes.find((shape) => shape.name === "limit");
+  return {data, line, told: document.getElementById("inside").textContent};
+}"""
+
+
+def test_sliders_tell_the_best_design_inside_a_budget(opened) -> None:
+    tab = opened(data()).tab
+    assert tab.locator(".budget label").all_inner_texts() == [
+        "Mult-Adds at most\nno limit",
+        "Parameters at most\nno limit",
+    ]
+    assert tab.inner_text("#inside").startswith(
+        "Best without a limit: trial 3, 27.142 dB, 25.7G Mult-Adds, 313K params"
+    )
+    shown = tab.evaluate(SLIDE, {"mult_adds": 120})
+    sliders = {name: tab.locator(f".budget [name={name}]") for name in ("mult_adds", "params")}
+    low, high = (float(sliders["mult_adds"].get_attribute(f"data-{end}")) for end in ("low", "high"))
+    assert high == 25.7e9
+    limit = float(f"{low * (high / low) ** 0.6:.6g}")
+    assert shown["line"]["x0"] == shown["line"]["x1"] == limit
+    most = format_quantity(limit)
+    assert shown["told"].startswith(f"Best inside {most} Mult-Adds: trial 1, 26.390 dB, 1.69G Mult-Adds, 24K params")
+    assert "unit conv" in shown["told"]
+    opacity = {
+        number: value
+        for trace in shown["data"]
+        if trace.get("customdata")
+        for number, value in zip(trace["customdata"], trace["marker"]["opacity"], strict=True)
+    }
+    frame_ = frame(records())
+    assert {number for number, value in opacity.items() if value < 0.5} == {
+        int(trial) for trial in frame_[(frame_["mult_adds"] > limit) & (frame_["state"] == "complete")]["trial"]
+    }
+    both = tab.evaluate(SLIDE, {"mult_adds": 120, "params": 60})
+    assert " and " in both["told"]
+    assert "trial 0, 26.049 dB" in both["told"]
+    assert "no design fits" in tab.evaluate(SLIDE, {"params": 0, "mult_adds": 0})["told"]
+    assert tab.evaluate(SLIDE, {"params": 200, "mult_adds": 200})["line"]["x0"] == 40e9  # the study's own
+    tab.emulate_media(media="print")
+    assert not tab.is_visible(".budget")
+    assert tab.is_visible("#inside")
+
+
 def test_a_click_on_the_front_finds_the_row(opened) -> None:
     tab = opened(data(), reduced_motion="reduce").tab
     assert tab.locator("tr.found").count() == 0
-    tab.locator("#figure-front .scatterlayer .points path").last.click(force=True)
+    tab.locator("#figure-front .scatterlayer .points path").nth(4).click(force=True)
     tab.wait_for_selector("#trial-3.found")
     assert tab.locator("tr.found").count() == 1
 
@@ -439,6 +491,69 @@ def test_a_report_is_replaced_whole_or_not_at_all(
         write_report(store, "lightweight_x4", tmp_path)
     with pytest.raises(InputError):
         write_report(store, "lightwait", path)
+
+
+def with_weights(path: Path, number: int = 1) -> Store:
+    """A study of so many designs of the front, whose weights are kept; nobody has trained them."""
+    from srsearch.architecture import Architecture, build
+    from srsearch.data import load_training_data
+    from srsearch.search.checkpoints import Checkpoints
+    from srsearch.training.checkpoint import Checkpoint
+
+    photos = load_training_data("builtin", 4, patch=24)
+    record = many_trials.study(data_fingerprint=photos.fingerprint)
+    store = Store(path)
+    store.create_study(record)
+    for trial in range(number):
+        body = {"chain": {"blocks": trial + 1}}
+        design = Architecture.from_dict({"scale": 4, "channels": 8, "body": body, "image_residual": "bicubic"})
+        costs = {"params": 9_000 + trial, "mult_adds": (trial + 1) * 10**9, "activations": 10**6}
+        begun = TrialRecord(trial, design.key, {"channels": 8}, "running", description=design.to_dict(), **costs)
+        store.add_trials("many", [begun])
+        psnr = 27.0 + trial / 10
+        store.finish_trial("many", trial, EvaluationRecord(design.key, {}, "c" * 64, photos.fingerprint, 0, psnr=psnr))
+        state = build(design, seed=0).state_dict()
+        Checkpoint(600, 1.0, ((600, psnr),), state, 0.7).save(Checkpoints(store, record).path(design.key, 0))
+    return store
+
+
+def test_pictures_of_kept_weights_stand_beside_hr_and_bicubic(browser, tmp_path: Path) -> None:
+    with with_weights(tmp_path / "study.db", 6) as store:
+        path = write_report(store, "many", tmp_path / "report.html")
+    page = Page(browser, path)
+    tab = page.tab
+    assert tab.locator(".gallery figure").count() == 6
+    captions = tab.locator(".gallery figcaption").all_inner_texts()
+    assert captions[0] == "HR"
+    assert [text.rpartition(" ")[0].rpartition(" ")[0] for text in captions[1:]] == [
+        "bicubic",
+        *(f"trial {number}" for number in (0, 2, 3, 5)),
+    ]
+    assert all(re.fullmatch(r".* -?\d+\.\d\d dB", text) for text in captions[1:])
+    images = tab.locator(".gallery img")
+    assert images.evaluate_all("all => all.every(e => e.src.startsWith('data:image/png') && e.naturalWidth === 288)")
+    assert "Briefly trained networks" in tab.inner_text("section:has(.gallery) .caveat")
+    tab.locator("#zoom").fill("4")
+    zoomed = "all => all.map(e => getComputedStyle(e).transform.slice(0, 8))"
+    assert set(images.evaluate_all(zoomed)) == {"matrix(4"}
+    first, second = tab.locator("#wiped-left"), tab.locator("#wiped-right")
+    assert first.get_attribute("src") == images.nth(1).get_attribute("src")
+    assert second.get_attribute("src") == images.nth(5).get_attribute("src")
+    tab.locator("#wipe-left").select_option("HR")
+    assert first.get_attribute("src") == images.nth(0).get_attribute("src")
+    tab.locator("#wipe").fill("20")
+    assert "80%" in tab.evaluate("getComputedStyle(document.querySelector('.wipe .above')).clipPath")
+    page.close()
+
+
+def test_without_weights_or_photos_there_are_no_pictures(store: Store, tmp_path: Path) -> None:
+    page = write_report(store, "lightweight_x4", tmp_path / "report.html").read_text(encoding="utf-8")
+    assert 'class="gallery"' not in page
+    with with_weights(tmp_path / "other.db") as other:
+        with other._engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE sr_studies SET data_fingerprint = 'b'")
+        page = write_report(other, "many", tmp_path / "report.html").read_text(encoding="utf-8")
+    assert 'class="gallery"' not in page
 
 
 def test_a_large_study_is_one_small_file_with_every_view(browser, tmp_path: Path) -> None:

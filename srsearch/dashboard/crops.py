@@ -6,10 +6,10 @@ import base64
 import functools
 import io
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from srsearch.errors import InputError
 
 if TYPE_CHECKING:
     from srsearch.data.bicubic import Pixels
+    from srsearch.store import StudyRecord
+
+T = TypeVar("T")
 
 SIDE = 72
 """Of a piece, in LR pixels; networks see `_MARGIN` more on each side."""
@@ -68,6 +71,25 @@ class Picture:
 
     image: str
     psnr: float | None
+
+
+def source_of(study: StudyRecord) -> Source:
+    """The photos a study was made with."""
+    data = (study.space.get("proxy") or {}).get("data") or study.data.get("source") or "builtin"
+    return Source(str(data), study.scale, int(study.recipe.get("patch", 24)), study.data_fingerprint)
+
+
+def evenly(designs: Sequence[T], most: int) -> list[T]:
+    """At most so many, evenly over the order they are in, with the first and the last."""
+    if len(designs) <= most:
+        return list(designs)
+    return [designs[round(i * (len(designs) - 1) / max(most - 1, 1))] for i in range(most)]
+
+
+def described(name: str, picture: Picture) -> str:
+    """What a picture shows, for those who cannot see it."""
+    psnr = "" if picture.psnr is None else f", {picture.psnr:.2f} dB"
+    return f"{SIDE} LR pixels of the photo by {name}{psnr}"
 
 
 @functools.lru_cache(maxsize=2)

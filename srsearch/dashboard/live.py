@@ -10,13 +10,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import dash
 import flask
 from dash import ClientsideFunction, Input, Output, dcc, html
 from dash.development.base_component import Component
+from plotly.utils import PlotlyJSONEncoder
 from threadpoolctl import threadpool_limits
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
@@ -45,6 +45,7 @@ _MAKERS: dict[str, View] = {
     "compare": compare,
 }
 _NICENESS = 5
+_PREPARED = ("overview", "front", "axes")
 
 _INDEX = """<!doctype html>
 <html lang="en">
@@ -113,35 +114,24 @@ def application(watcher: Watcher, *, token: str | None = None) -> flask.Flask:
     dark = f"@media screen and (prefers-color-scheme: dark) {{ {_variables(DARK)} }}"
     app.index_string = index.replace("COLOURS", f"{_variables(LIGHT)} {dark}")
     app.layout = _layout()
-    app.callback(
-        [
-            Output("head", "children"),
-            Output("content", "children"),
-            Output("controls", "data"),
-            Output("title", "data"),
-            Output("made", "data"),
-            Output("grids", "data"),
-            Output("figures", "data"),
-        ],
-        Input("address", "data"),
-        Input("version", "data"),
-        prevent_initial_call=True,
-    )(lambda search, _: _answer(watcher, search))
+    app.callback(Output("page", "data"), Input("address", "data"), Input("version", "data"), prevent_initial_call=True)(
+        lambda search, _: _answer(watcher, search)
+    )
     in_browser: Callable[..., None] = app.clientside_callback
     in_browser(ClientsideFunction("srsearch", "begin"), Output("address", "data"), Input("begin", "data"))
-    in_browser(
-        ClientsideFunction("srsearch", "draw"),
-        Output("drawn", "data"),
-        Input("figures", "data"),
-        Input("controls", "data"),
-        Input("title", "data"),
-        Input("made", "data"),
-        Input("grids", "data"),
-    )
+    in_browser(ClientsideFunction("srsearch", "draw"), Output("drawn", "data"), Input("page", "data"))
     server: flask.Flask = app.server
     _add_routes(server, watcher)
     guard(server, token, [f"'{each}'" if not each.startswith("'") else each for each in app.csp_hashes()])
+    server.before_request(lambda: _prepare(watcher))
     return server
+
+
+def _prepare(watcher: Watcher) -> None:
+    """Begin what a page will ask for once its scripts have been loaded."""
+    address = Address.of(flask.request.query_string.decode())
+    if flask.request.path == "/" and address.view in _PREPARED:
+        threading.Thread(target=show, args=(watcher, address), daemon=True).start()
 
 
 def _variables(palette: Palette) -> str:
@@ -151,9 +141,8 @@ def _variables(palette: Palette) -> str:
 
 
 def _layout() -> Component:
-    stores = [
-        dcc.Store(id=name) for name in ("address", "version", "controls", "title", "made", "grids", "figures", "drawn")
-    ]
+    """Empty places, which the page's script fills: React would make all of a page anew whenever any of it changes."""
+    stores = [dcc.Store(id=name) for name in ("address", "version", "page", "drawn")]
     return html.Div(
         [
             dcc.Store(id="begin", data=1),
@@ -163,7 +152,7 @@ def _layout() -> Component:
             html.Div(
                 [
                     html.Aside(html.Form(id="controls-place", **named("What is shown"))),
-                    html.Main(html.P("Reading the database.", className="quiet"), id="content", tabIndex=-1),
+                    html.Main(id="content", tabIndex=-1),
                 ],
                 className="frame",
             ),
@@ -172,10 +161,11 @@ def _layout() -> Component:
 
 
 def _add_routes(server: flask.Flask, watcher: Watcher) -> None:
-    script = Path(str(files("plotly") / "package_data" / "plotly.min.js"))
+    # In one piece: a file goes out in many, each of which waits for what else the process computes.
+    script = (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
 
     def plotly() -> flask.Response:
-        return flask.send_file(script, mimetype="text/javascript", max_age=86400)
+        return flask.Response(script, mimetype="text/javascript", headers={"Cache-Control": "max-age=86400"})
 
     def version() -> flask.Response:
         return flask.Response(_version(watcher, Address.of(flask.request.query_string.decode())), mimetype="text/plain")
@@ -201,15 +191,24 @@ def _version(watcher: Watcher, address: Address) -> str:
         return str(error)
 
 
-def _answer(watcher: Watcher, search: str | None) -> tuple[Any, ...]:
-    """What the callback of the whole page gives."""
+def _answer(watcher: Watcher, search: str | None) -> str:
+    """What the callback of the whole page gives: JSON for its script."""
     address = Address.of(search)
     made = _version(watcher, address)  # before it is made: a change in between is then seen as one
     shown = show(watcher, address)
-    controls = [control.plain() for control in shown.page.controls]
-    grids = {name: json.dumps(grid) for name, grid in shown.page.grids.items()}
-    figures = {name: figure.to_json() for name, figure in shown.page.figures.items()}
-    return shown.head, shown.page.children, controls, shown.title, made, grids, figures
+    page = shown.page
+    told = {
+        "search": search,
+        "made": made,
+        "title": shown.title,
+        "head": shown.head,
+        "content": page.children,
+        "controls": [control.plain() for control in page.controls],
+        "grids": {name: json.dumps(grid) for name, grid in page.grids.items()},
+        "figures": page.figures,
+        "budget": page.budget or {},
+    }
+    return json.dumps(told, cls=PlotlyJSONEncoder)
 
 
 def show(watcher: Watcher, address: Address) -> Shown:
@@ -289,7 +288,7 @@ def _data(watcher: Watcher, address: Address, name: str, kind: str) -> flask.Res
         return flask.Response("There is no such table.\n", status=404, mimetype="text/plain")
     if kind == "csv":
         return flask.Response(frame.to_csv(index=False), mimetype="text/csv")
-    return flask.Response(frame.to_json(orient="records"), mimetype="application/json")
+    return flask.Response(frame.to_json(orient="records", date_format="iso"), mimetype="application/json")
 
 
 def make(storage: str | None, host: str, port: int, token: str | None) -> BaseWSGIServer:

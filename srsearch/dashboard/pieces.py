@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from srsearch.dashboard.address import Address
+from srsearch.dashboard.budget import Slider
 from srsearch.dashboard.words import HEADS, STATES, cell, is_number
 from srsearch.labels import axis_labels
 
@@ -66,17 +66,23 @@ class Page:
 
     Attributes:
         children: From top to bottom.
-        figures: By the name of their place.
+        figures: By the name of their place, as JSON.
         tables: All rows of each table, for downloads, by name.
-        grids: What is shown of each table. The page's script draws it: so many Dash components would take a second.
+        grids: What is shown of each table, for the page's script.
         controls: At the side.
+        budget: What the page's script tells the best design inside any budget from; None: it is not told here.
     """
 
     children: list[Component]
-    figures: dict[str, go.Figure] = field(default_factory=dict)
+    figures: dict[str, str] = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     grids: dict[str, dict[str, Any]] = field(default_factory=dict)
     controls: list[Control] = field(default_factory=list)
+    budget: dict[str, Any] | None = None
+
+    def draw(self, name: str, figure: go.Figure) -> None:
+        """Put a figure into its place."""
+        self.figures[name] = figure.to_json()
 
 
 def named(label: str) -> dict[str, Any]:
@@ -225,7 +231,7 @@ def _head(column: str, label: str, numeric: bool, order: str, name: str, address
 def _kind(column: str, numeric: bool, record: Mapping[Any, Any]) -> str:
     if column == "state":
         return f"state {record[column]}" if record[column] in STATES else "state"
-    return {"reason": "reason", "key": "code"}.get(column, "number" if numeric else "")
+    return {"reason": "reason", "key": "code"}.get(column, "number" if numeric else "text")
 
 
 def _href(record: Mapping[Any, Any], column: str, address: Address, links: Mapping[str, str]) -> str | None:
@@ -236,13 +242,9 @@ def _href(record: Mapping[Any, Any], column: str, address: Address, links: Mappi
     return address.link(**{links[column]: record[column], "view": None, "trial": None, "box": None, "only": None})
 
 
-def limit(address: Address, name: str, label: str, column: pd.Series) -> Control | None:
-    """A slider for the largest value of a cost; none where all designs cost the same."""
-    values = column.dropna()
-    if values.empty or float(values.min()) <= 0 or float(values.min()) == float(values.max()):
-        return None
-    high = float(values.max())
-    chosen = address.limits.get(name)
-    value = "" if chosen is None or chosen >= high else f"{chosen:.6g}"
-    low = 10 ** (math.floor(math.log10(float(values.min())) * 50) / 50)
-    return Control(f"max_{name}", label, "limit", value, low=float(low), high=high, group="Budget")
+def limit(address: Address, slider: Slider) -> Control:
+    """A slider for the largest value of a cost."""
+    chosen = address.limits.get(slider.column)
+    value = "" if chosen is None or chosen >= slider.high else f"{chosen:.6g}"
+    name = f"max_{slider.column}"
+    return Control(name, slider.label, "limit", value, low=slider.low, high=slider.high, group="Budget")

@@ -39,20 +39,37 @@ from srsearch.analysis.agreement import rung_agreement
 from srsearch.analysis.effects import at_equal_cost, interaction
 from srsearch.analysis.pace import per_hour
 from srsearch.dashboard.bill import bill
+from srsearch.dashboard.budget import choice, contenders, own_limits, sliders
+from srsearch.dashboard.crops import Picture, Place, described, evenly, photos, references, source_of, upscaled
 from srsearch.dashboard.curves import similar_curves
 from srsearch.dashboard.words import COSTS, HEADS, NAMES, PLUS_MINUS, STATES, TIMES, duration
 from srsearch.errors import InputError, WorkError
 from srsearch.labels import MISSING, axis_labels, axis_text
 from srsearch.plots._theme import DARK, LIGHT, exchange
-from srsearch.quantity import format_quantity, parse_quantity
+from srsearch.quantity import format_quantity
+from srsearch.search.checkpoints import Checkpoints
 
 if TYPE_CHECKING:
     from srsearch.store import Curve, Store, StudyRecord, TrialRecord
 
 _MOST_LANES = 9
+_MOST_SHOTS = 4
 _MEASURES = ("psnr", "psnr_error", "ssim", "ssim_error", "seeds", "mult_adds", "params", "activations", "seconds")
 
 _RESULTS = ["trial", "key", "seed", "psnr", "finished_at"]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A picture with its name."""
+
+    name: str
+    picture: Picture
+
+    @property
+    def described(self) -> str:
+        """For those who cannot see it."""
+        return described(self.name, self.picture)
 
 
 @dataclass(frozen=True)
@@ -70,6 +87,8 @@ class ReportData:
         reached: Of running and stopped trials the last step and its PSNR, by number.
         curves: (step, PSNR) of the trials that have any, by number.
         results: Every finished training: ``trial`` (of the design), ``key``, ``seed``, ``psnr``, ``finished_at``.
+        shots: A piece of a photo: HR, bicubic upscaling, and designs of the front whose weights are kept; none where
+            there are no weights.
     """
 
     study: StudyRecord
@@ -82,6 +101,7 @@ class ReportData:
     reached: Mapping[int, Sequence[float]] = field(default_factory=dict)
     curves: Mapping[int, Curve] = field(default_factory=dict)
     results: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_RESULTS))
+    shots: Sequence[Shot] = ()
 
 
 def write_report(store: Store, study: str, path: Path) -> Path:
@@ -139,7 +159,31 @@ def _gather(store: Store, study: str) -> ReportData:
         reached={t.number: t.curve[-1] for t in known if t.state in ("running", "stopped") and t.curve},
         curves={t.number: t.curve for t in known if t.curve},
         results=_results(known, record.seed),
+        shots=_shots(store, record, front, {t.number: t for t in known}),
     )
+
+
+def _shots(store: Store, study: StudyRecord, front: pd.DataFrame, known: Mapping[int, TrialRecord]) -> list[Shot]:
+    """The middle of the first photo, where there are weights and photos."""
+    designs = [trial for number in front["trial"] if (trial := known[int(number)]).key]
+    place = Checkpoints(store, study)
+    seeds = {trial.number: study.seed if trial.seed is None else trial.seed for trial in designs}
+    paths = {trial.number: place.path(str(trial.key), seeds[trial.number]) for trial in designs}
+    kept = evenly([trial for trial in designs if paths[trial.number].is_file()], _MOST_SHOTS)
+    if not kept:
+        return []
+    source = source_of(study)
+    shots = []
+    try:
+        piece = Place(next(iter(photos(source))))
+        shots = [Shot(name, made) for name, made in zip(("HR", "bicubic"), references(source, piece), strict=True)]
+    except InputError:  # photos that are not here
+        return []
+    for trial in kept:
+        with suppress(InputError):  # weights that cannot be read
+            made = upscaled(paths[trial.number], trial.description, source, piece)
+            shots.append(Shot(f"trial {trial.number}", made))
+    return shots if len(shots) > 2 else []
 
 
 def _results(known: Sequence[TrialRecord], seed: int) -> pd.DataFrame:
@@ -179,9 +223,12 @@ def render_report(data: ReportData) -> str:
         states=_state_counts(data.trials),
         settings=_settings(data.study),
         steps=data.study.recipe.get("steps"),
+        shots=data.shots,
         errors=_errors_text(data),
         volume=_volume_text(data.study.objectives),
-        figures=_script_json(_figures(data, done, varied, views.figures)),
+        figures=_script_json(_figures(data, varied, views.figures)),
+        sliders=sliders(done) if len(done) else [],
+        budget=_script_json(_choice(data, done, searched)),
         palette=_script_json(exchange(LIGHT, DARK)),
         plotly=Markup(get_plotlyjs()),
         light=asdict(LIGHT),
@@ -253,13 +300,18 @@ def _cost(data: ReportData) -> str:
     return next((name for name in data.study.objectives if name in COSTS), "mult_adds")
 
 
-def _figures(
-    data: ReportData, done: pd.DataFrame, varied: list[str], more: Mapping[str, go.Figure]
-) -> dict[str, object]:
+def _choice(data: ReportData, done: pd.DataFrame, searched: Sequence[str]) -> dict[str, Any]:
+    """What the page's script tells of the best design inside any budget."""
+    quality = quality_of(data.study.objectives)
+    return choice(contenders(done, quality), searched, quality=quality, noise=data.noise)
+
+
+def _figures(data: ReportData, varied: list[str], more: Mapping[str, go.Figure]) -> dict[str, object]:
     cost = _cost(data)
     quality = quality_of(data.study.objectives)
+    shown = plots.Browse(cost=cost, quality=quality, limits=own_limits(data.study.space))
     figures: dict[str, go.Figure] = {
-        "front": plots.front(done, data.front, budget=_budget(data.study.space), cost=cost, quality=quality),
+        "front": plots.browse(data.trials, data.front, shown).update_layout(dragmode="zoom"),
         "hypervolume": plots.hypervolume(data.history),
         "axes": plots.axes(data.front, varied, cost=cost),
         **more,
@@ -274,17 +326,6 @@ def _script_json(value: object) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
-def _budget(space: Mapping[str, Any]) -> dict[str, int]:
-    """The limits the space sets, by objective name, whether written 40G or 40000000000."""
-    limits: dict[str, int] = {}
-    for name, limit in (space.get("constraints") or {}).items():
-        most = limit.get("max") if isinstance(limit, Mapping) else limit
-        if most is not None:
-            with suppress(InputError):
-                limits[name] = parse_quantity(most)
-    return limits
-
-
 def _output_size(space: Mapping[str, Any]) -> str | None:
     limit = (space.get("constraints") or {}).get("mult_adds")
     at = limit.get("at") if isinstance(limit, Mapping) else None
@@ -296,7 +337,7 @@ def _output_size(space: Mapping[str, Any]) -> str | None:
 def _summary(data: ReportData, done: pd.DataFrame) -> list[tuple[str, str, str]]:
     """The figures at the head of the page: value, what it is, what more there is to say."""
     counts = data.trials["state"].value_counts().to_dict()
-    limits = _budget(data.study.space)
+    limits = own_limits(data.study.space)
     names = {"mult_adds": "Mult-Adds", "params": "params"}
     budget = " · ".join(f"{format_quantity(most)} {names.get(name, name)}" for name, most in limits.items())
     spared = int(counts.get("infeasible", 0))

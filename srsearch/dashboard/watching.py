@@ -6,14 +6,22 @@ import functools
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
-from srsearch.analysis import Noise, hypervolume_steps, pareto_front, quality_of, retraining_noise, standard_errors
+from srsearch.analysis import (
+    Noise,
+    differing_axes,
+    hypervolume_steps,
+    pareto_front,
+    quality_of,
+    retraining_noise,
+    standard_errors,
+)
 from srsearch.analysis.objectives import costs_of
 from srsearch.store import Curve, Store, StudyRecord, frames
 from srsearch.store.following import (
@@ -26,6 +34,8 @@ from srsearch.store.following import (
     identities,
 )
 
+T = TypeVar("T")
+
 LEAST_WAIT = 1.0
 """Seconds between two readings, however many pages ask."""
 
@@ -33,6 +43,7 @@ _SHARE = 80.0
 """A reading is followed by a pause so many times as long, so that a search beside it loses next to nothing."""
 
 _MOST_MODELLED = 3_000
+_MOST_MADE = 64
 _FRAME_COLUMNS = 14  # of `frames.TRIALS`, which are the first of a `FollowedTrial`
 
 
@@ -55,8 +66,8 @@ class Snapshot:
     version: int
     noises: dict[str, tuple[int, Noise | None]] = field(default_factory=dict)
     told: dict[int, str] = field(default_factory=dict)
-    _plain_fronts: dict[tuple[str, ...], pd.DataFrame] = field(default_factory=dict)
-    _fronts: dict[tuple[str, ...], pd.DataFrame] = field(default_factory=dict)
+    _made: dict[Hashable, Any] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @functools.cached_property
     def trials(self) -> pd.DataFrame:
@@ -82,6 +93,11 @@ class Snapshot:
         """The columns of the axes."""
         return list(self.trials.attrs["axes"])
 
+    @functools.cached_property
+    def varied(self) -> list[str]:
+        """The axes in which finished trials differ."""
+        return differing_axes(self.done, self.axes)
+
     @property
     def quality(self) -> str:
         """What the study ranks its designs by."""
@@ -95,34 +111,53 @@ class Snapshot:
     def front(self, *objectives: str) -> pd.DataFrame:
         """The non-dominated designs, with their standard errors; by default in the study's objectives."""
         chosen = objectives or tuple(self.study.objectives)
-        if chosen not in self._fronts:
+
+        def make() -> pd.DataFrame:
             found = self.plain_front(*chosen)
             quality = quality_of(chosen)
             errors = standard_errors(found, self.noise if quality == self.quality else None)
-            self._fronts[chosen] = found.assign(**{f"{quality}_error": errors})
-            self._fronts[chosen].attrs = found.attrs
-        return self._fronts[chosen]
+            made = found.assign(**{f"{quality}_error": errors})
+            made.attrs = found.attrs
+            return made
+
+        return self.once(("front with errors", chosen), make)
 
     def plain_front(self, *objectives: str) -> pd.DataFrame:
         """The same without standard errors, which take their time."""
         chosen = objectives or tuple(self.study.objectives)
-        if chosen not in self._plain_fronts:
-            self._plain_fronts[chosen] = pareto_front(self.done, chosen)
-        return self._plain_fronts[chosen]
+        return self.once(("plain front", chosen), lambda: pareto_front(self.done, chosen))
 
-    @functools.cached_property
+    @property
     def noise(self) -> Noise | None:
         """What another seed would change; estimated anew when a tenth more trainings have ended: it takes a while."""
-        trainings = sum(row.state == "complete" for row in self.rows)
-        known = self.noises.get(self.study.name)
-        if known is None or not known[0] <= trainings <= 1.1 * known[0]:
-            known = self.noises[self.study.name] = trainings, retraining_noise(_share(self.trials), self.quality)
-        return known[1]
 
-    @functools.cached_property
+        def make() -> tuple[int, Noise | None]:
+            trainings = sum(row.state == "complete" for row in self.rows)
+            known = self.noises.get(self.study.name)
+            if known is None or not known[0] <= trainings <= 1.1 * known[0]:
+                known = self.noises[self.study.name] = trainings, retraining_noise(_share(self.trials), self.quality)
+            return known
+
+        return self.once("noise", make)[1]
+
+    @property
     def history(self) -> pd.DataFrame:
         """The evaluations that changed the hypervolume, in the order in which they ended."""
-        return hypervolume_steps(self.done, self.study.objectives, self.study.reference)
+        study = self.study
+        return self.once("history", lambda: hypervolume_steps(self.done, study.objectives, study.reference))
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What is made of this snapshot, kept for the next page; of many things the oldest goes.
+
+        Of two pages that want the same at a time one makes it, and the other waits.
+        """
+        with self._lock:
+            made: T | None = self._made.get(key)
+            if made is None:
+                made = self._made[key] = make()
+                while len(self._made) > _MOST_MADE:
+                    self._made.pop(next(iter(self._made)))
+            return made
 
     def row(self, number: int) -> FollowedTrial | None:
         """A trial of that number."""

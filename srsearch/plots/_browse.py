@@ -61,10 +61,10 @@ class Browse:
         quality: The column on the y axis.
         colour: The column that colours the points; None: none does.
         symbol: The column that shapes them.
-        limits: Largest allowed values by column; the one on ``cost`` is drawn, designs beyond any are pale.
+        limits: The study's own, by column; the one on ``cost`` is drawn.
         selected: Numbers of the selected trials; None: all. Others are pale.
         box: Left, right, low and high edge of the selection.
-        marked: Number of the design that is looked at.
+        marked: Number of the design that is looked at; None: the pages' script marks the best inside the budget.
         stopped: Whether designs on the way are shown at the PSNR that they have reached.
         published: Networks to show on a scale of their own, at the right.
         benchmark: What their quality was measured on.
@@ -95,7 +95,8 @@ def browse(trials: pd.DataFrame, front: pd.DataFrame, shown: Browse | None = Non
         shown: What is shown.
 
     Returns:
-        A figure in the light palette; ``customdata`` of every point is its trial's number.
+        A figure in the light palette; ``customdata`` of every point is its trial's number. ``meta`` of the layout and
+        of some traces has what the pages' script needs to show a budget in it.
     """
     how = shown or Browse()
     cost, quality = how.cost, how.quality
@@ -115,14 +116,19 @@ def browse(trials: pd.DataFrame, front: pd.DataFrame, shown: Browse | None = Non
     axes = _axes_of(trials)
     if how.stopped:
         _add_stopped(figure, trials, how, axes, low)
-    _add_rest(figure, rest, how, look, axes, low + 0.012 * (high - low))
+    floor = low + 0.012 * (high - low)
+    _add_rest(figure, rest, how, look, axes, floor)
     end = min(limit, right) if limit else right
     _add_front(figure, chosen, axes, cost, quality, (left, right), (low, high), float(end))
     _dress(figure.data[-1], chosen, how, look)
+    if len(chosen):
+        figure.data[-2].meta = {"part": "staircase"}
     _add_legend(figure, how, look)
     _add_marked(figure, done, how)
-    if limit:
-        _add_limit(figure, float(limit))
+    figure.layout.meta = {"cost": cost, "quality": quality, "floor": floor, "right": right, "limit": limit}
+    _add_limit(figure, float(limit or right))
+    for part in (figure.layout.shapes[-1], figure.layout.annotations[-1]):
+        part.update(name="limit", visible=limit is not None)
     if how.box:
         x0, x1, y0, y1 = how.box
         line = {"color": LIGHT.accent, "width": 1.5, "dash": "dot"}
@@ -253,13 +259,20 @@ def _told(rows: pd.DataFrame, axes: Sequence[str], told: dict[int, str]) -> list
 
 
 def _pale(rows: pd.DataFrame, how: Browse) -> np.ndarray:
-    """Which rows are outside the selection or the limits."""
-    pale = np.zeros(len(rows), dtype=bool)
-    for column, limit in how.limits.items():
-        pale |= ~(_array(rows[column]) <= limit)
-    if how.selected is not None:
-        pale |= ~rows["trial"].isin(how.selected).to_numpy(dtype=bool)
-    return pale
+    """Which rows are outside the selection."""
+    if how.selected is None:
+        return np.zeros(len(rows), dtype=bool)
+    return ~rows["trial"].isin(how.selected).to_numpy(dtype=bool)
+
+
+def _points(rows: pd.DataFrame, pale: np.ndarray, usual: float, faint: float) -> dict[str, object]:
+    """What the pages' script needs to make points beyond a budget pale."""
+    costs = {name: _numbers_or_none(rows[name]) for name in ("mult_adds", "params") if name in rows.columns}
+    return {"part": "points", "usual": [faint if each else usual for each in pale], "faint": faint, **costs}
+
+
+def _numbers_or_none(column: pd.Series) -> list[float | None]:
+    return [None if math.isnan(value) else value for value in _array(column).tolist()]
 
 
 def _add_rest(figure: go.Figure, rest: pd.DataFrame, how: Browse, look: _Look, axes: Sequence[str], low: float) -> None:
@@ -272,6 +285,7 @@ def _add_rest(figure: go.Figure, rest: pd.DataFrame, how: Browse, look: _Look, a
         groups.setdefault(word, []).append(place)
     for word in sorted(groups, key=_bin_order):
         places = groups[word]
+        points = _points(rest.iloc[places], pale[places], 0.75, 0.15)
         figure.add_scatter(
             x=[xs[place] for place in places],
             y=[max(float(ys[place]), low) for place in places],
@@ -282,10 +296,11 @@ def _add_rest(figure: go.Figure, rest: pd.DataFrame, how: Browse, look: _Look, a
             marker={
                 "color": colours[places[0]],
                 "size": [10 if below[place] else 7 for place in places],
-                "opacity": [0.15 if pale[place] else 0.75 for place in places],
+                "opacity": points["usual"],
                 # What lies below the frame sits on its edge and points down.
                 "symbol": ["triangle-down" if below[place] else symbols[place] for place in places],
             },
+            meta=points,
             cliponaxis=False,
             customdata=[numbers[place] for place in places],
             hovertext=[hovers[place] for place in places],
@@ -317,7 +332,8 @@ def _dress(trace: go.Scatter, chosen: pd.DataFrame, how: Browse, look: _Look) ->
         trace.marker.line = {"color": LIGHT.accent, "width": 2}
     if how.symbol:
         trace.marker.symbol = look.symbol(chosen, how.symbol)
-    trace.marker.opacity = [0.2 if pale else 1.0 for pale in _pale(chosen, how)]
+    points = _points(chosen, _pale(chosen, how), 1.0, 0.2)
+    trace.meta, trace.marker.opacity = points, points["usual"]
 
 
 def _add_stopped(figure: go.Figure, trials: pd.DataFrame, how: Browse, axes: Sequence[str], low: float) -> None:
@@ -330,12 +346,14 @@ def _add_stopped(figure: go.Figure, trials: pd.DataFrame, how: Browse, axes: Seq
         return
     steps = _array(begun["reached"])
     ys = _floats(begun["reached_psnr"])
+    points = _points(begun, np.zeros(len(begun), dtype=bool), 0.45, 0.1)
     figure.add_scatter(
         x=_floats(begun[how.cost]),
         y=[max(y, low) for y in ys],
         mode="markers",
         name="set aside or running, at the rung reached",
-        marker={"color": LIGHT.limit, "size": 5, "symbol": "circle-open", "opacity": 0.45},
+        marker={"color": LIGHT.limit, "size": 5, "symbol": "circle-open", "opacity": points["usual"]},
+        meta=points,
         cliponaxis=False,
         customdata=_numbers(begun),
         hovertext=[
@@ -348,13 +366,15 @@ def _add_stopped(figure: go.Figure, trials: pd.DataFrame, how: Browse, axes: Seq
 
 def _add_marked(figure: go.Figure, done: pd.DataFrame, how: Browse) -> None:
     found = done[done["trial"] == how.marked] if how.marked is not None else done.head(0)
-    if len(found):
+    if how.marked is None or len(found):
         figure.add_scatter(
             x=_floats(found[how.cost]),
             y=_floats(found[how.quality]),
             mode="markers",
             name=f"trial {how.marked}",
+            showlegend=bool(len(found)),
             marker={"size": 20, "symbol": "circle-open", "color": LIGHT.limit, "line": {"width": 3}},
+            meta={"part": "best"} if how.marked is None else None,
             hoverinfo="skip",
         )
 
@@ -383,7 +403,8 @@ def _add_published(figure: go.Figure, how: Browse, left: float, right: float) ->
         name=f"published, {escaped(how.benchmark)} (right scale)",
         marker={"symbol": "diamond-open", "size": 9, "color": LIGHT.limit, "line": {"width": 1.5}},
         text=_roomy_names(how.published),
-        textposition="top center",
+        # At the right edge a name has no room but at the left.
+        textposition=["top left" if cost > 0.6 * max(costs) else "top center" for cost in costs],
         textfont={"color": LIGHT.limit, "size": 11},
         hovertext=[
             f"<b>{escaped(point.name)}</b> ({escaped(point.paper)})<br>{format_quantity(point.cost)}, "

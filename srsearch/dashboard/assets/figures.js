@@ -5,6 +5,7 @@ window.srsearchFigures = (() => {
   // Data are left alone: a text that happens to be a colour stays what it is.
   const DATA = new Set(["x", "y", "z", "text", "hovertext", "customdata", "ticktext", "name"]);
   function darkened(value, key, darkFor) {
+    if (key === "meta") return value;
     if (DATA.has(key) && key !== "name" && (Array.isArray(value) || value?.bdata)) return value;
     if (DATA.has(key) && typeof value === "string") return value;
     if (typeof value === "string") return darkFor[value] ?? value;
@@ -17,12 +18,20 @@ window.srsearchFigures = (() => {
 
   const config = { responsive: true, displaylogo: false };
 
-  // Plotly writes into what it is given: each drawing gets its own copy.
-  function draw(place, figure, { dark, darkFor, paper = false, tall = true, buttons = [] }) {
-    const { data, layout } = dark ? darkened(figure, undefined, darkFor) : structuredClone(figure);
+  // A figure comes as JSON text, so that each drawing has its own copy (Plotly writes into what it is given), and so
+  // that one that has not changed is not drawn again. Gives nothing then, else Plotly's promise.
+  function draw(place, text, { dark, darkFor, paper = false, tall = true, buttons = [], change }) {
+    const how = `${dark} ${paper}`;
+    if (place.drawnText === text && place.drawnHow === how) return null;
+    Object.assign(place, { drawnText: text, drawnHow: how });
+    const copy = JSON.parse(text);
+    change?.(copy);
+    const { data, layout } = dark ? darkened(copy, undefined, darkFor) : copy;
     if (!tall) delete layout.height;
     // A printed page is narrower than the window, and tells nobody: A4 and Letter leave this much.
-    const size = paper ? { width: 680, height: layout.height ?? 430 } : { autosize: true };
+    // There a legend takes another line.
+    const margin = { ...layout.margin, t: (layout.margin?.t ?? 40) + 24 };
+    const size = paper ? { width: 680, height: (layout.height ?? 430) + 24, margin } : { autosize: true };
     // What the reader zoomed to stays when colours change or the study grows; a selection is drawn by us.
     const kept = { uirevision: layout.uirevision ?? "kept", selectionrevision: Math.random(), selections: [] };
     const settings = { ...config, modeBarButtonsToRemove: ["lasso2d", "autoScale2d", ...buttons] };

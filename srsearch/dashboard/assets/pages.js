@@ -30,34 +30,111 @@ String.prototype.trim = window.srsearchNative.trim;
     }
   });
 
+  // The page as the server describes it: components of Dash. What is there already stays, with its focus and its figure.
+  function fill(place, children) {
+    const wanted = [children].flat().filter((child) => child !== null && child !== undefined);
+    wanted.forEach((child, at) => {
+      const rest = [...place.childNodes].slice(at);
+      const same = rest.findIndex((node) => node.kind === kindOf(child));
+      if (same < 0) place.insertBefore(made(child), rest[0] ?? null);
+      else rest.slice(0, same).forEach((node) => node.remove());
+      if (typeof child === "object") dress(place.childNodes[at], child.props);
+    });
+    while (place.childNodes.length > wanted.length) place.lastChild.remove();
+  }
+  function kindOf(child) {
+    return typeof child === "object" ? JSON.stringify([child.type, child.props.id, child.props.className]) : `text ${child}`;
+  }
+  function made(child) {
+    const node = typeof child === "object" ? document.createElement(child.type) : document.createTextNode(child);
+    node.kind = kindOf(child);
+    if (child.props?.className) node.className = child.props.className;
+    return node;
+  }
+  function dress(node, { children, className, style, ...props }) {
+    const wanted = new Map();
+    for (const [name, value] of Object.entries(props)) {
+      if (["string", "number"].includes(typeof value)) wanted.set(name === "htmlFor" ? "for" : name.toLowerCase(), String(value));
+    }
+    for (const name of node.described ?? []) if (!wanted.has(name)) node.removeAttribute(name);
+    for (const [name, value] of wanted) if (node.getAttribute(name) !== value) node.setAttribute(name, value);
+    node.described = [...wanted.keys()];
+    for (const [name, value] of Object.entries(style ?? {})) node.style[name] = `${value}px`;
+    // What is described without content is filled by this script.
+    if ((children ?? null) !== null) fill(node, children);
+  }
+
   // Figures.
   let figures = {};
   let paper = false;
   function drawAll(tries = 0) {
-    let missing = false;
-    for (const [name, figure] of Object.entries(figures)) {
+    if (!window.Plotly && tries < 600) { requestAnimationFrame(() => drawAll(tries + 1)); return; }
+    for (const [name, text] of Object.entries(figures)) {
       const place = document.getElementById(`figure-${name}`);
-      if (!place || !window.Plotly) { missing = true; continue; }
-      if (place.drawnAs !== undefined && place.drawnAs !== name) { Plotly.purge(place); place.listening = false; }
-      place.drawnAs = name;
+      if (!place) continue;
       const dark = darkness.matches && !paper;
       const buttons = name === "front" ? [] : ["select2d"];
-      srsearchFigures.draw(place, figure, { dark, darkFor: palette(), paper, buttons });
-      if (!place.listening) { place.listening = true; listen(place); }
+      const change = name === "front" && budget.designs ? (figure) => srsearchBudget.apply(figure, ...chosen(place)) : undefined;
+      srsearchFigures.draw(place, text, { dark, darkFor: palette(), paper, buttons, change });
+      if (!place.listening) { place.listening = true; listen(place, name); }
     }
-    for (const [name, text] of Object.entries(grids)) {
-      const place = document.getElementById(`table-${name}`);
-      if (!place) { missing = true; continue; }
-      if (place.drawnAs !== name + text) drawGrid(place, JSON.parse(text));
-      place.drawnAs = name + text;
+    count("drawn");
+  }
+  // For those who wait for it: counted once the browser has shown it.
+  function count(name) {
+    const { dataset } = document.documentElement;
+    requestAnimationFrame(() => setTimeout(() => { dataset[name] = String(Number(dataset[name] ?? 0) + 1); }));
+  }
+
+  // The best design inside the budget. While a slider moves, all that it changes is found out here; the server follows.
+  let budget = {};
+  let moved = {};
+  const limits = () => ({ ...budget.limits, ...moved });
+  function chosen(place) {
+    const found = srsearchBudget.best(budget, limits());
+    place.shown = JSON.stringify([limits(), found?.trial]);
+    return [limits(), found];
+  }
+  function drawBudget() {
+    if (!budget.designs) return;
+    const figure = document.getElementById("figure-front");
+    const before = figure.shown;
+    const [most, design] = chosen(figure);
+    if (figure.drawnText && figure.shown !== before) srsearchBudget.show(figure, most, design);
+    drawCard(document.getElementById("best"), design);
+  }
+  function drawCard(card, design) {
+    if (!card.parts) {
+      card.parts = ["score", "facts", "ties", "axes"].map((kind) => element({ facts: "dl", axes: "dl" }[kind] ?? "p", kind));
+      card.replaceChildren(...card.parts);
     }
-    // React puts places into the page after it has told of what belongs there.
-    if (missing && tries < 120) { requestAnimationFrame(() => drawAll(tries + 1)); return; }
-    document.documentElement.dataset.drawn = String(Number(document.documentElement.dataset.drawn ?? 0) + 1);
+    const [score, facts, ties, axes] = card.parts;
+    for (const part of [facts, ties, axes]) part.hidden = !design;
+    if (!design) { score.replaceChildren("No finished design fits."); return; }
+    const quality = element("strong", "", design.score);
+    quality.id = "best-quality";
+    const search = new URLSearchParams(location.search);
+    search.set("view", "design");
+    search.set("trial", design.trial);
+    score.replaceChildren(quality, `${budget.unit} ${design.error}`, anchor(`trial ${design.trial}`, `?${search}`, "inner"));
+    const pair = (name, value) => element("div", "", element("dt", "", name), element("dd", "", value));
+    facts.replaceChildren(...budget.facts.map((name, at) => pair(name, design.told[at])));
+    axes.replaceChildren(...budget.axes.flatMap((name, at) => (design.values[at] ? [pair(name, design.values[at])] : [])));
+    // The server says what is tied with the best; until it does, the place is kept.
+    ties.textContent = budget.ties;
+    ties.hidden = !budget.ties;
+    const asked = (column) => budget.limits[column] ?? null;
+    ties.classList.toggle("awaited", Object.entries(moved).some(([column, most]) => most !== asked(column)));
   }
 
   // Tables.
-  let grids = {};
+  function drawGrids(grids) {
+    for (const [name, text] of Object.entries(grids)) {
+      const place = document.getElementById(`table-${name}`);
+      if (place.drawnText !== text) drawGrid(place, JSON.parse(text));
+      place.drawnText = text;
+    }
+  }
   function element(name, kind, ...children) {
     const made = document.createElement(name);
     if (kind) made.className = kind;
@@ -73,7 +150,7 @@ String.prototype.trim = window.srsearchNative.trim;
     const focused = place.contains(document.activeElement) ? document.activeElement.dataset.place : undefined;
     const scrolled = place.querySelector(".scroll")?.scrollTop ?? 0;
     const head = element("tr", "", ...columns.map((column, at) => {
-      const link = anchor(column.text, column.href, "inner");
+      const link = anchor(column.text.replaceAll(".", ".\u200b"), column.href, "inner");  // a long name may be broken
       link.dataset.place = `head ${at}`;
       const made = element("th", column.kind, link);
       made.scope = "col";
@@ -102,20 +179,20 @@ String.prototype.trim = window.srsearchNative.trim;
   addEventListener("beforeprint", () => { paper = true; drawAll(); });
   addEventListener("afterprint", () => { paper = false; drawAll(); });
 
-  function listen(place) {
+  function listen(place, name) {
     place.on("plotly_click", ({ points }) => {
       const meant = points[0]?.customdata;
       if (typeof meant === "string" && meant.includes("=")) {
         go((search) => toggle(search, "only", meant));
-      } else if (typeof meant === "number" && ["front", "fronts"].includes(place.drawnAs)) {
+      } else if (typeof meant === "number" && ["front", "fronts"].includes(name)) {
         go((search) => search.set("trial", meant));
       }
     });
     place.on("plotly_selected", (event) => {
-      if (place.drawnAs !== "front" || !event?.range?.x) return;
+      if (name !== "front" || !event?.range?.x) return;
       const search = new URLSearchParams(location.search);
       const { x, y } = event.range;
-      const [cost, quality] = place.layout.meta;
+      const { cost, quality } = place.layout.meta;
       const edge = (value) => Number(value).toPrecision(6);
       const box = `${cost}:${edge(Math.min(...x))}:${edge(Math.max(...x))},${quality}:${edge(Math.min(...y))}:${edge(Math.max(...y))}`;
       if (search.get("box") !== box) go((inner) => inner.set("box", box));
@@ -151,9 +228,10 @@ String.prototype.trim = window.srsearchNative.trim;
       if (!element) continue;
       if (control.kind === "check") element.checked = control.value === "1";
       else if (control.kind === "limit") {
-        if (element !== document.activeElement || !sliding) element.value = position(control);
         element.limit = control;
-        tell(element);
+        const column = control.name.replace("max_", "");
+        if (!(column in moved)) element.value = srsearchBudget.position(control.value ? Number(control.value) : null, control);
+        tell(element, column in moved ? moved[column] : control.value ? Number(control.value) : null);
       } else element.value = control.value;
     }
   }
@@ -192,8 +270,7 @@ String.prototype.trim = window.srsearchNative.trim;
       label.append(output);
       element.output = output;
       element.limit = control;
-      element.addEventListener("input", () => { sliding = true; tell(element); slide(element); });
-      element.addEventListener("change", () => { sliding = false; });
+      element.addEventListener("input", () => slide(element));
     }
     element.name = control.name;
     label.className = control.kind;
@@ -201,34 +278,27 @@ String.prototype.trim = window.srsearchNative.trim;
     return label;
   }
 
-  // A slider is a logarithm; at its end there is no limit.
-  let sliding = false;
-  let waiting;
-  const position = ({ value, low, high }) => (value ? Math.round((200 * Math.log(value / low)) / Math.log(high / low)) : 200);
-  function limit(element) {
-    const { low, high } = element.limit;
-    return Number(element.value) >= 200 ? null : low * (high / low) ** (Number(element.value) / 200);
-  }
-  function tell(element) {
-    // A link may hold a limit between two places of the slider.
-    const exact = element !== document.activeElement && element.limit.value;
-    const value = exact ? Number(exact) : limit(element);
-    const text = value === null ? "no limit" : quantity(value);
+  function tell(element, value) {
+    const text = value === null ? "no limit" : srsearchBudget.quantity(value);
     element.output.textContent = text;
     element.setAttribute("aria-valuetext", text);
   }
-  function quantity(value) {
-    for (const [suffix, factor] of [["T", 1e12], ["G", 1e9], ["M", 1e6], ["K", 1e3]]) {
-      if (value >= 0.9995 * factor) return `${Number((value / factor).toPrecision(3))}${suffix}`;
-    }
-    return String(Math.round(value));
-  }
+  const REST = 200;
+  let waiting;
   function slide(element) {
+    const value = srsearchBudget.limit(Number(element.value), element.limit);
+    moved[element.name.replace("max_", "")] = value;
+    tell(element, value);
+    if (budget.designs) {
+      drawBudget();
+      count("drawn");
+    }
     clearTimeout(waiting);
     waiting = setTimeout(() => {
-      const value = limit(element);
-      go((search) => (value === null ? search.delete(element.name) : search.set(element.name, value.toPrecision(6))), true);
-    }, 30);
+      waiting = undefined;
+      const names = Object.entries(moved).map(([column, most]) => [`max_${column}`, most]);
+      go((search) => names.forEach(([name, most]) => (most === null ? search.delete(name) : search.set(name, most))), true);
+    }, budget.designs ? REST : 30);
   }
 
   // Following: what the server knows is asked for again and again, without drawing anything while nothing has changed.
@@ -261,61 +331,28 @@ String.prototype.trim = window.srsearchNative.trim;
     setTimeout(() => { button.textContent = before; }, 1500);
   });
 
-  // Pictures: one zoom and one place for all, and a wipe.
-  const view = { zoom: 1, x: 0.5, y: 0.5 };
-  function look() {
-    const style = document.documentElement.style;
-    style.setProperty("--zoom", view.zoom);
-    style.setProperty("--x", `${100 * view.x}%`);
-    style.setProperty("--y", `${100 * view.y}%`);
-    const zoom = document.getElementById("zoom");
-    if (zoom && Number(zoom.value) !== view.zoom) zoom.value = view.zoom;
-  }
-  const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-  document.addEventListener("input", (event) => {
-    if (event.target.id === "zoom") { view.zoom = Number(event.target.value); look(); }
-    if (event.target.id === "wipe") document.documentElement.style.setProperty("--wipe", `${event.target.value}%`);
-  });
-  function move(dx, dy) {
-    view.x = clamp(view.x + dx, 0, 1);
-    view.y = clamp(view.y + dy, 0, 1);
-    look();
-  }
-  let dragged = null;
-  document.addEventListener("pointerdown", (event) => {
-    const lens = event.target.closest?.(".lens");
-    if (lens) { dragged = { lens, x: event.clientX, y: event.clientY }; }
-  });
-  document.addEventListener("pointermove", (event) => {
-    if (!dragged || view.zoom <= 1) return;
-    const { width, height } = dragged.lens.getBoundingClientRect();
-    move((dragged.x - event.clientX) / width / (view.zoom - 1), (dragged.y - event.clientY) / height / (view.zoom - 1));
-    Object.assign(dragged, { x: event.clientX, y: event.clientY });
-  });
-  addEventListener("pointerup", () => { dragged = null; });
-  document.addEventListener("keydown", (event) => {
-    if (!event.target.classList?.contains("lens")) return;
-    const steps = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] };
-    if (steps[event.key]) { event.preventDefault(); move(...steps[event.key]); }
-    if (event.key === "+" || event.key === "-") { view.zoom = clamp(view.zoom + (event.key === "+" ? 0.5 : -0.5), 1, 8); look(); }
-  });
-  document.addEventListener("wheel", (event) => {
-    if (!event.target.closest?.(".lens") || !event.ctrlKey) return;
-    event.preventDefault();
-    view.zoom = clamp(view.zoom * (event.deltaY < 0 ? 1.2 : 1 / 1.2), 1, 8);
-    look();
-  }, { passive: false });
-
   window.dash_clientside.srsearch = {
-    begin: () => location.search,
-    draw: (found, controls, title, made, tables) => {
-      version = made ?? null;
-      grids = tables ?? {};
-      figures = Object.fromEntries(Object.entries(found ?? {}).map(([name, text]) => [name, JSON.parse(text)]));
-      document.title = title ? `${title} · srsearch` : "srsearch";
-      drawControls(controls ?? []);
-      document.getElementById("controls-place")?.toggleAttribute("hidden", !(controls ?? []).length);
+    begin: () => {
+      fill(document.getElementById("content"), [{ type: "P", props: { className: "quiet", children: "Reading the database." } }]);
+      return location.search;
+    },
+    draw: (text) => {
+      if (!text) return window.dash_clientside.no_update;
+      const page = JSON.parse(text);
+      version = page.made;
+      figures = page.figures;
+      budget = page.budget;
+      // What was moved since this was asked for stays as it was moved.
+      if (waiting === undefined && page.search === location.search) moved = {};
+      document.title = page.title ? `${page.title} · srsearch` : "srsearch";
+      fill(document.getElementById("head"), page.head);
+      fill(document.getElementById("content"), page.content);
+      drawControls(page.controls);
+      document.getElementById("controls-place").hidden = !page.controls.length;
+      drawGrids(page.grids);
+      drawBudget();
       drawAll();
+      count("answered");
       return window.dash_clientside.no_update;
     },
   };

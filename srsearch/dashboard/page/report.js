@@ -1,20 +1,69 @@
 "use strict";
 (() => {
-  const figures = JSON.parse(document.getElementById("figures").textContent);
-  const darkFor = JSON.parse(document.getElementById("palette").textContent);
+  const read = (name) => JSON.parse(document.getElementById(name).textContent);
+  const figures = Object.entries(read("figures")).map(([name, figure]) => [name, JSON.stringify(figure)]);
+  const darkFor = read("palette");
   const darkness = matchMedia("(prefers-color-scheme: dark)");
+  const budget = read("budget");
+  const sliders = [...document.querySelectorAll(".budget input")];
+  const value = (slider) => srsearchBudget.limit(Number(slider.value), { low: Number(slider.dataset.low), high: Number(slider.dataset.high) });
+  const limits = () => Object.fromEntries(sliders.map((slider) => [slider.name, value(slider)]));
+  const best = () => srsearchBudget.best(budget, limits());
   function draw(dark, paper = false) {
-    for (const [name, figure] of Object.entries(figures)) {
+    for (const [name, text] of figures) {
       const place = document.getElementById(`figure-${name}`);
       if (!place) continue;
+      const change = name === "front" && budget.designs.length ? (figure) => srsearchBudget.apply(figure, limits(), best()) : undefined;
       // The front is as tall as its place: beside the best design, as tall as that card.
-      srsearchFigures.draw(place, figure, { dark, darkFor, paper, tall: name !== "front", buttons: ["select2d"] });
+      srsearchFigures.draw(place, text, { dark, darkFor, paper, tall: name !== "front", buttons: ["select2d"], change });
     }
   }
   draw(darkness.matches);
   darkness.addEventListener("change", (event) => draw(event.matches));
   addEventListener("beforeprint", () => draw(false, true));
   addEventListener("afterprint", () => draw(darkness.matches));
+
+  // The budget: what is best inside is said at once.
+  const COSTS = { mult_adds: "Mult-Adds", params: "params" };
+  function tell() {
+    const shown = sliders.map((slider) => {
+      const most = value(slider);
+      const text = most === null ? "no limit" : srsearchBudget.quantity(most);
+      slider.parentElement.querySelector("output").textContent = text;
+      slider.setAttribute("aria-valuetext", text);
+      return most === null ? [] : [`${text} ${COSTS[slider.name]}`];
+    }).flat();
+    const found = best();
+    const line = document.getElementById("inside");
+    if (!line) return;
+    const what = shown.length ? `Best inside ${shown.join(" and ")}: ` : "Best without a limit: ";
+    if (!found) { line.textContent = `${what}no design fits.`; return; }
+    const strong = document.createElement("strong");
+    strong.textContent = `trial ${found.trial}, ${found.score}${budget.unit}`;
+    const facts = budget.facts.map((name, at) => `${found.told[at]} ${name === "Mult-Adds" ? name : name.toLowerCase()}`);
+    const axes = budget.axes.flatMap((name, at) => (found.values[at] ? [`${name} ${found.values[at]}`] : []));
+    const error = found.error ? ` ${found.error}` : "";
+    line.replaceChildren(what, strong, `${error}, ${facts.join(", ")}. ${axes.join(", ")}`);
+  }
+  tell();
+  for (const slider of sliders) {
+    slider.addEventListener("input", () => {
+      tell();
+      srsearchBudget.show(document.getElementById("figure-front"), limits(), best());
+    });
+  }
+
+  // Two pictures to wipe between.
+  for (const side of ["left", "right"]) {
+    const choice = document.getElementById(`wipe-${side}`);
+    if (!choice) continue;
+    const take = () => {
+      const image = document.querySelectorAll(".gallery img")[choice.selectedIndex];
+      Object.assign(document.getElementById(`wiped-${side}`), { src: image.src, alt: image.alt });
+    };
+    choice.addEventListener("change", take);
+    take();
+  }
 
   // A click on a design of the front finds its row.
   document.getElementById("figure-front")?.on?.("plotly_click", ({ points }) => {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from srsearch.dashboard.address import Address
+from srsearch.dashboard.budget import sliders
 from srsearch.dashboard.pieces import Control, Option, Page, limit
 from srsearch.dashboard.watching import Snapshot, Watcher
 from srsearch.labels import axis_labels, axis_text
@@ -50,6 +51,11 @@ class Occasion:
         number = len(self.address.selected(self.snapshot.done))
         return f"{number:,} of {len(self.snapshot.done):,} finished designs"
 
+    @property
+    def selection(self) -> tuple[object, ...]:
+        """What selects the designs, for `Snapshot.once`."""
+        return str(self.address.box), self.address.only
+
     def varied(self, rows: pd.DataFrame) -> list[str]:
         """The axes in which these rows differ, in the study's order."""
         return [axis for axis in self.snapshot.axes if rows[axis].nunique(dropna=False) > 1]
@@ -60,12 +66,7 @@ View = Callable[[Occasion], Page]
 
 def budget_controls(occasion: Occasion) -> list[Control]:
     """Sliders of the budget."""
-    done, address = occasion.snapshot.done, occasion.address
-    found = [
-        limit(address, "mult_adds", "Mult-Adds at most", done["mult_adds"]),
-        limit(address, "params", "Parameters at most", done["params"]),
-    ]
-    return [control for control in found if control is not None]
+    return [limit(occasion.address, slider) for slider in sliders(occasion.snapshot.done)]
 
 
 def measure_controls(occasion: Occasion) -> list[Control]:
@@ -86,13 +87,16 @@ def _options(there: dict[str, str], of: dict[str, str]) -> tuple[Option, ...]:
 
 def only_control(occasion: Occasion) -> Control | None:
     """A way to show only designs with a value of an axis, for those who do not click into figures."""
-    done = occasion.snapshot.done
-    labels = axis_labels(occasion.snapshot.axes)
-    options = [
-        Option(f"{axis}={axis_text(value)}", f"{labels[axis]} = {axis_text(value)}")
-        for axis in occasion.varied(done)
-        for value in _ordered(done[axis])[:_MOST_VALUES]
-    ]
+    snapshot = occasion.snapshot
+    options = snapshot.once(
+        "values",
+        lambda: [
+            Option(f"{axis}={axis_text(value)}", f"{label} = {axis_text(value)}")
+            for axis, label in axis_labels(snapshot.axes).items()
+            if axis in snapshot.varied
+            for value in _ordered(snapshot.done[axis])[:_MOST_VALUES]
+        ],
+    )
     if not options:
         return None
     return Control(

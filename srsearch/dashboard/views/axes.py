@@ -22,14 +22,11 @@ def axes(occasion: Occasion) -> Page:
     if not len(snapshot.done):
         page.children.append(html.P("No design has finished training yet.", className="nothing"))
         return page
-    selected = occasion.selected
-    varied = occasion.varied(selected)
+    selected, (varied, model, lanes, parallel) = occasion.selected, _alone(occasion)
     pair = _pair(occasion, varied)
     page.controls = _controls(occasion, varied, pair)
     page.children += [each for each in [chips(address, occasion.counted)] if each is not None]
-    model = at_equal_cost(selected, varied, cost=occasion.cost, quality=occasion.quality)
-    lanes = _telling(varied, model)
-    page.figures["parallel"] = plots.parallel(selected, lanes, quality=occasion.quality)
+    page.figures["parallel"] = parallel
     left_out = f" The {len(lanes)} axes that matter most are shown." if len(lanes) < len(varied) else ""
     page.children.append(
         section(
@@ -47,6 +44,22 @@ def axes(occasion: Occasion) -> Page:
         page.children.append(_together(occasion, page, selected, model, pair))
     page.children.append(_importance(occasion, page, selected, varied))
     return page
+
+
+def _alone(occasion: Occasion) -> tuple[list[str], EqualCost | None, list[str], str]:
+    """What does not depend on the two axes: those that differ, their effects, those that are drawn, and the drawing."""
+
+    def make() -> tuple[list[str], EqualCost | None, list[str], str]:
+        selected = occasion.selected
+        varied = occasion.varied(selected)
+        model = at_equal_cost(selected, varied, cost=occasion.cost, quality=occasion.quality)
+        lanes = _telling(varied, model)
+        figure = plots.parallel(selected, lanes, quality=occasion.quality)
+        figure.update_xaxes(ticklabeloverflow="allow")  # a long name may reach beyond the last line; it must be there
+        return varied, model, lanes, str(figure.to_json())
+
+    limits = tuple(occasion.address.limits.items())
+    return occasion.snapshot.once(("axes", occasion.cost, occasion.quality, limits, *occasion.selection), make)
 
 
 def _pair(occasion: Occasion, varied: list[str]) -> tuple[str, str] | None:
@@ -81,7 +94,7 @@ def _telling(varied: list[str], model: EqualCost | None) -> list[str]:
 
 
 def _effects(occasion: Occasion, page: Page, model: EqualCost) -> Component:
-    page.figures["effects"] = plots.effects(model.effects, quality=occasion.quality)
+    page.draw("effects", plots.effects(model.effects, quality=occasion.quality))
     heads = {"axis": "Axis", "value": "Value", "count": "Designs", "effect": "Effect", "error": "Standard error"}
     cost = {"mult_adds": "Mult-Adds", "params": "parameters", "activations": "activations"}[occasion.cost]
     return section(
@@ -106,7 +119,7 @@ def _together(
     occasion: Occasion, page: Page, selected: pd.DataFrame, model: EqualCost, pair: tuple[str, str]
 ) -> Component:
     found = interaction(selected, model, *pair)
-    page.figures["interaction"] = plots.interaction(found, *pair, quality=occasion.quality)
+    page.draw("interaction", plots.interaction(found, *pair, quality=occasion.quality))
     labels = axis_labels(occasion.snapshot.axes)
     heads = {"first": labels[pair[0]], "second": labels[pair[1]], "count": "Designs"}
     heads |= {"together": "At equal cost", "beyond": "Beyond both alone"}
@@ -126,7 +139,7 @@ def _importance(occasion: Occasion, page: Page, selected: pd.DataFrame, varied: 
             "Importance", html.P("Choose an evaluator at the side to compute it.", className="quiet"), lead=lead
         )
     shares = importance(selected, varied, evaluator=chosen, quality=occasion.quality)
-    page.figures["importance"] = plots.importance(shares)
+    page.draw("importance", plots.importance(shares))
     frame = pd.DataFrame({"axis": shares.index, "importance": shares.to_numpy()})
     return section(
         "Importance",

@@ -33,9 +33,9 @@ def compare(occasion: Occasion) -> Page:
     if differences:
         page.children.append(note(html.Strong("Not the same conditions. "), differences))
     fronts = {name: each.plain_front(occasion.quality, occasion.cost) for name, each in shown.items() if len(each.done)}
-    page.figures["fronts"] = plots.fronts(fronts, cost=occasion.cost, quality=occasion.quality)
+    page.draw("fronts", plots.fronts(fronts, cost=occasion.cost, quality=occasion.quality))
     volumes = _volumes(shown, occasion.snapshot)
-    page.figures["volumes"] = plots.hypervolumes(volumes)
+    page.draw("volumes", plots.hypervolumes(volumes))
     page.children.append(section("Fronts", place("fronts", "The fronts of the studies as step lines.", 460)))
     page.children.append(
         section(

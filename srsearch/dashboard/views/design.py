@@ -41,7 +41,7 @@ def design(occasion: Occasion) -> Page:
         page.children += [each for each in [chips(address, occasion.counted)] if each is not None]
     description = occasion.watcher.design(row.key) if row.key else None
     page.children.append(_head(occasion, row))
-    page.figures["diagram"] = plots.diagram(description or {})
+    page.draw("diagram", plots.diagram(description or {}))
     page.children.append(
         section(
             "Diagram",
@@ -52,11 +52,11 @@ def design(occasion: Occasion) -> Page:
     costs, around = bill(description, snapshot.study.space)
     points = snapshot.curves.get(row.number, [])
     band, others = _band(occasion, row)
-    page.figures["curve"] = plots.curve(points, band, what=f"{others} designs of similar cost")
+    page.draw("curve", plots.curve(points, band, what=f"{others} designs of similar cost"))
     pair: list[Component] = []
     if costs is not None:
         measure = address.chosen("part_measure", ("mult_adds", "params", "activations"), "mult_adds")
-        page.figures["parts"] = plots.part_costs(costs, measure=measure)
+        page.draw("parts", plots.part_costs(costs, measure=measure))
         pair.append(section("Cost of the parts", place("parts", "Cost of each part, as bars.", 200), lead=around))
     else:
         pair.append(section("Cost of the parts", html.P(around, className="quiet")))

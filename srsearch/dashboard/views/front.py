@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from dash import html
 from dash.development.base_component import Component
 
 from srsearch import plots
-from srsearch.analysis import best, tied_with_best
+from srsearch.analysis import tied_with_best
 from srsearch.dashboard.address import Address
+from srsearch.dashboard.budget import choice, contenders, own_limits
 from srsearch.dashboard.pieces import (
     Control,
     Option,
     Page,
     chips,
-    facts,
-    link,
     note,
     place,
     section,
@@ -23,8 +24,8 @@ from srsearch.dashboard.pieces import (
 )
 from srsearch.dashboard.published import BENCHMARKS, published
 from srsearch.dashboard.views import Occasion, budget_controls, measure_controls, only_control
-from srsearch.dashboard.words import COSTS, HEADS, PLUS_MINUS, cell, decibels
-from srsearch.labels import MISSING, axis_labels, axis_text
+from srsearch.dashboard.words import HEADS, cell
+from srsearch.labels import axis_labels
 
 _REACH = 3.0  # published networks up to so many times the largest cost are shown
 
@@ -40,13 +41,9 @@ def front(occasion: Occasion) -> Page:
     page.controls = _controls(occasion)
     found = snapshot.front(occasion.quality, occasion.cost)
     selected = occasion.selected
-    winner = best(selected, quality=occasion.quality)
-    marked = address.trial if address.trial is not None else None if winner is None else int(winner["trial"])
-    shown = _shown(occasion, marked)
-    page.figures["front"] = plots.browse(snapshot.trials, found, shown)
-    # Zoom stays while the study grows, and goes when the axes change.
-    page.figures["front"].layout.uirevision = f"{occasion.cost} {occasion.quality} {shown.benchmark}"
-    page.figures["front"].layout.meta = [occasion.cost, occasion.quality]
+    shown = _shown(occasion)
+    page.figures["front"] = _figure(occasion, found, shown)
+    page.budget = _budget(occasion, selected)
     page.children += [each for each in [chips(address, occasion.counted)] if each is not None]
     figure = section(
         "The front",
@@ -57,7 +54,7 @@ def front(occasion: Occasion) -> Page:
         lead="Every point is a design that was trained. The line joins those that no other beats. Draw a rectangle to "
         "select designs in all views; click on a point to look at it.",
     )
-    page.children.append(html.Div([figure, _card(occasion, winner)], className="beside"))
+    page.children.append(html.Div([figure, _card()], className="beside"))
     page.children.append(_scale_note(occasion, shown))
     page.children.append(_front_table(occasion, page, found))
     page.children.append(_designs_table(occasion, page, selected))
@@ -66,7 +63,7 @@ def front(occasion: Occasion) -> Page:
 
 def _controls(occasion: Occasion) -> list[Control]:
     snapshot, address = occasion.snapshot, occasion.address
-    axes = occasion.varied(snapshot.done)
+    axes = snapshot.varied
     labels = axis_labels(axes)
     columns = {axis: labels[axis] for axis in axes} | {"seeds": "number of seeds", "seconds": "training time"}
     options = (Option("", "nothing"), *(Option(name, label) for name, label in columns.items()))
@@ -91,7 +88,7 @@ def _benchmark(address: Address) -> str:
     return address.chosen("published", BENCHMARKS, "")
 
 
-def _shown(occasion: Occasion, marked: int | None) -> plots.Browse:
+def _shown(occasion: Occasion) -> plots.Browse:
     snapshot, address = occasion.snapshot, occasion.address
     axes = [*snapshot.axes, "seeds", "seconds"]
     benchmark = _benchmark(address)
@@ -103,10 +100,10 @@ def _shown(occasion: Occasion, marked: int | None) -> plots.Browse:
         quality=occasion.quality,
         colour=_column(address, "colour", axes),
         symbol=_column(address, "symbol", axes),
-        limits=address.limits,
+        limits=own_limits(snapshot.study.space),
         selected=selected,
         box=(box.left, box.right, box.low, box.high) if box is not None and here else None,
-        marked=marked,
+        marked=address.trial,
         stopped=address.chosen("rungs", ("1",), "") == "1",
         published=published(
             snapshot.study.scale,
@@ -120,6 +117,19 @@ def _shown(occasion: Occasion, marked: int | None) -> plots.Browse:
         benchmark=benchmark,
         told=snapshot.told,
     )
+
+
+def _figure(occasion: Occasion, found: pd.DataFrame, shown: plots.Browse) -> str:
+    """The same inside any budget: the page's script shows that."""
+
+    def make() -> str:
+        figure = plots.browse(occasion.snapshot.trials, found, shown)
+        # Zoom stays while the study grows, and goes when the axes change.
+        figure.layout.uirevision = f"{shown.cost} {shown.quality} {shown.benchmark}"
+        return str(figure.to_json())
+
+    chosen = (shown.cost, shown.quality, shown.colour, shown.symbol, shown.stopped, shown.benchmark, shown.marked)
+    return occasion.snapshot.once(("front", *chosen, *occasion.selection), make)
 
 
 def _caption(occasion: Occasion) -> str:
@@ -150,35 +160,24 @@ def _scale_note(occasion: Occasion, shown: plots.Browse) -> Component:
     return note(html.Strong("Proxy PSNR and published PSNR. "), text)
 
 
-def _card(occasion: Occasion, winner: pd.Series | None) -> Component:
-    """The best design inside the budget and the selection."""
+def _card() -> Component:
+    """Where the page's script tells the best design inside the budget and the selection."""
+    return section("Best inside the budget", html.Div(id="best", role="status"), kind="card")
+
+
+def _budget(occasion: Occasion, selected: pd.DataFrame) -> dict[str, Any]:
+    """For the page's script, which tells the best design while a slider moves; and the ties, which it does not know."""
     snapshot, address, quality = occasion.snapshot, occasion.address, occasion.quality
-    if winner is None:
-        return section("Best inside the budget", html.P("No finished design fits.", role="status"), kind="card")
     noise = snapshot.noise if quality == snapshot.quality else None
-    tied = tied_with_best(occasion.selected, noise, quality=quality)
-    labels = axis_labels(snapshot.axes)
-    values = [(labels[axis], text) for axis in snapshot.axes if (text := axis_text(winner[axis])) != MISSING]
-    number = int(winner["trial"])
-    error = ""
-    if noise is not None:
-        error = f"{PLUS_MINUS} {noise.deviation / max(float(winner.get('seeds') or 1), 1.0) ** 0.5:.3f}"
-    return section(
-        "Best inside the budget",
-        html.P(
-            [
-                html.Strong(cell(quality, winner[quality]), id="best-quality"),
-                f"{decibels(quality)} {error}",
-                link(f"trial {number}", address, view="design", trial=number),
-            ],
-            className="score",
-            role="status",
-        ),
-        facts([(HEADS[name], cell(name, winner[name])) for name in COSTS if not pd.isna(winner[name])]),
-        html.P(_ties(tied), className="ties") if len(tied) > 1 else None,
-        facts(values, "axes"),
-        kind="card",
-    )
+
+    def make() -> dict[str, Any]:
+        rows = contenders(address.selected(snapshot.done), quality)
+        return choice(rows, snapshot.axes, quality=quality, noise=noise)
+
+    tied = tied_with_best(selected, noise, quality=quality)
+    ties = _ties(tied) if len(tied) > 1 else ""
+    made = snapshot.once(("choice", quality, *occasion.selection), make)
+    return made | {"limits": dict(address.limits), "ties": ties}
 
 
 def _ties(tied: pd.DataFrame) -> str:
@@ -211,7 +210,7 @@ def _front_table(occasion: Occasion, page: Page, found: pd.DataFrame) -> Compone
 
 def _designs_table(occasion: Occasion, page: Page, selected: pd.DataFrame) -> Component:
     ordered = selected.sort_values(occasion.quality, ascending=False, kind="stable")
-    columns = ["trial", *_measures(ordered, occasion.quality), "seconds", *occasion.varied(occasion.snapshot.done)]
+    columns = ["trial", *_measures(ordered, occasion.quality), "seconds", *occasion.snapshot.varied]
     return section(
         "All finished designs",
         table(

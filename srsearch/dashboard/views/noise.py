@@ -48,11 +48,11 @@ def noise(occasion: Occasion) -> Page:
     )
     results = trainings(snapshot)
     results = results[results["trial"].isin(selected["trial"])]
-    page.figures["seeds"] = plots.seeds(results)
+    page.draw("seeds", plots.seeds(results))
     several = results[results.groupby("trial")["psnr"].transform("size") > 1]
-    page.figures["rungs"] = plots.agreement(_rungs(snapshot, selected), title="step")
+    page.draw("rungs", plots.agreement(_rungs(snapshot, selected), title="step"))
     by_seed = seed_agreement(results)
-    page.figures["seed-agreement"] = plots.agreement(by_seed, title="seed")
+    page.draw("seed-agreement", plots.agreement(by_seed, title="seed"))
     page.children.append(
         section(
             "Designs trained with several seeds",

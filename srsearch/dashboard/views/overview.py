@@ -33,8 +33,8 @@ def overview(occasion: Occasion) -> Page:
     page, snapshot = Page([]), occasion.snapshot
     page.children.append(_figures(occasion))
     if len(snapshot.done):
-        page.figures["hypervolume"] = plots.hypervolume(snapshot.history)
-        page.figures["rate"] = plots.rate(per_hour(snapshot.done["finished_at"]))
+        page.draw("hypervolume", plots.hypervolume(snapshot.history))
+        page.draw("rate", plots.rate(per_hour(snapshot.done["finished_at"])))
         page.children.append(
             html.Div(
                 [

@@ -9,7 +9,16 @@ from typing import Any
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from srsearch.dashboard.crops import SIDE, Picture, Place, Source, photos, references, upscaled
+from srsearch.dashboard.crops import (
+    Picture,
+    Place,
+    described,
+    evenly,
+    photos,
+    references,
+    source_of,
+    upscaled,
+)
 from srsearch.dashboard.pieces import Control, Option, Page, chips, link, note, section
 from srsearch.dashboard.views import Occasion, budget_controls, only_control
 from srsearch.dashboard.words import cell
@@ -87,9 +96,7 @@ def _kept(occasion: Occasion) -> list[_Kept]:
     else:
         chosen = []
     most = _MOST - len(chosen)
-    if len(found) > most:
-        found = [found[round(i * (len(found) - 1) / (most - 1))] for i in range(most)]
-    return [*chosen, *found]
+    return [*chosen, *evenly(found, most)]
 
 
 def _without(occasion: Occasion, kept: list[_Kept]) -> list[int]:
@@ -124,9 +131,7 @@ def _without_weights(occasion: Occasion) -> Component:
 
 
 def _shots(occasion: Occasion, kept: list[_Kept]) -> tuple[list[_Shot], Place, list[tuple[str, str]]]:
-    study = occasion.snapshot.study
-    data = (study.space.get("proxy") or {}).get("data") or study.data.get("source") or "builtin"
-    source = Source(str(data), study.scale, int(study.recipe.get("patch", 24)), study.data_fingerprint)
+    source = source_of(occasion.snapshot.study)
     names = list(photos(source))
     place = Place(
         occasion.address.chosen("photo", names, names[0]),
@@ -183,11 +188,11 @@ def _gallery(shots: list[_Shot]) -> Component:
         "Side by side",
         html.Div(
             [
-                html.Label("Zoom ", htmlFor="zoom"),
+                html.Label("Zoom", htmlFor="zoom"),
                 dcc.Input(id="zoom", type="range", min=1, max=8, step=0.25, value=1),
-                html.Span(" Drag a picture to move all; the arrow keys move the one in focus."),
+                html.Span("Drag a picture to move all; the arrow keys move the one in focus."),
             ],
-            className="quiet",
+            className="steer",
         ),
         html.Div([_figure(shot) for shot in shots], className="gallery"),
     )
@@ -195,10 +200,10 @@ def _gallery(shots: list[_Shot]) -> Component:
 
 def _figure(shot: _Shot) -> Component:
     psnr = "" if shot.picture.psnr is None else f"{shot.picture.psnr:.2f} dB"
-    alt = f"{SIDE} LR pixels of the photo by {shot.name}{f', {psnr}' if psnr else ''}"
+    image = html.Img(src=shot.picture.image, alt=described(shot.name, shot.picture), draggable="false")
     return html.Figure(
         [
-            html.Div(html.Img(src=shot.picture.image, alt=alt, draggable="false"), className="lens", tabIndex=0),
+            html.Div(image, className="lens", tabIndex=0),
             html.Figcaption([shot.title, html.Strong(f" {psnr}") if psnr else ""]),
         ]
     )
@@ -214,10 +219,10 @@ def _wipe(occasion: Occasion, shots: list[_Shot]) -> Component:
         "Wipe",
         html.Div(
             [
-                html.Label(f"{first.name} at the left, {second.name} at the right ", htmlFor="wipe"),
+                html.Label(f"{first.name} at the left, {second.name} at the right", htmlFor="wipe"),
                 dcc.Input(id="wipe", type="range", min=0, max=100, step=1, value=50),
             ],
-            className="quiet",
+            className="steer",
         ),
         html.Div(images, className="lens wipe", tabIndex=0),
     )

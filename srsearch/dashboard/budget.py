@@ -1,0 +1,108 @@
+"""The budget: its sliders, and the designs that can be best inside one, for the script that the pages share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from srsearch.analysis import Noise
+from srsearch.analysis.front import non_dominated
+from srsearch.dashboard.words import COSTS, HEADS, PLUS_MINUS, cell, decibels
+from srsearch.errors import InputError
+from srsearch.labels import MISSING, axis_labels, axis_text
+from srsearch.quantity import parse_quantity
+
+LIMITED = {"mult_adds": "Mult-Adds at most", "params": "Parameters at most"}
+
+
+@dataclass(frozen=True)
+class Slider:
+    """A slider over the logarithm of a cost; at its upper end there is no limit.
+
+    Attributes:
+        column: The cost.
+        label: Before it.
+        low: The smallest count.
+        high: The largest.
+    """
+
+    column: str
+    label: str
+    low: float
+    high: float
+
+
+def sliders(done: pd.DataFrame) -> list[Slider]:
+    """One for each cost in which the designs differ."""
+    found = []
+    for column, label in LIMITED.items():
+        values = done[column].dropna()
+        if values.empty or not 0 < (low := float(values.min())) < (high := float(values.max())):
+            continue
+        found.append(Slider(column, label, float(10 ** (math.floor(math.log10(low) * 50) / 50)), high))
+    return found
+
+
+def own_limits(space: Mapping[str, Any]) -> dict[str, float]:
+    """The limits that a space sets, by column, whether written 40G or 40000000000."""
+    limits: dict[str, float] = {}
+    for name, limit in (space.get("constraints") or {}).items():
+        most = limit.get("max") if isinstance(limit, Mapping) else limit
+        if most is not None:
+            with suppress(InputError):
+                limits[name] = parse_quantity(most)
+    return limits
+
+
+def contenders(designs: pd.DataFrame, quality: str) -> pd.DataFrame:
+    """The designs that are best inside some budget: no other is as good at no more Mult-Adds and no more parameters.
+
+    Returns:
+        Their rows, best first. The first that keeps to a budget is what `srsearch.analysis.best` finds inside it.
+    """
+    rows = designs[designs[quality].notna()]
+    # A cost that is not known keeps to no limit.
+    costs = [rows[name].to_numpy(dtype=np.float64, na_value=np.inf) for name in LIMITED]
+    order = non_dominated(np.column_stack([-rows[quality].to_numpy(dtype=np.float64), *costs]))
+    return rows.iloc[order]
+
+
+def choice(rows: pd.DataFrame, axes: Sequence[str], *, quality: str, noise: Noise | None) -> dict[str, Any]:
+    """What the script tells of the best design inside any budget.
+
+    Args:
+        rows: As `contenders` gives them.
+        axes: Columns that are told.
+        quality: What they were ranked by.
+        noise: What another seed would change; None: unknown.
+    """
+    labels = axis_labels(axes)
+    costs = [name for name in COSTS if rows[name].notna().any()]
+    return {
+        "quality": quality,
+        "unit": decibels(quality),
+        "facts": [HEADS[name] for name in costs],
+        "axes": [labels[axis] for axis in axes],
+        "designs": [_design(record, costs, axes, quality, noise) for record in rows.to_dict("records")],
+    }
+
+
+def _design(
+    record: dict[Any, Any], costs: Sequence[str], axes: Sequence[str], quality: str, noise: Noise | None
+) -> dict[str, Any]:
+    seeds = record.get("seeds")
+    error = None if noise is None else noise.deviation / (1 if pd.isna(seeds) else max(int(seeds), 1)) ** 0.5
+    numbers = {name: None if pd.isna(record[name]) else float(record[name]) for name in (*COSTS, quality)}
+    return numbers | {
+        "trial": int(record["trial"]),
+        "score": cell(quality, record[quality]),
+        "error": "" if error is None else f"{PLUS_MINUS} {cell(f'{quality}_error', error)}",
+        "told": [cell(name, record[name]) for name in costs],
+        "values": ["" if (text := axis_text(record[axis])) == MISSING else text for axis in axes],
+    }
