@@ -219,6 +219,7 @@ def check_frames(store: Store) -> None:
     assert frame["activations"][0] == 2**40
     assert store.front(STUDY.name)["trial"].tolist() == [0, 1]
     assert store.front(STUDY.name, objectives=["psnr"])["trial"].tolist() == [1]
+    pd.testing.assert_frame_equal(store.front(STUDY.name), srsearch.analysis.pareto_front(frame, STUDY.objectives))
     (study,) = store.studies().to_dict("records")
     assert study == {
         "name": STUDY.name,

@@ -29,7 +29,6 @@ from srsearch.store.following import (
     StudyIdentity,
     all_trials,
     changed_trials,
-    design,
     file_state,
     identities,
 )
@@ -280,9 +279,9 @@ class Watcher:
                     _ = snapshot.history
                     snapshot.front()
 
-    def design(self, key: str) -> dict[str, Any] | None:
-        """The description of a design."""
-        return design(self.store, key)
+    def design(self, key: str) -> Mapping[str, Any]:
+        """The description of a design; empty where there is none."""
+        return self.store.description(key)
 
     def abandoned(self, study: str) -> list[int]:
         """Numbers of the running trials on which nobody works any more."""

@@ -80,6 +80,7 @@ def parallel(trials: pd.DataFrame, axes: Sequence[str], *, quality: str = "psnr"
         ticks="",
         fixedrange=True,
         tickfont={"color": LIGHT.ink, "size": 13},
+        ticklabeloverflow="allow",  # a long name may reach beyond the last line; it must be there
     )
     figure.update_yaxes(visible=False, range=[-0.02, 1.02], fixedrange=True)
     figure.update_layout(legend={"y": -0.04, "yanchor": "top"}, margin={"b": 56})

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 import plotly.graph_objects as go
 
-from srsearch.plots._front import _axis_title, _floats
+from srsearch.plots._front import _axis_title, _floats, _ticks
 from srsearch.plots._theme import LIGHT, empty, escaped, template
 
 _DASHES = ("solid", "dash", "dot", "dashdot")
@@ -36,7 +36,9 @@ def fronts(found: Mapping[str, pd.DataFrame], *, cost: str = "mult_adds", qualit
             customdata=[int(number) for number in front["trial"]],
             hovertemplate=f"<b>{escaped(name)}</b> trial %{{customdata}}<br>%{{y:.4~f}} at %{{x:.3s}}<extra></extra>",
         )
-    figure.update_xaxes(type="log", tickformat="~s", title_text=_axis_title(cost))
+    costs = pd.concat([front[cost] for front in shown.values()])
+    ticks = _ticks(float(costs.min()), float(costs.max()))
+    figure.update_xaxes(type="log", tickformat="~s", title_text=_axis_title(cost), **ticks)
     figure.update_yaxes(title_text=_axis_title(quality))
     return figure
 

@@ -39,6 +39,7 @@ class Ledger:
         self._directions = directions(objectives)
         self._records: dict[int, TrialRecord] = {}
         self._replicates: dict[int, list[int]] = {}
+        self._axes: dict[str, set[type]] = {}
         self._leading: dict[int, tuple[float, ...]] = {}
         self._unranked: list[int] = []
         self._front: pd.DataFrame | None = None
@@ -79,6 +80,8 @@ class Ledger:
             self.open[number] = record
         else:
             self.open.pop(number, None)
+        if before is None:
+            frames.add_kinds(self._axes, record.axes)
         if before is None and record.replicate_of is not None:
             self._replicates.setdefault(record.replicate_of, []).append(number)
         elif before is None and record.state not in _NEVER_ASKED:
@@ -103,7 +106,7 @@ class Ledger:
         self._unranked = []
         if self._front is None:
             rows = [self[each] for number in self._leading for each in (number, *self.replicates(number))]
-            self._front = pareto_front(frames.of_records(rows), self._directions)
+            self._front = pareto_front(frames.of_records(rows, self._axes), self._directions)
         return self._front
 
     def layers(self, count: int) -> list[int]:

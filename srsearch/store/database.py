@@ -525,24 +525,27 @@ class Store:
         mine = or_(TrialRow.number.in_(leading), TrialRow.replicate_of.in_(leading))
         texts = self._read(lambda connection: connection.execute(statements.AXES, {"study": study}).scalars().all())
         rows = self._of_study(study, frames.TRIALS.where(mine))
-        return pareto_front(frames.trials(rows, frames.axes_in(texts)), chosen)
+        return pareto_front(frames.trials(rows, frames.kinds_in(texts)), chosen)
 
     def studies(self) -> pd.DataFrame:
         """All studies, oldest first.
 
         Returns:
-            Columns name, scale, complete, stopped, failed, infeasible (numbers of designs), best_psnr (dB, NA without a
-            finished trial) and created_at (UTC).
+            Columns name, scale, complete, stopped, failed, infeasible (numbers of designs), best_psnr (dB, mean over a
+            design's seeds, NA without a finished trial) and created_at (UTC).
         """
         from srsearch.store import frames
 
         designs = TrialRow.replicate_of.is_(None)
         states = ("complete", "stopped", "failed", "infeasible")
         counts = [func.count(case(((TrialRow.state == state) & designs, 1))) for state in states]
+        design = func.coalesce(TrialRow.replicate_of, TrialRow.number)
+        means = select(TrialRow.study_id, func.avg(EvaluationRow.psnr).label("psnr")).join(EvaluationRow)
+        means_of_designs = means.group_by(TrialRow.study_id, design).subquery()
+        best = select(func.max(means_of_designs.c.psnr)).where(means_of_designs.c.study_id == StudyRow.id)
         query = (
-            select(StudyRow.name, StudyRow.scale, *counts, func.max(EvaluationRow.psnr), StudyRow.created_at)
+            select(StudyRow.name, StudyRow.scale, *counts, best.scalar_subquery(), StudyRow.created_at)
             .outerjoin(TrialRow, TrialRow.study_id == StudyRow.id)
-            .outerjoin(EvaluationRow, TrialRow.evaluation_id == EvaluationRow.id)
             .group_by(StudyRow.id, StudyRow.name, StudyRow.scale, StudyRow.created_at)
             .order_by(StudyRow.id)
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, Text, cast, func, or_, select
 
 from srsearch.store import frames, sqlite
 from srsearch.store.database import Store
-from srsearch.store.tables import ArchitectureRow, EvaluationRow, StudyRow, TrialRow
+from srsearch.store.tables import EvaluationRow, StudyRow, TrialRow
 
 _SLACK = timedelta(minutes=10)
 """By how much the clocks of hosts that share a study may differ."""
@@ -132,9 +132,3 @@ def _conditions(
     if stopped:
         ended = TrialRow.finished_at >= newest - _SLACK if newest is not None else TrialRow.finished_at.is_not(None)
         yield or_(TrialRow.state == "running", ended)
-
-
-def design(store: Store, key: str) -> dict[str, Any] | None:
-    """The description of an architecture as plain JSON; None where there is none of that key."""
-    rows: Sequence[Any] = store._select(select(ArchitectureRow.description).where(ArchitectureRow.key == key))
-    return rows[0][0] if rows else None

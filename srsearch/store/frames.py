@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,6 +13,9 @@ from sqlalchemy import Select, Text, cast, select
 from srsearch.analysis import pareto_front
 from srsearch.store.records import Axis, TrialRecord
 from srsearch.store.tables import EvaluationRow, TrialRow
+
+Kinds = dict[str, set[type]]
+"""The types of the values of each axis."""
 
 _TYPES = {
     "trial": "Int64",
@@ -71,17 +74,26 @@ def leading(rows: Sequence[Any], objectives: Sequence[str]) -> list[int]:
     return [int(number) for number in pareto_front(frame, objectives)["trial"]]
 
 
-def axes_in(texts: Iterable[str]) -> list[str]:
-    """The names in axes as JSON text, as they come."""
-    return list(dict.fromkeys(name for values in json.loads(f"[{','.join(texts)}]") for name in values))
+def add_kinds(known: Kinds, axes: Mapping[str, Axis]) -> None:
+    """Adds the types of the values of a trial's axes to those known."""
+    for name, value in axes.items():
+        known.setdefault(name, set()).add(type(value))
 
 
-def trials(rows: Sequence[Any], axes: Iterable[str] = ()) -> pd.DataFrame:
+def kinds_in(texts: Iterable[str]) -> Kinds:
+    """Of axes as JSON text, as they come."""
+    found: Kinds = {}
+    for axes in json.loads(f"[{','.join(texts)}]"):
+        add_kinds(found, axes)
+    return found
+
+
+def trials(rows: Sequence[Any], axes: Kinds | None = None) -> pd.DataFrame:
     """The data frame of `Store.trials` from the rows of `TRIALS`.
 
     Args:
         rows: By number.
-        axes: Those that have a column in any case.
+        axes: Of all trials, where these are some of them: for the same columns.
     """
     proposals = _with_replicates(rows)
     columns = list(zip(*proposals, strict=True)) if proposals else [()] * (len(_TYPES) + 1)
@@ -90,19 +102,27 @@ def trials(rows: Sequence[Any], axes: Iterable[str] = ()) -> pd.DataFrame:
         for (name, kind), column in zip(_TYPES.items(), columns, strict=False)
     }
     taken: list[dict[str, Axis]] = json.loads(f"[{','.join(columns[-1])}]")
-    found = list(dict.fromkeys([*axes, *(name for values in taken for name in values)]))
-    names = [f"axes.{name}" if name in _TYPES else name for name in found]
-    for name, axis in zip(names, found, strict=True):
-        data[name] = _axis_column([values.get(axis) for values in taken])
+    kinds: Kinds = dict(axes or {})
+    if axes is None:
+        for values in taken:
+            add_kinds(kinds, values)
+    names = [f"axes.{name}" if name in _TYPES else name for name in kinds]
+    for name, axis in zip(names, kinds, strict=True):
+        data[name] = _axis_column([values.get(axis) for values in taken], kinds[axis])
     frame = pd.DataFrame(data)
     frame.attrs["axes"] = names
     return frame
 
 
-def of_records(records: Iterable[TrialRecord]) -> pd.DataFrame:
-    """The data frame of `Store.trials` from records, in their order."""
+def of_records(records: Iterable[TrialRecord], axes: Kinds | None = None) -> pd.DataFrame:
+    """The data frame of `Store.trials` from records, in their order.
+
+    Args:
+        records: With their replicates.
+        axes: Of all trials, where these are some of them: for the same columns.
+    """
     names = [str(column.key) for column in TRIALS.selected_columns][:-1]
-    return trials([(*(getattr(each, name) for name in names), json.dumps(dict(each.axes))) for each in records])
+    return trials([(*(getattr(each, name) for name in names), json.dumps(dict(each.axes))) for each in records], axes)
 
 
 def _with_replicates(rows: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -125,9 +145,8 @@ def _with_replicates(rows: Sequence[Any]) -> list[tuple[Any, ...]]:
     return proposals
 
 
-def _axis_column(values: list[Axis | None]) -> Any:
-    """An axis's values in the narrowest nullable type that keeps them as they are; objects where they are mixed."""
-    kinds = {type(value) for value in values if value is not None}
+def _axis_column(values: list[Axis | None], kinds: set[type]) -> Any:
+    """An axis's values in the narrowest nullable type that keeps all of them; objects where they are mixed."""
     if kinds == {int}:
         kind = "Int64"
     elif kinds <= {int, float}:

@@ -55,7 +55,6 @@ def _alone(occasion: Occasion) -> tuple[list[str], EqualCost | None, list[str], 
         model = at_equal_cost(selected, varied, cost=occasion.cost, quality=occasion.quality)
         lanes = _telling(varied, model)
         figure = plots.parallel(selected, lanes, quality=occasion.quality)
-        figure.update_xaxes(ticklabeloverflow="allow")  # a long name may reach beyond the last line; it must be there
         return varied, model, lanes, str(figure.to_json())
 
     limits = tuple(occasion.address.limits.items())
