@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from plotly.offline import get_plotlyjs_version
 
 from srsearch import output
 from srsearch.analysis import Noise, hypervolume, hypervolume_history, pareto_front
 from srsearch.dashboard import ReportData, render_report, write_report
+from srsearch.dashboard.vendored import plotly_js
 from srsearch.errors import InputError, WorkError
 from srsearch.quantity import format_quantity
 from srsearch.store import EvaluationRecord, Store, StudyRecord, TrialRecord
@@ -392,7 +394,7 @@ def test_any_objectives_can_be_searched_for(
     assert len(rows) == len(front)
     for name, word in (("ssim", "SSIM"), ("activations", "Activations")):
         assert (word in head) == (name in objectives)
-    monkeypatch.setattr("srsearch.dashboard.report.get_plotlyjs", lambda: "")
+    monkeypatch.setattr("srsearch.dashboard.report.plotly_js", lambda: "")
     record = dataclasses.replace(study(), objectives=objectives, reference=reference)
     page = render_report(ReportData(record, "here", made, front, history, None))
     quality = next((name for name in objectives if name in ("psnr", "ssim")), "psnr")
@@ -568,3 +570,8 @@ def test_a_large_study_is_one_small_file_with_every_view(browser, tmp_path: Path
     assert "at equal cost" in page.tab.locator("#figure-effects").text_content()
     assert page.tab.evaluate("document.documentElement.scrollWidth") <= 1280
     page.close()
+
+
+def test_plotlys_script_is_of_the_version_that_the_python_package_writes_for() -> None:
+    head = plotly_js()[:200]
+    assert f"plotly.js (cartesian - minified) v{get_plotlyjs_version()}\n" in head

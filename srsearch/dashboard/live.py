@@ -23,6 +23,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from srsearch.dashboard.access import guard, is_loopback
 from srsearch.dashboard.address import VIEWS, Address
 from srsearch.dashboard.pieces import Page, named
+from srsearch.dashboard.vendored import plotly_js
 from srsearch.dashboard.views import Occasion, View
 from srsearch.dashboard.views.axes import axes
 from srsearch.dashboard.views.compare import compare
@@ -162,7 +163,7 @@ def _layout() -> Component:
 
 def _add_routes(server: flask.Flask, watcher: Watcher) -> None:
     # In one piece: a file goes out in many, each of which waits for what else the process computes.
-    script = (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
+    script = plotly_js().encode()
 
     def plotly() -> flask.Response:
         return flask.Response(script, mimetype="text/javascript", headers={"Cache-Control": "max-age=86400"})

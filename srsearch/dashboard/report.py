@@ -22,7 +22,6 @@ import pandas as pd
 import plotly.graph_objects as go
 import yaml
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from srsearch import plots
 from srsearch.analysis import (
@@ -42,6 +41,7 @@ from srsearch.dashboard.bill import bill
 from srsearch.dashboard.budget import choice, contenders, own_limits, sliders
 from srsearch.dashboard.crops import Picture, Place, described, evenly, photos, references, source_of, upscaled
 from srsearch.dashboard.curves import similar_curves
+from srsearch.dashboard.vendored import plotly_js
 from srsearch.dashboard.words import COSTS, HEADS, NAMES, PLUS_MINUS, STATES, TIMES, duration
 from srsearch.errors import InputError, WorkError
 from srsearch.labels import MISSING, axis_labels, axis_text
@@ -230,7 +230,7 @@ def render_report(data: ReportData) -> str:
         sliders=sliders(done) if len(done) else [],
         budget=_script_json(_choice(data, done, searched)),
         palette=_script_json(exchange(LIGHT, DARK)),
-        plotly=Markup(get_plotlyjs()),
+        plotly=Markup(plotly_js()),
         light=asdict(LIGHT),
         dark=asdict(DARK),
     )
