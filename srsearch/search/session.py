@@ -16,7 +16,7 @@ from srsearch.search.events import Broken, Event, Failed, Finished, Reported, St
 from srsearch.search.interrupts import Interrupts
 from srsearch.search.progress import Progress, TrialView
 from srsearch.search.study import Study, Trial
-from srsearch.store import content_hash, leases
+from srsearch.store import Gone, content_hash, leases
 from srsearch.store.exclusion import own_folder
 
 _Answer = TypeVar("_Answer")
@@ -220,7 +220,7 @@ class Session:
                 return change()
             except WorkError as error:
                 left = give_up - time.monotonic()
-                if left <= 0 or self.interrupts.pending:
+                if left <= 0 or self.interrupts.pending or isinstance(error, Gone):
                     raise
                 self._progress.warning(f"{error}; trying again for {left:.0f} s")
                 time.sleep(min(2.0, PATIENCE / 4))

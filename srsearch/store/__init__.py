@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from srsearch.store.database import EndedElsewhere, Store
+from srsearch.store.database import EndedElsewhere, Gone, Store
 from srsearch.store.place import DEFAULT_PATH
 from srsearch.store.records import (
     STATES,
@@ -22,6 +22,7 @@ __all__ = [
     "Curve",
     "EndedElsewhere",
     "EvaluationRecord",
+    "Gone",
     "State",
     "Store",
     "StudyRecord",

@@ -61,6 +61,10 @@ class _Held(threading.local):
     connection: Connection | None = None
 
 
+class Gone(WorkError):
+    """The database's file was deleted or replaced while it was in use: there is nothing to wait for."""
+
+
 class EndedElsewhere(WorkError):
     """A trial that was to be changed is not running: another process ended it."""
 
@@ -596,9 +600,7 @@ class Store:
         with explained(self._place), engine.begin() as connection:
             # SQLite goes on writing to a file that has been deleted, and nobody would ever find it.
             if self._file != self._file_now():
-                raise WorkError(
-                    f"the database {self.where} is gone: its file was deleted or replaced while it was in use"
-                )
+                raise Gone(f"the database {self.where} is gone: its file was deleted or replaced while it was in use")
             yield connection
 
     def _file_now(self) -> tuple[int, int] | None:
