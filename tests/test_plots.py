@@ -219,7 +219,7 @@ def test_the_browsed_front_has_colours_symbols_limits_and_published_networks() -
     assert points.marker.color[0] == LIGHT.steps[0]
     assert points.marker.color[-1] == LIGHT.steps[-1]
     assert points.marker.opacity[0] == 1
-    assert points.marker.opacity[-1] < 1  # beyond the budget, and not selected
+    assert points.marker.opacity[-1] < 1  # not selected
     assert trace(figure, "published, Set14 (right scale)").yaxis == "y2"
     assert trace(figure, "published, Set14 (right scale)").text[0] == "CARN-&lt;b&gt;M&lt;/b&gt;"
     assert "another scale" in figure.layout.yaxis2.title.text

@@ -18,10 +18,6 @@
       srsearchFigures.draw(place, text, { dark, darkFor, paper, tall: name !== "front", buttons: ["select2d"], change });
     }
   }
-  draw(darkness.matches);
-  darkness.addEventListener("change", (event) => draw(event.matches));
-  addEventListener("beforeprint", () => draw(false, true));
-  addEventListener("afterprint", () => draw(darkness.matches));
 
   // The budget: what is best inside is said at once.
   const COSTS = { mult_adds: "Mult-Adds", params: "params" };
@@ -46,6 +42,10 @@
     line.replaceChildren(what, strong, `${error}, ${facts.join(", ")}. ${axes.join(", ")}`);
   }
   tell();
+  draw(darkness.matches); // now that it is known how much room the words leave
+  darkness.addEventListener("change", (event) => draw(event.matches));
+  addEventListener("beforeprint", () => draw(false, true));
+  addEventListener("afterprint", () => draw(darkness.matches));
   for (const slider of sliders) {
     slider.addEventListener("input", () => {
       tell();
