@@ -523,7 +523,7 @@ def dashboard(host: str, port: int, token: str | None, storage: str | None) -> N
 
     Only this machine can open them, unless --host says otherwise; then --token keeps others out.
     """
-    from srsearch.dashboard.live import serve
+    from srsearch.dashboard.live.server import serve
 
     serve(storage, host, port, token, lambda text: click.echo(text, err=True))
 
@@ -711,7 +711,7 @@ def _design(
 
 
 def _print_plan(space: Space, gpus: int | None, options: dict[str, Any], *, quiet: bool, as_json: bool) -> None:
-    from srsearch.search.planning import forecast
+    from srsearch.search.forecast import forecast
 
     if options["data"] is not None:
         space = space.with_settings(proxy={"data": options["data"]})

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from srsearch.cost import Convention, Cost
     from srsearch.cost.reproduction import Reproduction, Unpriced
     from srsearch.search import RunResult
-    from srsearch.search.planning import Forecast
+    from srsearch.search.forecast import Forecast
     from srsearch.space import Space, SpaceReport
     from srsearch.space.report import Binding, Estimate
 
@@ -293,7 +293,7 @@ def print_spaces(shipped: Mapping[str, str]) -> None:
 
 def part_records() -> dict[str, list[dict[str, Any]]]:
     """Every registered part by kind: name, what it is, options with their defaults, slots."""
-    from srsearch.architecture.parts import KINDS, part_types
+    from srsearch.architecture.registry import KINDS, part_types
 
     return {
         kind: [

@@ -9,7 +9,7 @@ from typing import Any
 from srsearch import architecture
 from srsearch.architecture import Architecture
 from srsearch.search import EvaluationFailed, Score, SyntheticEvaluator
-from srsearch.search.evaluators import ProxyEvaluator, Report
+from srsearch.search.evaluators.base import ProxyEvaluator, Report
 
 
 class Troubled(SyntheticEvaluator):

@@ -74,7 +74,7 @@ def records() -> list[dict[str, Any]]:
 def published(request: pytest.FixtureRequest) -> Traversable:
     """The folder of the printed costs: the package's, and that which lies beside the checkout on our own machines."""
     if request.param == "package":
-        return importlib.resources.files("srsearch.architecture.published") / "costs.csv"
+        return importlib.resources.files("srsearch.literature") / "costs.csv"
     path = CHECKOUT.parent / "shared" / "reference" / "published_costs.csv"
     if not path.is_file():
         pytest.skip("the reference is not here")

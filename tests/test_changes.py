@@ -13,8 +13,8 @@ import pytest
 
 from srsearch.errors import InputError
 from srsearch.search import SyntheticEvaluator, run
-from srsearch.search.changes import differences, same_file
-from srsearch.search.informed import observations_from
+from srsearch.search.samplers.prior import observations_from
+from srsearch.search.study_diff import differences, same_file
 from srsearch.space import Space
 from srsearch.store import Store, StudyRecord
 from tests.conftest import SMALL_SPACE

@@ -24,9 +24,9 @@ from click.testing import CliRunner
 
 from srsearch.analysis import best
 from srsearch.cli import main
-from srsearch.dashboard import live
-from srsearch.dashboard.address import VIEWS, Address
-from srsearch.dashboard.words import cell
+from srsearch.dashboard.formats import cell
+from srsearch.dashboard.live import server as live
+from srsearch.dashboard.live.address import VIEWS, Address
 from srsearch.errors import InputError
 from srsearch.quantity import format_quantity
 from srsearch.store import EvaluationRecord, Store, TrialRecord
@@ -567,6 +567,6 @@ def test_only_this_machine_is_served_without_a_token(tmp_path: Path) -> None:
 
 
 def test_the_pages_import_torch_only_for_networks() -> None:
-    code = "import sys, srsearch.dashboard.live; assert not {'torch', 'optuna'} & set(sys.modules)"
+    code = "import sys, srsearch.dashboard.live.server; assert not {'torch', 'optuna'} & set(sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(CHECKOUT)}, check=False)
     assert ended.returncode == 0

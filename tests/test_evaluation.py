@@ -35,7 +35,7 @@ from srsearch.evaluation import (
     ssim_y,
     upscale_image,
 )
-from srsearch.evaluation.fidelity import MAX_PSNR
+from srsearch.evaluation.metrics import MAX_PSNR
 
 CPU = Runtime("cpu", "fp32", True, 1)
 

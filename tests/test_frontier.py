@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from srsearch.analysis import dominated_volume
 from srsearch.analysis.gaussian_process import GaussianProcess
 from srsearch.search import FrontierSampler, suggest_axes
-from srsearch.search.expected_gain import expected_gain
+from srsearch.search.model.expected_gain import expected_gain
 from srsearch.space import Candidate, Space
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

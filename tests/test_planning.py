@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from srsearch.search.planning import Forecast, Measurement, line
+from srsearch.search.forecast import Forecast, Measurement, line
 from srsearch.space import Space
 from tests.conftest import SMALL_SPACE, Command
 

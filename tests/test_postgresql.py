@@ -17,7 +17,8 @@ from srsearch.errors import InputError, WorkError
 from srsearch.search import SyntheticEvaluator, run
 from srsearch.search.study import Study
 from srsearch.space import Space
-from srsearch.store import EndedElsewhere, Store, leases, trouble
+from srsearch.store import EndedElsewhere, Store, leases
+from srsearch.store import diagnosis
 from tests.conftest import SMALL_SPACE, Command
 from tests.postgresql import PASSWORD, Server, server_or_skip
 from tests.test_search import outcome
@@ -145,7 +146,7 @@ def test_a_server_that_restarts_is_waited_for(server: Server, url: str, crash: b
 
 
 def test_a_server_that_stays_away(server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trouble, "AWAY_SECONDS", 3.5)
+    monkeypatch.setattr(diagnosis, "AWAY_SECONDS", 3.5)
     said: list[str] = []
     with Store(url) as store:
         store.say = said.append

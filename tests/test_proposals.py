@@ -13,8 +13,8 @@ import optuna
 import pytest
 
 from srsearch.errors import InputError
-from srsearch.search.parameters import suggest_axes
-from srsearch.search.proposals import _SAMPLERS, Acceptance, Proposer, check_sampler, proposal_seed
+from srsearch.search.samplers.parameters import suggest_axes
+from srsearch.search.samplers.proposer import _SAMPLERS, Acceptance, Proposer, check_sampler, proposal_seed
 from srsearch.space import Candidate, Space
 from srsearch.store import State, TrialRecord
 

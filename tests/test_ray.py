@@ -73,7 +73,7 @@ def test_a_cluster_that_is_not_there_is_found_out_before_anything_is_written(
 
 
 def test_something_else_at_the_address() -> None:
-    from srsearch.search.ray_tune import check_address
+    from srsearch.search.executors.ray_tune import check_address
 
     with socket.create_server(("127.0.0.1", 0)) as other:
 
@@ -91,7 +91,7 @@ def test_what_a_machine_cannot_do_is_said_at_once(tmp_path: Path) -> None:
     """Too little room for a trial; and a worker that cannot start says on which node."""
     import ray
 
-    from srsearch.search.ray_tune import connected
+    from srsearch.search.executors.ray_tune import connected
 
     space = Space.from_dict(SPACE)
     with connected(None, cpus=1, gpus=0), Store(tmp_path / "s.db") as store:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from srsearch.analysis import dominated_volume
-from srsearch.search.rungs import RungModel
-from srsearch.search.stopping import EarlyStopping
+from srsearch.search.model.rungs import RungModel
+from srsearch.search.model.stopping import EarlyStopping
 from srsearch.space import Candidate, Space
 from srsearch.store import TrialRecord
 

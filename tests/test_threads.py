@@ -10,8 +10,8 @@ import platformdirs
 import pytest
 
 from srsearch.errors import WorkError
-from srsearch.search import threads
-from srsearch.search.threads import MOST_WORKERS, Plan, available_memory, best, candidates, measured_plan
+from srsearch.search.evaluators import cores as threads
+from srsearch.search.evaluators.cores import MOST_WORKERS, Plan, available_memory, best, candidates, measured_plan
 
 GB = 10**9
 

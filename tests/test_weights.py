@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from srsearch.architecture import Architecture, Network, build, catalogue
 from srsearch.architecture.network import MEAN_RGB
-from srsearch.architecture.weights import (
+from srsearch.architecture.official_weights import (
     LAYOUTS,
     S_LWSR,
     Layout,
@@ -448,7 +448,7 @@ def test_hostile_pickles_are_refused_and_do_not_run(tmp_path: Path, tensors: dic
     ):
         load_official(file, "pcarn-m")
     # Also where the environment says otherwise.
-    code = f"from srsearch.architecture.weights import load_official; load_official({str(file)!r})"
+    code = f"from srsearch.architecture.official_weights import load_official; load_official({str(file)!r})"
     environment = os.environ | {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
     ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert "InputError" in ran.stderr

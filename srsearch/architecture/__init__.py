@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 # Importing a module of parts registers them.
-from srsearch.architecture import (
-    activations,
-    blocks,
-    bodies,
-    catalogue,
-    entries,
-    refinements,
-    units,
-    upsamplers,
-)
+from srsearch.architecture import catalogue
 from srsearch.architecture.assembly import InvalidDesign, build
 from srsearch.architecture.bicubic import upscale_bicubic
 from srsearch.architecture.design import GRAMMAR_VERSION, Architecture
 from srsearch.architecture.network import Network
-from srsearch.architecture.parts import CountingInt, Factory, Part, PositiveInt, register
+from srsearch.architecture.official_weights import load_official, official_state_dict
+from srsearch.architecture.parts import activations, blocks, bodies, entries, refinements, units, upsamplers
 from srsearch.architecture.plugins import load_plugin, load_wanted_plugins
-from srsearch.architecture.weights import load_official, official_state_dict
+from srsearch.architecture.registry import CountingInt, Factory, Part, PositiveInt, register
 
 load_wanted_plugins()
 

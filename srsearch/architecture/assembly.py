@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from srsearch.architecture.network import IN_CHANNELS, Network, initialise
-from srsearch.architecture.parts import PLACES, Factory, Part, cached, part_type, slot_place
+from srsearch.architecture.registry import PLACES, Factory, Part, cached, part_type, slot_place
 from srsearch.errors import InputError
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from srsearch.architecture.assembly import InvalidDesign, asked, positions
-from srsearch.architecture.bodies import pool_sources
-from srsearch.architecture.parts import PLACES, OptionValue, Part, cached, read_part
+from srsearch.architecture.parts.bodies import pool_sources
 from srsearch.architecture.positions import resolve
+from srsearch.architecture.registry import PLACES, OptionValue, Part, cached, read_part
 
 Call: TypeAlias = Callable[..., Any]
 """``call(rule, *fields)``: the rule's result."""

@@ -15,8 +15,8 @@ from typing import Any, Literal, TypeAlias
 from srsearch.architecture.assembly import InvalidDesign, positions
 from srsearch.architecture.canonical import SCOPES, canonicalise, default_part, level_counts
 from srsearch.architecture.network import Colour, ImageResidual
-from srsearch.architecture.parts import PLACES, Part, cached, part_type, read_part
 from srsearch.architecture.positions import resolve
+from srsearch.architecture.registry import PLACES, Part, cached, part_type, read_part
 from srsearch.errors import InputError, nearest
 
 GRAMMAR_VERSION = 1

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from srsearch.architecture.bicubic import upscale_bicubic
 from srsearch.architecture.colour import luma
-from srsearch.architecture.parts import Factory, Option, register
-from srsearch.architecture.upsamplers import transposed, upsampling_factors
+from srsearch.architecture.parts.upsamplers import transposed, upsampling_factors
+from srsearch.architecture.registry import Factory, Option, register
 
 ImageResidual: TypeAlias = Literal["none", "bicubic", "learned"]
 Colour: TypeAlias = Literal["rgb", "luminance"]

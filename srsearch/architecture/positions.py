@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeAlias
 
 import pydantic
 
-from srsearch.architecture.parts import placement_options
+from srsearch.architecture.registry import placement_options
 
 SHARES = {"half": 1 / 2, "two_thirds": 2 / 3, "third": 1 / 3}
 _PRESETS = ("all", "none", "rare", *SHARES)

@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from srsearch.architecture import Factory, InvalidDesign, Part
 from srsearch.architecture.assembly import first_line, make_part
 from srsearch.architecture.network import IN_CHANNELS, Colour, ImageResidual
-from srsearch.architecture.parts import cached
+from srsearch.architecture.registry import cached
 
 Exact: TypeAlias = int | Fraction
 """A cost or an area without rounding."""

@@ -15,7 +15,7 @@ from srsearch.architecture.assembly import position_name
 from srsearch.architecture.canonical import directly
 from srsearch.architecture.design import at_position, check_placement, part_of_level
 from srsearch.architecture.network import IN_CHANNELS, Colour
-from srsearch.architecture.parts import cached
+from srsearch.architecture.registry import cached
 from srsearch.cost.bill import UNUSED, Bill, Tally, Uses, network_bill, part_bill
 from srsearch.cost.conventions import Convention
 

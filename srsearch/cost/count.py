@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from srsearch.architecture import Architecture
 from srsearch.architecture.assembly import position_name
 from srsearch.architecture.network import IN_CHANNELS
-from srsearch.architecture.parts import PLACES, slot_place
+from srsearch.architecture.registry import PLACES, slot_place
 from srsearch.cost.bill import Bill, Exact, Tally, network_bill, part_bill
 from srsearch.cost.compose import OneDesign, compose, figures
 from srsearch.cost.conventions import OURS, Convention

@@ -13,7 +13,6 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, TypeAlias
 
 from srsearch.architecture import Architecture, catalogue
-from srsearch.architecture.published import PrintedCost, printed_costs, printed_quality
 from srsearch.cost.conventions import (
     CSRCNN,
     EFFICIENCY,
@@ -26,6 +25,7 @@ from srsearch.cost.conventions import (
 )
 from srsearch.cost.count import Cost, count
 from srsearch.errors import InputError, nearest
+from srsearch.literature import PrintedCost, printed_costs, printed_quality
 
 Quality: TypeAlias = Mapping[str, Mapping[str, float | None]]
 """Set of images to ``psnr`` (dB) and ``ssim``."""

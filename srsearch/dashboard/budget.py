@@ -13,7 +13,7 @@ import pandas as pd
 
 from srsearch.analysis import Noise
 from srsearch.analysis.front import non_dominated
-from srsearch.dashboard.words import COSTS, HEADS, PLUS_MINUS, cell, decibels
+from srsearch.dashboard.formats import COSTS, HEADS, PLUS_MINUS, cell, decibels
 from srsearch.errors import InputError
 from srsearch.labels import MISSING, axis_labels, axis_text
 from srsearch.quantity import parse_quantity

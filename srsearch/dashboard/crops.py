@@ -123,7 +123,7 @@ def _upscaled(path: Path, changed: int, description: str, source: Source, place:
     import torch
 
     from srsearch.architecture import Architecture, build
-    from srsearch.evaluation.fidelity import COMMON
+    from srsearch.evaluation.metrics import COMMON
     from srsearch.evaluation.upscaling import upscale_image
     from srsearch.training.checkpoint import Checkpoint
 
@@ -184,7 +184,7 @@ def _cut(image: Pixels, inside: tuple[int, int, int, int], scale: int) -> Pixels
 
 
 def _psnr(sr: Pixels, hr: Pixels, scale: int) -> float:
-    from srsearch.evaluation.fidelity import psnr_y
+    from srsearch.evaluation.metrics import psnr_y
 
     return psnr_y(sr, hr, scale)
 

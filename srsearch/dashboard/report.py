@@ -37,12 +37,12 @@ from srsearch.analysis import (
 from srsearch.analysis.agreement import rung_agreement
 from srsearch.analysis.effects import at_equal_cost, interaction
 from srsearch.analysis.pace import per_hour
-from srsearch.dashboard.bill import bill
 from srsearch.dashboard.budget import choice, contenders, own_limits, sliders
 from srsearch.dashboard.crops import Picture, Place, described, evenly, photos, references, source_of, upscaled
 from srsearch.dashboard.curves import similar_curves
+from srsearch.dashboard.formats import COSTS, HEADS, NAMES, PLUS_MINUS, STATES, TIMES, duration
+from srsearch.dashboard.part_costs import bill
 from srsearch.dashboard.vendored import plotly_js
-from srsearch.dashboard.words import COSTS, HEADS, NAMES, PLUS_MINUS, STATES, TIMES, duration
 from srsearch.errors import InputError, WorkError
 from srsearch.labels import MISSING, axis_labels, axis_text
 from srsearch.plots._theme import DARK, LIGHT, exchange

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from srsearch.evaluation.benchmark import Quality, bicubic_quality, evaluate
-from srsearch.evaluation.fidelity import COMMON, PCARN, PROTOCOLS, Protocol, luma, psnr, psnr_y, ssim, ssim_y
+from srsearch.evaluation.metrics import COMMON, PCARN, PROTOCOLS, Protocol, luma, psnr, psnr_y, ssim, ssim_y
 from srsearch.evaluation.runtime import Runtime
 from srsearch.evaluation.upscaling import is_luminance, upscale_image
 

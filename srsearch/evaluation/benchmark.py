@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from srsearch.data import Pair
 from srsearch.data.bicubic import Pixels, upscale
-from srsearch.evaluation.fidelity import COMMON, PEAK, Protocol, protocol_named, psnr_y, ssim_y
+from srsearch.evaluation.metrics import COMMON, PEAK, Protocol, protocol_named, psnr_y, ssim_y
 from srsearch.evaluation.runtime import Runtime
 from srsearch.evaluation.upscaling import upscale_image
 

@@ -9,19 +9,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from srsearch.search.evaluators import EvaluationFailed, Evaluator, Score, SyntheticEvaluator
-    from srsearch.search.frontier import FrontierSampler
-    from srsearch.search.parameters import suggest_axes
+    from srsearch.search.evaluators.base import EvaluationFailed, Evaluator, Score, SyntheticEvaluator
     from srsearch.search.running import RunResult, run
+    from srsearch.search.samplers.frontier import FrontierSampler
+    from srsearch.search.samplers.parameters import suggest_axes
     from srsearch.search.study import Study, Trial
 
 _HOMES = {
-    "EvaluationFailed": "evaluators",
-    "Evaluator": "evaluators",
-    "Score": "evaluators",
-    "SyntheticEvaluator": "evaluators",
-    "FrontierSampler": "frontier",
-    "suggest_axes": "parameters",
+    "EvaluationFailed": "evaluators.base",
+    "Evaluator": "evaluators.base",
+    "Score": "evaluators.base",
+    "SyntheticEvaluator": "evaluators.base",
+    "FrontierSampler": "samplers.frontier",
+    "suggest_axes": "samplers.parameters",
     "RunResult": "running",
     "run": "running",
     "Study": "study",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from srsearch.search.kept import SUFFIX, filesystem, without_secrets
+from srsearch.search.checkpoint_copy import SUFFIX, filesystem, without_secrets
 from srsearch.store import DEFAULT_PATH, Store, StudyRecord, content_hash
 
 

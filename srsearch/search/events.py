@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from srsearch.search.evaluators import Score
+from srsearch.search.evaluators.base import Score
 from srsearch.search.study import Trial
 
 

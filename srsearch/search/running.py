@@ -17,14 +17,14 @@ import numpy as np
 
 from srsearch.architecture import GRAMMAR_VERSION
 from srsearch.errors import InputError, WorkError
-from srsearch.search.changes import differences, same_file
-from srsearch.search.evaluators import Evaluator, evaluator_for
-from srsearch.search.local import GUARD, WORKER_NAME, run_local
+from srsearch.search.evaluators.base import Evaluator, evaluator_for
+from srsearch.search.evaluators.cores import Plan
+from srsearch.search.executors.local import GUARD, WORKER_NAME, run_local
 from srsearch.search.progress import Progress, SilentProgress, StudyInfo
-from srsearch.search.proposals import check_sampler
+from srsearch.search.samplers.proposer import check_sampler
 from srsearch.search.session import Goal, Session
 from srsearch.search.study import Study
-from srsearch.search.threads import Plan
+from srsearch.search.study_diff import differences, same_file
 from srsearch.space import Space
 from srsearch.store import Store, StudyRecord, content_hash
 
@@ -214,7 +214,7 @@ def run(
 
 def _ray() -> ModuleType:
     try:
-        from srsearch.search import ray_tune
+        from srsearch.search.executors import ray_tune
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] != "ray":
             raise

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from srsearch.errors import InputError, WorkError
-from srsearch.search.evaluators import Evaluator, Score
+from srsearch.search.evaluators.base import Evaluator, Score
 from srsearch.search.events import Broken, Event, Failed, Finished, Reported, Stopped
 from srsearch.search.interrupts import Interrupts
 from srsearch.search.progress import Progress, TrialView
 from srsearch.search.study import Study, Trial
 from srsearch.store import Gone, content_hash, leases
-from srsearch.store.exclusion import own_folder
+from srsearch.store.locks import own_folder
 
 _Answer = TypeVar("_Answer")
 

@@ -15,16 +15,16 @@ import pandas as pd
 
 from srsearch.analysis import Convergence, converged, quality_of, retraining_noise
 from srsearch.architecture import Architecture, catalogue
-from srsearch.architecture.parts import OptionValue
+from srsearch.architecture.registry import OptionValue
 from srsearch.cost import Cost
 from srsearch.errors import InputError, WorkError
 from srsearch.search.checkpoints import Checkpoints
-from srsearch.search.evaluators import Evaluator, Score
-from srsearch.search.informed import Observation, observations_from
+from srsearch.search.evaluators.base import Evaluator, Score
+from srsearch.search.evaluators.cores import one_thread
 from srsearch.search.ledger import Ledger
-from srsearch.search.proposals import REPAIRED, Acceptance, Proposer, proposal_seed
-from srsearch.search.stopping import EarlyStopping
-from srsearch.search.threads import one_thread
+from srsearch.search.model.stopping import EarlyStopping
+from srsearch.search.samplers.prior import Observation, observations_from
+from srsearch.search.samplers.proposer import REPAIRED, Acceptance, Proposer, proposal_seed
 from srsearch.space import Candidate, Space
 from srsearch.store import (
     Curve,

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from srsearch.architecture.parts import PLACES, OptionValue, Part
+from srsearch.architecture.registry import PLACES, OptionValue, Part
 from srsearch.space.schema import PartChoice, Section
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from srsearch.architecture import InvalidDesign
 from srsearch.architecture.assembly import asked
 from srsearch.architecture.design import check_placement
-from srsearch.architecture.parts import PLACES, OptionValue, Part
+from srsearch.architecture.registry import PLACES, OptionValue, Part
 from srsearch.cost.bill import network_bill
 from srsearch.space.source import Location
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from srsearch.architecture.parts import OptionValue
+from srsearch.architecture.registry import OptionValue
 from srsearch.space.axes import Alternative, Axis
 from srsearch.space.enumeration import Codes
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from srsearch.architecture.parts import OptionValue
+from srsearch.architecture.registry import OptionValue
 from srsearch.space.enumeration import Codes, Mask, Table
 from srsearch.space.space import Candidate, Space
 

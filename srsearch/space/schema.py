@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from srsearch.architecture.canonical import default_part
 from srsearch.architecture.design import Scale
 from srsearch.architecture.network import Colour, ImageResidual
-from srsearch.architecture.parts import PLACES, PartType, PositiveInt, part_types
+from srsearch.architecture.registry import PLACES, PartType, PositiveInt, part_types
 from srsearch.cost import convention_names
 from srsearch.errors import InputError, nearest
 from srsearch.quantity import parse_output_size, parse_quantity

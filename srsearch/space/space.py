@@ -18,7 +18,7 @@ import pydantic
 
 from srsearch.architecture import Architecture, InvalidDesign
 from srsearch.architecture.canonical import could_be
-from srsearch.architecture.parts import OptionValue
+from srsearch.architecture.registry import OptionValue
 from srsearch.cost import Convention, Cost, convention, count
 from srsearch.errors import InputError, nearest
 from srsearch.quantity import format_quantity

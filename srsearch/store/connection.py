@@ -16,8 +16,8 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 from srsearch.errors import InputError, nearest
 from srsearch.store import sqlite
+from srsearch.store.diagnosis import explanation
 from srsearch.store.place import Place
-from srsearch.store.trouble import explanation
 
 READING = {"sr_reading": True, "postgresql_readonly": True}
 """Execution options of a transaction that only reads."""

@@ -36,12 +36,13 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 
 from srsearch.errors import InputError, WorkError, nearest
-from srsearch.store import exclusion, leases, schema, sqlite, statements
+from srsearch.store import leases, schema, sqlite, statements
+from srsearch.store import locks
 from srsearch.store.connection import COMMITTING, READING, explained, reading_engine, writing_engine
+from srsearch.store.diagnosis import persistently
 from srsearch.store.place import Place
 from srsearch.store.records import ENDED, STATES, Axis, Curve, EvaluationRecord, State, StudyRecord, TrialRecord
 from srsearch.store.tables import ArchitectureRow, EvaluationRow, StudyRow, TrialRow
-from srsearch.store.trouble import persistently
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,7 +175,7 @@ class Store:
 
     def _enter(self, inside: ExitStack, what: str, wait: float) -> Connection | None:
         with explained(self._place):
-            return inside.enter_context(exclusion.alone(self._place, self._engine, what, wait))
+            return inside.enter_context(locks.alone(self._place, self._engine, what, wait))
 
     def __enter__(self) -> Self:
         return self

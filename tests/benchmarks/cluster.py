@@ -29,7 +29,7 @@ from sqlalchemy import insert, select
 from srsearch.analysis import hypervolume_history
 from srsearch.search import Score, Study, run
 from srsearch.search.progress import SilentProgress
-from srsearch.search.proposals import Proposer
+from srsearch.search.samplers.proposer import Proposer
 from srsearch.space import Space
 from srsearch.store import EvaluationRecord, Store, TrialRecord
 from srsearch.store.database import _trial_values

@@ -32,7 +32,7 @@ from torch import nn
 
 from srsearch.architecture import Architecture, InvalidDesign
 from srsearch.architecture.assembly import _Assembler
-from srsearch.architecture.parts import PLACES
+from srsearch.architecture.registry import PLACES
 from srsearch.cost import OURS, bill, count
 from srsearch.space import Space
 

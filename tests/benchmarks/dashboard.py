@@ -39,9 +39,9 @@ import psutil
 import yaml
 
 from srsearch.architecture import Architecture
-from srsearch.dashboard import live
+from srsearch.dashboard.live import server as live
 from srsearch.search import Score, SyntheticEvaluator
-from srsearch.search.evaluators import Report
+from srsearch.search.evaluators.base import Report
 from srsearch.store import Store
 from tests import many_trials
 from tests.conftest import CHECKOUT, SMALL_SPACE

@@ -33,10 +33,10 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from srsearch.analysis import hypervolume_history
-from srsearch.architecture.parts import OptionValue
+from srsearch.architecture.registry import OptionValue
 from srsearch.search import FrontierSampler, suggest_axes
-from srsearch.search.parameters import distributions, encoded
-from srsearch.search.stopping import EarlyStopping
+from srsearch.search.model.stopping import EarlyStopping
+from srsearch.search.samplers.parameters import distributions, encoded
 from srsearch.space import Candidate, Space
 from srsearch.store import TrialRecord
 from tests.benchmarks import record

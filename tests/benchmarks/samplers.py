@@ -23,7 +23,7 @@ from optuna.trial import TrialState, create_trial
 
 from srsearch.analysis import hypervolume_history
 from srsearch.search import FrontierSampler, suggest_axes
-from srsearch.search.parameters import distributions, encoded
+from srsearch.search.samplers.parameters import distributions, encoded
 from srsearch.space import Candidate, Space
 
 _NOISE, _REFERENCE = 0.03, 25.9

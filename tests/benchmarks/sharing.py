@@ -17,7 +17,7 @@ import numpy as np
 
 from srsearch.architecture import Architecture
 from srsearch.search import Score, Study, SyntheticEvaluator, run
-from srsearch.search.evaluators import Report
+from srsearch.search.evaluators.base import Report
 from srsearch.space import Space
 from srsearch.store import EvaluationRecord, Store, TrialRecord
 

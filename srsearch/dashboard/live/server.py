@@ -1,0 +1,353 @@
+"""The live pages: one Dash application over one database, which it only reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from typing import Any
+
+import dash
+import flask
+from dash import ClientsideFunction, Input, Output, dcc, html
+from dash.development.base_component import Component
+from plotly.utils import PlotlyJSONEncoder
+from threadpoolctl import threadpool_limits
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from srsearch.dashboard.live.access import guard, is_loopback
+from srsearch.dashboard.live.address import VIEWS, Address
+from srsearch.dashboard.live.components import Page, named
+from srsearch.dashboard.live.snapshots import Watcher
+from srsearch.dashboard.live.views import Occasion, View
+from srsearch.dashboard.live.views.axes import axes
+from srsearch.dashboard.live.views.compare import compare
+from srsearch.dashboard.live.views.design import design
+from srsearch.dashboard.live.views.front import front
+from srsearch.dashboard.live.views.noise import noise
+from srsearch.dashboard.live.views.overview import overview
+from srsearch.dashboard.live.views.pictures import pictures
+from srsearch.dashboard.vendored import plotly_js
+from srsearch.errors import InputError, WorkError
+from srsearch.plots._theme import DARK, LIGHT, Palette, exchange
+
+_MAKERS: dict[str, View] = {
+    "overview": overview,
+    "front": front,
+    "design": design,
+    "axes": axes,
+    "noise": noise,
+    "pictures": pictures,
+    "compare": compare,
+}
+_NICENESS = 5
+_PREPARED = ("overview", "front", "axes")
+
+_INDEX = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>srsearch</title>
+<link rel="icon" href="data:,">
+<style>COLOURS</style>
+{%css%}
+<script src="assets/before.js"></script>
+<script src="plotly.min.js" defer></script>
+</head>
+<body>
+<script type="application/json" id="palette">PALETTE</script>
+{%app_entry%}
+<footer>{%config%}{%scripts%}{%renderer%}</footer>
+</body>
+</html>"""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A whole page.
+
+    Attributes:
+        head: Study, views.
+        page: What is below.
+        title: Of the window.
+    """
+
+    head: list[Component]
+    page: Page
+    title: str
+
+
+class _Quiet(WSGIRequestHandler):
+    """Writes no line for each request."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Nothing."""
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """Nothing: a browser that goes away in the middle is no event."""
+
+
+def application(watcher: Watcher, *, token: str | None = None) -> flask.Flask:
+    """The application, to be served.
+
+    Args:
+        watcher: The database.
+        token: Asked of every request; None: nobody elsewhere can reach it.
+    """
+    app = dash.Dash(
+        "srsearch",
+        assets_folder=str(files("srsearch.dashboard.live") / "assets"),
+        serve_locally=True,
+        update_title="",
+        suppress_callback_exceptions=True,
+        include_assets_files=True,
+    )
+    app.title = "srsearch"
+    colours = json.dumps(exchange(LIGHT, DARK))
+    index = _INDEX.replace("PALETTE", colours.replace("<", "\\u003c"))
+    dark = f"@media screen and (prefers-color-scheme: dark) {{ {_variables(DARK)} }}"
+    app.index_string = index.replace("COLOURS", f"{_variables(LIGHT)} {dark}")
+    app.layout = _layout()
+    app.callback(Output("page", "data"), Input("address", "data"), Input("version", "data"), prevent_initial_call=True)(
+        lambda search, _: _answer(watcher, search)
+    )
+    in_browser: Callable[..., None] = app.clientside_callback
+    in_browser(ClientsideFunction("srsearch", "begin"), Output("address", "data"), Input("begin", "data"))
+    in_browser(ClientsideFunction("srsearch", "draw"), Output("drawn", "data"), Input("page", "data"))
+    server: flask.Flask = app.server
+    _add_routes(server, watcher)
+    guard(server, token, [f"'{each}'" if not each.startswith("'") else each for each in app.csp_hashes()])
+    server.before_request(lambda: _prepare(watcher))
+    return server
+
+
+def _prepare(watcher: Watcher) -> None:
+    """Begin what a page will ask for once its scripts have been loaded."""
+    address = Address.of(flask.request.query_string.decode())
+    if flask.request.path == "/" and address.view in _PREPARED:
+        threading.Thread(target=show, args=(watcher, address), daemon=True).start()
+
+
+def _variables(palette: Palette) -> str:
+    """The colours that the style sheet uses."""
+    names = ("surface", "raised", "ink", "quiet", "grid", "accent", "veil", "muted", "limit")
+    return ":root { " + " ".join(f"--{name}: {getattr(palette, name)};" for name in names) + " }"
+
+
+def _layout() -> Component:
+    """Empty places, which the page's script fills: React would make all of a page anew whenever any of it changes."""
+    stores = [dcc.Store(id=name) for name in ("address", "version", "page", "drawn")]
+    return html.Div(
+        [
+            dcc.Store(id="begin", data=1),
+            *stores,
+            html.A("Skip to the content", href="#content", className="skip"),
+            html.Header(id="head"),
+            html.Div(
+                [
+                    html.Aside(html.Form(id="controls-place", **named("What is shown"))),
+                    html.Main(id="content", tabIndex=-1),
+                ],
+                className="frame",
+            ),
+        ]
+    )
+
+
+def _add_routes(server: flask.Flask, watcher: Watcher) -> None:
+    # In one piece: a file goes out in many, each of which waits for what else the process computes.
+    script = plotly_js().encode()
+
+    def plotly() -> flask.Response:
+        return flask.Response(script, mimetype="text/javascript", headers={"Cache-Control": "max-age=86400"})
+
+    def version() -> flask.Response:
+        return flask.Response(_version(watcher, Address.of(flask.request.query_string.decode())), mimetype="text/plain")
+
+    def data(name: str, kind: str) -> flask.Response:
+        return _data(watcher, Address.of(flask.request.query_string.decode()), name, kind)
+
+    server.add_url_rule("/plotly.min.js", "plotly", plotly)
+    server.add_url_rule("/version", "version", version)
+    server.add_url_rule("/data/<name>.<kind>", "data", data)
+
+
+def _version(watcher: Watcher, address: Address) -> str:
+    """What differs whenever a page would."""
+    try:
+        names = watcher.names()
+        study = address.study or next(iter(names), None)
+        if study is None or study not in names:
+            return f"no study of {len(names)}"
+        versions = [watcher.snapshot(name).version for name in (study, *address.compared) if name in names]
+        return " ".join(map(str, [*versions, len(names)]))
+    except (InputError, WorkError) as error:
+        return str(error)
+
+
+def _answer(watcher: Watcher, search: str | None) -> str:
+    """What the callback of the whole page gives: JSON for its script."""
+    address = Address.of(search)
+    made = _version(watcher, address)  # before it is made: a change in between is then seen as one
+    shown = show(watcher, address)
+    page = shown.page
+    told = {
+        "search": search,
+        "made": made,
+        "title": shown.title,
+        "head": shown.head,
+        "content": page.children,
+        "controls": [control.plain() for control in page.controls],
+        "grids": {name: json.dumps(grid) for name, grid in page.grids.items()},
+        "figures": page.figures,
+        "budget": page.budget or {},
+    }
+    return json.dumps(told, cls=PlotlyJSONEncoder)
+
+
+def show(watcher: Watcher, address: Address) -> Shown:
+    """The page of a link; whatever goes wrong, a page that says so."""
+    try:
+        names = watcher.names()
+    except (InputError, WorkError) as error:
+        return _problem(address, "The database cannot be read", f"{error}.", [])
+    if not names:
+        text = (
+            f"There is no study in {watcher.where} yet. `srsearch run lightweight_x4` makes one, and it appears here."
+        )
+        return _problem(address, "No study yet", text, names)
+    study = address.study or names[0]
+    if study not in names:
+        return _problem(address, "No such study", f"There is no study {study!r} in {watcher.where}.", names)
+    address = replace(address, study=study)
+    try:
+        occasion = Occasion(address, watcher.snapshot(study), watcher)
+        page = _MAKERS[address.view](occasion)
+    except (InputError, WorkError) as error:
+        return _problem(address, "This cannot be shown", f"{error}.", names)
+    except Exception as error:  # a page must never be a traceback; the server's own output says what it was
+        print(
+            f"srsearch: the view {address.view} of {study!r} failed: {type(error).__name__}: {error}", file=sys.stderr
+        )
+        text = "It went wrong while it was made; the output of srsearch dashboard says more. The other views may work."
+        return _problem(address, "This view cannot be shown", text, names)
+    return Shown(_head(address, names, occasion), page, f"{VIEWS[address.view]}, {study}")
+
+
+def _problem(address: Address, title: str, text: str, names: list[str]) -> Shown:
+    children: list[Component] = [html.H1(title), html.P(text, role="alert")]
+    if names:
+        children.append(html.P("Studies there are:"))
+        children.append(html.Ul([html.Li(_study_link(name)) for name in names]))
+    return Shown(_brand(), Page([html.Div(children, className="nothing")]), title)
+
+
+def _study_link(name: str) -> Component:
+    return html.A(name, href=Address(study=name).link(), className="inner")
+
+
+def _brand() -> list[Component]:
+    return [html.P(html.A("srsearch", href="?", className="inner"), className="brand")]
+
+
+def _head(address: Address, names: list[str], occasion: Occasion) -> list[Component]:
+    study = occasion.snapshot.study
+    other = [name for name in names if name != study.name]
+    title = html.H1([study.name, html.Span(f" \N{MULTIPLICATION SIGN}{study.scale}", className="scale")])
+    here: dict[str, Any] = {"aria-current": "page"}
+    links = [
+        html.A(
+            label,
+            href=address.link(view=name if name != "overview" else None),
+            className="inner",
+            **(here if name == address.view else {}),
+        )
+        for name, label in VIEWS.items()
+    ]
+    more = html.Details(
+        [html.Summary("other studies"), html.Ul([html.Li(_study_link(name)) for name in other[:50]])],
+        className="studies",
+    )
+    return [
+        html.Div([*_brand(), title, *([more] if other else []), html.Span(id="live", role="status")], className="bar"),
+        html.Nav(links, **named("Views")),
+    ]
+
+
+def _data(watcher: Watcher, address: Address, name: str, kind: str) -> flask.Response:
+    """All rows of a table of a page."""
+    shown = show(watcher, address)
+    frame = shown.page.tables.get(name)
+    if frame is None or kind not in ("csv", "json"):
+        return flask.Response("There is no such table.\n", status=404, mimetype="text/plain")
+    if kind == "csv":
+        return flask.Response(frame.to_csv(index=False), mimetype="text/csv")
+    return flask.Response(frame.to_json(orient="records", date_format="iso"), mimetype="application/json")
+
+
+def make(storage: str | None, host: str, port: int, token: str | None) -> BaseWSGIServer:
+    """A server that listens already.
+
+    Args:
+        storage: As for `Store`.
+        host: Address to listen on.
+        port: Port; 0: a free one.
+        token: Asked of every request; needed where others can reach the host.
+
+    Raises:
+        InputError: No such database, an address that cannot be listened on, or no token where one is needed.
+    """
+    if token is not None and not token.strip():
+        raise InputError("the token is empty")
+    if token is None and not is_loopback(host):
+        raise InputError(
+            f"on {host} others can open the dashboard: give it a --token that they have to know, "
+            "or leave out --host to serve this machine only"
+        )
+    # Matrices here are small, and a search on this machine needs the cores.
+    threadpool_limits(1, user_api="blas")
+    watcher = Watcher(storage)
+    threading.Thread(target=watcher.warm, daemon=True).start()
+    try:
+        return make_server(host, port, application(watcher, token=token), threaded=True, request_handler=_Quiet)
+    except OSError as error:
+        raise InputError(f"cannot listen on {host}:{port}: {error.strerror or error}; try another --port") from error
+    except SystemExit:  # werkzeug's way to say that the port is taken
+        raise InputError(f"cannot listen on {host}:{port}: it is in use; try another --port") from None
+
+
+def serve(storage: str | None, host: str, port: int, token: str | None, say: Callable[[str], None]) -> None:
+    """Serve until interrupted.
+
+    Args:
+        storage: As for `Store`.
+        host: Address to listen on.
+        port: Port.
+        token: Asked of every request.
+        say: Told where the pages are.
+
+    Raises:
+        InputError: As `make`.
+    """
+    server = make(storage, host, port, token)
+    if hasattr(os, "nice"):
+        with suppress(OSError):
+            os.nice(_NICENESS)  # a search on this machine goes before
+    shown = f"[{host}]" if ":" in host else host
+    say(f"dashboard: http://{shown}:{server.server_port}/")
+    if not is_loopback(host):
+        say("Others who know the token can open it. It and what they see go over the network unencrypted.")
+    say("Ctrl-C ends it.")
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        say("")
+    finally:
+        server.server_close()

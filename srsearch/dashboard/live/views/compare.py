@@ -1,0 +1,108 @@
+"""Several studies beside one another."""
+
+from __future__ import annotations
+
+import pandas as pd
+from dash import html
+from dash.development.base_component import Component
+
+from srsearch import plots
+from srsearch.analysis import hypervolume_steps
+from srsearch.dashboard.live.components import Control, Option, Page, link, note, place, section, table
+from srsearch.dashboard.live.snapshots import Snapshot
+from srsearch.dashboard.live.views import Occasion, measure_controls
+from srsearch.errors import InputError
+
+_MOST_STUDIES = 12
+
+
+def compare(occasion: Occasion) -> Page:
+    """Fronts and hypervolumes of the study and those that the link names."""
+    page, address = Page([]), occasion.address
+    names = occasion.watcher.names()
+    others = [name for name in address.compared if name in names and name != occasion.snapshot.study.name]
+    shown = {occasion.snapshot.study.name: occasion.snapshot}
+    for name in others[: _MOST_STUDIES - 1]:
+        shown[name] = occasion.watcher.snapshot(name)
+    left = [name for name in names if name not in shown]
+    options = (Option("", "choose a study"), *(Option(name, name) for name in left))
+    controls = [Control("with", "Compare with", "select", "", options, group="Studies", adds=True)] if left else []
+    page.controls = [*controls, *(measure_controls(occasion) if len(occasion.snapshot.done) else [])]
+    page.children.append(_chosen(occasion, list(shown)))
+    differences = _differences(shown)
+    if differences:
+        page.children.append(note(html.Strong("Not the same conditions. "), differences))
+    fronts = {name: each.plain_front(occasion.quality, occasion.cost) for name, each in shown.items() if len(each.done)}
+    page.draw("fronts", plots.fronts(fronts, cost=occasion.cost, quality=occasion.quality))
+    volumes = _volumes(shown, occasion.snapshot)
+    page.draw("volumes", plots.hypervolumes(volumes))
+    page.children.append(section("Fronts", place("fronts", "The fronts of the studies as step lines.", 460)))
+    page.children.append(
+        section(
+            "Hypervolume",
+            place("volumes", "Hypervolume of each study by finished evaluation.", 340),
+            lead=f"Of all studies in the objectives and from the reference point of {occasion.snapshot.study.name}.",
+        )
+    )
+    frame = pd.DataFrame(
+        [
+            {
+                "name": name,
+                "complete": len(each.done),
+                "front": len(fronts.get(name, ())),
+                "best": each.done["psnr"].max() if len(each.done) else pd.NA,
+                "hypervolume": volumes[name]["hypervolume"].iloc[-1] if len(volumes[name]) else pd.NA,
+                "sampler": each.study.sampler,
+                "seed": each.study.seed,
+                "data": each.study.data_fingerprint[:8],
+                "space": each.study.space_hash[:8],
+            }
+            for name, each in shown.items()
+        ]
+    )
+    heads = {"name": "Study", "complete": "Finished", "front": "On the front", "best": "Best PSNR (dB)"}
+    heads |= {"hypervolume": "Hypervolume", "sampler": "Sampler", "seed": "Seed", "data": "Data", "space": "Settings"}
+    links = {"name": "study"}
+    page.children.append(
+        section(
+            "Side by side",
+            table(
+                page, "compared", "The studies compared", frame, list(frame.columns), address, heads=heads, links=links
+            ),
+        )
+    )
+    return page
+
+
+def _chosen(occasion: Occasion, names: list[str]) -> Component:
+    inside: list[Component | str] = [html.Strong(names[0])]
+    for name in names[1:]:
+        rest = [each for each in names[1:] if each != name]
+        inside.append(link(f"{name} \N{MULTIPLICATION SIGN}", occasion.address, **{"with": rest}))
+    if len(names) == 1:
+        inside.append(html.Span("Choose a study to compare with at the side.", className="quiet"))
+    return html.P(inside, className="chips", role="status")
+
+
+def _differences(shown: dict[str, Snapshot]) -> str:
+    records = [each.study for each in shown.values()]
+    found = []
+    if len({record.scale for record in records}) > 1:
+        found.append("scales")
+    if len({record.data_fingerprint for record in records}) > 1:
+        found.append("photos")
+    if len({str(sorted(record.recipe.items())) for record in records}) > 1:
+        found.append("recipes")
+    if not found:
+        return ""
+    return f"These studies have different {' and '.join(found)}: their PSNR cannot be compared directly."
+
+
+def _volumes(shown: dict[str, Snapshot], first: Snapshot) -> dict[str, pd.DataFrame]:
+    found = {}
+    for name, each in shown.items():
+        try:
+            found[name] = hypervolume_steps(each.done, first.study.objectives, first.study.reference)
+        except InputError:  # an objective that this study did not measure
+            found[name] = pd.DataFrame(columns=["evaluation", "trial", "hypervolume"])
+    return found

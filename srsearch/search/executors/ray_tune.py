@@ -1,0 +1,523 @@
+"""Ray Tune as an executor: one machine with several GPUs, or a cluster.
+
+Tune runs what the study asks for. Its `Searcher` and its `TrialScheduler` are doors to the session that the local
+executor drives, too: so a run on Ray makes the decisions that a local one makes for the same order of reports. Nothing
+that matters is kept by Ray: a run that was interrupted goes on from the database, as any other.
+
+Tune's own `OptunaSearch` is not used: with several objectives it drops what trials report on the way, tells trials that
+were stopped early as complete, and leaves failed ones running in Optuna's study.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+import os
+import queue
+import socket
+import tempfile
+import threading
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import ray
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from srsearch.architecture import Architecture
+from srsearch.errors import InputError, WorkError
+from srsearch.search.checkpoint_copy import Kept, kept
+from srsearch.search.evaluators.base import EvaluationFailed, Evaluator, Score, checked_score
+from srsearch.search.events import Broken, Event, Failed, Finished, Reported, Stopped
+from srsearch.search.executors.worker import describe
+from srsearch.search.session import Session
+from srsearch.search.study import Trial
+
+if TYPE_CHECKING:
+    from ray.tune.execution.tune_controller import TuneController
+    from ray.tune.experiment import Trial as TuneTrial
+
+_RETRIES = 2
+"""How often a trial is begun again, from its last rung, after its process or its node died."""
+
+_ANSWER_SECONDS, _START_SECONDS = 5.0, 120.0
+"""How long the head of a cluster may take to answer, and a node to begin something."""
+
+_OBJECT_BYTES = 512 * 1024**2
+"""Of memory for the data, where Ray is started here; it would take a third of the machine's."""
+
+_QUIET = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "100000000",
+    "TUNE_RESULT_BUFFER_LENGTH": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+
+
+def run_ray(
+    session: Session,
+    evaluator: Evaluator,
+    *,
+    waits: bool,
+    workers: int | None,
+    cpus: float,
+    gpus: float,
+    address: str | None,
+) -> None:
+    """Executes a session with Ray Tune, until it is over.
+
+    Args:
+        session: What gives out trials, and keeps what comes back.
+        evaluator: Put into Ray's object store once, with its data.
+        waits: Whether a trial waits after each report until it is known whether it goes on.
+        workers: Trials at a time; None: as many as the cluster has room for.
+        cpus: That each trial takes; parts of one are possible.
+        gpus: Likewise.
+        address: Of a cluster; None: Ray is started on this machine.
+
+    Raises:
+        InputError: The cluster cannot be reached, or has no room for a single trial.
+        WorkError: Tune failed, or the session did.
+    """
+    least = math.ceil((workers or 0) * cpus)
+    ray_is_there = connected(address, cpus=cpus, gpus=gpus, least_cpus=least)
+    with ray_is_there, session.interrupts, tempfile.TemporaryDirectory() as folder:
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong the session tells
+        doors = _Doors(session, waits)
+        trainable = tune.with_resources(
+            tune.with_parameters(Evaluation, evaluator=evaluator.with_data()), {"cpu": cpus, "gpu": gpus}
+        )
+        tuner = tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=_Asking(doors),
+                scheduler=_Deciding(doors),
+                num_samples=-1,
+                max_concurrent_trials=workers,
+                reuse_actors=True,
+                trial_name_creator=lambda trial: str(trial.trial_id),
+                trial_dirname_creator=lambda trial: str(trial.trial_id),
+            ),
+            run_config=tune.RunConfig(
+                name="srsearch",
+                storage_path=folder,
+                verbose=0,
+                stop=_Ending(doors),
+                # By itself Tune saves at the end of each trial: a journey for nothing, and an error on nodes that do
+                # not see the folder.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
+        try:
+            tuner.fit()
+        except ray.exceptions.RayError as error:
+            raise doors.trouble or WorkError(f"Ray failed: {describe(error)}") from None
+        if doors.trouble is not None:
+            raise doors.trouble
+
+
+@contextlib.contextmanager
+def connected(address: str | None, *, cpus: float, gpus: float, least_cpus: int = 0) -> Iterator[None]:
+    """A connection to Ray, which is ended where it was made here.
+
+    Args:
+        address: ``HOST:PORT`` of a cluster, or ``auto`` for the one that this machine is a node of; None: Ray is
+            started on this machine.
+        cpus: That a trial takes; parts of one are possible.
+        gpus: Likewise.
+        least_cpus: That Ray takes this machine for having, where it is started here: as many workers as were asked for
+            run on it, however few cores there are, as with the local executor.
+
+    Raises:
+        InputError: The cluster does not answer, or has no room for a single trial.
+    """
+    os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
+    if ray.is_initialized():
+        _check_room(cpus, gpus)
+        yield
+        return
+    if address is not None:
+        check_address(address)
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    try:
+        if address is not None:
+            ray.init(address=address, **quiet)
+        else:
+            cores = max(least_cpus, os.cpu_count() or 1)
+            # Not one that happens to run here, which others may have started.
+            ray.init(
+                address="local", num_cpus=cores, include_dashboard=False, object_store_memory=_OBJECT_BYTES, **quiet
+            )
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        if address is None:
+            raise InputError(f"Ray cannot be started on this machine: {describe(error)}") from None
+        raise InputError(
+            f"the Ray cluster at {address} cannot be joined: {describe(error)}. srsearch runs on a node of the cluster "
+            "(make this machine one with `ray start --address`), with the same versions of Ray and Python as there"
+        ) from None
+    try:
+        _check_room(cpus, gpus)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def check_address(address: str) -> None:
+    """Whether the head of a Ray cluster may be at an address, found out in seconds: Ray itself tries for minutes.
+
+    Raises:
+        InputError: It is no address, or nothing of that kind answers there.
+    """
+    if address in ("auto", "local"):
+        return
+    if address.startswith("ray://"):
+        raise InputError(
+            f"--address {address}: trials cannot be run through a Ray client. Start srsearch on a node of the cluster, "
+            "with --address auto; `ray job submit` does that from elsewhere"
+        )
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise InputError(f"--address {address!r} is not HOST:PORT, such as 10.0.0.1:6379, nor auto")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS) as connection:
+            answers = _speaks_grpc(connection)
+    except OSError as error:
+        why = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
+        raise InputError(
+            f"no Ray cluster answers at {address} ({why}): is it running (`ray status` on its head), and is this "
+            "the address that `ray start --head` printed?"
+        ) from None
+    if not answers:
+        raise InputError(f"what answers at {address} is not the head of a Ray cluster, whose port is 6379 as a rule")
+
+
+def _speaks_grpc(connection: socket.socket) -> bool:
+    """Whether the other side is a server of HTTP/2, as a cluster's head is: the first that it says are settings."""
+    if os.environ.get("RAY_USE_TLS", "0") == "1":
+        return True
+    connection.settimeout(_ANSWER_SECONDS)
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
+    answer = b""
+    while len(answer) < 9 and (more := connection.recv(9 - len(answer))):
+        answer += more
+    return len(answer) == 9 and answer[3] == 4
+
+
+def _nodes() -> list[dict[str, float]]:
+    """What the nodes that are alive have."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def _check_room(cpus: float, gpus: float) -> None:
+    """Whether any node has room for a trial: Tune would wait for one for ever."""
+    nodes = _nodes()
+    if any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
+        return
+    most = ", ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes) or "no nodes"
+    raise InputError(
+        f"no node has room for a trial of {cpus:g} CPUs and {gpus:g} GPUs; there are {most}: ask for less with "
+        "--cpus-per-trial and --gpus-per-trial, or start nodes that have as much first"
+    )
+
+
+def room(cpus: float, gpus: float) -> int:
+    """How many trials the nodes have room for at a time; at least one."""
+    found = 0
+    for node in _nodes():
+        fits = [node.get(name, 0) / each for name, each in (("CPU", cpus), ("GPU", gpus)) if each > 0]
+        found += int(min(fits, default=node.get("CPU", 1)) + 1e-6)
+    return max(1, found)
+
+
+def detected_runtime(device: str, cpus: float, gpus: float | None) -> dict[str, Any]:
+    """How the nodes of the cluster compute, asked on one of them: the machine that asks may have no GPU.
+
+    Args:
+        device: ``auto`` takes GPUs if any node has one.
+        cpus: That a trial takes.
+        gpus: Likewise; None: one where there are GPUs.
+
+    Raises:
+        InputError: There are no nodes with that device.
+    """
+    there = any(node.get("GPU", 0) > 0 for node in _nodes())
+    if device == "auto":
+        device = "cuda" if there and gpus != 0 else "cpu"
+    wanted = 0.0 if device == "cpu" else 1.0 if gpus is None else gpus
+    _check_room(cpus, wanted)
+    ask = ray.remote(num_cpus=cpus, num_gpus=wanted)(_detected)
+    try:
+        found: dict[str, Any] = ray.get(ask.remote(device), timeout=_START_SECONDS)
+    except ray.exceptions.RayTaskError as error:
+        raise InputError(f"on a node of the cluster: {describe(error.cause)}") from None
+    except ray.exceptions.RayError as error:
+        raise WorkError(
+            f"no node of the cluster has begun anything in {_START_SECONDS:.0f} s: {describe(error)}"
+        ) from None
+    return found
+
+
+def _detected(device: str) -> dict[str, Any]:
+    from srsearch.evaluation import Runtime
+
+    return Runtime.detect(device, threads=1).to_dict()
+
+
+class _Doors:
+    """What Tune's parts share: the session, which trial of ours is which of Tune's, and what went wrong."""
+
+    def __init__(self, session: Session, waits: bool) -> None:
+        self.session = session
+        self.waits = waits
+        self.trials: dict[str, Trial] = {}
+        self.deaths: dict[str, str] = {}
+        self.again: list[Trial] = []
+        self._died: Counter[int] = Counter()
+        self.trouble: Exception | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Tune saves what it is given, for a restoring that is not needed here.
+        return _Doors, (None, False)
+
+    def begin(self) -> Trial | None:
+        trial: Trial | None = self._guarded(lambda: self.session.begin(len(self.trials)))
+        return trial
+
+    def handle(self, event: Event) -> bool:
+        return bool(self._guarded(lambda: self.session.handle(event)))
+
+    def lost(self, trial: Trial) -> bool:
+        """A trial's process has died, or its node: whether it is to be begun again, from where it was."""
+        self._died[trial.number] += 1
+        retried = self._died[trial.number] <= _RETRIES
+        if retried:
+            self.again.append(trial)
+        return retried
+
+    def _guarded(self, what: Any) -> Any:
+        """What goes wrong ends the run, not Tune's loop in the middle."""
+        if self.trouble is not None:
+            return None
+        try:
+            return what()
+        except (InputError, WorkError) as error:
+            self.trouble = error
+            return None
+
+
+class _Asking(Searcher):
+    """Tune asks, the study answers."""
+
+    def __init__(self, doors: _Doors) -> None:
+        super().__init__(metric="psnr", mode="max")
+        self._doors = doors
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        doors = self._doors
+        trial = doors.again.pop(0) if doors.again and not doors.trouble else doors.begin()
+        if trial is None:
+            finished = cast(dict[str, Any], Searcher.FINISHED)  # a word, whatever the annotation says
+            return finished if doors.trouble or (doors.session.over and not doors.trials) else None
+        doors.trials[trial_id] = trial
+        job = {
+            "design": trial.design.to_dict(),
+            "seed": trial.seed,
+            "checkpoint": doors.session.checkpoint(trial),
+            "waits": doors.waits,
+        }
+        return {"job": json.dumps(job)}  # as text: Tune would make names of what is inside
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        trial = self._doors.trials.pop(trial_id, None)
+        if trial is not None:
+            why = self._doors.deaths.pop(trial_id, _death(None)) if error else None
+            if why is None or not self._doors.lost(trial):
+                self._doors.handle(_ended(trial, result or {}, why))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: what there is to know is in the database."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Likewise."""
+
+
+def _ended(trial: Trial, result: Mapping[str, Any], error: str | None) -> Event:
+    if error is not None:
+        return Failed(0, trial, f"its process died {_RETRIES + 1} times; the last time: {error}")
+    if "end" not in result:
+        return Stopped(0, trial)
+    end = json.loads(result["end"])
+    if "broken" in end:
+        return Broken(0, trial, end["broken"])
+    if "failed" in end:
+        return Failed(0, trial, end["failed"])
+    curve = tuple((int(step), float(psnr)) for step, psnr in end["score"]["curve"])
+    return Finished(0, trial, Score(**end["score"] | {"curve": curve}), float(end["seconds"]))
+
+
+class _Deciding(FIFOScheduler):
+    """A trial reports, the study says whether it goes on."""
+
+    def __init__(self, doors: _Doors) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._doors = doors
+
+    def on_trial_result(self, tune_controller: TuneController, trial: TuneTrial, result: dict[str, Any]) -> str:
+        ours = self._doors.trials.get(trial.trial_id)
+        points = json.loads(result.get("points", "[]"))
+        going_on = ours is None or not points or self._doors.handle(Reported(0, ours, points))
+        return str(TrialScheduler.CONTINUE if going_on else TrialScheduler.STOP)
+
+    def on_trial_error(self, tune_controller: TuneController, trial: TuneTrial) -> None:
+        with contextlib.suppress(Exception):  # what Tune has kept of it, for a message
+            self._doors.deaths[trial.trial_id] = _death(trial.get_pickled_error())
+
+
+def _death(error: BaseException | None) -> str:
+    """Why a process of Ray's has died, in one line."""
+    if error is None:
+        return "nobody knows why"
+    said = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # Of an error in a process Ray gives the whole trace, whose last line says what it was.
+    text = said[-1] if isinstance(error, ray.exceptions.RayTaskError) else " ".join(said)
+    return text[:300] if text else type(error).__name__
+
+
+class _Ending(tune.Stopper):
+    """Asked all the time: tells others that we are alive, and Tune when to give up what is running."""
+
+    def __init__(self, doors: _Doors) -> None:
+        self._doors = doors
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        session = self._doors.session
+        session.beat()
+        return session.interrupts.pending or self._doors.trouble is not None
+
+
+class Evaluation(tune.Trainable):
+    """A process of Ray's that evaluates one design after another.
+
+    The evaluation runs in a thread of its own: it is a call that reports, and Tune wants a step between two reports.
+    """
+
+    def setup(self, config: dict[str, Any], evaluator: Evaluator | None = None) -> None:
+        assert evaluator is not None
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # of the object store
+        self._evaluator = evaluator
+        self._thread: _Evaluating | None = None
+        self._broken: str | None = None
+        try:
+            evaluator.prepare()
+        except Exception as error:  # whatever is missing on this node
+            where = f"{socket.gethostname()} ({ray.util.get_node_ip_address()})"  # type: ignore[no-untyped-call]
+            self._broken = f"a worker on the node {where} could not start: {describe(error)}"
+            return
+        self._begin(config)
+
+    def step(self) -> dict[str, Any]:
+        if self._broken is not None:
+            return {"end": json.dumps({"broken": self._broken}), "done": True}
+        assert self._thread is not None
+        return self._thread.next()
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._end()
+        if self._broken is None:
+            self._begin(new_config)
+        return True
+
+    def cleanup(self) -> None:
+        self._end()
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: the evaluator keeps what it needs itself."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Likewise."""
+
+    def _begin(self, config: Mapping[str, Any]) -> None:
+        self._thread = _Evaluating(self._evaluator, **json.loads(config["job"]))
+        self._thread.start()
+
+    def _end(self) -> None:
+        if self._thread is not None:
+            self._thread.give_up()
+            self._thread = None
+
+
+class _Evaluating(threading.Thread):
+    """One evaluation; itself what the evaluator reports to."""
+
+    def __init__(
+        self, evaluator: Evaluator, design: dict[str, Any], seed: int, checkpoint: str | None, waits: bool
+    ) -> None:
+        super().__init__(daemon=True)
+        self._waits = waits
+        self._evaluator, self._design, self._seed = evaluator, design, seed
+        self._place = checkpoint
+        self._kept = Kept(None)
+        self.checkpoint: Path | None = None
+        self._told: queue.Queue[tuple[int, float] | dict[str, Any]] = queue.Queue()
+        self._answers: queue.Queue[bool] = queue.Queue()
+        self._asked = self._given_up = False
+
+    def next(self) -> dict[str, Any]:
+        """What has been reported since, at least one point or the end; a journey to the study takes some time."""
+        if self._asked:
+            self._answers.put(True)
+        told = [self._told.get()]
+        with contextlib.suppress(queue.Empty):
+            while True:
+                told.append(self._told.get_nowait())
+        points = [each for each in told if isinstance(each, tuple)]
+        self._asked = self._waits and bool(points)
+        # As text: Tune makes names of what is inside.
+        message: dict[str, Any] = {"points": json.dumps(points)}
+        if isinstance(told[-1], dict):
+            message |= {"end": json.dumps(told[-1]), "done": True}
+        return message
+
+    def give_up(self) -> None:
+        """Ends it where it is: at its next report."""
+        self._given_up = True
+        self._answers.put(False)
+        self.join(timeout=60)
+
+    def run(self) -> None:
+        started = time.monotonic()
+        try:
+            with kept(self._place) as self._kept:
+                self.checkpoint = self._kept.path
+                score = checked_score(self._evaluator.evaluate(Architecture.from_dict(self._design), self._seed, self))
+            seconds = time.monotonic() - started if score.seconds is None else score.seconds
+            end: dict[str, Any] = {"score": asdict(score), "seconds": seconds}
+        except EvaluationFailed as error:
+            end = {"failed": str(error)}
+        except Exception as error:  # anybody's code: whatever it raises fails this trial only
+            end = {"failed": describe(error)}
+        self._told.put(end)
+
+    def __call__(self, step: int, psnr: float) -> bool:
+        # A point that is no number is not worth keeping; whether the evaluation is, its score tells.
+        if math.isfinite(psnr) and not self._given_up:
+            self._kept.send()
+            self._told.put((int(step), float(psnr)))
+            if self._waits:
+                self._given_up = not self._answers.get()
+        return not self._given_up

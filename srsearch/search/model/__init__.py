@@ -1,0 +1,1 @@
+"""What is believed about designs that were not trained."""

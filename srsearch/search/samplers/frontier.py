@@ -1,0 +1,188 @@
+"""The ``frontier`` sampler: costs are known exactly, so only the quality of designs is guessed.
+
+A Gaussian process is fitted to what designs reached, on the space's axes and the exact costs; trials that were stopped
+at a rung count with what the rung says of their end (`srsearch.search.model.rungs`). The next design is the feasible one with
+the largest expected gain of hypervolume (`srsearch.search.model.expected_gain`). The first designs are spread over the range
+of costs, which matters most of all. Designs that are being evaluated are taken to reach what is expected of them, so
+that parallel workers get different ones. Noise is part of the model: the front that a design has to gain over is that
+of the expected qualities, not of lucky measurements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from srsearch.analysis.gaussian_process import Array
+from srsearch.architecture.registry import OptionValue
+from srsearch.search.model.expected_gain import expected_gain
+from srsearch.search.model.features import COSTS, Points, Rows
+from srsearch.search.model.surrogate import Observations, Prior, QualityModel, Seen, best, sampled, without_end
+from srsearch.search.samplers.parameters import decoded, distributions, encoded
+from srsearch.space import Space
+
+STARTUP = 8
+"""Designs spread over the range of costs before the model is asked."""
+
+_STARTUP_INFORMED = 4
+"""The same where another study's results inform it."""
+
+_LEAST = 3
+"""Finished trials before it."""
+
+_States = Literal["complete", "stopped", "running", "failed"]
+_STATES: Mapping[TrialState, _States] = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "stopped",
+    TrialState.RUNNING: "running",
+    TrialState.FAIL: "failed",
+}
+
+
+class FrontierSampler(BaseSampler):
+    """An Optuna sampler for the axes of a `Space`, whose objectives are qualities and any of its costs.
+
+    Usable with Optuna alone: suggest the space's axes with `suggest_axes`; give objectives in the space's order, costs
+    as their decimal logarithm. A trial that was stopped early is pruned, with the PSNR of its rungs as intermediate
+    values; one that is pruned without any says nothing.
+
+    Args:
+        space: What may be built, under its budget.
+        reference: The quality that the hypervolume counts from, such as the PSNR of bicubic upscaling; by default the
+            worst so far.
+        seed: Of the random candidates; with the same seed and history a trial gets the same design.
+        prior: Results of another study, perhaps with another recipe: values of the space's axes, and the PSNR there.
+
+    Raises:
+        InputError: The prior has a design that the space has not.
+
+    Example:
+        >>> sampler = FrontierSampler(space, seed=0)
+        >>> study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+        >>> study.optimize(lambda trial: evaluate(suggest_axes(trial, space)), n_trials=30)
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        reference: float | None = None,
+        seed: int | None = None,
+        prior: Sequence[tuple[Mapping[str, OptionValue], float]] = (),
+    ) -> None:
+        self._space = space
+        self._reference = reference
+        self._seed = int(np.random.default_rng(seed).integers(2**32)) if seed is None else seed
+        self._distributions = distributions(space)
+        self._fallback = RandomSampler(seed=seed)
+        self._points = Points(space)
+        self._prior = Prior.of(self._points, prior)
+        self._kept: dict[int, tuple[FrozenTrial, Seen | None]] = {}
+        self._qualities = [i for i, name in enumerate(space.objectives) if name not in COSTS]
+        self._costs = [i for i, name in enumerate(space.objectives) if name in COSTS]
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return dict(self._distributions)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        if not self._distributions:
+            return {}  # a space of one design
+        trials = [each for each in study.get_trials(deepcopy=False) if each.number < trial.number]
+        return encoded(self._space, self.choose(trials, trial.number))
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._fallback.sample_independent(study, trial, param_name, param_distribution)
+
+    def choose(self, trials: Sequence[FrozenTrial], number: int) -> Mapping[str, OptionValue]:
+        """The axes of the next design.
+
+        Args:
+            trials: Those before it.
+            number: The trial that it is for; it seeds what is random.
+        """
+        rng = np.random.default_rng([self._seed, number])
+        points = self._points
+        seen = [trial for each in trials if (trial := self._seen_once(each)) is not None]
+        known = points.stacked([trial.positions for trial in seen])
+        started = sum(trial.state != "failed" for trial in seen)
+        startup = STARTUP if self._prior is None else _STARTUP_INFORMED
+        if started < startup or sum(trial.state == "complete" for trial in seen) < _LEAST:
+            candidates = points.candidates(rng, known, known[:0])
+            return points.axes(points.spread(started, rng, candidates)) if len(candidates) else self._any(rng)
+        told = [seen[i] for i in sampled(seen, rng)]
+        told += [trial for trial in seen if trial.state == "running" and not trial.curve]
+        complete = [trial for trial in told if trial.state == "complete"]
+        candidates = points.candidates(rng, known, points.stacked([trial.positions for trial in best(complete)]))
+        if not len(candidates):
+            return self._any(rng)
+        gains = self._gains(candidates, told)
+        return points.axes(candidates.positions[int(np.argmax(gains))].tolist())
+
+    def _any(self, rng: np.random.Generator) -> Mapping[str, OptionValue]:
+        """Where no candidate is left."""
+        return self._space.random_point(rng).axes
+
+    def _seen_once(self, trial: FrozenTrial) -> Seen | None:
+        """The same; of a trial that was seen before and has ended, at once."""
+        kept = self._kept.get(trial.number)
+        if kept is None or kept[0] is not trial:
+            kept = self._kept[trial.number] = trial, self._seen(trial)
+        return kept[1]
+
+    def _seen(self, trial: FrozenTrial) -> Seen | None:
+        """A trial as the model sees it; None where it says nothing."""
+        if not trial.params or (trial.state == TrialState.PRUNED and not trial.intermediate_values):
+            return None
+        positions = self._points.find(decoded(self._space, trial.params))
+        state = _STATES[trial.state]
+        if state != "complete":
+            return Seen(trial.number, positions, state, curve=trial.intermediate_values)
+        qualities, costs = (tuple(trial.values[i] for i in which) for which in (self._qualities, self._costs))
+        return Seen(trial.number, positions, state, qualities, costs, without_end(trial.intermediate_values))
+
+    def _gains(self, candidates: Rows, trials: Sequence[Seen]) -> Array:
+        """(n,) expected gain of hypervolume of each candidate."""
+        rows = self._points.rows(self._points.stacked([trial.positions for trial in trials]))
+        counted = [i for i, trial in enumerate(trials) if trial.state in ("complete", "running")]
+        running = [i for i, trial in enumerate(trials) if trial.state == "running"]
+        columns = [COSTS.index(self._space.objectives[i]) for i in self._costs]
+        models = [
+            QualityModel.fit(
+                self._points,
+                rows,
+                Observations.of(trials, rows, quality),
+                self._prior if self._space.objectives[position] == "psnr" else None,
+            ).believing(rows.features[running])
+            for quality, position in enumerate(self._qualities)
+        ]
+        means, deviations = (
+            np.stack(part, axis=1)
+            for part in zip(*(model.predict(candidates.features) for model in models), strict=True)
+        )
+        return expected_gain(
+            means,
+            deviations,
+            candidates.costs[:, columns],
+            np.stack([model.predict(rows.features[counted])[0] for model in models], axis=1),
+            rows.costs[counted][:, columns],
+            self._corner(trials),
+            self._points.limits[columns],
+        )
+
+    def _corner(self, trials: Sequence[Seen]) -> Array:
+        """The qualities that count from; those that are not given, a little below the worst so far."""
+        worst = np.min([trial.qualities for trial in trials if trial.state == "complete"], axis=0)
+        corner = np.asarray(worst - 1e-3)
+        if self._reference is not None:
+            corner[0] = self._reference
+        return corner
