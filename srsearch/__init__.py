@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from srsearch._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from srsearch import plots as plots
     from srsearch.architecture import Architecture as Architecture
@@ -32,7 +34,6 @@ _HOMES = {
     "WorkError": "srsearch.errors",
 }
 
-__version__ = "0.1.0"
 __all__ = ["Architecture", "InputError", "Space", "Store", "WorkError", "build", "catalogue", "count", "plots", "run"]
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from srsearch import architecture
 from srsearch.architecture import Architecture
 from srsearch.search import EvaluationFailed, Score, SyntheticEvaluator
-from srsearch.search.evaluators.base import ProxyEvaluator, Report
+from srsearch.search.evaluators.base import Report
+from srsearch.search.evaluators.proxy import ProxyEvaluator
 
 
 class Troubled(SyntheticEvaluator):

@@ -10,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from srsearch.architecture import Architecture
-from srsearch.architecture.assembly import _Assembler
+from srsearch.architecture.build import Assembler
 
 CHANNELS = (4, 8, 12)
 
@@ -168,7 +168,7 @@ def fingerprint(design: Architecture) -> str:
     """
     design.check_placement()
     with torch.device("meta"):
-        network = _Assembler(design).network().eval()
+        network = Assembler(design).network().eval()
     traces = []
     for scale in design.scales:
         with torch.no_grad(), Trace() as trace:

@@ -16,8 +16,8 @@ import torch
 import yaml
 
 import srsearch as sr
-from srsearch import output
 from srsearch.analysis import retraining_noise, standard_errors, tied_with_best
+from srsearch.cli.tables import print_best
 from srsearch.search import run
 from srsearch.space import Space, read_design
 from srsearch.store import Store
@@ -111,14 +111,14 @@ def test_means_of_several_seeds_are_said_to_be_means(capsys: pytest.CaptureFixtu
     ).convert_dtypes()
     noise = retraining_noise(frame)
     found = tied_with_best(frame, noise).assign(psnr_error=lambda rows: standard_errors(rows, noise))
-    output.print_best(found, noise, "my study", "other.db")
+    print_best(found, noise, "my study", "other.db")
     printed = capsys.readouterr().out
     assert "standard deviation 0.060 dB, from 15 replicates, divided by the square root of its seeds" in printed
     assert "11  28.100  0.035      3        12G" in printed
     assert "Its PSNR is the mean of 3 seeds." in printed
     assert "Tied" not in printed  # 28.0 is 0.1 dB below, and 1.645 * 0.06 * sqrt(2 / 3) is 0.081 dB
     frame.loc[10, "psnr"] = 28.05
-    output.print_best(tied_with_best(frame, noise).assign(psnr_error=0.035), noise, "my study", "other.db")
+    print_best(tied_with_best(frame, noise).assign(psnr_error=0.035), noise, "my study", "other.db")
     printed = capsys.readouterr().out
     assert "Tied with it within the noise (standard deviation 0.060 dB, from 15 replicates), cheapest first:" in printed
     assert "srsearch best 'my study' --storage other.db --trial 10" in printed

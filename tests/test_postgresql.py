@@ -17,8 +17,7 @@ from srsearch.errors import InputError, WorkError
 from srsearch.search import SyntheticEvaluator, run
 from srsearch.search.study import Study
 from srsearch.space import Space
-from srsearch.store import EndedElsewhere, Store, leases
-from srsearch.store import diagnosis
+from srsearch.store import EndedElsewhere, Store, diagnosis, leases
 from tests.conftest import SMALL_SPACE, Command
 from tests.postgresql import PASSWORD, Server, server_or_skip
 from tests.test_search import outcome

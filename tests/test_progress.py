@@ -13,17 +13,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from srsearch.search.progress import (
-    LineProgress,
-    Progress,
-    RichProgress,
-    SilentProgress,
-    StudyInfo,
-    TrialView,
-    front_table,
-    make_progress,
-    sparkline,
-)
+from srsearch.cli.progress import LineProgress, RichProgress, front_table, make_progress, sparkline
+from srsearch.search.progress import Progress, SilentProgress, StudyInfo, TrialView
 
 AXES = ["channels", "body.cascade.groups", "upsampler.groups", "fusion"]
 INFO = StudyInfo("lightweight_x4", "sqlite:///studies/srsearch.db", True, 12, 30, workers=2, space_size=13824)

@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 from plotly.offline import get_plotlyjs_version
 
-from srsearch import output
 from srsearch.analysis import Noise, hypervolume, hypervolume_history, pareto_front
+from srsearch.cli.tables import print_front
 from srsearch.dashboard import ReportData, render_report, write_report
 from srsearch.dashboard.vendored import plotly_js
 from srsearch.errors import InputError, WorkError
@@ -389,7 +389,7 @@ def test_any_objectives_can_be_searched_for(
         hypervolume(made, {name: reference[name] for name in objectives})
     )
     assert history["hypervolume"].iloc[-1] > 0
-    output.print_front(front)
+    print_front(front)
     head, _, *rows = capsys.readouterr().out.splitlines()
     assert len(rows) == len(front)
     for name, word in (("ssim", "SSIM"), ("activations", "Activations")):

@@ -24,7 +24,7 @@ from srsearch.analysis import converged, retraining_noise
 from srsearch.architecture import catalogue
 from srsearch.errors import InputError, WorkError
 from srsearch.search import Study, SyntheticEvaluator, run, session
-from srsearch.search.evaluators.base import evaluator_type
+from srsearch.search.evaluators.lookup import evaluator_type
 from srsearch.search.progress import Progress
 from srsearch.space import Space
 from srsearch.store import Store

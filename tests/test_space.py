@@ -210,20 +210,20 @@ EVERYTHING = {
 def test_columns_give_what_single_designs_give() -> None:
     """A space where nearly every rule applies: canonical form and cost, whole columns against one by one."""
     space = Space.from_dict(EVERYTHING)
-    assert space.table is not None
-    assert len(space.table) == space.combinations > 3_000_000
+    assert space.grid.table is not None
+    assert len(space.grid.table) == space.combinations > 3_000_000
     keys: dict[int, str] = {}
     broken = 0
     for index in np.random.default_rng(0).integers(space.combinations, size=800).tolist():
-        point = space.point(index)
-        assert bool(space.table.valid[index]) == (point.cost is not None), point
+        point = space.grid.point(index)
+        assert bool(space.grid.table.valid[index]) == (point.cost is not None), point
         if point.cost is None:
             broken += 1
             continue
         for name in ("params", "mult_adds", "activations"):
-            assert getattr(space.table, name)[index] == getattr(point.cost, name), point
-        assert bool(space.table.within(space.limits)[index]) == (point.broken is None)
-        assert keys.setdefault(int(space.table.identity[index]), point.design.key) == point.design.key
+            assert getattr(space.grid.table, name)[index] == getattr(point.cost, name), point
+        assert bool(space.grid.table.within(space.limits)[index]) == (point.broken is None)
+        assert keys.setdefault(int(space.grid.table.identity[index]), point.design.key) == point.design.key
     assert len(set(keys.values())) == len(keys)
     assert 0 < broken < 800
 
@@ -307,7 +307,7 @@ def test_a_proposal_is_repaired_to_the_nearest_feasible_new_design(share: float)
             assert found.cost is not None
             assert abs(np.log(found.cost.mult_adds / start.cost.mult_adds)) == pytest.approx(least)
         assert space.repaired(start.axes, np.random.default_rng(0), known) == found
-        assert space.at(dict(zip(space.alternatives, space.positions(start.axes), strict=True))) == start
+        assert space.grid.at(dict(zip(space.grid.alternatives, space.grid.positions(start.axes), strict=True))) == start
     assert space.repaired(points[0].axes, rng, set(keys)) is None
 
 
@@ -386,12 +386,12 @@ def test_a_budget_is_counted_as_a_paper_counts(tmp_path: Path, convention_name: 
         "constraints:\n", f"constraints:\n  convention: {convention_name}\n"
     )
     space = Space.from_yaml(written(tmp_path, text))
-    assert space.table is not None
+    assert space.grid.table is not None
     for index in range(0, space.combinations, 5):
-        point = space.point(index)
+        point = space.grid.point(index)
         assert point.cost == count(point.design, convention=convention(convention_name))
-        assert point.cost.mult_adds == space.table.mult_adds[index]
-        assert point.cost.params == space.table.params[index]
+        assert point.cost.mult_adds == space.grid.table.mult_adds[index]
+        assert point.cost.params == space.grid.table.params[index]
     assert Space.from_dict(space.to_dict()).convention == space.convention
 
 

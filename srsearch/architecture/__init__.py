@@ -4,12 +4,13 @@ from __future__ import annotations
 
 # Importing a module of parts registers them.
 from srsearch.architecture import catalogue
-from srsearch.architecture.assembly import InvalidDesign, build
+from srsearch.architecture.assembly import InvalidDesign
 from srsearch.architecture.bicubic import upscale_bicubic
+from srsearch.architecture.build import build
 from srsearch.architecture.design import GRAMMAR_VERSION, Architecture
 from srsearch.architecture.network import Network
 from srsearch.architecture.official_weights import load_official, official_state_dict
-from srsearch.architecture.parts import activations, blocks, bodies, entries, refinements, units, upsamplers
+from srsearch.architecture.parts import activations, blocks, bodies, entries, levels, refinements, units, upsamplers
 from srsearch.architecture.plugins import load_plugin, load_wanted_plugins
 from srsearch.architecture.registry import CountingInt, Factory, Part, PositiveInt, register
 
@@ -30,6 +31,7 @@ __all__ = [
     "build",
     "catalogue",
     "entries",
+    "levels",
     "load_official",
     "load_plugin",
     "official_state_dict",

@@ -1,20 +1,16 @@
-"""From a design to its module: slots are filled from the outside in. And what a part asks of its slots, without one."""
+"""Parts and what they ask of their slots."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
-from srsearch.architecture.network import IN_CHANNELS, Network, initialise
-from srsearch.architecture.registry import PLACES, Factory, Part, cached, part_type, slot_place
+from srsearch.architecture.registry import Factory, Part, cached, part_type
 from srsearch.errors import InputError
-
-if TYPE_CHECKING:
-    from srsearch.architecture.design import Architecture
 
 
 class InvalidDesign(InputError):
@@ -43,72 +39,6 @@ def make_part(kind: str, part: Part, place: Mapping[str, Any], slots: Callable[[
     except Exception as error:
         # What an author did not foresee, such as convolutions of no channels, is as invalid as what is refused.
         raise InvalidDesign(f"{kind} {part}: {first_line(error)}") from None
-
-
-def build(design: Architecture, *, seed: int | None = None) -> Network:
-    """The network of a design, initialised.
-
-    Args:
-        design: What to build.
-        seed: Seed of the initial weights; without one, torch's global generator goes on.
-
-    Returns:
-        A module from (n, c, h, w) in 0..1 to (n, c, scale * h, scale * w), c being its ``in_channels``. A multi-scale
-        one is called with ``scale=``.
-
-    Raises:
-        InvalidDesign: The parts do not fit together.
-    """
-    design.check_placement()
-    # Modules draw initial values as they are made: keep those draws away from the caller's generator.
-    with torch.random.fork_rng(devices=[]):
-        network = _Assembler(design).network()
-    with torch.random.fork_rng(devices=[], enabled=seed is not None):
-        if seed is not None:
-            torch.manual_seed(seed)
-        initialise(network)
-    return network
-
-
-class _Assembler:
-    def __init__(self, design: Architecture) -> None:
-        self._design = design
-        self._place = {"channels": design.channels, "in_channels": IN_CHANNELS[design.colour]}
-
-    def network(self) -> Network:
-        design = self._design
-        place = self._place | {
-            "scales": design.scales,
-            "global_skip": design.global_skip,
-            "image_residual": design.image_residual,
-        }
-        slots: dict[str, Factory] = {
-            "entry": lambda: self._module("entry", "entry"),
-            "body": lambda level: self._module("body", "body", level),
-            "refinement": lambda level: self._module("refinement", "refinement", level),
-            "upsampler": lambda scale: self._module("upsampler", "upsampler", scale=scale),
-        }
-        network = make_part("levels", design.levels, place, slots.__getitem__)
-        if not isinstance(network, Network):
-            raise InvalidDesign(f"levels {design.levels}: is not a class of srsearch.architecture.Network")
-        return network
-
-    def _module(self, kind: str, place: str, level: int = 1, *, kept: bool = True, scale: int = 0) -> nn.Module:
-        def slot(name: str) -> Factory:
-            if kind == "body" and name == "block":
-                return self._block
-            if name == "inner_activation" and not kept:
-                return nn.Identity
-            inner = slot_place(kind, name)
-            # Positions are the body's business; what a user's part says beside is its own.
-            return lambda *at: self._module(PLACES[inner], inner)
-
-        part = self._design.part_at(place, level)
-        return make_part(kind, part, self._place | {"scale": scale}, slot)
-
-    def _block(self, *at: Any) -> nn.Module:
-        place, kept = self._design.at_position(position_name(*at))
-        return self._module("block", place, kept=kept)
 
 
 def position_name(*at: Any) -> str:

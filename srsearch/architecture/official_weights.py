@@ -40,7 +40,7 @@ import torch
 from torch import Tensor
 
 from srsearch.architecture import catalogue
-from srsearch.architecture.assembly import build
+from srsearch.architecture.build import build
 from srsearch.architecture.design import SCALES, Architecture
 from srsearch.architecture.network import MEAN_RGB, Network
 from srsearch.errors import InputError, nearest

@@ -566,7 +566,9 @@ def _flat(values: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, st
 
 _TEMPLATES = jinja2.Environment(
     # What the report shares with the live pages is among their assets.
-    loader=jinja2.ChoiceLoader([jinja2.PackageLoader("srsearch.dashboard", folder) for folder in ("page", "assets")]),
+    loader=jinja2.ChoiceLoader(
+        [jinja2.PackageLoader("srsearch.dashboard", "page"), jinja2.PackageLoader("srsearch.dashboard.live", "assets")]
+    ),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,

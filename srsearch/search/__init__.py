@@ -9,11 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from srsearch.search.evaluators.base import EvaluationFailed, Evaluator, Score, SyntheticEvaluator
+    from srsearch.search.evaluators.base import EvaluationFailed, Evaluator, Score
+    from srsearch.search.evaluators.synthetic import SyntheticEvaluator
     from srsearch.search.running import RunResult, run
     from srsearch.search.samplers.frontier import FrontierSampler
     from srsearch.search.samplers.parameters import suggest_axes
-    from srsearch.search.study import Study, Trial
+    from srsearch.search.study import Study
+    from srsearch.search.trial import Trial
 
 _HOMES = {
     "EvaluationFailed": "evaluators.base",

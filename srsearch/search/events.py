@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from srsearch.search.evaluators.base import Score
-from srsearch.search.study import Trial
+from srsearch.search.trial import Trial
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ import numpy.typing as npt
 
 from srsearch.architecture import Architecture
 from srsearch.errors import InputError, WorkError
-from srsearch.search.evaluators.base import Evaluator, ProxyEvaluator, evaluator_for
+from srsearch.search.evaluators.base import Evaluator
+from srsearch.search.evaluators.lookup import evaluator_for
+from srsearch.search.evaluators.proxy import ProxyEvaluator
 from srsearch.space import Space
 
 DRAWN = 1000
@@ -234,7 +236,7 @@ def _measured(
 
 @contextmanager
 def _pool(processes: int) -> Iterator[Any]:
-    from srsearch.search.executors.local import without_signals
+    from srsearch.search.processes import without_signals
 
     with without_signals():
         pool = multiprocessing.get_context("spawn").Pool(processes)

@@ -17,9 +17,11 @@ import numpy as np
 
 from srsearch.architecture import GRAMMAR_VERSION
 from srsearch.errors import InputError, WorkError
-from srsearch.search.evaluators.base import Evaluator, evaluator_for
+from srsearch.search.evaluators.base import Evaluator
 from srsearch.search.evaluators.cores import Plan
-from srsearch.search.executors.local import GUARD, WORKER_NAME, run_local
+from srsearch.search.evaluators.lookup import evaluator_for
+from srsearch.search.executors.local import run_local
+from srsearch.search.processes import GUARD, WORKER_NAME
 from srsearch.search.progress import Progress, SilentProgress, StudyInfo
 from srsearch.search.samplers.proposer import check_sampler
 from srsearch.search.session import Goal, Session
@@ -354,5 +356,5 @@ def _reference(space: Space, evaluator: Evaluator) -> dict[str, float]:
 
 def _largest(space: Space, cost: str) -> int:
     """The largest cost in the space, or among many random designs of a space too large to enumerate."""
-    table = space.table or space.draw(_DRAWN, np.random.default_rng(0))[0]
+    table = space.grid.table or space.grid.draw(_DRAWN, np.random.default_rng(0))[0]
     return int(getattr(table, cost)[table.within(space.limits)].max(initial=1))

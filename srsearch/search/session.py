@@ -15,7 +15,8 @@ from srsearch.search.evaluators.base import Evaluator, Score
 from srsearch.search.events import Broken, Event, Failed, Finished, Reported, Stopped
 from srsearch.search.interrupts import Interrupts
 from srsearch.search.progress import Progress, TrialView
-from srsearch.search.study import Study, Trial
+from srsearch.search.study import Study
+from srsearch.search.trial import Trial
 from srsearch.store import Gone, content_hash, leases
 from srsearch.store.locks import own_folder
 

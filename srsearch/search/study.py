@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,19 +15,18 @@ import pandas as pd
 
 from srsearch.analysis import Convergence, converged, quality_of, retraining_noise
 from srsearch.architecture import Architecture, catalogue
-from srsearch.architecture.registry import OptionValue
 from srsearch.cost import Cost
 from srsearch.errors import InputError, WorkError
 from srsearch.search.checkpoints import Checkpoints
 from srsearch.search.evaluators.base import Evaluator, Score
-from srsearch.search.evaluators.cores import one_thread
 from srsearch.search.ledger import Ledger
 from srsearch.search.model.stopping import EarlyStopping
+from srsearch.search.processes import one_thread
 from srsearch.search.samplers.prior import Observation, observations_from
 from srsearch.search.samplers.proposer import REPAIRED, Acceptance, Proposer, proposal_seed
+from srsearch.search.trial import Trial
 from srsearch.space import Candidate, Space
 from srsearch.store import (
-    Curve,
     EndedElsewhere,
     EvaluationRecord,
     State,
@@ -45,34 +44,8 @@ MAX_ASIDE = 24
 """Checkpoints of trials that are set aside: of the last so many."""
 
 _RANDOM_TRIES = 5_000
-
 _LOOK_SECONDS = 1.0
 """How often a process looks for trials whose process has died, while there are new designs."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A design to be evaluated.
-
-    Attributes:
-        number: Its number in the study.
-        design: What to evaluate.
-        axes: Its values on the axes of the space.
-        mult_adds: Under the space's convention.
-        params: Trainable parameters.
-        seed: Seed of the evaluation.
-        replicate_of: Number of the trial that evaluated the same design with another seed; None: a new design.
-        curve: (step, PSNR) pairs that an earlier process or an earlier start has reached.
-    """
-
-    number: int
-    design: Architecture
-    axes: Mapping[str, OptionValue]
-    mult_adds: int
-    params: int
-    seed: int
-    replicate_of: int | None = None
-    curve: Curve = ()
 
 
 class Study:

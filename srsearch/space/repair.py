@@ -23,7 +23,8 @@ from srsearch.space.axes import Alternative, Axis
 from srsearch.space.enumeration import Codes
 
 if TYPE_CHECKING:
-    from srsearch.space.space import Candidate, Space
+    from srsearch.space.candidates import Candidate
+    from srsearch.space.grid import Grid
 
 TRIES, MOST_CHANGES = 512, 4
 """In a space too large to enumerate: combinations drawn for each number of changed fields, and the largest number."""
@@ -35,15 +36,15 @@ _Numbers: TypeAlias = npt.NDArray[np.float64]
 
 
 def repaired(
-    space: Space, axes: Mapping[str, OptionValue], rng: np.random.Generator, known: Collection[str]
+    grid: Grid, axes: Mapping[str, OptionValue], rng: np.random.Generator, known: Collection[str]
 ) -> Candidate | None:
     """What `Space.repaired` does."""
-    point = space.candidate(axes)
+    point = grid.candidate(axes)
     if point.broken is None and point.design.key not in known:
         return point
-    start = space.positions(axes)
-    along = [_along(space, field, position) for field, position in zip(space.alternatives, start, strict=True)]
-    shells = _shells(space, start, along) if space.table is not None else _draws(space, start, along, rng)
+    start = grid.positions(axes)
+    along = [_along(grid, field, position) for field, position in zip(grid.alternatives, start, strict=True)]
+    shells = _shells(grid, start, along) if grid.table is not None else _draws(grid, start, along, rng)
     for shell in shells:
         change = np.zeros(len(shell.mult_adds))
         if point.cost is not None:
@@ -71,12 +72,12 @@ class _Shell:
     key: Callable[[int], str]
 
 
-def _shells(space: Space, start: Sequence[int], along: Sequence[_Numbers]) -> Iterator[_Shell]:
+def _shells(grid: Grid, start: Sequence[int], along: Sequence[_Numbers]) -> Iterator[_Shell]:
     """All feasible combinations, by the number of changed fields."""
-    table = space.table
+    table = grid.table
     assert table is not None
     shape = [len(row) for row in along]
-    inside = space.inside.reshape(shape)
+    inside = grid.inside.reshape(shape)
     strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
     origin = sum(stride * position for stride, position in zip(strides, start, strict=True))
     several = [i for i, count in enumerate(shape) if count > 1]
@@ -94,15 +95,15 @@ def _shells(space: Space, start: Sequence[int], along: Sequence[_Numbers]) -> It
         rows = np.concatenate(numbers)
 
         def at(i: int, rows: Codes = rows) -> Candidate:
-            return space.point(int(rows[i]))
+            return grid.point(int(rows[i]))
 
         def key(i: int, rows: Codes = rows) -> str:
-            return space.key(int(rows[i]))
+            return grid.key(int(rows[i]))
 
         yield _Shell(np.concatenate(distances), table.mult_adds[rows], at, key)
 
 
-def _draws(space: Space, start: Sequence[int], along: Sequence[_Numbers], rng: np.random.Generator) -> Iterator[_Shell]:
+def _draws(grid: Grid, start: Sequence[int], along: Sequence[_Numbers], rng: np.random.Generator) -> Iterator[_Shell]:
     """Feasible ones among `TRIES` random combinations for each number of changed fields."""
     counts = np.array([len(row) for row in along])
     several = np.flatnonzero(counts > 1)
@@ -112,12 +113,12 @@ def _draws(space: Space, start: Sequence[int], along: Sequence[_Numbers], rng: n
         # A step of 1 up to one less than there are leads to any other alternative.
         positions[np.arange(TRIES)[:, None], columns] += rng.integers(1, counts[columns])
         positions = np.unique(positions % counts, axis=0)
-        table = space.tabulate({field: positions[:, i] for i, field in enumerate(space.alternatives)})
-        inside = np.flatnonzero(table.within(space.limits))
+        table = grid.tabulate({field: positions[:, i] for i, field in enumerate(grid.alternatives)})
+        inside = np.flatnonzero(table.within(grid.limits))
         rows = positions[inside]
 
         def at(i: int, rows: Codes = rows) -> Candidate:
-            return space.at(dict(zip(space.alternatives, rows[i].tolist(), strict=True)))
+            return grid.at(dict(zip(grid.alternatives, rows[i].tolist(), strict=True)))
 
         def key(i: int, at: Callable[[int], Candidate] = at) -> str:
             return at(i).design.key
@@ -137,11 +138,11 @@ def _in_order(distances: _Numbers, change: _Numbers, rng: np.random.Generator) -
         left = left[near[left] > limit]
 
 
-def _along(space: Space, field: str, position: int) -> _Numbers:
+def _along(grid: Grid, field: str, position: int) -> _Numbers:
     """The distance on the axes from one alternative of a field to each of them."""
-    found = space.alternatives[field]
+    found = grid.alternatives[field]
     distances = np.zeros(len(found))
-    for axis in space.axes:
+    for axis in grid.axes:
         if axis.name == field or axis.name.startswith(f"{field}."):
             distances += _apart(axis, found, position)
     return distances

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from srsearch.architecture.registry import OptionValue
+from srsearch.space.candidates import Candidate
 from srsearch.space.enumeration import Codes, Mask, Table
-from srsearch.space.space import Candidate, Space
+from srsearch.space.grid import Grid
 
 _SAMPLES = 200_000
 _COUNTED_SAMPLES = 400
@@ -112,50 +113,50 @@ class SpaceReport:
         }
 
 
-def report(space: Space) -> SpaceReport:
+def report(grid: Grid) -> SpaceReport:
     """Count a space: exactly by enumeration where it is small enough, else by random combinations."""
-    if space.table is not None:
-        return _exact(space, space.table)
-    return _estimated(space)
+    if grid.table is not None:
+        return _exact(grid, grid.table)
+    return _estimated(grid)
 
 
-def _exact(space: Space, table: Table) -> SpaceReport:
+def _exact(grid: Grid, table: Table) -> SpaceReport:
     valid = table.distinct(table.valid)
-    within = table.within(space.limits)
+    within = table.within(grid.limits)
     feasible = table.distinct(within)
     return SpaceReport(
-        combinations=space.combinations,
+        combinations=grid.combinations,
         exact=True,
         designs=Estimate(len(valid)),
         feasible_designs=Estimate(len(feasible)),
         valid_share=Estimate(float(table.valid.mean())),
         feasible_share=Estimate(float(within.mean())),
         ranges=_ranges(table, feasible),
-        bindings=_bindings(space, table, valid),
-        axes=_axis_shares(space, _positions(space, feasible)),
-        examples=tuple(space.point(int(index)) for index in _spread(table, feasible)),
-        reason=None if len(feasible) else str(space.impossible(table)),
+        bindings=_bindings(grid, table, valid),
+        axes=_axis_shares(grid, _positions(grid, feasible)),
+        examples=tuple(grid.point(int(index)) for index in _spread(table, feasible)),
+        reason=None if len(feasible) else str(grid.impossible(table)),
     )
 
 
-def _estimated(space: Space) -> SpaceReport:
+def _estimated(grid: Grid) -> SpaceReport:
     rng = np.random.default_rng(0)
-    table, rows = space.draw(_SAMPLES, rng)
-    within = table.within(space.limits)
+    table, rows = grid.draw(_SAMPLES, rng)
+    within = table.within(grid.limits)
     feasible = np.flatnonzero(within)
     examples = _spread(table, feasible)
     return SpaceReport(
-        combinations=space.combinations,
+        combinations=grid.combinations,
         exact=False,
-        designs=_distinct(space, rows, table.valid, rng),
-        feasible_designs=_distinct(space, rows, within, rng),
+        designs=_distinct(grid, rows, table.valid, rng),
+        feasible_designs=_distinct(grid, rows, within, rng),
         valid_share=_share(table.valid),
         feasible_share=_share(within),
         ranges=_ranges(table, feasible),
-        bindings=_bindings(space, table, np.flatnonzero(table.valid)),
-        axes=_axis_shares(space, {field: codes[feasible] for field, codes in rows.items()}),
-        examples=tuple(space.at({field: int(codes[index]) for field, codes in rows.items()}) for index in examples),
-        reason=None if len(feasible) else str(space.impossible(table)),
+        bindings=_bindings(grid, table, np.flatnonzero(table.valid)),
+        axes=_axis_shares(grid, {field: codes[feasible] for field, codes in rows.items()}),
+        examples=tuple(grid.at({field: int(codes[index]) for field, codes in rows.items()}) for index in examples),
+        reason=None if len(feasible) else str(grid.impossible(table)),
     )
 
 
@@ -165,49 +166,49 @@ def _share(where: Mask) -> Estimate:
     return Estimate(share, math.sqrt(max(share * (1 - share), 1 / len(where)) / len(where)))
 
 
-def _distinct(space: Space, rows: Mapping[str, Codes], where: Mask, rng: np.random.Generator) -> Estimate:
+def _distinct(grid: Grid, rows: Mapping[str, Codes], where: Mask, rng: np.random.Generator) -> Estimate:
     """Distinct networks among combinations: each stands for one part in so many of its network.
 
     How many combinations describe one network is counted by changing each field by itself and multiplying. That is
     exact where the fields that a network ignores are independent of each other, as they nearly always are.
 
     Args:
-        space: The space.
+        grid: The combinations of the space.
         rows: Random combinations.
         where: Which of them count.
         rng: Picks those for which it is counted.
     """
     share = _share(where)
     if not where.any():
-        return Estimate(0.0, space.combinations / len(where))
+        return Estimate(0.0, grid.combinations / len(where))
     picked = rng.permutation(np.flatnonzero(where))[:_COUNTED_SAMPLES]
     drawn = {field: codes[picked] for field, codes in rows.items()}
     weight = np.ones(len(picked))
-    for field, alternatives in space.alternatives.items():
+    for field, alternatives in grid.alternatives.items():
         count = len(alternatives)
         if count == 1:
             continue
         # The combinations themselves come first, so that their identities are of the same table.
         varied = {name: np.concatenate([codes, np.tile(codes, count)]) for name, codes in drawn.items()}
         varied[field] = np.concatenate([drawn[field], np.repeat(np.arange(count), len(picked))])
-        identity = space.tabulate(varied).identity
+        identity = grid.tabulate(varied).identity
         weight /= (identity[len(picked) :].reshape(count, -1) == identity[: len(picked)]).sum(axis=0)
     mean, spread = float(weight.mean()), float(weight.std()) / math.sqrt(len(weight))
     error = math.hypot(share.value * spread, share.error * mean)
-    return Estimate(space.combinations * share.value * mean, space.combinations * error)
+    return Estimate(grid.combinations * share.value * mean, grid.combinations * error)
 
 
-def _positions(space: Space, indices: Codes) -> dict[str, Codes]:
+def _positions(grid: Grid, indices: Codes) -> dict[str, Codes]:
     """The positions of the alternatives that combinations have, by field."""
-    shape = [len(values) for values in space.alternatives.values()]
-    return dict(zip(space.alternatives, np.unravel_index(indices, shape), strict=True))
+    shape = [len(values) for values in grid.alternatives.values()]
+    return dict(zip(grid.alternatives, np.unravel_index(indices, shape), strict=True))
 
 
-def _axis_shares(space: Space, positions: Mapping[str, Codes]) -> dict[str, dict[OptionValue, float]]:
+def _axis_shares(grid: Grid, positions: Mapping[str, Codes]) -> dict[str, dict[OptionValue, float]]:
     """Share of the designs that each value of each axis holds."""
     total = max(1, len(next(iter(positions.values()))))
-    shares: dict[str, dict[OptionValue, float]] = {axis.name: dict.fromkeys(axis.values, 0.0) for axis in space.axes}
-    for field, alternatives in space.alternatives.items():
+    shares: dict[str, dict[OptionValue, float]] = {axis.name: dict.fromkeys(axis.values, 0.0) for axis in grid.axes}
+    for field, alternatives in grid.alternatives.items():
         counts = np.bincount(positions[field], minlength=len(alternatives))
         for alternative, count in zip(alternatives, counts.tolist(), strict=True):
             for name, value in alternative.axes.items():
@@ -215,17 +216,17 @@ def _axis_shares(space: Space, positions: Mapping[str, Codes]) -> dict[str, dict
     return shares
 
 
-def _bindings(space: Space, table: Table, designs: Codes) -> tuple[Binding, ...]:
+def _bindings(grid: Grid, table: Table, designs: Codes) -> tuple[Binding, ...]:
     """What each limit of the budget excludes of the designs that can be built."""
     if not len(designs):
         return ()
     outside: list[npt.NDArray[np.bool_]] = []
-    for name, sign, limit in space.limits:
+    for name, sign, limit in grid.limits:
         outside.append(sign * getattr(table, name)[designs] > sign * limit)
     beyond = np.sum(outside, axis=0) if outside else np.zeros(len(designs))
     found = [
         Binding(name, limit, sign < 0, float(each.mean()), float((each & (beyond == 1)).mean()))
-        for (name, sign, limit), each in zip(space.limits, outside, strict=True)
+        for (name, sign, limit), each in zip(grid.limits, outside, strict=True)
     ]
     return tuple(sorted(found, key=lambda binding: -binding.excludes))
 

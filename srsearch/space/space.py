@@ -3,63 +3,36 @@
 from __future__ import annotations
 
 import functools
-import importlib.resources
 import itertools
 import json
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pydantic
 
-from srsearch.architecture import Architecture, InvalidDesign
+from srsearch.architecture import Architecture
 from srsearch.architecture.canonical import could_be
 from srsearch.architecture.registry import OptionValue
-from srsearch.cost import Convention, Cost, convention, count
+from srsearch.cost import Convention, convention
 from srsearch.errors import InputError, nearest
-from srsearch.quantity import format_quantity
-from srsearch.space.axes import Alternative, Axis, AxisTree
+from srsearch.space.axes import Axis, AxisTree
+from srsearch.space.candidates import Candidate, Designs
 from srsearch.space.checks import impossible
-from srsearch.space.enumeration import Codes, Mask, Table, tabulate
-from srsearch.space.schema import Bound, Section, SpaceFile, document_model
+from srsearch.space.enumeration import tabulate
+from srsearch.space.grid import ENUMERABLE, Grid
+from srsearch.space.schema import Bound, Section
+from srsearch.space.shipped import find_space
 from srsearch.space.source import Source
+from srsearch.space.validation import changed_section, validated
 
 if TYPE_CHECKING:
     from srsearch.space.report import SpaceReport
 
-ENUMERABLE = 10_000_000
-"""Spaces with at most so many combinations are enumerated; larger ones are sampled."""
-
-_TRIES = 20_000
-"""Random designs drawn before a large space is said to hold none that fits."""
-
-_Section = TypeVar("_Section", bound=Section)
 
 _COSTS = ("mult_adds", "params", "activations")
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A point of a space: the values chosen, the design that they describe, and its cost.
-
-    Attributes:
-        axes: One value for every axis that exists there.
-        design: The canonical design; several points may have the same one.
-        cost: Under the space's convention; None where the parts do not fit together.
-        broken: Why it is not feasible, else None.
-        violations: First whether it cannot be built (1 or 0), then for each limit of the budget by what share the cost
-            is beyond it; up to 0 is within.
-    """
-
-    axes: dict[str, OptionValue]
-    design: Architecture
-    cost: Cost | None
-    broken: str | None
-    violations: tuple[float, ...]
 
 
 class Space:
@@ -81,7 +54,7 @@ class Space:
     """
 
     def __init__(self, source: Source) -> None:
-        document = _validated(source)
+        document = validated(source)
         self._document = document
         self._tree = AxisTree(document.architecture)
         problems = [source.error(where, why) for where, why in impossible(self._tree.fields, document.scale)]
@@ -155,7 +128,7 @@ class Space:
         changed = self.constraints
         for name, limit in (("mult_adds", max_mult_adds), ("params", max_params)):
             if limit is not None:
-                bound = _changed(getattr(changed, name), {"max": limit})
+                bound = changed_section(getattr(changed, name), {"max": limit})
                 changed = changed.model_copy(update={name: bound})
         return self._with(constraints=changed)
 
@@ -167,7 +140,9 @@ class Space:
         Raises:
             InputError: An entry is not what it should be.
         """
-        return self._with(proxy=_changed(self.proxy, proxy or {}), search=_changed(self.search, search or {}))
+        return self._with(
+            proxy=changed_section(self.proxy, proxy or {}), search=changed_section(self.search, search or {})
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The whole space as plain data, defaults written out."""
@@ -198,7 +173,7 @@ class Space:
         """What the space holds, before any training: see `SpaceReport`."""
         from srsearch.space.report import report
 
-        return report(self)
+        return report(self.grid)
 
     def describe(self, axes: Mapping[str, OptionValue]) -> Architecture:
         """The design at a point: one value for every axis that exists there.
@@ -231,7 +206,7 @@ class Space:
             return None
         fields: dict[str, list[Any]] = {}
         positions: dict[str, list[int]] = {}
-        for field, values in self._values.items():
+        for field, values in self.grid.values.items():
             own = getattr(design, field, None)
             positions[field] = [i for i, value in enumerate(values) if could_be(field, value, design)]
             fields[field] = [values[i] for i in positions[field]]
@@ -248,66 +223,60 @@ class Space:
         if not inside.any():
             return None
         found = np.unravel_index(int(inside.argmax()), inside.shape)
-        return self.at({field: positions[field][int(i)] for field, i in zip(fields, found, strict=True)})
+        return self.grid.at({field: positions[field][int(i)] for field, i in zip(fields, found, strict=True)})
 
     def __contains__(self, design: Architecture) -> bool:
         return self.locate(design) is not None
 
+    @functools.cached_property
+    def grid(self) -> Grid:
+        """The combinations of the space under its budget."""
+        return Grid(self._tree, self.scale, self.convention, self._limits(), self.source)
+
+    @property
+    def limits(self) -> tuple[tuple[str, int, int], ...]:
+        """The budget: name of the cost, +1 for an upper and -1 for a lower limit, the limit."""
+        return self.grid.limits
+
+    @property
+    def feasible(self) -> Designs | None:
+        """Every feasible design once, in a fixed order, or None where the space is too large to enumerate.
+
+        Raises:
+            InputError: There is none; says what the cheapest design costs.
+        """
+        return self.grid.feasible
+
+    def size(self) -> int:
+        """Number of distinct valid designs; see `report` for the share within the budget.
+
+        Raises:
+            InputError: The space is too large to enumerate.
+        """
+        return self.grid.size()
+
     def candidate(self, axes: Mapping[str, OptionValue]) -> Candidate:
         """A point with its design, its cost, and whether it is feasible."""
-        design = Architecture(scales=(self.scale,), **self._tree.description(axes))
-        try:
-            cost = count(design, convention=self.convention)
-        except InvalidDesign as error:
-            return Candidate(dict(axes), design, None, f"invalid: {error}", self.violations(None))
-        violations, broken = self.violations(cost), None
-        for (name, factor, limit), violation in zip(self.limits, violations[1:], strict=True):
-            if violation > 0 and broken is None:
-                side = "above" if factor > 0 else "below"
-                broken = f"{name} {format_quantity(getattr(cost, name))} is {side} {format_quantity(limit)}"
-        return Candidate(dict(axes), design, cost, broken, violations)
-
-    def violations(self, cost: object | None) -> tuple[float, ...]:
-        """What a `Candidate` has as such.
-
-        Args:
-            cost: Anything with ``params``, ``mult_adds`` and ``activations``; None for what cannot be built.
-        """
-        if cost is None:
-            return (1.0,) * (1 + len(self.limits))
-        return (0.0, *(factor * (getattr(cost, name) / limit - 1) for name, factor, limit in self.limits))
+        return self.grid.candidate(axes)
 
     def points(self) -> Iterator[Candidate]:
         """Every combination of values, feasible or not, in a fixed order."""
-        return (self.candidate(axes) for axes in self._tree.points())
-
-    def point(self, index: int) -> Candidate:
-        """One combination by its number in the order of `points`."""
-        positions = {}
-        for field, found in reversed(self.alternatives.items()):
-            index, positions[field] = divmod(index, len(found))
-        return self.at(positions)
-
-    def at(self, positions: Mapping[str, int]) -> Candidate:
-        """One combination by the positions of its fields' alternatives."""
-        axes: dict[str, OptionValue] = {}
-        for field, found in self.alternatives.items():
-            axes |= found[positions[field]].axes
-        return self.candidate(axes)
+        return self.grid.points()
 
     def random_point(self, rng: np.random.Generator) -> Candidate:
         """A point with every existing axis drawn uniformly; may be infeasible."""
-        axes: dict[str, OptionValue] = {}
-        for axis in self.axes:
-            if axis.exists(axes):
-                axes[axis.name] = axis.values[int(rng.integers(len(axis.values)))]
-        return self.candidate(axes)
+        return self.grid.random_point(rng)
 
-    def positions(self, axes: Mapping[str, OptionValue]) -> tuple[int, ...]:
-        """The position of each field's alternative at a point, in the order of the fields; `at` leads back."""
-        return tuple(
-            places[tuple((name, axes[name]) for name in names if name in axes)] for names, places in self._places
-        )
+    def sample(self, rng: np.random.Generator) -> Architecture:
+        """A random feasible design.
+
+        Args:
+            rng: A numpy ``Generator``.
+
+        Raises:
+            InputError: No design fits the budget; says what the cheapest costs.
+        """
+        return self.grid.sample(rng)
 
     def repaired(
         self, axes: Mapping[str, OptionValue], rng: np.random.Generator, known: Collection[str] = ()
@@ -328,120 +297,9 @@ class Space:
         """
         from srsearch.space.repair import repaired
 
-        return repaired(self, axes, rng, known)
+        return repaired(self.grid, axes, rng, known)
 
-    def key(self, index: int) -> str:
-        """The key of the design at one combination of an enumerated space; computed once for each design."""
-        table = self.table
-        if table is None:
-            return self.point(index).design.key
-        identity = int(table.identity[index])
-        if identity not in self._keys:
-            self._keys[identity] = self.point(index).design.key
-        return self._keys[identity]
-
-    def sample(self, rng: np.random.Generator) -> Architecture:
-        """A random feasible design.
-
-        Args:
-            rng: A numpy ``Generator``.
-
-        Raises:
-            InputError: No design fits the budget; says what the cheapest costs.
-        """
-        for _ in range(min(_TRIES, self.combinations + 1)):
-            drawn = self.random_point(rng)
-            if drawn.broken is None:
-                return drawn.design
-        if self.feasible is None:
-            raise self.impossible(self.draw(_TRIES, rng)[0])
-        return self.feasible[int(rng.integers(len(self.feasible)))].design
-
-    @functools.cached_property
-    def table(self) -> Table | None:
-        """Costs of all combinations in the order of `points`, or None where there are too many to enumerate."""
-        if self.combinations > ENUMERABLE:
-            return None
-        return tabulate(self._values, self.scale, self.convention)
-
-    def draw(self, number: int, rng: np.random.Generator) -> tuple[Table, dict[str, Codes]]:
-        """Costs of random combinations, each equally likely; and the alternatives that they have, by field."""
-        rows = {field: rng.integers(len(values), size=number) for field, values in self._values.items()}
-        return self.tabulate(rows), rows
-
-    def tabulate(self, rows: Mapping[str, Codes]) -> Table:
-        """Costs of given combinations.
-
-        Args:
-            rows: For each field the positions of its alternatives.
-        """
-        return tabulate(self._values, self.scale, self.convention, rows)
-
-    @functools.cached_property
-    def inside(self) -> Mask:
-        """Which combinations are valid and within the budget, in the order of `points`.
-
-        Raises:
-            InputError: The space is too large to enumerate.
-        """
-        if self.table is None:
-            raise InputError(f"{self.source}: {self.combinations:,} combinations are too many to enumerate")
-        return self.table.within(self.limits)
-
-    @functools.cached_property
-    def feasible(self) -> Designs | None:
-        """Every feasible design once, in a fixed order, or None where the space is too large to enumerate.
-
-        Raises:
-            InputError: There is none; says what the cheapest design costs.
-        """
-        if self.table is None:
-            return None
-        found = self.table.distinct(self.inside)
-        if not len(found):
-            raise self.impossible(self.table)
-        return Designs(self, found)
-
-    def size(self) -> int:
-        """Number of distinct valid designs; see `report` for the share within the budget.
-
-        Raises:
-            InputError: The space is too large to enumerate.
-        """
-        if self.table is None:
-            raise InputError(
-                f"{self.source}: {self.combinations:,} combinations are too many to enumerate (over {ENUMERABLE:,}); "
-                "report() estimates"
-            )
-        return len(np.unique(self.table.identity[self.table.valid]))
-
-    @functools.cached_property
-    def alternatives(self) -> dict[str, list[Alternative]]:
-        """All ways to fill each field of the description, in order."""
-        return {field: self._tree.alternatives(field) for field in self._tree.fields}
-
-    @functools.cached_property
-    def _places(self) -> list[tuple[list[str], dict[tuple[tuple[str, OptionValue], ...], int]]]:
-        """For each field the names of its axes, and the position of each alternative by its values on them."""
-        places = []
-        for field, found in self.alternatives.items():
-            names = [axis.name for axis in self.axes if axis.name == field or axis.name.startswith(f"{field}.")]
-            values = [tuple((name, each.axes[name]) for name in names if name in each.axes) for each in found]
-            places.append((names, {chosen: i for i, chosen in enumerate(values)}))
-        return places
-
-    @functools.cached_property
-    def _keys(self) -> dict[int, str]:
-        """Keys of designs by their identity in the table, as far as they have been asked for."""
-        return {}
-
-    @property
-    def _values(self) -> dict[str, list[Any]]:
-        return {field: [each.value for each in found] for field, found in self.alternatives.items()}
-
-    @functools.cached_property
-    def limits(self) -> tuple[tuple[str, int, int], ...]:
-        """The budget: name of the cost, +1 for an upper and -1 for a lower limit, the limit."""
+    def _limits(self) -> tuple[tuple[str, int, int], ...]:
         limits = []
         for name in _COSTS:
             bound = self._bound(name)
@@ -454,157 +312,7 @@ class Space:
 
     def _with(self, **sections: Section) -> Space:
         changed = object.__new__(Space)
-        changed.__dict__.update({k: v for k, v in self.__dict__.items() if k not in _DERIVED})
+        changed.__dict__.update({k: v for k, v in self.__dict__.items() if k != "grid"})
         changed.__dict__.update(sections)
         changed._document = self._document.model_copy(update=sections)
         return changed
-
-    def impossible(self, table: Table) -> InputError:
-        """What to say of a space in which no combination of a table is feasible."""
-        if not table.valid.any():
-            reason = self.point(0).broken
-            return InputError(f"{self.source}: architecture: no combination of these parts can be built; {reason}")
-        who = "any design" if table is self.table else f"{len(table):,} random designs"
-        extremes = []
-        for name, sign, _ in self.limits:
-            values = getattr(table, name)[table.valid]
-            extreme = int(values.min() if sign > 0 else values.max())
-            extremes.append(f"the {'least' if sign > 0 else 'most'} {name} of {who} is {format_quantity(extreme, 4)}")
-        return InputError(
-            f"{self.source}: constraints: no design of the space fits the budget ({self.budget_text()}): "
-            f"{'; '.join(extremes)}"
-        )
-
-    def budget_text(self) -> str:
-        """The budget for people, such as ``mult_adds <= 40G at 1280x720, params <= 800K``."""
-        parts = []
-        for name, sign, limit in self.limits:
-            at = f" at {self.convention.size_text()}" if name != "params" else ""
-            parts.append(f"{name} {'<=' if sign > 0 else '>='} {format_quantity(limit, 4)}{at}")
-        text = ", ".join(parts) or "no limits"
-        return text if self.constraints.convention == "ours" else f"{text}, counted as {self.constraints.convention}"
-
-
-_DERIVED = ("table", "inside", "feasible", "limits", "_keys")
-"""What is computed once from the budget, and again under another."""
-
-
-class Designs(Sequence[Candidate]):
-    """The feasible designs of a space, each described when it is asked for.
-
-    Args:
-        space: The space.
-        indices: Numbers of combinations, one for each design.
-    """
-
-    def __init__(self, space: Space, indices: Codes) -> None:
-        self._space = space
-        self.indices = indices
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    @overload
-    def __getitem__(self, index: int) -> Candidate: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Candidate]: ...
-    def __getitem__(self, index: int | slice) -> Candidate | list[Candidate]:
-        if isinstance(index, slice):
-            return [self._space.point(int(each)) for each in self.indices[index]]
-        return self._space.point(int(self.indices[index]))
-
-
-def find_space(name: str | Path) -> Path:
-    """A space file: as given, or one that comes with the package, by its name with or without ``.yaml``.
-
-    Raises:
-        InputError: There is none; names the nearest.
-    """
-    path = Path(name)
-    try:
-        found = path.is_file()
-    except OSError as error:  # such as a name that is too long
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    if found:
-        return path
-    shipped = {each.stem: each for each in sorted(_shipped_folder().glob("*.yaml"))}
-    # `spaces/lightweight_x4.yaml` is how the README of a checkout writes it: let it work anywhere.
-    if path.parent.name in ("", "spaces") and path.suffix in ("", ".yaml") and path.stem in shipped:
-        return shipped[path.stem]
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder, not a space file")
-    raise InputError(
-        f"{path}: no such file, and no space of that name comes with srsearch; {nearest(path.stem, shipped)}"
-    )
-
-
-def shipped_spaces() -> tuple[str, ...]:
-    """The names of the spaces that come with the package."""
-    return tuple(sorted(each.stem for each in _shipped_folder().glob("*.yaml")))
-
-
-def _shipped_folder() -> Path:
-    package = Path(str(importlib.resources.files("srsearch")))
-    installed = package / "spaces"
-    return installed if installed.is_dir() else package.parent / "spaces"
-
-
-def _validated(source: Source) -> SpaceFile:
-    if not isinstance(source.data, dict) or not source.data:
-        raise InputError(f"{source.path}:1: a space is a mapping with name, scale and architecture")
-    try:
-        return document_model().model_validate(source.data)
-    except pydantic.ValidationError as error:
-        problems = [_problem(source, each) for each in error.errors()]
-        raise InputError("\n".join(str(problem) for problem in problems)) from None
-
-
-def _problem(source: Source, error: Any) -> InputError:
-    """One of pydantic's errors as ours, with file, line and key."""
-    location = error["loc"]
-    if error["type"] == "unknown_key":
-        location = (*location, error["ctx"]["key"].strip("'"))
-    elif error["type"] == "missing":
-        return source.error(location[:-1], f"the key {location[-1]!r} is missing")
-    return source.error(location, _message(error))
-
-
-def _message(error: Any) -> str:
-    """What is wrong, with the value, and what would be right."""
-    value = error.get("input")
-    if error["type"] in _OWN:
-        return str(error["msg"])
-    if error["type"] == "value_error":
-        return f"{value!r} {error['msg'].removeprefix('Value error, ')}"
-    if error["type"] == "literal_error":
-        valid = [each.strip("' ") for each in error["ctx"]["expected"].replace(" or ", ", ").split(",")]
-        hint = nearest(str(value), valid)
-        return f"{value!r} is not one of {', '.join(valid)}{f'; {hint}' if hint.startswith('did') else ''}"
-    if error["type"] in ("model_type", "dict_type"):
-        return f"{value!r} is not a mapping of names to values"
-    return f"{value!r} {error['msg'].removeprefix('Input ').removeprefix('String ')}"
-
-
-def _changed(section: _Section, changes: Mapping[str, Any]) -> _Section:
-    """A section with other entries, checked."""
-    try:
-        return type(section).model_validate(section.model_dump(exclude_unset=True) | dict(changes))
-    except pydantic.ValidationError as error:
-        problems = [f"{'.'.join(map(str, each['loc']))}: {_message(each)}" for each in error.errors()]
-        raise InputError("\n".join(problems)) from None
-
-
-_OWN = (
-    "unknown_key",
-    "empty_axis",
-    "duplicate_value",
-    "unknown_part",
-    "not_a_part",
-    "quantity",
-    "output",
-    "bound",
-    "objectives",
-    "convention",
-    "scope",
-)
-"""Errors of our own, whose messages name the value themselves."""

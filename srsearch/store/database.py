@@ -36,8 +36,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 
 from srsearch.errors import InputError, WorkError, nearest
-from srsearch.store import leases, schema, sqlite, statements
-from srsearch.store import locks
+from srsearch.store import leases, locks, schema, sqlite, statements
 from srsearch.store.connection import COMMITTING, READING, explained, reading_engine, writing_engine
 from srsearch.store.diagnosis import persistently
 from srsearch.store.place import Place

@@ -31,7 +31,7 @@ from fvcore.nn import FlopCountAnalysis
 from torch import nn
 
 from srsearch.architecture import Architecture, InvalidDesign
-from srsearch.architecture.assembly import _Assembler
+from srsearch.architecture.build import Assembler
 from srsearch.architecture.registry import PLACES
 from srsearch.cost import OURS, bill, count
 from srsearch.space import Space
@@ -127,7 +127,7 @@ def by_srsearch(designs: Sequence[Architecture]) -> float:
 
 def module(design: Architecture, device: str) -> nn.Module:
     with torch.device(device):
-        return _Assembler(design).network().eval()
+        return Assembler(design).network().eval()
 
 
 def by_hooks(network: nn.Module, design: Architecture) -> int:

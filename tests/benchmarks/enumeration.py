@@ -83,7 +83,7 @@ def measure() -> dict[str, float]:
     found: dict[str, float] = {"imported": memory("VmRSS")}
     start = time.perf_counter()
     space = Space.from_dict(SPACE)
-    table = space.table
+    table = space.grid.table
     assert table is not None
     found["table"] = time.perf_counter() - start
     found["designs"] = space.size()
@@ -95,7 +95,7 @@ def measure() -> dict[str, float]:
 
     chosen = random.Random(0).sample(range(len(table)), SAMPLE)
     start = time.perf_counter()
-    points = [space.point(index) for index in chosen]
+    points = [space.grid.point(index) for index in chosen]
     found["one by one"] = (time.perf_counter() - start) / SAMPLE
     found["wrong"] = 0
     for index, point in zip(chosen, points, strict=True):

@@ -8,7 +8,6 @@ plan that it was created with, since results depend on the number of threads.
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import multiprocessing
 import os
@@ -16,14 +15,11 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
 
 import platformdirs
-from threadpoolctl import ThreadpoolController
 
 from srsearch.errors import WorkError
 
@@ -155,7 +151,7 @@ def trained(plans: Sequence[Plan]) -> list[float]:
 
 @contextlib.contextmanager
 def _trainers(number: int) -> Iterator[list[Connection]]:
-    from srsearch.search.executors.local import WORKER_NAME, without_signals
+    from srsearch.search.processes import WORKER_NAME, without_signals
 
     context = multiprocessing.get_context("spawn")
     pipes, processes = [], []
@@ -271,14 +267,3 @@ def _write(path: Path, plans: dict[str, Plan]) -> None:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(content)
         Path(unfinished).replace(path)
-
-
-def one_thread() -> AbstractContextManager[Any]:
-    """One thread for linear algebra this small: beside trainings on all cores, several wait for each other."""
-    limited: AbstractContextManager[Any] = _blas().limit(limits=1, user_api="blas")
-    return limited
-
-
-@functools.cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()

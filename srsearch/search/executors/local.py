@@ -19,15 +19,10 @@ from typing import Any
 from srsearch.errors import InputError
 from srsearch.search.evaluators.base import Evaluator
 from srsearch.search.events import Broken, Event, Failed, Finished, Reported, Stopped
-from srsearch.search.executors.worker import describe, work
+from srsearch.search.executors.worker import work
+from srsearch.search.processes import GUARD, WORKER_NAME, describe, without_signals
 from srsearch.search.session import Session
-from srsearch.search.study import Trial
-
-WORKER_NAME = "srsearch-worker-"
-"""How the names of worker processes begin."""
-
-GUARD = "a script that calls srsearch.run needs `if __name__ == '__main__':` around it"
-"""The commonest reason for which a worker cannot start."""
+from srsearch.search.trial import Trial
 
 
 @dataclass
@@ -180,19 +175,6 @@ def _run(session: Session, executor: LocalExecutor) -> None:
         else:
             session.wait_for_others()
         session.beat()
-
-
-@contextlib.contextmanager
-def without_signals() -> Iterator[None]:
-    """Processes started here do not receive Ctrl-C and SIGTERM: the main process decides what becomes of them."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _death(exit_code: int | None) -> str:

@@ -37,9 +37,9 @@ from srsearch.errors import InputError, WorkError
 from srsearch.search.checkpoint_copy import Kept, kept
 from srsearch.search.evaluators.base import EvaluationFailed, Evaluator, Score, checked_score
 from srsearch.search.events import Broken, Event, Failed, Finished, Reported, Stopped
-from srsearch.search.executors.worker import describe
+from srsearch.search.processes import describe
 from srsearch.search.session import Session
-from srsearch.search.study import Trial
+from srsearch.search.trial import Trial
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController

@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 from srsearch.architecture import Architecture
 from srsearch.search.checkpoint_copy import Kept, kept
 from srsearch.search.evaluators.base import EvaluationFailed, Evaluator, checked_score
+from srsearch.search.processes import describe
 
 
 def work(pipe: Connection, evaluator: Evaluator) -> None:
@@ -79,9 +80,3 @@ def _send(pipe: Connection, message: tuple[object, ...]) -> bool:
     except OSError:
         return False
     return True
-
-
-def describe(error: BaseException) -> str:
-    """An exception in one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -67,15 +67,15 @@ class Points:
 
     def __init__(self, space: Space) -> None:
         self._space = space
-        self._fields = list(space.alternatives)
-        self._counts = [len(space.alternatives[field]) for field in self._fields]
+        self._fields = list(space.grid.alternatives)
+        self._counts = [len(space.grid.alternatives[field]) for field in self._fields]
         self._rows, self.groups = _features(space)
         self._places = [
-            {tuple(sorted(alternative.axes.items())): i for i, alternative in enumerate(space.alternatives[field])}
+            {tuple(sorted(alternative.axes.items())): i for i, alternative in enumerate(space.grid.alternatives[field])}
             for field in self._fields
         ]
         self._names = [
-            sorted({name for alternative in space.alternatives[field] for name in alternative.axes})
+            sorted({name for alternative in space.grid.alternatives[field] for name in alternative.axes})
             for field in self._fields
         ]
         self._found: dict[tuple[tuple[str, OptionValue], ...], Positions] = {}
@@ -83,7 +83,7 @@ class Points:
     @functools.cached_property
     def _sample(self) -> Table:
         """All combinations, or many random ones: where costs lie."""
-        return self._space.table or self._space.draw(20_000, np.random.default_rng(0))[0]
+        return self._space.grid.table or self._space.grid.draw(20_000, np.random.default_rng(0))[0]
 
     @functools.cached_property
     def _span(self) -> tuple[Array, Array]:
@@ -121,7 +121,7 @@ class Points:
         """The values of the axes at some positions."""
         chosen: dict[str, OptionValue] = {}
         for field, position in zip(self._fields, positions, strict=True):
-            chosen |= self._space.alternatives[field][position].axes
+            chosen |= self._space.grid.alternatives[field][position].axes
         return chosen
 
     def rows(self, positions: Codes) -> Rows:
@@ -130,9 +130,9 @@ class Points:
         Args:
             positions: (n, fields).
         """
-        table = self._space.table
+        table = self._space.grid.table
         if table is None:
-            found = self._space.tabulate({field: positions[:, i] for i, field in enumerate(self._fields)})
+            found = self._space.grid.tabulate({field: positions[:, i] for i, field in enumerate(self._fields)})
         else:
             found = table.rows(np.ravel_multi_index(tuple(positions.T), self._counts))
         costs = _logarithms(found)
@@ -203,7 +203,7 @@ def _features(space: Space) -> tuple[list[Array], list[int]]:
     rows: list[Array] = []
     groups: list[int] = []
     group = 0
-    for field, alternatives in space.alternatives.items():
+    for field, alternatives in space.grid.alternatives.items():
         columns: list[Array] = []
         for axis in (a for a in space.axes if a.name == field or a.name.startswith(f"{field}.")):
             values = [alternative.axes.get(axis.name) for alternative in alternatives]

@@ -1,13 +1,13 @@
 """Early stopping that understands cost: a trial goes on while it promises as much for its remaining steps as a new one.
 
-Comparing PSNR at a rung would keep only the largest networks. Here a rung's PSNR is read as an observation of the final
-one (`srsearch.search.model.rungs`); with it and the results of all trials a Gaussian process says what the trial will reach,
-and how sure that is; and that gives its expected gain of hypervolume (`srsearch.search.model.expected_gain`), costs being
-known. Divided by the share of the steps that is left, it is compared with what a new design promises: the mean expected
-gain of the study's latest proposals, each as it would be expected had it not been trained. So the measure is the
-study's own sampler: what random search proposes promises little, and more of its trials go on. The earlier the rung,
-the less a trial has to promise, for the next rung may tell better. A trial that was stopped is taken up again, from its
-checkpoint, once it promises more than a new one.
+Comparing PSNR at a rung would keep only the largest networks. Here a rung's PSNR is read as an observation of the
+final one (`srsearch.search.model.rungs`); with it and the results of all trials a Gaussian process says what the trial
+will reach, and how sure that is; and that gives its expected gain of hypervolume
+(`srsearch.search.model.expected_gain`), costs being known. Divided by the share of the steps that is left, it is
+compared with what a new design promises: the mean expected gain of the study's latest proposals, each as it would be
+expected had it not been trained. So the measure is the study's own sampler: what random search proposes promises
+little, and more of its trials go on. The earlier the rung, the less a trial has to promise, for the next rung may tell
+better. A trial that was stopped is taken up again, from its checkpoint, once it promises more than a new one.
 
 This is asynchronous successive halving (Li et al.: A System for Massively Parallel Hyperparameter Tuning, MLSys 2020)
 in that trials are judged whenever they come to a rung, by the trials there are, and may be promoted later; the ranking

@@ -1,11 +1,11 @@
 """The ``frontier`` sampler: costs are known exactly, so only the quality of designs is guessed.
 
 A Gaussian process is fitted to what designs reached, on the space's axes and the exact costs; trials that were stopped
-at a rung count with what the rung says of their end (`srsearch.search.model.rungs`). The next design is the feasible one with
-the largest expected gain of hypervolume (`srsearch.search.model.expected_gain`). The first designs are spread over the range
-of costs, which matters most of all. Designs that are being evaluated are taken to reach what is expected of them, so
-that parallel workers get different ones. Noise is part of the model: the front that a design has to gain over is that
-of the expected qualities, not of lucky measurements.
+at a rung count with what the rung says of their end (`srsearch.search.model.rungs`). The next design is the feasible
+one with the largest expected gain of hypervolume (`srsearch.search.model.expected_gain`). The first designs are spread
+over the range of costs, which matters most of all. Designs that are being evaluated are taken to reach what is
+expected of them, so that parallel workers get different ones. Noise is part of the model: the front that a design has
+to gain over is that of the expected qualities, not of lucky measurements.
 """
 
 from __future__ import annotations

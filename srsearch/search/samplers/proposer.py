@@ -32,7 +32,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from srsearch.errors import InputError, nearest
-from srsearch.search.evaluators.cores import one_thread
+from srsearch.search.processes import one_thread
 from srsearch.search.samplers.frontier import FrontierSampler
 from srsearch.search.samplers.optuna_storage import STUDY_NAME, RebuiltStorage
 from srsearch.search.samplers.parameters import distributions, encoded, suggest_axes
@@ -275,7 +275,7 @@ class Proposer:
                 )
             case "infeasible":
                 # PRUNED with its constraints, never FAIL: of a failed trial TPE learns nothing, and proposes it again.
-                violations = self._space.violations(None if record.mult_adds is None else record)
+                violations = self._space.grid.violations(None if record.mult_adds is None else record)
                 constraints = {str(index): value for index, value in enumerate(violations)}
                 return optuna.trial.create_trial(state=TrialState.PRUNED, constraints=constraints, **common)
             case "stopped":

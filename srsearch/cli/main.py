@@ -1,0 +1,58 @@
+"""The ``srsearch`` command: parses, calls, prints. Imports what a command needs when it runs.
+
+Results go to standard output, all else to standard error. Exit codes: 0 done, 1 failed while working, 2 wrong input,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from srsearch import __version__
+from srsearch.cli.pages import dashboard, report
+from srsearch.cli.results import best, front, trials
+from srsearch.cli.run import run
+from srsearch.cli.spaces import catalogue, count, space
+from srsearch.cli.studies import studies
+from srsearch.errors import InputError, WorkError
+
+
+class _Commands(click.Group):
+    """Turns our errors into messages and exit codes, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (InputError, WorkError) as error:
+            click.echo(f"srsearch: {error}", err=True)
+            sys.exit(2 if isinstance(error, InputError) else 1)
+        except KeyboardInterrupt:
+            click.echo("srsearch: interrupted", err=True)
+            sys.exit(130)
+        except BrokenPipeError:
+            # The reader of a pipe, such as `head`, has seen enough.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        except OSError as error:
+            click.echo(f"srsearch: {error.filename or ''}: {error.strerror or error}", err=True)
+            sys.exit(1)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of a user's way, not of the alphabet
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="srsearch")
+def main() -> None:
+    """Find the best super-resolution network under a compute budget.
+
+    Start with `srsearch run lightweight_x4`.
+    """
+
+
+for _each in (run, space, count, catalogue, trials, front, best, report, dashboard, studies):
+    main.add_command(_each)

@@ -1,0 +1,103 @@
+"""Options that several commands share, and what they stand for."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from srsearch.errors import InputError
+
+if TYPE_CHECKING:
+    from srsearch.store import Store
+
+
+USUAL_SIZE = "1280x720"
+
+
+class QuantityType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
+    """A count with an optional suffix: 40G, 800K."""
+
+    name = "count"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from srsearch.quantity import parse_quantity
+
+        try:
+            return parse_quantity(value)
+        except InputError as error:
+            self.fail(str(error), param, ctx)
+
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+
+def together(*options: Callable[[CommandT], CommandT]) -> Callable[[CommandT], CommandT]:
+    """Several options as one decorator."""
+    return lambda command: functools.reduce(lambda inner, option: option(inner), reversed(options), command)
+
+
+def _load_plugin(ctx: click.Context, param: click.Parameter, paths: tuple[Path, ...]) -> None:
+    if paths:
+        from srsearch.architecture import load_plugin
+
+        for path in paths:
+            load_plugin(path)
+
+
+plugin_option = click.option(
+    "--plugin",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_load_plugin,
+    metavar="FILE",
+    help="Python file that registers parts of your own; may be given again.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+storage_option = click.option(
+    "--storage", metavar="URL", help="SQLAlchemy URL or SQLite file [default: studies/srsearch.db]."
+)
+study_argument = click.argument("study", required=False)
+budget_options = together(
+    click.option(
+        "--max-mult-adds", type=QuantityType(), metavar="N", help="At most N Mult-Adds per image, such as 30G."
+    ),
+    click.option("--max-params", type=QuantityType(), metavar="N", help="At most N parameters, such as 500K."),
+)
+
+
+def open_store(storage: str | None, *, write: bool = False, must_exist: bool = False) -> Store:
+    """The store at ``--storage``.
+
+    Args:
+        storage: As given; None: where `studies` was given one, that, else the default.
+        write: Whether the command changes anything.
+        must_exist: Whether it is an error if there is no database yet.
+    """
+    from srsearch.store import Store
+
+    storage = storage or group_option("storage")
+    if must_exist:
+        Store(storage, read_only=True).close()
+    return Store(storage, read_only=not write)
+
+
+def group_option(option: str) -> Any:
+    """An option that was written before the subcommand."""
+    return (click.get_current_context().obj or {}).get(option)
+
+
+def study_name(store: Store, study: str | None) -> str:
+    """The study that is meant: the named one, else the newest."""
+    if study is not None:
+        store.study(study)  # unknown: says what there is
+        return study
+    names = store.study_names()
+    if not names:
+        raise InputError(f"there is no study in {store.where}; `srsearch run lightweight_x4` makes one")
+    return max(names, key=lambda name: store.study(name).created_at)

@@ -1,0 +1,125 @@
+"""How anything is printed: JSON, widths, notes."""
+
+from __future__ import annotations
+
+import io
+import json
+import textwrap
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+    from rich.text import Text
+
+    from srsearch.space import SpaceReport
+    from srsearch.space.report import Binding
+
+
+def print_widest(*tables: Table) -> bool:
+    """The first table that fits, else the last. Returns whether it has fewer columns than the first."""
+    from rich.console import Console
+
+    width, endless = terminal_width(), Console(width=1000)
+    fitting = (each for each in tables if width is None or endless.measure(each).maximum <= width)
+    chosen = next(fitting, tables[-1])
+    print_table(chosen)
+    return len(chosen.columns) < len(tables[0].columns)
+
+
+def percent(share: float) -> str:
+    """A share for people; what is little is not nothing."""
+    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on standard output."""
+    click.echo(json.dumps(document, indent=2, allow_nan=False, default=plain))
+
+
+def plain(value: Any) -> Any:
+    """Mappings and sequences of any kind as dictionaries and lists."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if hasattr(value, "item"):  # a numpy scalar
+        return value.item()
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dictionaries; what a row does not have is None."""
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [{str(name): plain(value) for name, value in row.items()} for row in rows]
+
+
+def indented(text: str) -> str:
+    """Lines two to the right."""
+    return "".join(f"  {line}" for line in text.splitlines(keepends=True))
+
+
+def without_password(url: str) -> str:
+    """A database URL, or the path of a file, as it may be shown."""
+    from sqlalchemy import make_url
+
+    if "://" not in url:
+        return url
+    return make_url(url).render_as_string(hide_password=True)
+
+
+def alone(binding: Binding, report: SpaceReport) -> str:
+    """What a limit keeps out that no other does, where there are others."""
+    return f" of the designs ({percent(binding.alone)} by itself)" if len(report.bindings) > 1 else " of the designs"
+
+
+def print_note(text: str) -> None:
+    """A remark, wrapped to the terminal."""
+    click.echo(textwrap.fill(text, terminal_width() or 1000, initial_indent="  ", subsequent_indent="    "))
+
+
+def design_text(axes: Mapping[str, Any], labels: Mapping[str, str]) -> Text:
+    """A design in words: its values on the axes."""
+    from rich.text import Text
+
+    from srsearch.labels import axis_text
+
+    return Text(" ".join(f"{labels[name]}={axis_text(value)}" for name, value in axes.items()))
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal; None where standard output is none, and nothing has to fit."""
+    from rich.console import Console
+
+    console = Console()
+    return console.width if console.is_terminal else None
+
+
+def print_table(table: Table) -> None:
+    """A table on standard output, as wide as the terminal; in a pipe as wide as it is."""
+    from rich.console import Console
+
+    if terminal_width() is not None:
+        Console().print(table)
+        return
+    wide = Console(width=1000, file=io.StringIO())
+    with wide.capture() as captured:
+        wide.print(table)
+    click.echo("\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines()))
+
+
+def duration(seconds: float) -> str:
+    """A time for people: seconds, minutes, hours or days."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}" if seconds >= 10 * size else f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"

@@ -1,0 +1,479 @@
+"""What a person sees while a search runs: a live panel on a terminal, plain lines elsewhere, nothing when quiet.
+
+All of it goes to standard error; standard output belongs to results. A display never ends a search: a terminal that
+went away or cannot draw is left in peace.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TextIO
+
+import pandas as pd
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from srsearch.analysis import differing_axes
+from srsearch.labels import MISSING, axis_labels, axis_text
+from srsearch.quantity import format_quantity
+from srsearch.search.progress import Progress, SilentProgress, StudyInfo, TrialView
+
+_MEASURES = {
+    "trial", "key", "state", "reason", "psnr", "ssim", "seeds", "psnr_sd",
+    "mult_adds", "params", "activations", "seconds", "cached", "finished_at",
+}  # fmt: skip
+_BARS = "▁▂▃▄▅▆▇█"
+_FRONT_ROWS = 8
+
+
+def make_progress(quiet: bool = False) -> Progress:
+    """The display for standard error as it is: a live panel on a terminal, lines elsewhere, nothing when ``quiet``."""
+    if quiet:
+        return SilentProgress()
+    try:
+        drawable = sys.stderr.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
+    except (AttributeError, ValueError, OSError):  # no standard error, or a closed one
+        drawable = False
+    return RichProgress() if drawable else LineProgress()
+
+
+@dataclass
+class _AtWork:
+    view: TrialView
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    steps: int = 0
+
+    @property
+    def share(self) -> float:
+        """The part of the training that is known to be done, 0..1."""
+        return self.curve[-1][0] / self.steps if self.curve and self.steps else 0.0
+
+
+@dataclass
+class _Clock:
+    """How far this run is, and how long it will yet take at the pace so far."""
+
+    info: StudyInfo
+    started: float
+    done: int
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self.started
+
+    def left(self, at_work: float = 0.0) -> float | None:
+        """Seconds to go, None before a first evaluation tells the pace.
+
+        Args:
+            at_work: The designs at work, as a number of evaluations done so far.
+        """
+        fresh = self.done - self.info.done + at_work
+        pace = self.elapsed() / fresh if fresh > 0 else None
+        todo = max(self.info.target - self.done - at_work, 0.0)
+        limits = [] if pace is None else [pace * todo]
+        if self.info.seconds is not None:
+            limits.append(max(self.info.seconds - self.elapsed(), 0.0))
+        return min(limits) if limits else None
+
+
+class LineProgress(Progress):
+    """One line per event, for logs and pipes.
+
+    Args:
+        file: Where the lines go; standard error unless given.
+    """
+
+    def __init__(self, file: TextIO | None = None) -> None:
+        self._file = file
+        self._clock: _Clock | None = None
+        self._views: dict[int, TrialView] = {}
+        self._reached: dict[int, tuple[int, int, float]] = {}
+
+    def study_opened(self, info: StudyInfo) -> None:
+        """Say what runs, where it is stored, and how much is done."""
+        self._clock = _Clock(info, time.monotonic(), info.done)
+        self._print(f"{info.name}: {_opening(info)}, stored in {info.where}")
+
+    def trial_started(self, trial: TrialView) -> None:
+        """Remember the design; its line comes when it has finished."""
+        self._views[trial.number] = trial
+
+    def trial_finished(
+        self, number: int, psnr: float, seconds: float, done: int, cached: bool, front: pd.DataFrame
+    ) -> None:
+        """Print the design's line."""
+        view = self._views.pop(number, None)
+        parts = [f"{psnr:.3f} dB"]
+        if view:
+            parts.append(f"{format_quantity(view.mult_adds)} Mult-Adds")
+            parts.append(f"{format_quantity(view.params)} params")
+        parts.append("known already" if cached else _duration(seconds))
+        ahead = len(front) > 0 and number in set(front["trial"])
+        parts.append("new on the front" if ahead else f"front of {len(front)}")
+        target = f"[{done}]"
+        if self._clock:
+            self._clock.done = done
+            target = f"[{done}/{self._clock.info.target}]"
+            left = self._clock.left()
+            parts += [f"{_duration(left)} left"] if left else []
+        axes = f" ({_design(view.axes, '=', ' ')})" if view and view.axes else ""
+        again = view is not None and view.replicate_of is not None
+        name = f"trial {number}, trial {view.replicate_of} with another seed" if view and again else f"trial {number}"
+        self._print(f"{target} {name}: {', '.join(parts)}{axes}")
+
+    def trial_report(self, number: int, step: int, steps: int, psnr: float) -> None:
+        """Remember it for the line of a design that is set aside."""
+        self._reached[number] = (step, steps, psnr)
+
+    def trial_stopped(self, number: int) -> None:
+        """Print how far it came."""
+        view = self._views.pop(number, None)
+        reached = self._reached.pop(number, None)
+        how = f": {reached[2]:.3f} dB after {reached[0]} of {reached[1]} steps" if reached else ""
+        cost = f" at {format_quantity(view.mult_adds)} Mult-Adds" if view else ""
+        self._print(f"trial {number} set aside{how}{cost}")
+
+    def trial_failed(self, number: int, reason: str) -> None:
+        """Print the reason."""
+        self._views.pop(number, None)
+        self._print(f"trial {number} failed: {reason}")
+
+    def message(self, text: str) -> None:
+        """Print it."""
+        self._print(text)
+
+    def warning(self, text: str) -> None:
+        """Print it, marked."""
+        self._print(f"warning: {text}")
+
+    def _print(self, text: str) -> None:
+        file = self._file or sys.stderr
+        if file is None:
+            return
+        try:
+            line = _printable(text)
+            encoding = getattr(file, "encoding", None) or "utf-8"
+            # A log in ASCII gets question marks rather than no line.
+            print(line.encode(encoding, "replace").decode(encoding), file=file, flush=True)
+        except (OSError, ValueError, LookupError):  # a broken pipe, a closed file, an encoding nobody knows
+            pass
+
+
+class RichProgress(Progress):
+    """A live panel: the study, how far it is, the designs at work with their curves, the front, the last messages.
+
+    Warnings are also printed above the panel, where they stay.
+
+    Args:
+        console: Where to draw; a console on standard error unless given.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._lock = threading.RLock()  # rich draws from a thread of its own
+        self._clock: _Clock | None = None
+        self._at_work: dict[int, _AtWork] = {}
+        self._axes: list[str] = []
+        self._front = pd.DataFrame()
+        self._failed = self._aside = 0
+        self._notes: deque[Text] = deque(maxlen=3)
+        # The panel goes when the search ends (the command prints its results there); only standard error is
+        # redirected, as standard output may be a document.
+        self._live = Live(
+            get_renderable=lambda: _Screen(self._draw),
+            console=self._console,
+            refresh_per_second=4,
+            transient=True,
+            redirect_stdout=False,
+        )
+
+    def study_opened(self, info: StudyInfo) -> None:
+        """Show the panel."""
+        with self._lock:
+            self._clock = _Clock(info, time.monotonic(), info.done)
+        if info.resumed:
+            self.message(f"continues: {info.done} of {info.target} designs were done")
+        self._attempt(self._live.start)
+
+    def trial_started(self, trial: TrialView) -> None:
+        """Show the design at work."""
+        with self._changing():
+            self._at_work[trial.number] = _AtWork(trial)
+            self._axes += [name for name in trial.axes if name not in self._axes]
+
+    def trial_report(self, number: int, step: int, steps: int, psnr: float) -> None:
+        """Lengthen the design's curve."""
+        with self._changing():
+            if work := self._at_work.get(number):
+                work.curve.append((step, psnr))
+                work.steps = steps
+
+    def trial_finished(
+        self, number: int, psnr: float, seconds: float, done: int, cached: bool, front: pd.DataFrame
+    ) -> None:
+        """Move the bar and show the front as it is now."""
+        with self._changing():
+            self._at_work.pop(number, None)
+            self._front = front
+            if self._clock:
+                self._clock.done = done
+            how = "known already" if cached else f"in {_duration(seconds)}"
+            ahead = len(front) > 0 and number in set(front["trial"])
+            text = f"trial {number}: {psnr:.3f} dB {how}{', new on the front' if ahead else ''}"
+            self._notes.append(Text(text, style="green" if ahead else "dim"))
+
+    def trial_stopped(self, number: int) -> None:
+        """Count it."""
+        with self._changing():
+            self._at_work.pop(number, None)
+            self._aside += 1
+
+    def trial_failed(self, number: int, reason: str) -> None:
+        """Note the reason."""
+        with self._changing():
+            self._at_work.pop(number, None)
+            self._failed += 1
+            self._notes.append(Text(_printable(f"trial {number} failed: {reason}"), style="red"))
+
+    def message(self, text: str) -> None:
+        """Print it above the panel, where it stays."""
+        line = Text(_printable(text))
+        self._attempt(lambda: self._console.print(line))
+
+    def warning(self, text: str) -> None:
+        """Print it above the panel."""
+        line = Text.assemble(("warning: ", "bold yellow"), _printable(text))
+        self._attempt(lambda: self._console.print(line))
+
+    def study_closed(self) -> None:
+        """Take the panel away and give the terminal back; leaves one line. May be called twice."""
+        started = self._live.is_started
+        self._attempt(self._live.stop)
+        if started and self._clock:
+            failed = f", {self._failed} failed" if self._failed else ""
+            failed += f", {self._aside} set aside" if self._aside else ""
+            clock = self._clock
+            line = (
+                f"{clock.info.name}: {clock.done} of {clock.info.target} designs, {_duration(clock.elapsed())}{failed}"
+            )
+            self._attempt(lambda: self._console.print(Text(_printable(line), style="dim")))
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._lock:
+            yield
+        if self._live.is_started:
+            self._attempt(self._live.refresh)
+
+    @staticmethod
+    def _attempt(draw: Callable[[], object]) -> None:
+        with suppress(OSError, ValueError):  # the terminal went away: the search goes on without it
+            draw()
+
+    def _draw(self, width: int) -> RenderableType:
+        with self._lock:
+            if self._clock is None:
+                return Text("")
+            parts: list[RenderableType] = [self._bar(width - 4)]
+            if self._at_work:
+                parts += [Text(""), *(self._at_work_lines(width - 4))]
+            if len(self._front):
+                axes = _axes_of(self._front, self._axes)
+                parts += [Text(""), front_table(_spread(self._front), axes, width=width - 4)]
+                if len(self._front) > _FRONT_ROWS:
+                    parts.append(Text(f"{_FRONT_ROWS} of the {len(self._front)} designs on the front", style="dim"))
+            if self._notes:
+                parts += [Text(""), *(_one_line(note.copy()) for note in self._notes)]
+            info = self._clock.info
+            title = Text.assemble((" " + _printable(info.name), "bold"), (f"  {_printable(info.where)} ", "dim"))
+            title.truncate(max(width - 6, 8), overflow="ellipsis")
+            return Panel(
+                Group(*parts), title=title, title_align="left", box=box.ROUNDED, border_style="dim", padding=(0, 1)
+            )
+
+    def _bar(self, width: int) -> RenderableType:
+        assert self._clock is not None
+        clock = self._clock
+        at_work = sum(work.share for work in self._at_work.values())
+        left = clock.left(at_work)
+        counted = f"{clock.done} of {clock.info.target}"
+        row = Table.grid(padding=(0, 2), expand=True)
+        row.add_column(no_wrap=True)
+        row.add_column(ratio=1)
+        row.add_column(no_wrap=True, justify="right")
+        row.add_row(
+            Text(counted, style="bold"),
+            ProgressBar(
+                total=max(clock.info.target, 1),
+                completed=min(clock.done + at_work, clock.info.target),
+                complete_style="cyan",
+                finished_style="green",
+            ),
+            Text.assemble(
+                _timer(clock.elapsed()), ("  left ", "dim"), (_timer(left) if left is not None else MISSING, "bold")
+            ),
+        )
+        return row
+
+    def _at_work_lines(self, width: int) -> list[RenderableType]:
+        lines: list[RenderableType] = []
+        for work in sorted(self._at_work.values(), key=lambda work: work.view.number):
+            view = work.view
+            psnr = f"{work.curve[-1][1]:.2f} dB" if work.curve else "starting"
+            step = f"{work.curve[-1][0]}/{work.steps}" if work.curve else ""
+            head = Text.assemble(
+                (f"#{view.number:<4}", "bold cyan"),
+                (f"{sparkline([psnr for _, psnr in work.curve]):<8} ", "cyan"),
+                f"{psnr:<9}",
+                (f"{step:>9}  ", "dim"),
+                f"{format_quantity(view.mult_adds):>6} ",
+                (f"{format_quantity(view.params):>6}  ", "dim"),
+            )
+            design = Text(_printable(_design(view.axes, " ", " · ")), style="dim")
+            # Beside the figures where there is room for most of it, else on a line of its own.
+            if head.cell_len + 40 <= width:
+                lines.append(_one_line(head.append_text(design)))
+            else:
+                lines += [_one_line(head), _one_line(Text("     ").append_text(design))]
+        return lines
+
+
+@dataclass(frozen=True)
+class _Screen:
+    """Draws at the width the console has at that moment."""
+
+    draw: Callable[[int], RenderableType]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self.draw(options.max_width)
+
+
+def front_table(front: pd.DataFrame, axes: list[str], *, width: int | None = None) -> Table:
+    """The front as a table: trial, PSNR, Mult-Adds, params, and the axes in which its designs differ.
+
+    Args:
+        front: The designs of the front, one row each, in the order to show.
+        axes: Axis columns to consider; those with the same value in every row are left out.
+        width: Columns of characters to fit in: axes that do not fit are counted in the last head. None shows all.
+    """
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    for head in ("Trial", "PSNR", "Mult-Adds", "Params"):
+        table.add_column(head, justify="right", no_wrap=True)
+    varied = [name for name in axes if name in front.columns]
+    varied = differing_axes(front, varied) if len(front) > 1 else varied
+    labels = axis_labels(varied)
+    cells = {name: [_printable(axis_text(value)) for value in front[name]] for name in varied}
+    shown = _fitting(varied, labels, cells, width)
+    for name in shown:
+        numeric = all(_is_number(text) for text in cells[name])
+        table.add_column(Text(_printable(labels[name])), justify="right" if numeric else "left", no_wrap=True)
+    if len(shown) < len(varied):
+        table.add_column(Text(f"+{len(varied) - len(shown)}", style="dim"), no_wrap=True)
+    best = front["psnr"].astype(float).max() if len(front) else math.nan
+    for place, row in enumerate(front.to_dict("records")):
+        table.add_row(
+            str(row["trial"]),
+            f"{float(row['psnr']):.3f}",
+            format_quantity(float(row["mult_adds"])),
+            format_quantity(float(row["params"])),
+            *(Text(cells[name][place]) for name in shown),
+            style="bold green" if float(row["psnr"]) == best else "",
+        )
+    return table
+
+
+def _fitting(
+    varied: list[str], labels: Mapping[str, str], cells: Mapping[str, list[str]], width: int | None
+) -> list[str]:
+    """As many axes, in their order, as fit beside the four measures."""
+    if width is None:
+        return varied
+    room = width - 38  # the measures with their gaps, and the head that counts the rest
+    shown = []
+    for name in varied:
+        room -= max(map(len, [labels[name], *cells[name]])) + 2
+        if room < 0:
+            break
+        shown.append(name)
+    return shown
+
+
+def sparkline(values: list[float], most: int = 8) -> str:
+    """A curve in one line of text: its last ``most`` values as blocks between the lowest and the highest of them."""
+    shown = [value for value in values if math.isfinite(value)][-most:]
+    if not shown:
+        return ""
+    low, high = min(shown), max(shown)
+    top = len(_BARS) - 1
+    return "".join(
+        _BARS[round((value - low) / (high - low) * top)] if high > low else _BARS[top // 2] for value in shown
+    )
+
+
+def _opening(info: StudyInfo) -> str:
+    workers = f"{info.workers} workers" if info.workers > 1 else "1 worker"
+    space = f", {info.space_size:,} designs in the space" if info.space_size is not None else ""
+    start = f"continues, {info.done} of {info.target} done" if info.resumed else f"{info.target} designs to train"
+    return f"{start}, {workers}{space}"
+
+
+def _axes_of(front: pd.DataFrame, started: list[str]) -> list[str]:
+    """The axis columns: as the frame tells them, else those of the designs started, else what is no measure."""
+    named = front.attrs.get("axes") or started
+    return [name for name in named if name in front.columns] or [c for c in front.columns if c not in _MEASURES]
+
+
+def _spread(front: pd.DataFrame) -> pd.DataFrame:
+    """At most `_FRONT_ROWS` rows, evenly along the front, with both its ends."""
+    if len(front) <= _FRONT_ROWS:
+        return front
+    last = len(front) - 1
+    return front.iloc[[round(i * last / (_FRONT_ROWS - 1)) for i in range(_FRONT_ROWS)]]
+
+
+def _design(axes: Mapping[str, object], between: str, apart: str) -> str:
+    labels = axis_labels(axes)
+    words = {name: axis_text(value) for name, value in axes.items()}
+    return apart.join(f"{labels[name]}{between}{word}" for name, word in words.items() if word != MISSING)
+
+
+def _is_number(text: str) -> bool:
+    return text == MISSING or text.replace(".", "", 1).replace("-", "", 1).isdigit()
+
+
+def _one_line(text: Text) -> Text:
+    text.no_wrap = True
+    text.overflow = "ellipsis"
+    return text
+
+
+def _printable(text: str) -> str:
+    """Without control characters: a name must not move the cursor or set colours."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def _timer(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

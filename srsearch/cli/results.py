@@ -1,0 +1,148 @@
+"""`srsearch trials`, `front` and `best`: what a study found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from srsearch.cli.options import (
+    USUAL_SIZE,
+    budget_options,
+    json_option,
+    open_store,
+    storage_option,
+    study_argument,
+    study_name,
+)
+from srsearch.cli.printing import print_json, records
+from srsearch.cli.tables import best_records, print_best, print_front, print_trials, python_lines, save_design
+from srsearch.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from srsearch.analysis import Noise
+    from srsearch.store import Store
+
+
+@click.command(short_help="Every trial of a study.")
+@study_argument
+@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
+@storage_option
+@json_option
+def trials(study: str | None, as_csv: bool, storage: str | None, as_json: bool) -> None:
+    """Every trial of STUDY (by default the newest study), with its state and why it has it."""
+    with open_store(storage) as store:
+        name = study_name(store, study)
+        frame = store.trials(name)
+        begun = frame["state"].isin(("running", "stopped"))
+        begun_trials = store.trial_records(name) if begun.any() and not (as_json or as_csv) else []
+    if as_json:
+        print_json(records(frame))
+    elif as_csv:
+        click.echo(frame.to_csv(index=False), nl=False)
+    else:
+        print_trials(frame, {r.number: r.curve[-1] for r in begun_trials if r.curve and begun[r.number]})
+
+
+@click.command(short_help="The Pareto front of a study.")
+@study_argument
+@storage_option
+@json_option
+def front(study: str | None, storage: str | None, as_json: bool) -> None:
+    """The Pareto front of STUDY (by default the newest study), with error bars.
+
+    They are what another seed would change: from designs trained with several seeds, else as a model estimates it.
+    """
+    with open_store(storage) as store:
+        frame, noise = front_with_errors(store, study_name(store, study))
+    if as_json:
+        print_json(records(frame))
+    else:
+        print_front(frame, noise)
+
+
+@click.command(short_help="The best design within limits, as a file and as Python.")
+@study_argument
+@budget_options
+@click.option("--trial", type=click.IntRange(min=0), metavar="N", help="This finished trial instead of the best.")
+@click.option(
+    "--save", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the design as a YAML file."
+)
+@storage_option
+@json_option
+def best(
+    study: str | None,
+    max_mult_adds: int | None,
+    max_params: int | None,
+    trial: int | None,
+    save: Path | None,
+    storage: str | None,
+    as_json: bool,
+) -> None:
+    """The design of STUDY (by default the newest study) with the highest PSNR within the limits; or any by --trial.
+
+    Designs that cannot be told from the best one, because another seed may change as much, are listed beside it.
+    """
+    from srsearch.analysis import quality_of, retraining_noise, tied_with_best
+
+    with open_store(storage) as store:
+        name = study_name(store, study)
+        about = store.study(name)
+        at = about.space["constraints"]["mult_adds"].get("at", USUAL_SIZE)
+        quality = quality_of(about.objectives)
+        frame = store.trials(name)
+        noise = retraining_noise(frame, quality)
+        if trial is None:
+            found = tied_with_best(frame, noise, max_mult_adds, max_params, quality=quality)
+        else:
+            found = frame.query("trial == @trial and state == 'complete'").assign(best=True)
+        if found.empty:
+            raise InputError(
+                f"study {name!r} has no finished design within these limits; `srsearch front {name}` lists what it has"
+            )
+        found = _with_errors(found, noise, quality)
+        found.attrs = {**frame.attrs, "objectives": list(about.objectives)}
+        number = int(found.loc[found["best"], "trial"].iloc[0])
+        record = next(trial for trial in store.trial_records(name) if trial.number == number)
+    if save is not None:
+        save_design(save, record.description, f"Trial {number} of study {name}, key {record.key}.")
+    if as_json:
+        print_json(best_records(found, noise))
+        return
+    print_best(found, noise, name, storage)
+    click.echo(f"\nIn Python:\n\n{python_lines(record.description)}")
+    if save is not None:
+        size = "" if at == USUAL_SIZE else f" --at {at}"
+        click.echo(f"\nSaved as {save}; see its cost with: srsearch count {save}{size}")
+
+
+def best_rows(store: Store, study: str, max_mult_adds: int | None, max_params: int | None) -> pd.DataFrame:
+    """The best design as a frame of one row, or of none."""
+    from srsearch.analysis import best as best_row
+    from srsearch.analysis import quality_of
+
+    frame = store.trials(study)
+    quality = quality_of(store.study(study).objectives)
+    row = best_row(frame, max_mult_adds=max_mult_adds, max_params=max_params, quality=quality)
+    found = frame.head(0) if row is None else frame[frame["trial"] == row["trial"]]
+    found.attrs = frame.attrs
+    return found
+
+
+def front_with_errors(store: Store, study: str) -> tuple[pd.DataFrame, Noise | None]:
+    """The front with error bars, and the noise that they come from."""
+    from srsearch.analysis import quality_of, retraining_noise
+
+    quality = quality_of(store.study(study).objectives)
+    noise = retraining_noise(store.trials(study), quality)
+    return _with_errors(store.front(study), noise, quality), noise
+
+
+def _with_errors(frame: pd.DataFrame, noise: Noise | None, quality: str) -> pd.DataFrame:
+    """The frame with the standard error of the quality, ``psnr_error`` or ``ssim_error``."""
+    from srsearch.analysis import standard_errors
+
+    return frame.assign(**{f"{quality}_error": standard_errors(frame, noise)})

@@ -1,0 +1,177 @@
+"""`srsearch run`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from srsearch.cli.options import budget_options, json_option, open_store, plugin_option, storage_option
+from srsearch.cli.pages import write_page
+from srsearch.cli.printing import print_json, records
+from srsearch.cli.results import best_rows, front_with_errors
+from srsearch.cli.tables import print_forecast, print_outcome
+from srsearch.errors import InputError, WorkError
+
+if TYPE_CHECKING:
+    from srsearch.space import Space
+
+
+@click.command(short_help="Search a space.")
+@click.argument("space")
+@budget_options
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    help="Finished evaluations in the whole study, without known ones [default: the space's].",
+)
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Start no new design after this time.")
+@click.option("--sampler", help="frontier, tpe, nsga2, nsga3, random, qmc, gp or cmaes [default: the space's].")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    help="Worker processes [default: the space's, else measured when the study is created].",
+)
+@click.option(
+    "--data", metavar="DIR", help="Folder of training images [default: the space's, photos that come with srsearch]."
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), help="Seed of the search and the training [default: the space's]."
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option(
+    "--evaluator", metavar="NAME", help="proxy, synthetic, or module:Class of your own [default: the space's]."
+)
+@click.option(
+    "--start-with",
+    type=click.Choice(["none", "catalogue"]),
+    help="Evaluate the published networks inside the space first [default: the space's].",
+)
+@click.option(
+    "--inform",
+    metavar="STUDY",
+    help="Another study of the database, whose results inform the sampler frontier [default: the space's].",
+)
+@click.option(
+    "--early-stopping/--no-early-stopping",
+    default=None,
+    help="Set designs aside that promise little for their cost [default: the space's].",
+)
+@click.option(
+    "--replicates",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="At the end, train the front's designs with other seeds until each has N evaluations.",
+)
+@click.option("--until-converged", is_flag=True, help="End before --trials, once the front rises less than its noise.")
+@click.option(
+    "--backend",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Processes of this machine, or Ray Tune.",
+)
+@click.option("--address", metavar="HOST:PORT", help="A running Ray cluster [default: Ray is started here].")
+@click.option(
+    "--cpus-per-trial", type=click.FloatRange(min=0), default=1.0, show_default=True, help="Of a Ray cluster."
+)
+@click.option(
+    "--gpus-per-trial",
+    type=click.FloatRange(min=0),
+    help="Of a Ray cluster; 0.5 shares a GPU [default: 1 where the study computes on GPUs].",
+)
+@click.option(
+    "--checkpoints",
+    metavar="PLACE",
+    help="Folder or URL (s3://...) where other machines find what trials need to go on [default: beside the database].",
+)
+@click.option("--new", is_flag=True, help="Start another study instead of continuing one.")
+@click.option(
+    "--page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where to write the page [default: dashboards/STUDY.html].",
+)
+@click.option("--plan", is_flag=True, help="Only say what the study will take, from a measurement of a minute.")
+@click.option("--gpus", type=click.IntRange(min=1), metavar="N", help="With --plan: GPUs that train at the same time.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+@plugin_option
+@storage_option
+@json_option
+def run(
+    space: str,
+    max_mult_adds: int | None,
+    max_params: int | None,
+    evaluator: str | None,
+    page: Path | None,
+    quiet: bool,
+    storage: str | None,
+    as_json: bool,
+    plan: bool,
+    gpus: int | None,
+    **options: Any,
+) -> None:
+    """Search SPACE: a YAML file, or the name of a space that comes with srsearch.
+
+    Designs are trained briefly on photos until the study has its number of trials; the front of the best is printed and
+    written as a page. The same command continues a study that was interrupted, or with a larger --trials extends it.
+    """
+    from srsearch import search
+    from srsearch.cli.progress import make_progress
+    from srsearch.space import Space
+
+    opened = Space.from_yaml(space).with_budget(max_mult_adds=max_mult_adds, max_params=max_params)
+    if evaluator is not None:
+        opened = opened.with_settings(proxy={"evaluator": evaluator})
+    if gpus is not None and not plan:
+        raise click.UsageError("--gpus belongs to --plan; a Ray cluster is told --gpus-per-trial.")
+    if plan:
+        _print_plan(opened, gpus, options, quiet=quiet, as_json=as_json)
+        return
+    result = search.run(opened, store=storage, progress=make_progress(quiet), **options)
+    with open_store(storage) as store:
+        best = best_rows(store, result.study, None, None)
+        frame, noise = front_with_errors(store, result.study)
+        written, trouble = None, None
+        try:
+            written = write_page(store, result.study, page)
+        except (InputError, WorkError) as error:
+            trouble = error  # after the results have been printed
+        if as_json:
+            print_json(
+                {
+                    "study": result.study,
+                    "storage": store.where,
+                    "page": None if written is None else str(written),
+                    "done": result.done,
+                    "exhausted": result.exhausted,
+                    "interrupted": result.interrupted,
+                    "front": records(frame),
+                    "best": records(best),
+                }
+            )
+        else:
+            evaluator = store.study(result.study).recipe["evaluator"]
+            print_outcome(result, frame, noise, best, evaluator, store.where, written, storage)
+    if trouble is not None:
+        raise trouble
+    if result.interrupted:
+        sys.exit(130)
+
+
+def _print_plan(space: Space, gpus: int | None, options: dict[str, Any], *, quiet: bool, as_json: bool) -> None:
+    from srsearch.search.forecast import forecast
+
+    if options["data"] is not None:
+        space = space.with_settings(proxy={"data": options["data"]})
+    found = forecast(
+        space,
+        trials=options["trials"],
+        workers=options["workers"],
+        gpus=gpus,
+        device=options["device"],
+        say=lambda message: None if quiet else click.echo(message, err=True),
+    )
+    print_json(found.record()) if as_json else print_forecast(found)

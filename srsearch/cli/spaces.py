@@ -1,0 +1,199 @@
+"""`srsearch space`, `count` and `catalogue`: what can be built, and what it costs."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from srsearch.cli.catalogue_tables import print_catalogue, print_published
+from srsearch.cli.options import budget_options, json_option, open_store, plugin_option, storage_option
+from srsearch.cli.printing import print_json
+from srsearch.cli.space_tables import (
+    image_text,
+    part_records,
+    print_conventions,
+    print_cost,
+    print_parts,
+    print_space,
+    print_spaces,
+)
+from srsearch.errors import InputError, WorkError
+
+if TYPE_CHECKING:
+    from srsearch.architecture import Architecture
+
+
+@click.command(short_help="What a space holds, before any training.")
+@click.argument("space", required=False)
+@budget_options
+@click.option("--parts", is_flag=True, help="List every part with its options.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of space files, for editors.")
+@plugin_option
+@json_option
+def space(
+    space: str | None,
+    max_mult_adds: int | None,
+    max_params: int | None,
+    parts: bool,
+    schema: bool,
+    as_json: bool,
+) -> None:
+    """Show what SPACE holds, before any training; without SPACE, the spaces that come with srsearch."""
+    from srsearch import space as spaces
+
+    if schema:
+        print_json(spaces.json_schema())
+    elif parts:
+        records = part_records()
+        print_json(records) if as_json else print_parts(records)
+    elif space is None:
+        shipped = {name: spaces.Space.from_yaml(name).about for name in spaces.shipped_spaces()}
+        print_json(shipped) if as_json else print_spaces(shipped)
+    else:
+        opened = spaces.Space.from_yaml(space).with_budget(max_mult_adds=max_mult_adds, max_params=max_params)
+        report = opened.report()
+        if as_json:
+            axes = [{"name": a.name, "values": list(a.values), "under": a.condition} for a in opened.axes]
+            print_json(
+                {"name": opened.name, "scale": opened.scale, "budget": opened.budget, "axes": axes, **report.to_dict()}
+            )
+        else:
+            print_space(opened, report)
+
+
+@click.command(short_help="Parameters and Mult-Adds of a design.")
+@click.argument("design", required=False)
+@click.option("--scale", type=int, help="Upscaling factor, for a published name or a multi-scale design.")
+@click.option("--multi-scale", is_flag=True, help="For a published name: with the upsamplers for x2, x3 and x4.")
+@click.option("--convention", default="ours", show_default=True, help="How to count: ours, or another's way.")
+@click.option(
+    "--at", metavar="WxH", help="Size of the HR image [default: the convention's; of STUDY:TRIAL the study's]."
+)
+@click.option("--verify", is_flag=True, help="Build the network too, and compare with fvcore's count of it.")
+@click.option("--conventions", is_flag=True, help="List the conventions.")
+@plugin_option
+@storage_option
+@json_option
+def count(
+    design: str | None,
+    scale: int | None,
+    multi_scale: bool,
+    convention: str,
+    at: str | None,
+    verify: bool,
+    conventions: bool,
+    storage: str | None,
+    as_json: bool,
+) -> None:
+    """Parameters and Mult-Adds of DESIGN: a published name, a design file, or STUDY:TRIAL."""
+    import dataclasses
+
+    from srsearch import cost as costs
+    from srsearch.quantity import parse_output_size
+
+    if conventions:
+        found = [costs.convention(name) for name in costs.convention_names()]
+        if as_json:
+            print_json([{"name": c.name, "image": image_text(c), "about": c.about} for c in found])
+        else:
+            print_conventions(found)
+        return
+    if design is None:
+        raise click.UsageError("Missing argument 'DESIGN'.")
+    way = costs.convention(convention)
+    described, at_scale, usual = _design(design, scale, multi_scale, storage)
+    # A study's image, unless the convention fixes the LR image.
+    size = at or (usual if way.lr is None else None)
+    if size is not None:
+        way = way.at(parse_output_size(size))
+    counted = costs.count(described, scale=at_scale, convention=way)
+    checked = []
+    if verify:
+        from srsearch.cost.verify import verify as verified
+
+        checked = [verified(described, each, way) for each in described.scales]
+    if as_json:
+        width, height = way.output if way.lr is None else (side * counted.scale for side in way.lr)
+        print_json(
+            {
+                "key": described.key,
+                "scale": counted.scale,
+                "convention": convention,
+                "output": f"{width}x{height}",
+                "params": counted.params,
+                "mult_adds": counted.mult_adds,
+                "activations": counted.activations,
+                "parts": [dataclasses.asdict(line) for line in counted.lines],
+                **({"verified": [each.record() for each in checked]} if verify else {}),
+            }
+        )
+    else:
+        print_cost(design, counted)
+        for each in checked:
+            if each.agrees:
+                click.echo(str(each))
+    wrong = [str(each) for each in checked if not each.agrees]
+    if wrong:
+        raise WorkError("; ".join(wrong))
+
+
+@click.command(short_help="The published networks: printed figures and ours.")
+@click.option("--paper", metavar="NAME", help="Of this paper only: pcarn, csrcnn, efficiency, s-lwsr or prosrn.")
+@click.option("--convention", metavar="NAME", help="Count our own figures this way [default: ours].")
+@click.option("--names", is_flag=True, help="Only the names of the networks, one in a line.")
+@json_option
+def catalogue(paper: str | None, convention: str | None, names: bool, as_json: bool) -> None:
+    """The networks of five papers, rebuilt: their printed costs beside ours, and their printed quality.
+
+    A network is rebuilt under the convention that its paper counts under, and counted our way too. Others that the
+    papers compare with are not rebuilt.
+    """
+    from srsearch import cost as costs
+    from srsearch.architecture import catalogue as networks
+    from srsearch.cost import reproduction
+
+    papers = reproduction.PAPERS if paper is None else (reproduction.of_paper(paper),)
+    counted = costs.convention("ours" if convention is None else convention)
+    if names:
+        found = [each for name in networks.names() if (each := networks.published(name)).paper in papers]
+        if as_json:
+            about = ("name", "paper", "scales", "multi_scale", "printed", "about")
+            print_json([{field: getattr(each, field) for field in about} for each in found])
+        else:
+            print_published(found)
+        return
+    rows = [row for row in reproduction.reproductions() if row.printed.paper in papers]
+    if as_json:
+        print_json([row.record(None if convention is None else counted) for row in rows])
+    else:
+        print_catalogue(papers, rows, reproduction.unpriced(), counted)
+
+
+def _design(
+    design: str, scale: int | None, multi_scale: bool, storage: str | None
+) -> tuple[Architecture, int | None, str | None]:
+    """What DESIGN names, the scale to count it at, and the size of its study's output."""
+    from srsearch.architecture import Architecture, catalogue
+    from srsearch.space import read_design
+
+    if design not in catalogue.names():
+        study, colon, number = design.rpartition(":")
+        if colon and number.isdigit():
+            with open_store(storage) as store:
+                at = store.study(study).space["constraints"]["mult_adds"].get("at")
+                records = {trial.number: trial for trial in store.trial_records(study)}
+            if int(number) not in records:
+                raise InputError(f"study {study!r} has no trial {number}; its trials are 0 to {len(records) - 1}")
+            return Architecture.from_dict(records[int(number)].description), scale, at
+        if Path(design).suffix in (".yaml", ".yml") or Path(design).is_file():
+            return read_design(design), scale, None
+    found = catalogue.published(design)  # unknown: says what there is
+    if multi_scale and not found.multi_scale:
+        raise InputError(f"{found.name} is not published with several upsamplers: leave out --multi-scale")
+    if scale is None and len(found.scales) > 1:
+        raise InputError(f"say at which scale: srsearch count {shlex.quote(design)} --scale 4")
+    at_scale = found.scales[0] if scale is None else scale
+    return catalogue.get(design, None if multi_scale else at_scale), at_scale, None

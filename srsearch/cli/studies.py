@@ -1,0 +1,116 @@
+"""`srsearch studies`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from srsearch.cli.options import group_option, json_option, open_store, storage_option
+from srsearch.cli.printing import plain, print_json, records, without_password
+from srsearch.cli.tables import print_studies
+from srsearch.errors import InputError
+
+if TYPE_CHECKING:
+    pass
+
+
+@click.group(invoke_without_command=True, short_help="List, show, copy, rename, delete or export studies.")
+@storage_option
+@json_option
+@click.pass_context
+def studies(ctx: click.Context, storage: str | None, as_json: bool) -> None:
+    """List the studies of a database; show, copy, rename, delete or export one."""
+    ctx.obj = {"storage": storage, "as_json": as_json}  # `studies --storage URL show NAME` is as good as at the end
+    if ctx.invoked_subcommand is None:
+        with open_store(storage) as store:
+            frame, where = store.studies(), store.where
+        if as_json:
+            print_json(records(frame))
+        else:
+            print_studies(frame, where)
+
+
+@studies.command()
+@click.argument("study")
+@storage_option
+@json_option
+def show(study: str, storage: str | None, as_json: bool) -> None:
+    """What STUDY was made with: space, budget, recipe, data, seed."""
+    import dataclasses
+
+    with open_store(storage) as store:
+        found = plain(dataclasses.asdict(store.study(study)) | {"storage": store.where})
+    if as_json or group_option("as_json"):
+        print_json(found)
+    else:
+        import yaml
+
+        # The space as it was searched, with the options of the command line; not the text of its file.
+        del found["space_text"]
+        click.echo(yaml.safe_dump(found, sort_keys=False), nl=False)
+
+
+@studies.command()
+@click.argument("study")
+@click.argument("new_name")
+@storage_option
+def rename(study: str, new_name: str, storage: str | None) -> None:
+    """Give STUDY another name."""
+    with open_store(storage, write=True, must_exist=True) as store:
+        store.rename_study(study, new_name)
+    click.echo(f"{study} is now {new_name}", err=True)
+
+
+@studies.command()
+@click.argument("study")
+@click.argument("url")
+@click.option("--name", help="Its name there [default: the same].")
+@storage_option
+def copy(study: str, url: str, name: str | None, storage: str | None) -> None:
+    """Copy STUDY with its trials and evaluations to the database at URL, which is made where there is none.
+
+    Evaluations that are there already are not doubled: copying brings databases together.
+    """
+    from srsearch.store import Store
+
+    with open_store(storage) as store, Store(url) as target:
+        if store.where == target.where and (name or study) == study:
+            raise InputError(f"{study!r} is in {store.where} already; give it another --name")
+        number = store.copy_study(study, target, name=name)
+        click.echo(f"{name or study} with {number} trials is in {target.where}", err=True)
+
+
+@studies.command()
+@click.argument("study")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--checkpoints", metavar="PLACE", help="As it was given to `srsearch run`.")
+@storage_option
+def delete(study: str, yes: bool, checkpoints: str | None, storage: str | None) -> None:
+    """Delete STUDY with its trials and checkpoints; evaluations stay, and are used again by other studies."""
+    from srsearch.search.checkpoints import Checkpoints
+
+    with open_store(storage, write=True, must_exist=True) as store:
+        count_of = len(store.trial_records(study))
+        if not yes:
+            click.confirm(f"Delete {study!r} with {count_of} trials from {store.where}?", abort=True, err=True)
+        record = store.study(study)
+        store.delete_study(study)
+        Checkpoints(store, record, checkpoints).remove()
+    click.echo(f"{study} is deleted", err=True)
+
+
+@studies.command("export-optuna")
+@click.argument("study")
+@click.argument("url")
+@click.option("--name", help="Its name there [default: the study's].")
+@storage_option
+def export_optuna(study: str, url: str, name: str | None, storage: str | None) -> None:
+    """Write STUDY as an Optuna study to URL, for `optuna-dashboard URL` and Optuna's own tools."""
+    from srsearch.space import Space
+
+    with open_store(storage) as store:
+        axes = Space.from_dict(store.study(study).space).axes
+        store.export_optuna(study, url, name=name, choices={axis.name: axis.values for axis in axes})
+    shown = without_password(url if "://" in url else f"sqlite:///{url}")
+    click.echo(f"{name or study} is in {shown}; look at it with: optuna-dashboard {shown}", err=True)

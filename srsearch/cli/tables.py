@@ -1,0 +1,316 @@
+"""What commands print: tables for people, JSON for programs. Data frames in, text out."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from srsearch.cli.printing import design_text, duration, plain, print_table, print_widest, records, without_password
+from srsearch.errors import WorkError
+from srsearch.quantity import format_quantity
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+    from rich.text import Text
+
+    from srsearch.analysis import Noise
+    from srsearch.search import RunResult
+    from srsearch.search.forecast import Forecast
+
+
+def save_design(path: Path, description: Mapping[str, Any], comment: str) -> None:
+    """Write a design file.
+
+    Raises:
+        WorkError: The file cannot be written.
+    """
+    import yaml
+
+    try:
+        path.write_text(f"# {comment}\n" + yaml.safe_dump(plain(description), sort_keys=False), encoding="utf-8")
+    except OSError as error:
+        raise WorkError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def python_lines(description: Mapping[str, Any]) -> str:
+    """Python that builds a design's network."""
+    fields = "\n".join(f"    {name!r}: {value!r}," for name, value in plain(description).items())
+    return (
+        "import srsearch as sr\n\n"
+        f"design = sr.Architecture.from_dict({{\n{fields}\n}})\n"
+        "network = sr.build(design)  # (n, c, h, w) in 0..1 -> (n, c, scale * h, scale * w)"
+    )
+
+
+_QUALITIES = {"psnr": ("PSNR", ".3f"), "ssim": ("SSIM", ".4f")}
+"""Head and format."""
+
+_MOST_TIES = 12
+
+
+def print_front(frame: pd.DataFrame, noise: Noise | None = None) -> None:
+    """A front as a table; with the axes that differ among its rows, and with error bars where the noise is known.
+
+    Args:
+        frame: The front as `srsearch.store.Store.front` gives it; ``psnr_error`` or ``ssim_error``, where it has such a
+            column, is the standard error of that quality.
+        noise: What the errors come from.
+    """
+    if frame.empty:
+        click.echo("No design has been evaluated yet.")
+        return
+    if noise is not None:
+        of_several = ", divided by the square root of its seeds" if _several_seeds(frame) else ""
+        name = _QUALITIES[_quality(frame)][0]
+        click.echo(f"\N{PLUS-MINUS SIGN}: one standard error of the {name}, {noise}{of_several}\n")
+    _print_designs(frame)
+
+
+def print_best(frame: pd.DataFrame, noise: Noise | None, study: str, storage: str | None) -> None:
+    """The best design, and what is tied with it.
+
+    Args:
+        frame: As `srsearch.analysis.tied_with_best` gives it, with standard errors as in `print_front`.
+        noise: What makes them ties.
+        study: For the next command.
+        storage: The database as it was given on the command line, for the next command.
+    """
+    winner = frame[frame["best"]]
+    print_front(winner, noise)
+    if _several_seeds(winner):
+        click.echo(f"Its {_QUALITIES[_quality(frame)][0]} is the mean of {winner['seeds'].iloc[0]} seeds.")
+    if noise is None or len(frame) == 1:
+        return
+    click.echo(f"\nTied with it within the noise ({noise}), cheapest first:\n")
+    if not _several_seeds(frame):
+        frame = frame.drop(columns=f"{_quality(frame)}_error")  # the same for all, and just said
+    shown = frame[[place < _MOST_TIES or best for place, best in enumerate(frame["best"])]]
+    _print_designs(shown)
+    if len(shown) < len(frame):
+        click.echo(f"and {len(frame) - len(shown)} more; --json has them all")
+    if not frame["best"].iloc[0]:
+        command = f"srsearch best {shlex.quote(study)}{_storage_option(storage)} --trial {frame['trial'].iloc[0]}"
+        click.echo(f"\nThe cheapest of them may be what you want: {command}")
+
+
+def best_records(frame: pd.DataFrame, noise: Noise | None) -> list[dict[str, Any]]:
+    """The best design, then what is tied with it, cheapest first; the arguments are those of `print_best`."""
+    ordered = frame.sort_values("best", ascending=False, kind="stable")
+    known = {
+        "noise": None if noise is None else noise.deviation,
+        "noise_source": None if noise is None else noise.source,
+    }
+    return [row | {"tied": not row.pop("best")} | known for row in records(ordered)]
+
+
+def _print_designs(frame: pd.DataFrame) -> None:
+    """Designs as a table: what was measured, costs, and as many of the axes that differ as there is room for."""
+    from srsearch.analysis import differing_axes
+
+    axes = list(frame.attrs.get("axes", []))
+    varied = differing_axes(frame, axes) if len(frame) > 1 else axes
+    print_widest(*(_designs_table(frame, varied[:room], len(varied) - room) for room in range(len(varied), -1, -1)))
+
+
+def _designs_table(frame: pd.DataFrame, axes: Sequence[str], left_out: int) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from srsearch.labels import MISSING, axis_labels, axis_text
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    measures = _measures(frame)
+    for head in measures:
+        table.add_column(head, justify="right", no_wrap=True)
+    labels = axis_labels(frame.attrs.get("axes", []))
+    words = {axis: [axis_text(value) for value in frame[axis]] for axis in axes}
+    for axis, cells in words.items():
+        numbers = all(cell == MISSING or cell.replace(".", "", 1).isdigit() for cell in cells)
+        table.add_column(Text(labels[axis]), justify="right" if numbers else "left", no_wrap=True)
+    if left_out:
+        table.add_column(Text(f"+{left_out}", style="dim"), no_wrap=True)
+    reached = _values(frame[_quality(frame)])
+    highest = max((value for value in reached if value is not None), default=None)
+    for place, value in enumerate(reached):
+        cells = [column[place] for column in (*measures.values(), *words.values())]
+        table.add_row(*map(Text, cells), style="bold green" if value == highest else "")
+    return table
+
+
+def _measures(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """The columns of a table of designs before its axes: heads and cells."""
+    objectives = frame.attrs.get("objectives", [])
+    columns = {"Trial": [str(number) for number in frame["trial"]]}
+    for name, (head, digits) in _QUALITIES.items():
+        if name == "psnr" or name in objectives:
+            columns[head] = _cells(frame[name], digits)
+        if name == _quality(frame) and f"{name}_error" in frame.columns and frame[f"{name}_error"].notna().any():
+            columns["\N{PLUS-MINUS SIGN}"] = _cells(frame[f"{name}_error"], digits)
+    if _several_seeds(frame):
+        columns["Seeds"] = _cells(frame["seeds"], "d")
+    for name, head in {"mult_adds": "Mult-Adds", "params": "Params", "activations": "Activations"}.items():
+        if name != "activations" or name in objectives:
+            columns[head] = ["" if value is None else format_quantity(value) for value in _values(frame[name])]
+    if "best" in frame.columns and len(frame) > 1:
+        columns[""] = ["best" if best else "" for best in frame["best"]]
+    return columns
+
+
+def _cells(column: pd.Series, digits: str) -> list[str]:
+    return ["" if value is None else f"{value:{digits}}" for value in _values(column)]
+
+
+def _values(column: pd.Series) -> list[Any]:
+    """What a column holds; None for what is not known."""
+    return [plain(value) for value in column.astype(object).where(column.notna(), None)]
+
+
+def _several_seeds(frame: pd.DataFrame) -> bool:
+    return "seeds" in frame.columns and bool((frame["seeds"] > 1).any())
+
+
+def _quality(frame: pd.DataFrame) -> str:
+    from srsearch.analysis import quality_of
+
+    return quality_of(frame.attrs.get("objectives", []))
+
+
+def _storage_option(storage: str | None) -> str:
+    """The database of this command, for the next."""
+    shown = "" if storage is None else without_password(storage)
+    return f" --storage {shlex.quote(shown)}" if shown else ""
+
+
+def print_outcome(
+    result: RunResult,
+    front: pd.DataFrame,
+    noise: Noise | None,
+    best: pd.DataFrame,
+    evaluator: str,
+    where: str,
+    page: Path | None,
+    storage: str | None,
+) -> None:
+    """What a run ends with: the front, the best design, where things are, what to do next.
+
+    Args:
+        result: What the run left.
+        front: Its front with error bars.
+        noise: What they come from.
+        best: One row, or none.
+        evaluator: What scored the designs.
+        where: The database.
+        page: The page, if it could be written.
+        storage: The database as it was given on the command line, for the next command.
+    """
+    print_front(front, noise)
+    if not best.empty:
+        row = best.iloc[0]
+        click.echo(
+            f"\nBest within the budget: trial {row['trial']} with {row['psnr']:.2f} dB, "
+            f"{format_quantity(int(row['mult_adds']))} Mult-Adds, {format_quantity(int(row['params']))} parameters."
+        )
+        if evaluator == "proxy":
+            click.echo(
+                "These networks are briefly trained: PSNR compares them with each other, not with published ones."
+            )
+        elif evaluator == "synthetic":
+            click.echo("These scores are invented, to try things out: nothing was trained.")
+    if result.exhausted:
+        click.echo("Every feasible design of the space has been evaluated.")
+    click.echo(f"\ndatabase: {where}")
+    if page is not None:
+        click.echo(f"page:     {page}")
+    if not best.empty:
+        click.echo(f"next:     srsearch best {result.study}{_storage_option(storage)} --save best.yaml")
+
+
+def print_trials(frame: pd.DataFrame, reached: Mapping[int, Sequence[float]]) -> None:
+    """Every trial in one line.
+
+    Args:
+        frame: As `srsearch.store.Store.trials` gives it.
+        reached: Of running and stopped trials the last step and its PSNR, by number.
+    """
+    from rich import box
+    from rich.table import Table
+
+    from srsearch.labels import axis_labels
+
+    axes = list(frame.attrs.get("axes", []))
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("trial", "state", "PSNR", "Mult-Adds", "params"):
+        table.add_column(heading, justify="left" if heading == "state" else "right", no_wrap=True)
+    labels = axis_labels(axes)
+    table.add_column("design (reason)", overflow="fold")
+    for row in records(frame):
+        psnr = "" if row["psnr"] is None else f"{row['psnr']:.3f}"
+        if row["trial"] in reached:
+            step, so_far = reached[row["trial"]]
+            psnr = f"[dim]{so_far:.3f} at {step:.0f}[/dim]"
+        costs = ["" if row[name] is None else format_quantity(row[name]) for name in ("mult_adds", "params")]
+        state = "cached" if row["cached"] else row["state"]
+        design = design_text({axis: row[axis] for axis in axes if row[axis] is not None}, labels)
+        table.add_row(str(row["trial"]), state, psnr, *costs, _with_reason(design, row["reason"]))
+    print_table(table)
+
+
+def _with_reason(design: Text, reason: str | None) -> Text:
+    return design.append(f"  ({reason})", style="dim") if reason else design
+
+
+def print_studies(frame: pd.DataFrame, where: str) -> None:
+    """The studies of a database."""
+    from rich import box
+    from rich.table import Table
+
+    if frame.empty:
+        click.echo(f"there is no study in {where}")
+        return
+    table = Table(title=where, title_justify="left", box=box.SIMPLE_HEAD)
+    for name in frame.columns:
+        table.add_column(
+            str(name).replace("_", " "),
+            justify="left" if name in ("name", "created_at") else "right",
+            no_wrap=name == "name",
+        )
+    for row in records(frame):
+        row["created_at"] = str(row["created_at"])[:16].replace("T", " ")
+        table.add_row(*(f"{v:.3f}" if isinstance(v, float) else "" if v is None else str(v) for v in row.values()))
+    print_table(table)
+
+
+def print_forecast(found: Forecast) -> None:
+    """What a study will take: what was measured, a training, the whole."""
+    from rich import box
+    from rich.table import Table
+
+    unit = "GPU hours" if found.on_gpus else "core hours"
+    at_once = f"{found.processes} at a time" if found.processes > 1 else "one at a time"
+    click.echo(f"Measured on this machine's {found.device}, {found.precision}, {at_once}:\n")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    for head in ("Mult-Adds", "step", "validation"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for each in found.measured:
+        table.add_row(format_quantity(each.mult_adds), f"{1000 * each.step:.1f} ms", f"{1000 * each.validation:.0f} ms")
+    print_widest(table)
+    mean, low, high = found.seconds
+    click.echo(
+        f"\nA training of {found.steps} steps: {duration(mean)} on average over {found.space}'s feasible designs, "
+        f"{duration(low)} to {duration(high)} for nine of ten."
+    )
+    click.echo(
+        f"{found.trials} trainings: {found.device_hours:.2g} {unit}; with {found.at_once} at a time "
+        f"{duration(3600 * found.hours)}."
+    )
+    if found.gpus_wanted and not found.on_gpus:
+        click.echo(
+            "\nThere is no GPU here to measure: these are hours of this machine's CPU cores. Run the same on a machine "
+            "with the GPU that you mean."
+        )

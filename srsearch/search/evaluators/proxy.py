@@ -1,0 +1,168 @@
+"""Proxy training: what designs are scored by unless you say otherwise."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from srsearch.architecture import Architecture
+from srsearch.errors import InputError
+from srsearch.search.evaluators.base import EvaluationFailed, Evaluator, Report, Score
+from srsearch.search.evaluators.cores import Plan, measured_plan
+from srsearch.space import Space
+
+if TYPE_CHECKING:
+    from srsearch.data import TrainingData
+
+
+class ProxyEvaluator(Evaluator):
+    """Short training on photos, then Y-PSNR and Y-SSIM on whole validation photos.
+
+    Every worker computes with one thread, unless it was measured that more of them train much more on this machine.
+    """
+
+    keeps_checkpoints = True
+
+    def __init__(self, space: Space, runtime: Mapping[str, Any] | None, *, device: str) -> None:
+        from srsearch.training import Recipe, Runtime
+
+        settings = space.proxy.model_dump(exclude={"data", "evaluator"}, exclude_none=True)
+        self._recipe = Recipe.from_dict(settings)
+        # What a study demands may be on other machines than this one: see `check_machine`.
+        self._runtime = Runtime.from_dict(runtime) if runtime else Runtime.detect(device=device, threads=1)
+        self._source, self._scale = space.proxy.data, space.scale
+        self._fingerprint: str | None = None
+        self._data: TrainingData | None = None
+        self._carries_data = False
+        self._warnings: list[str] = []
+        self.warnings = self._warnings
+
+    @classmethod
+    def from_space(cls, space: Space, runtime: Mapping[str, Any] | None, *, device: str) -> Evaluator:
+        return cls(space, runtime, device=device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Workers read the photos themselves: quicker than sending them, and nothing large goes through a pipe.
+        carried = self._data if self._carries_data else None
+        return self.__dict__ | {"_data": carried, "_fingerprint": self.data_fingerprint}
+
+    def with_data(self) -> Evaluator:
+        carrying = copy.copy(self)
+        carrying._data, carrying._carries_data = self._training_data, True
+        return carrying
+
+    def check_machine(self) -> None:
+        from srsearch.evaluation import Runtime
+
+        device = self._runtime.device
+        try:
+            Runtime.detect(device=device, threads=1)
+        except InputError:
+            raise InputError(
+                f"the study computes on {device}, so that its results can be compared, and PyTorch finds no usable one "
+                "here: continue it where there is one, or begin another study with --new and another --device"
+            ) from None
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        from srsearch.training import TRAINING_VERSION
+
+        return {"evaluator": "proxy", "training_version": TRAINING_VERSION, **self._recipe.to_dict()}
+
+    @property
+    def runtime(self) -> dict[str, Any]:
+        return self._runtime.to_dict()
+
+    @property
+    def data_fingerprint(self) -> str:
+        return self._training_data.fingerprint
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return self._training_data.description
+
+    @property
+    def reference_psnr(self) -> float:
+        from srsearch.evaluation import bicubic_quality
+
+        return bicubic_quality(self._training_data.validation, self._scale).psnr
+
+    @property
+    def steps(self) -> int | None:
+        return self._recipe.steps
+
+    def plan(self, workers: int | None, say: Callable[[str], None]) -> Plan:
+        from srsearch.evaluation.runtime import usable_cores
+
+        if workers is not None:
+            return Plan(workers, self._runtime.threads)
+        plan = measured_plan(usable_cores(), self._runtime.device, say=say)
+        self._runtime = dataclasses.replace(self._runtime, threads=plan.threads)
+        return plan
+
+    @property
+    def _training_data(self) -> TrainingData:
+        from srsearch.data import load_training_data
+
+        if self._data is None:
+            self._data = load_training_data(
+                self._source, self._scale, patch=self._recipe.patch, warn=self._warnings.append
+            )
+        return self._data
+
+    def prepare(self) -> None:
+        import torch
+
+        torch.set_num_threads(self._runtime.threads)
+        self.check_machine()
+        if self.data_fingerprint != self._fingerprint:
+            raise RuntimeError(f"the photos in {self._source} have changed since the run began")
+
+    def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
+        from srsearch.architecture import build
+        from srsearch.training import TrainingFailed, train_proxy, versions
+
+        try:
+            network = build(design, seed=seed)
+            kept = report.checkpoint
+            result = train_proxy(network, self._training_data, self._recipe, self._runtime, seed, report, kept)
+        except TrainingFailed as error:
+            raise EvaluationFailed(str(error)) from None
+        ssim = None if math.isnan(result.ssim) else result.ssim  # not measured where the training was stopped early
+        return Score(result.psnr, ssim, result.curve, versions(), result.seconds)
+
+    @property
+    def validation_steps(self) -> tuple[int, ...]:
+        """After which a design is validated."""
+        return self._recipe.validation_steps
+
+    def timed(self, design: Architecture, seconds: float) -> tuple[float, float]:
+        """Seconds of one step of training and of one validation.
+
+        Args:
+            design: What to train.
+            seconds: At most so long for the steps; a second is enough for a hundred.
+
+        Raises:
+            TrainingFailed: The loss is not finite.
+        """
+        from srsearch.architecture import build
+        from srsearch.evaluation import evaluate
+        from srsearch.training.proxy import Trainer
+
+        network = build(design, seed=0)
+        with self._runtime.applied():
+            trainer = Trainer(network, self._training_data, self._recipe, self._runtime, 0)
+            for _ in range(2):  # what happens once
+                trainer.step(1)
+            begun, steps = time.perf_counter(), 0
+            while steps < 2 or time.perf_counter() - begun < (seconds if steps < 100 else 1.0):
+                steps += 1
+                trainer.step(1)  # which waits for the loss, on a GPU too
+            per_step, begun = (time.perf_counter() - begun) / steps, time.perf_counter()
+            evaluate(network, self._training_data.validation, self._scale, runtime=self._runtime, ssim=False)
+            return per_step, time.perf_counter() - begun

@@ -1,0 +1,48 @@
+"""Processes and threads: what executors, workers and the measurement of cores share."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import signal
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
+
+WORKER_NAME = "srsearch-worker-"
+"""How the names of worker processes begin."""
+
+GUARD = "a script that calls srsearch.run needs `if __name__ == '__main__':` around it"
+"""The commonest reason for which a worker cannot start."""
+
+
+@contextlib.contextmanager
+def without_signals() -> Iterator[None]:
+    """Processes started here do not receive Ctrl-C and SIGTERM: the main process decides what becomes of them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """One thread for linear algebra this small: beside trainings on all cores, several wait for each other."""
+    limited: AbstractContextManager[Any] = _blas().limit(limits=1, user_api="blas")
+    return limited
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()

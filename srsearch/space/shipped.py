@@ -1,0 +1,43 @@
+"""Space files: those that come with the package, and your own."""
+
+from __future__ import annotations
+
+import importlib.resources
+from pathlib import Path
+
+from srsearch.errors import InputError, nearest
+
+
+def find_space(name: str | Path) -> Path:
+    """A space file: as given, or one that comes with the package, by its name with or without ``.yaml``.
+
+    Raises:
+        InputError: There is none; names the nearest.
+    """
+    path = Path(name)
+    try:
+        found = path.is_file()
+    except OSError as error:  # such as a name that is too long
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if found:
+        return path
+    shipped = {each.stem: each for each in sorted(_shipped_folder().glob("*.yaml"))}
+    # `spaces/lightweight_x4.yaml` is how the README of a checkout writes it: let it work anywhere.
+    if path.parent.name in ("", "spaces") and path.suffix in ("", ".yaml") and path.stem in shipped:
+        return shipped[path.stem]
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, not a space file")
+    raise InputError(
+        f"{path}: no such file, and no space of that name comes with srsearch; {nearest(path.stem, shipped)}"
+    )
+
+
+def shipped_spaces() -> tuple[str, ...]:
+    """The names of the spaces that come with the package."""
+    return tuple(sorted(each.stem for each in _shipped_folder().glob("*.yaml")))
+
+
+def _shipped_folder() -> Path:
+    package = Path(str(importlib.resources.files("srsearch")))
+    installed = package / "spaces"
+    return installed if installed.is_dir() else package.parent / "spaces"

@@ -1,0 +1,80 @@
+"""What is said of a space file that is not one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import pydantic
+
+from srsearch.errors import InputError, nearest
+from srsearch.space.schema import Section, SpaceFile, document_model
+from srsearch.space.source import Source
+
+_Section = TypeVar("_Section", bound=Section)
+
+
+def validated(source: Source) -> SpaceFile:
+    """A space file's content, checked.
+
+    Raises:
+        InputError: It is no space; a line for each mistake.
+    """
+    if not isinstance(source.data, dict) or not source.data:
+        raise InputError(f"{source.path}:1: a space is a mapping with name, scale and architecture")
+    try:
+        return document_model().model_validate(source.data)
+    except pydantic.ValidationError as error:
+        problems = [_problem(source, each) for each in error.errors()]
+        raise InputError("\n".join(str(problem) for problem in problems)) from None
+
+
+def _problem(source: Source, error: Any) -> InputError:
+    """One of pydantic's errors as ours, with file, line and key."""
+    location = error["loc"]
+    if error["type"] == "unknown_key":
+        location = (*location, error["ctx"]["key"].strip("'"))
+    elif error["type"] == "missing":
+        return source.error(location[:-1], f"the key {location[-1]!r} is missing")
+    return source.error(location, _message(error))
+
+
+def _message(error: Any) -> str:
+    """What is wrong, with the value, and what would be right."""
+    value = error.get("input")
+    if error["type"] in _OWN:
+        return str(error["msg"])
+    if error["type"] == "value_error":
+        return f"{value!r} {error['msg'].removeprefix('Value error, ')}"
+    if error["type"] == "literal_error":
+        valid = [each.strip("' ") for each in error["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        hint = nearest(str(value), valid)
+        return f"{value!r} is not one of {', '.join(valid)}{f'; {hint}' if hint.startswith('did') else ''}"
+    if error["type"] in ("model_type", "dict_type"):
+        return f"{value!r} is not a mapping of names to values"
+    return f"{value!r} {error['msg'].removeprefix('Input ').removeprefix('String ')}"
+
+
+def changed_section(section: _Section, changes: Mapping[str, Any]) -> _Section:
+    """A section with other entries, checked."""
+    try:
+        return type(section).model_validate(section.model_dump(exclude_unset=True) | dict(changes))
+    except pydantic.ValidationError as error:
+        problems = [f"{'.'.join(map(str, each['loc']))}: {_message(each)}" for each in error.errors()]
+        raise InputError("\n".join(problems)) from None
+
+
+_OWN = (
+    "unknown_key",
+    "empty_axis",
+    "duplicate_value",
+    "unknown_part",
+    "not_a_part",
+    "quantity",
+    "output",
+    "bound",
+    "objectives",
+    "convention",
+    "scope",
+)
+"""Errors of our own, whose messages name the value themselves."""
