@@ -21,13 +21,13 @@ _HOMES = {
     "EvaluationFailed": "evaluators.base",
     "Evaluator": "evaluators.base",
     "Score": "evaluators.base",
-    "SyntheticEvaluator": "evaluators.base",
+    "SyntheticEvaluator": "evaluators.synthetic",
     "FrontierSampler": "samplers.frontier",
     "suggest_axes": "samplers.parameters",
     "RunResult": "running",
     "run": "running",
     "Study": "study",
-    "Trial": "study",
+    "Trial": "trial",
 }
 
 __all__ = [

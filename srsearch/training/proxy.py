@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import srsearch
+from srsearch._version import __version__
 from srsearch.architecture.colour import luma
 from srsearch.data import PatchSampler, TrainingData
 from srsearch.evaluation import Runtime, evaluate, is_luminance
@@ -185,7 +185,7 @@ def versions() -> dict[str, str]:
     """What else decides a training's numbers: versions of the software, and the processor."""
     capabilities = torch.cpu.get_capabilities()
     return {
-        "srsearch": srsearch.__version__,
+        "srsearch": __version__,
         "training": str(TRAINING_VERSION),
         "torch": str(torch.__version__),
         "python": platform.python_version(),

@@ -1,0 +1,306 @@
+"""Figures from data frames: what is drawn, what hovering tells, and that nothing hostile becomes markup."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from srsearch import plots
+from srsearch.labels import MISSING, axis_labels, axis_text
+from srsearch.plots._browse import thinned
+from srsearch.plots._theme import DARK, LIGHT, exchange, template
+from srsearch.store import Store
+from tests.conftest import CHECKOUT
+from tests.support import many_trials
+
+AXES = ["channels", "unit", "body.cascade.groups", "upsampler.groups"]
+
+
+def trials() -> pd.DataFrame:
+    rows = [
+        (0, "complete", 26.0, 2_000_000_000, 40_000, 16, "conv", 2, 1),
+        (1, "complete", 26.5, 5_000_000_000, 90_000, 24, "conv", 3, 1),
+        (2, "complete", 25.9, 6_000_000_000, 91_000, 24, "<b>bold</b>", 2, 2),
+        (3, "complete", 12.0, 7_000_000_000, 95_000, 32, "conv", 2, 2),
+        (4, "failed", None, 8_000_000_000, 99_000, 32, "conv", 3, None),
+        (5, "complete", 27.0, 20_000_000_000, 400_000, 48, "conv", 3, 2),
+    ]
+    frame = pd.DataFrame(rows, columns=["trial", "state", "psnr", "mult_adds", "params", *AXES]).convert_dtypes()
+    frame["key"] = [f"{number:064x}" for number in frame["trial"]]
+    frame.attrs["axes"] = AXES
+    return frame
+
+
+def front() -> pd.DataFrame:
+    return trials().iloc[[0, 1, 5]]
+
+
+def trace(figure, name):
+    return next(one for one in figure.data if one.name == name)
+
+
+def test_axis_labels_are_as_short_as_they_can_be_and_never_the_same() -> None:
+    names = ["channels", "body", "body.cascade.groups", "upsampler.groups", "a.x.depth", "b.x.depth", "depth"]
+    labels = axis_labels(names)
+    assert labels["body.cascade.groups"] == "cascade.groups"
+    assert labels["channels"] == "channels"
+    assert labels["depth"] == "depth"
+    assert labels["a.x.depth"] == "a.x.depth"
+    assert len(set(labels.values())) == len(names)
+    assert list(labels) == names
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(True, "true"), (0.10, "0.1"), (16, "16"), ("cascade", "cascade"), (pd.NA, MISSING), (float("nan"), MISSING)],
+)
+def test_axis_values_read_as_in_a_space_file(value: object, text: str) -> None:
+    assert axis_text(value) == text
+
+
+def test_front_is_a_staircase_over_labelled_points_up_to_the_budget() -> None:
+    figure = plots.front(trials(), front(), budget={"mult_adds": 40_000_000_000, "params": 800_000})
+    points, dominated = trace(figure, "Pareto front"), trace(figure, "dominated")
+    assert list(points.x) == [2e9, 5e9, 20e9]
+    assert list(points.text) == ["#0", "#1", "#5"]
+    assert list(dominated.customdata) == [2, 3]
+    stairs = next(one for one in figure.data if one.line.shape == "hv")
+    assert list(stairs.x) == [2e9, 5e9, 20e9, 40e9]
+    assert list(stairs.y) == [26.0, 26.5, 27.0, 27.0]
+    assert figure.layout.shapes[0].x0 == 40e9
+    assert "budget 40G" in [note.text for note in figure.layout.annotations]
+    assert figure.layout.xaxis.type == "log"
+    hover = points.hovertext[2]
+    for word in ("Trial 5", "27.000 dB", "20G Mult-Adds", "400K params", "channels: 48", "cascade.groups: 3"):
+        assert word in hover
+
+
+def test_a_network_that_never_learned_does_not_flatten_the_front() -> None:
+    figure = plots.front(trials(), front())
+    low, high = figure.layout.yaxis.range
+    dominated = trace(figure, "dominated")
+    assert low > 25
+    assert high < 28
+    assert dominated.marker.symbol[1] == "triangle-down"
+    assert low < dominated.y[1] < 25.9
+    assert "12.000 dB" in dominated.hovertext[1]
+
+
+def test_front_points_have_error_bars_where_the_noise_is_known() -> None:
+    assert trace(plots.front(trials(), front()), "Pareto front").error_y.array is None
+    known = front().assign(
+        psnr_error=pd.array([0.02, None, 0.5], dtype="Float64"), seeds=pd.array([3, 1, 1], dtype="Int64")
+    )
+    figure = plots.front(trials(), known)
+    points = trace(figure, "Pareto front")
+    assert list(points.error_y.array) == [0.02, 0.0, 0.5]
+    assert "26.000 \N{PLUS-MINUS SIGN} 0.020 dB</b>, mean of 3 seeds" in points.hovertext[0]
+    assert "<b>26.500 dB</b><br>" in points.hovertext[1]
+    assert figure.layout.yaxis.range[1] > 27.5  # a bar is never cut off
+
+
+def test_stopped_trials_are_not_in_the_figure() -> None:
+    stopped = trials()
+    stopped.loc[stopped["trial"] == 2, ["state", "psnr"]] = ["stopped", pd.NA]
+    assert list(trace(plots.front(stopped, front()), "dominated").customdata) == [3]
+
+
+def test_text_from_a_space_is_never_markup() -> None:
+    figure = plots.front(trials(), front(), title="<script>alert(1)</script>")
+    assert "&lt;script&gt;" in figure.layout.title.text
+    assert "unit: &lt;b&gt;bold&lt;/b&gt;" in trace(figure, "dominated").hovertext[0]
+
+
+def test_axes_join_neighbours_with_the_same_value() -> None:
+    figure = plots.axes(front(), AXES)
+    assert [lane.y[0] for lane in figure.data] == ["channels", "unit", "cascade.groups", "upsampler.groups"]
+    channels, unit = figure.data[0], figure.data[1]
+    assert list(channels.text) == ["16", "24", "48"]
+    assert list(channels.x) == [1, 1, 1]
+    assert list(unit.text) == ["conv"]
+    assert list(unit.x) == [3]
+    assert list(figure.layout.xaxis.ticktext) == ["2G<br>#0", "5G<br>#1", "20G<br>#5"]
+    assert channels.marker.color[0] == LIGHT.ramp[0]
+    assert channels.marker.color[2] == LIGHT.ramp[-1]
+
+
+def test_hypervolume_never_hides_a_single_evaluation() -> None:
+    figure = plots.hypervolume(pd.DataFrame({"evaluation": [1], "trial": [4], "hypervolume": [0.5]}))
+    assert "markers" in figure.data[0].mode
+    assert list(figure.data[0].customdata) == [4]
+
+
+def test_nothing_finished_is_said_not_drawn() -> None:
+    nothing = trials().iloc[:0]
+    for figure in (
+        plots.front(nothing, nothing),
+        plots.hypervolume(pd.DataFrame(columns=["evaluation", "trial", "hypervolume"])),
+        plots.axes(nothing, AXES),
+    ):
+        assert not figure.data
+        assert "No design has finished" in figure.layout.annotations[0].text
+
+
+def test_every_colour_of_a_figure_turns_dark() -> None:
+    """A colour that is not one of the palette's would stay light on a dark page."""
+
+    def colours(value: object) -> set[str]:
+        if isinstance(value, dict):
+            return {found for inner in value.values() for found in colours(inner)}
+        if isinstance(value, list | tuple):
+            return {found for inner in value for found in colours(inner)}
+        return {value} if isinstance(value, str) and value.startswith(("#", "rgba")) else set()
+
+    known = set(exchange(LIGHT, DARK)) | {"rgba(0,0,0,0)"}
+    barred = front().assign(psnr_error=0.02)
+    figures = [plots.front(trials(), barred, budget={"mult_adds": 4e10}), plots.axes(front(), AXES)]
+    used = colours([figure.layout.to_plotly_json() for figure in figures]) | colours(template().to_plotly_json())
+    for figure in figures:
+        for one in figure.data:
+            named = one.to_plotly_json()
+            used |= colours([named[key] for key in ("marker", "textfont", "error_y") if key in named])
+    assert used <= known
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK])
+def test_text_can_be_read_on_every_tint(palette: plots.Palette) -> None:
+    """WCAG AA: 4.5 to 1."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    def contrast(one: str, other: str) -> float:
+        bright, dim = sorted((luminance(one), luminance(other)), reverse=True)
+        return (bright + 0.05) / (dim + 0.05)
+
+    for ground in (palette.surface, palette.raised, *palette.ramp, *palette.kinds):
+        assert contrast(palette.ink, ground) >= 4.5
+    for text in (palette.quiet, palette.accent, palette.limit):
+        assert contrast(text, palette.surface) >= 4.5
+
+
+def browsed() -> pd.DataFrame:
+    frame = trials()
+    frame["reached"] = pd.array([600, 600, 600, 600, 75, 600], dtype="Int64")
+    frame["reached_psnr"] = pd.array([None, None, None, None, 24.0, None], dtype="Float64")
+    return frame
+
+
+def test_the_browsed_front_has_colours_symbols_limits_and_published_networks() -> None:
+    shown = plots.Browse(
+        colour="channels",
+        symbol="unit",
+        limits={"mult_adds": 10e9},
+        selected=frozenset([0, 1, 2]),
+        box=(1e9, 7e9, 25.5, 27),
+        marked=1,
+        stopped=True,
+        published=[plots.PublishedPoint("CARN-<b>M</b>", "pcarn", 32.5e9, 28.42)],
+        benchmark="Set14",
+    )
+    figure = plots.browse(browsed(), front(), shown)
+    names = [one.name for one in figure.data]
+    for word in (
+        "channels 16",
+        "channels 32",
+        "unit conv",
+        "Pareto front",
+        "trial 1",
+        "published, Set14 (right scale)",
+    ):
+        assert word in names, word
+    points = trace(figure, "Pareto front")
+    assert points.marker.color[0] == LIGHT.steps[0]
+    assert points.marker.color[-1] == LIGHT.steps[-1]
+    assert points.marker.opacity[0] == 1
+    assert points.marker.opacity[-1] < 1  # not selected
+    assert trace(figure, "published, Set14 (right scale)").yaxis == "y2"
+    assert trace(figure, "published, Set14 (right scale)").text[0] == "CARN-&lt;b&gt;M&lt;/b&gt;"
+    assert "another scale" in figure.layout.yaxis2.title.text
+    on_the_way = trace(figure, "set aside or running, at the rung reached")
+    assert list(on_the_way.customdata) == [4]
+    assert "24.000 dB after 75 steps" in on_the_way.hovertext[0]
+    assert any(shape.type == "rect" and shape.x1 == 7e9 for shape in figure.layout.shapes)
+
+
+def test_of_many_points_some_are_drawn_and_all_of_the_front() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.random(50_000), rng.random(50_000)
+    kept = thinned(x, y)
+    assert 300 < len(kept) <= plots.MOST_POINTS
+    assert len(set(kept.tolist())) == len(kept)
+    for edge in (x.min(), x.max()):
+        assert abs(x[kept] - edge).min() < 0.02
+    assert thinned(x[:9], y[:9]).tolist() == list(range(9))
+    assert len(thinned(np.ones(5_000), np.ones(5_000))) == 1
+
+
+def test_numbers_with_many_values_are_coloured_in_groups() -> None:
+    frame = browsed()
+    frame = pd.concat([frame] * 5, ignore_index=True).assign(trial=range(30), seconds=np.linspace(1, 3_000, 30))
+    frame.attrs["axes"] = AXES
+    figure = plots.browse(frame, frame.head(1), plots.Browse(colour="seconds"))
+    names = [one.name for one in figure.data if one.name and one.name.startswith("seconds")]
+    assert any(" to " in name for name in names)
+    assert len(set(names)) <= len(LIGHT.steps)
+
+
+def test_a_design_is_drawn_from_its_parts() -> None:
+    body = {"cascade": {"groups": 2, "blocks": 3, "fusion": "both", "share": "group"}}
+    design = {
+        "scale": 4,
+        "channels": 32,
+        "block": "efficient_residual",
+        "unit": {"grouped": {"groups": 4}},
+        "body": body,
+    }
+    figure = plots.diagram(design | {"upsampler": {"pixel_shuffle": {"groups": 4}}, "image_residual": "bicubic"})
+    words = [note.text for note in figure.layout.annotations if note.text]
+    assert words.count("efficient residual") == 6
+    for word in ("entry", "exit", "group 1, shared", "group 2, shared", "global skip", "bicubic image residual"):
+        assert word in words, word
+    hovers = figure.data[-1].hovertext
+    assert any("grouped (groups 4)" in text and "the same weights" in text for text in hovers)
+    assert "no description" in plots.diagram({}).layout.annotations[0].text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"chain": {"blocks": 40}},
+        {"residual_groups": {"groups": 2, "blocks": 5}},
+        {"symmetric": {"bunches": 4, "blocks": 3, "middle": 2, "pool": "six"}},
+        {"dense": {"blocks": 4}},
+        {"memory": {"blocks": 10}},
+        "<i>of my own</i>",
+    ],
+    ids=str,
+)
+def test_every_body_can_be_drawn(body: object) -> None:
+    figure = plots.diagram({"scale": [2, 4], "channels": 16, "body": body, "levels": {"pyramid": {}}})
+    assert "<i>" not in str(figure.to_dict())
+    assert len(figure.data[-1].x) >= 4
+
+
+def test_parallel_lines_can_be_clicked_by_value() -> None:
+    figure = plots.parallel(trials(), AXES)
+    marks = figure.data[-1]
+    assert "channels=16" in marks.customdata
+    assert "&lt;b&gt;bold&lt;/b&gt;" in "".join(marks.text)
+
+
+def test_the_examples_for_notebooks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Store(tmp_path / "studies" / "srsearch.db") as store:
+        many_trials.write(store, 60, name="lightweight_x4")
+    names: dict[str, object] = {}
+    blocks = re.findall(r"```python\n(.*?)```", (CHECKOUT / "docs" / "notebook.md").read_text(), re.DOTALL)
+    assert len(blocks) > 4
+    for block in blocks:
+        exec(block, names)

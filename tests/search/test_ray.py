@@ -1,0 +1,117 @@
+"""Ray Tune on a real Ray: the decisions are the study's."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from srsearch.errors import InputError, WorkError
+from srsearch.search import SyntheticEvaluator, run
+from srsearch.space import Space
+from srsearch.store import Store
+from tests.conftest import CHECKOUT, SMALL_SPACE, Command
+from tests.search.test_search import outcome
+from tests.support.evaluators import Homebound
+
+pytest.importorskip("ray", reason="Ray is an extra")
+
+SPACE = SMALL_SPACE | {"search": {"trials": 8, "seed": 3, "workers": 1}}
+
+
+def test_ray_does_what_a_local_run_does(tmp_path: Path) -> None:
+    space = Space.from_dict(SPACE)
+    here, there = Store(tmp_path / "here.db"), Store(tmp_path / "there.db")
+    options: dict[str, Any] = {"trials": 14, "sampler": "frontier", "early_stopping": True}
+    run(space, store=here, **options)
+    # In pieces, and the middle one on Ray: the study does not know who executes it.
+    run(space, store=there, **options | {"trials": 5})
+    result = run(space, store=there, backend="ray", **options | {"trials": 12})
+    assert result.done == 12
+    run(space, store=there, **options)
+    assert outcome(here, "small") == outcome(there, "small")
+
+
+def test_without_ray_the_extra_is_named(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['ray'] = None\nfrom srsearch.cli import main; main(prog_name='srsearch')"
+    (tmp_path / "small.yaml").write_text(Space.from_dict(SPACE).text)
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "run", "small.yaml", "--backend", "ray"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert "pip install 'srsearch[ray]'" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:1", "no Ray cluster answers at 127.0.0.1:1"),
+        ("no-such-host.invalid:6379", "no Ray cluster answers at no-such-host.invalid:6379"),
+        ("somewhere", "is not HOST:PORT"),
+        ("ray://127.0.0.1:10001", "cannot be run through a Ray client"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_found_out_before_anything_is_written(
+    tmp_path: Path, srsearch: Command, address: str, message: str
+) -> None:
+    (tmp_path / "small.yaml").write_text(Space.from_dict(SPACE).text)
+    ended = srsearch("run", "small.yaml", "--backend", "ray", "--address", address)
+    assert ended.returncode == 2
+    assert message in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "studies").exists()
+
+
+def test_something_else_at_the_address() -> None:
+    from srsearch.search.executors.ray_tune import check_address
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def serve() -> None:
+            with other.accept()[0] as connection:
+                connection.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
+                connection.recv(1)
+
+        threading.Thread(target=serve, daemon=True).start()
+        with pytest.raises(InputError, match="is not the head of a Ray cluster"):
+            check_address(f"127.0.0.1:{other.getsockname()[1]}")
+
+
+def test_what_a_machine_cannot_do_is_said_at_once(tmp_path: Path) -> None:
+    """Too little room for a trial; and a worker that cannot start says on which node."""
+    import ray
+
+    from srsearch.search.executors.ray_tune import connected
+
+    space = Space.from_dict(SPACE)
+    with connected(None, cpus=1, gpus=0), Store(tmp_path / "s.db") as store:
+        for options, asked in (
+            ({"cpus_per_trial": 4096}, "4096 CPUs and 0 GPUs"),
+            ({"gpus_per_trial": 64}, "1 CPUs and 64 GPUs"),
+        ):
+            with pytest.raises(InputError, match=f"no node has room for a trial of {asked}; there are .* CPUs"):
+                run(space, store=store, backend="ray", evaluator=SyntheticEvaluator(), **options)  # type: ignore[arg-type]
+        with pytest.raises(WorkError, match=rf"on the node .*{socket.gethostname()}.* no photos in /data/photos"):
+            run(space, store=store, backend="ray", evaluator=Homebound())
+        assert ray.is_initialized()
+        # The trial that it was to begin is still there, for whoever has the photos.
+        assert run(space, store=store, evaluator=Homebound.elsewhere()).done == 8
+
+
+def test_the_documented_cluster_is_one_for_rays_launcher() -> None:
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    plain = yaml.safe_load((CHECKOUT / "docs" / "ray-cluster.yaml").read_text())
+    ready = prepare_config(plain)
+    validate_config(ready)
+    assert ready["available_node_types"]["worker"]["resources"]["GPU"] == 1

@@ -1,0 +1,230 @@
+"""Several processes on one study, processes that die, and designs that are set aside."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from sqlalchemy import create_engine, text
+
+from srsearch.analysis import pareto_front
+from srsearch.errors import InputError
+from srsearch.search import SyntheticEvaluator, run, study
+from srsearch.search.study import Study
+from srsearch.space import Space
+from srsearch.store import Store, leases
+from tests.conftest import SMALL_SPACE, WIDE_SPACE
+from tests.search.test_search import outcome, start, wait_for
+from tests.support.evaluators import Silent, Slow
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "small.yaml").write_text(Space.from_dict(WIDE_SPACE).text)
+    return tmp_path
+
+
+@contextmanager
+def killed_at_the_end(*processes: subprocess.Popen[str]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def kill(process: subprocess.Popen[str], *, with_workers: bool) -> None:
+    """The main process, or its workers and it together: it does not see them die."""
+    if with_workers:
+        process.send_signal(signal.SIGSTOP)
+        for worker in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                worker.send_signal(signal.SIGKILL)
+    process.kill()
+
+
+def test_two_runs_share_a_study(folder: Path) -> None:
+    both = [start(folder, "--trials", "12") for _ in range(2)]
+    with killed_at_the_end(*both):
+        messages = [process.communicate(timeout=300)[1] for process in both]
+        assert [process.returncode for process in both] == [0, 0], messages
+    with Store(folder / "s.db", read_only=True) as store:
+        assert store.study_names() == ["small"]
+        trials = store.trial_records("small")
+    assert [trial.number for trial in trials] == list(range(len(trials)))
+    complete = [trial.key for trial in trials if trial.state == "complete"]
+    assert len(complete) == len(set(complete)) == 12
+    assert all(trial.state != "running" for trial in trials)
+    told = [sum("/12] trial" in line for line in message.splitlines()) for message in messages]
+    assert sum(told) == 12
+    assert min(told) > 0
+
+
+def test_what_a_killed_run_was_at_is_taken_up_by_the_other_at_once(folder: Path) -> None:
+    first = start(folder, "--trials", "4", evaluator="Slower")
+    with killed_at_the_end(first):
+        wait_for(folder, 1, first)
+        second = start(folder, "--trials", "4", evaluator="Slower")
+        with killed_at_the_end(second):
+            time.sleep(1.5)
+            first.kill()
+            first.communicate()
+            _, messages = second.communicate(timeout=120)
+            assert second.returncode == 0, messages
+    with Store(folder / "s.db", read_only=True) as store:
+        states = Counter(trial.state for trial in store.trial_records("small"))
+    assert states["complete"] == 4
+    assert states["running"] == 0
+
+
+@pytest.mark.parametrize(("early_stopping", "most"), [("--no-early-stopping", 10), ("--early-stopping", 5)])
+def test_kills_at_any_moment_change_nothing(folder: Path, early_stopping: str, most: int) -> None:
+    moments = random.Random(11)
+    options = ("--trials", "14", "--sampler", "frontier", early_stopping)
+    kills = 0
+    while kills < most:
+        process = start(folder, *options, evaluator="Slow")
+        with killed_at_the_end(process):
+            deadline = time.monotonic() + 120
+            while not (folder / "s.db").exists() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            time.sleep(moments.uniform(1.0, 4.0))
+            if process.poll() is not None:
+                break
+            kill(process, with_workers=moments.random() < 0.5)
+            kills += 1
+    last = start(folder, *options, evaluator="Slow")
+    with killed_at_the_end(last):
+        _, messages = last.communicate(timeout=300)
+        assert last.returncode == 0, messages
+    whole = Store(folder / "whole.db")
+    run(
+        Space.from_dict(WIDE_SPACE),
+        store=whole,
+        evaluator=Slow(),
+        trials=14,
+        sampler="frontier",
+        early_stopping=early_stopping == "--early-stopping",
+    )
+    assert outcome(Store(folder / "s.db"), "small") == outcome(whole, "small")
+    assert kills >= 3
+
+
+def make_study(store: Store, space: Space) -> Study:
+    run(space, store=store, trials=1, evaluator=SyntheticEvaluator())
+    return Study(store, store.study("small"), space, SyntheticEvaluator())
+
+
+def test_leases_of_other_hosts_end_by_the_databases_clock(tmp_path: Path) -> None:
+    space = Space.from_dict(WIDE_SPACE)
+    path = tmp_path / "s.db"
+    with Store(path) as store:
+        mine, other = make_study(store, space), Study(store, store.study("small"), space, SyntheticEvaluator())
+        trial = other.ask()
+        assert trial is not None
+        engine = create_engine(f"sqlite:///{path}")
+
+        def set_lease(owner: str, seconds_ago: float) -> None:
+            with engine.begin() as connection:
+                connection.execute(
+                    text("UPDATE sr_trials SET owner = :owner, heartbeat = :then WHERE number = :number"),
+                    {"owner": owner, "then": time.time() - seconds_ago, "number": trial.number},
+                )
+
+        # A process of this host that is alive keeps its trial, whatever the clocks say: they may have been set.
+        for seconds in (1e6, -1e6):
+            set_lease(other._owner, seconds)
+            assert store.abandoned("small") == []
+        set_lease("elsewhere:1:1:x", leases.LEASE_SECONDS / 2)
+        assert store.abandoned("small") == []
+        with pytest.raises(InputError, match="is being run by another process"):
+            store.delete_study("small")
+        set_lease("elsewhere:1:1:x", leases.LEASE_SECONDS * 2)
+        assert store.abandoned("small") == [trial.number]
+        taken = mine.ask()
+        assert taken is not None
+        assert (taken.number, taken.design) == (trial.number, trial.design)
+        # The one that was taken for dead was not: whoever ends first counts, and the other one is not in the way.
+        score = SyntheticEvaluator().evaluate(trial.design, trial.seed, Silent())
+        other.tell(trial, score, 1.0)
+        mine.tell(taken, score, 2.0)
+        (record,) = [each for each in store.trial_records("small") if each.number == trial.number]
+        assert (record.state, record.seconds) == ("complete", 1.0)
+        other.close()
+        mine.close()
+        store.delete_study("small")
+
+
+def test_a_process_number_that_is_used_again_holds_no_lease(tmp_path: Path) -> None:
+    host, process, started, _ = leases.new_owner().split(":")
+    assert process == str(os.getpid())
+    assert leases.is_void(f"{host}:{process}:{int(started) - 5}:x", 0.0)
+    assert leases.is_void(f"{host}:4194999:1:x", 0.0)
+    parent = os.getppid()
+    assert not leases.is_void(f"{host}:{parent}:{leases._started(parent)}:x", 1e9)
+
+
+def test_what_is_set_aside_goes_on_from_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real trainings: a design that was stopped early and continued scores what it scores in one go."""
+    monkeypatch.setattr(study, "MAX_ASIDE", 1000)
+    plain = SMALL_SPACE | {
+        "architecture": SMALL_SPACE["architecture"] | {"channels": [4, 6, 8], "unit": "conv"},
+        "proxy": {"data": "builtin", "steps": 16, "batch": 1, "patch": 8},
+        "search": {"trials": 12, "seed": 3, "workers": 1, "sampler": "random"},
+    }
+    space = Space.from_dict(plain)
+    store = Store(tmp_path / "s.db")
+    result = run(space, store=store, trials=12, early_stopping=True)
+    trials = store.trial_records(result.study)
+    folders = list((tmp_path / "s.db.checkpoints").iterdir())
+    done = store.trials(result.study)
+    behind = pareto_front(done[~done["key"].isin(result.front["key"])], result.front.attrs["objectives"])
+    front = {str(key)[:24] for key in (*result.front["key"], *behind["key"])}
+    stopped = {str(trial.key)[:24] for trial in trials if trial.state == "stopped"}
+    assert {path.name.partition("-")[0] for path in folders[0].iterdir()} == front | stopped
+    steps = {trial.number: [step for step, _ in trial.curve] for trial in trials if trial.curve}
+    assert all(steps[trial.number] == [2, 4, 8, 16] for trial in trials if trial.state == "complete")
+    assert all(steps[trial.number][-1] < 16 for trial in trials if trial.state == "stopped")
+    whole = Store(tmp_path / "whole.db")
+    run(space, store=whole, trials=1000)
+    expected = {
+        trial.key: (trial.psnr, trial.ssim, trial.curve)
+        for trial in whole.trial_records("small")
+        if trial.state == "complete"
+    }
+    again = run(space, store=store, trials=1000, early_stopping=True)
+    assert again.exhausted
+    ended = store.trial_records(result.study)
+    assert {trial.state for trial in ended} <= {"complete", "infeasible", "repeated"}
+    for trial in ended:
+        if trial.state == "complete":
+            assert (trial.psnr, trial.ssim, trial.curve) == expected[trial.key]
+
+
+def test_replicates_make_the_front_surer(tmp_path: Path) -> None:
+    space = Space.from_dict(WIDE_SPACE)
+    store = Store(tmp_path / "s.db")
+    result = run(space, store=store, trials=8, replicates=3)
+    assert result.done == 8
+    assert (result.front["seeds"] == 3).all()
+    assert (result.front["psnr_sd"] > 0).all()
+    trials = store.trial_records("small")
+    for row in result.front.itertuples():
+        again = [trial for trial in trials if row.trial in (trial.number, trial.replicate_of)]
+        assert len({trial.seed for trial in again}) == 3
+        assert row.psnr == pytest.approx(sum(trial.psnr or 0 for trial in again) / 3)
+    # Nothing is left to do; and with more trials the search goes on as if there had been no replicates.
+    assert len(store.trial_records("small")) == len(trials)
+    assert run(space, store=store, trials=8, replicates=3).done == 8
+    assert len(store.trial_records("small")) == len(trials)
+    assert run(space, store=store, trials=10).done == 10
