@@ -251,9 +251,9 @@ def test_a_part_of_a_space_is_enumerated_like_single_designs() -> None:
 
 def test_a_space_too_large_to_enumerate_is_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
     space = Space.from_yaml("lightweight_x4")
-    exact = report(space)
+    exact = report(space.grid)
     monkeypatch.setattr("srsearch.space.space.ENUMERABLE", 1000)
-    found = report(Space.from_yaml("lightweight_x4"))
+    found = report(Space.from_yaml("lightweight_x4").grid)
     assert exact.exact
     assert not found.exact
     assert 0 < found.feasible_share.error < 0.01
@@ -335,7 +335,7 @@ def test_in_a_space_too_large_to_enumerate_a_proposal_is_repaired_by_few_changes
 
 def test_the_report_says_which_limit_binds(tmp_path: Path) -> None:
     space = Space.from_yaml(written(tmp_path, GOOD)).with_budget(max_mult_adds=4 * 10**9, max_params=10**9)
-    found = report(space)
+    found = report(space.grid)
     assert [(each.cost, each.excludes > 0) for each in found.bindings] == [("mult_adds", True), ("params", False)]
     assert found.bindings[0].excludes == found.bindings[0].alone
     assert found.designs.value * (1 - found.bindings[0].excludes) == pytest.approx(found.feasible_designs.value)
