@@ -165,7 +165,7 @@ def test_the_output_size_of_the_budget_scales_the_cost(tmp_path: Path) -> None:
 
 
 def test_the_report_is_exact(small_space: Space) -> None:
-    found = report(small_space)
+    found = report(small_space.grid)
     keys = {point.design.key for point in small_space.points() if point.broken is None}
     assert found.exact
     assert found.feasible_designs.value == len(keys)
