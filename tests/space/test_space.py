@@ -252,7 +252,7 @@ def test_a_part_of_a_space_is_enumerated_like_single_designs() -> None:
 def test_a_space_too_large_to_enumerate_is_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
     space = Space.from_yaml("lightweight_x4")
     exact = report(space.grid)
-    monkeypatch.setattr("srsearch.space.space.ENUMERABLE", 1000)
+    monkeypatch.setattr("srsearch.space.grid.ENUMERABLE", 1000)
     found = report(Space.from_yaml("lightweight_x4").grid)
     assert exact.exact
     assert not found.exact
@@ -314,7 +314,7 @@ def test_a_proposal_is_repaired_to_the_nearest_feasible_new_design(share: float)
 def test_in_a_space_too_large_to_enumerate_a_proposal_is_repaired_by_few_changes(
     monkeypatch: pytest.MonkeyPatch, small_space: Space
 ) -> None:
-    monkeypatch.setattr("srsearch.space.space.ENUMERABLE", 10)
+    monkeypatch.setattr("srsearch.space.grid.ENUMERABLE", 10)
     space = Space.from_yaml("mobile_x4").with_budget(max_mult_adds=2 * 10**9)
     rng = np.random.default_rng(0)
     known: set[str] = set()
