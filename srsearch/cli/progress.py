@@ -32,8 +32,7 @@ from srsearch.quantity import format_quantity
 from srsearch.search.progress import Progress, SilentProgress, StudyInfo, TrialView
 
 _MEASURES = {
-    "trial", "key", "state", "reason", "psnr", "ssim", "seeds", "psnr_sd",
-    "mult_adds", "params", "activations", "seconds", "cached", "finished_at",
+    "trial", "key", "state", "reason", "seeds", "psnr_sd", "seconds", "cached", "finished_at",
 }  # fmt: skip
 _BARS = "▁▂▃▄▅▆▇█"
 _FRONT_ROWS = 8

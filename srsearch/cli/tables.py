@@ -11,6 +11,7 @@ import click
 
 from srsearch.cli.printing import design_text, duration, plain, print_table, print_widest, records, without_password
 from srsearch.errors import WorkError
+from srsearch.objectives import OBJECTIVES, Objective
 from srsearch.quantity import format_quantity
 
 if TYPE_CHECKING:
@@ -47,9 +48,6 @@ def python_lines(description: Mapping[str, Any]) -> str:
     )
 
 
-_QUALITIES = {"psnr": ("PSNR", ".3f"), "ssim": ("SSIM", ".4f")}
-"""Head and format."""
-
 _MOST_TIES = 12
 
 
@@ -66,7 +64,7 @@ def print_front(frame: pd.DataFrame, noise: Noise | None = None) -> None:
         return
     if noise is not None:
         of_several = ", divided by the square root of its seeds" if _several_seeds(frame) else ""
-        name = _QUALITIES[_quality(frame)][0]
+        name = OBJECTIVES[_quality(frame)].heading
         click.echo(f"\N{PLUS-MINUS SIGN}: one standard error of the {name}, {noise}{of_several}\n")
     _print_designs(frame)
 
@@ -83,7 +81,7 @@ def print_best(frame: pd.DataFrame, noise: Noise | None, study: str, storage: st
     winner = frame[frame["best"]]
     print_front(winner, noise)
     if _several_seeds(winner):
-        click.echo(f"Its {_QUALITIES[_quality(frame)][0]} is the mean of {winner['seeds'].iloc[0]} seeds.")
+        click.echo(f"Its {OBJECTIVES[_quality(frame)].heading} is the mean of {winner['seeds'].iloc[0]} seeds.")
     if noise is None or len(frame) == 1:
         return
     click.echo(f"\nTied with it within the noise ({noise}), cheapest first:\n")
@@ -147,23 +145,24 @@ def _measures(frame: pd.DataFrame) -> dict[str, list[str]]:
     """The columns of a table of designs before its axes: heads and cells."""
     objectives = frame.attrs.get("objectives", [])
     columns = {"Trial": [str(number) for number in frame["trial"]]}
-    for name, (head, digits) in _QUALITIES.items():
-        if name == "psnr" or name in objectives:
-            columns[head] = _cells(frame[name], digits)
-        if name == _quality(frame) and f"{name}_error" in frame.columns and frame[f"{name}_error"].notna().any():
-            columns["\N{PLUS-MINUS SIGN}"] = _cells(frame[f"{name}_error"], digits)
+    for row in (row for row in OBJECTIVES.values() if not row.is_cost):
+        if row.name == "psnr" or row.name in objectives:
+            columns[row.heading] = _texts(frame[row.name], row)
+        error = f"{row.name}_error"
+        if row.name == _quality(frame) and error in frame.columns and frame[error].notna().any():
+            columns["\N{PLUS-MINUS SIGN}"] = _texts(frame[error], row)
     if _several_seeds(frame):
-        columns["Seeds"] = _cells(frame["seeds"], "d")
-    for name, head in {"mult_adds": "Mult-Adds", "params": "Params", "activations": "Activations"}.items():
-        if name != "activations" or name in objectives:
-            columns[head] = ["" if value is None else format_quantity(value) for value in _values(frame[name])]
+        columns["Seeds"] = ["" if value is None else str(value) for value in _values(frame["seeds"])]
+    for row in (row for row in OBJECTIVES.values() if row.is_cost):
+        if row.name in ("mult_adds", "params") or row.name in objectives:
+            columns[row.heading] = _texts(frame[row.name], row)
     if "best" in frame.columns and len(frame) > 1:
         columns[""] = ["best" if best else "" for best in frame["best"]]
     return columns
 
 
-def _cells(column: pd.Series, digits: str) -> list[str]:
-    return ["" if value is None else f"{value:{digits}}" for value in _values(column)]
+def _texts(column: pd.Series, row: Objective) -> list[str]:
+    return ["" if value is None else row.text(value) for value in _values(column)]
 
 
 def _values(column: pd.Series) -> list[Any]:

@@ -13,9 +13,10 @@ import pandas as pd
 
 from srsearch.analysis import Noise
 from srsearch.analysis.front import non_dominated
-from srsearch.dashboard.formats import COSTS, HEADS, PLUS_MINUS, cell, decibels
+from srsearch.dashboard.formats import PLUS_MINUS, cell, headings
 from srsearch.errors import InputError
 from srsearch.labels import MISSING, axis_labels, axis_text
+from srsearch.objectives import COSTS, unit_suffix
 from srsearch.quantity import parse_quantity
 
 LIMITED = {"mult_adds": "Mult-Adds at most", "params": "Parameters at most"}
@@ -84,10 +85,11 @@ def choice(rows: pd.DataFrame, axes: Sequence[str], *, quality: str, noise: Nois
     """
     labels = axis_labels(axes)
     costs = [name for name in COSTS if rows[name].notna().any()]
+    heads = headings()
     return {
         "quality": quality,
-        "unit": decibels(quality),
-        "facts": [HEADS[name] for name in costs],
+        "unit": unit_suffix(quality),
+        "facts": [heads[name] for name in costs],
         "axes": [labels[axis] for axis in axes],
         "designs": [_design(record, costs, axes, quality, noise) for record in rows.to_dict("records")],
     }

@@ -40,11 +40,12 @@ from srsearch.analysis.pace import per_hour
 from srsearch.dashboard.budget import choice, contenders, own_limits, sliders
 from srsearch.dashboard.crops import Picture, Place, described, evenly, photos, references, source_of, upscaled
 from srsearch.dashboard.curves import similar_curves
-from srsearch.dashboard.formats import COSTS, HEADS, NAMES, PLUS_MINUS, STATES, TIMES, duration
+from srsearch.dashboard.formats import PLUS_MINUS, STATES, TIMES, digits, duration, headings
 from srsearch.dashboard.part_costs import bill
 from srsearch.dashboard.vendored import plotly_js
 from srsearch.errors import InputError, WorkError
 from srsearch.labels import MISSING, axis_labels, axis_text
+from srsearch.objectives import COSTS, QUALITIES, is_cost, objective
 from srsearch.plots._theme import DARK, LIGHT, exchange
 from srsearch.quantity import format_quantity
 from srsearch.search.checkpoints import Checkpoints
@@ -288,7 +289,8 @@ def _add_axes_views(views: _Views, data: ReportData, done: pd.DataFrame, searche
     views.figures["parallel"] = plots.parallel(done, lanes, quality=quality)
     views.figures["effects"] = plots.effects(model.effects, quality=quality)
     views.words["effects"] = (
-        f"What a value adds to designs with the same {NAMES[cost]} and the same other axes, relative to the mean. "
+        f"What a value adds to designs with the same {objective(cost).noun} and the same other axes, relative to the "
+        "mean. "
         f"Bars are two standard errors. The axes explain {model.explained:.0%} of what designs of equal cost differ by."
     )
     if len(telling) > 1:
@@ -297,7 +299,7 @@ def _add_axes_views(views: _Views, data: ReportData, done: pd.DataFrame, searche
 
 
 def _cost(data: ReportData) -> str:
-    return next((name for name in data.study.objectives if name in COSTS), "mult_adds")
+    return next(filter(is_cost, data.study.objectives), "mult_adds")
 
 
 def _choice(data: ReportData, done: pd.DataFrame, searched: Sequence[str]) -> dict[str, Any]:
@@ -338,8 +340,7 @@ def _summary(data: ReportData, done: pd.DataFrame) -> list[tuple[str, str, str]]
     """The figures at the head of the page: value, what it is, what more there is to say."""
     counts = data.trials["state"].value_counts().to_dict()
     limits = own_limits(data.study.space)
-    names = {"mult_adds": "Mult-Adds", "params": "params"}
-    budget = " · ".join(f"{format_quantity(most)} {names.get(name, name)}" for name, most in limits.items())
+    budget = " · ".join(f"{format_quantity(most)} {objective(name).short}" for name, most in limits.items())
     spared = int(counts.get("infeasible", 0))
     failed = _plural(int(counts.get("failed", 0)), "failed") or "none failed"
     stopped = _plural(int(counts.get("stopped", 0)), "stopped early")
@@ -363,7 +364,7 @@ def _errors_text(data: ReportData) -> str:
     if data.noise is None:
         return ""
     of_several = ", divided by the square root of a design's seeds" if _several_seeds(data.front) else ""
-    return f"one standard error of the {NAMES[data.noise.quality]} ({data.noise}{of_several})"
+    return f"one standard error of the {objective(data.noise.quality).noun} ({data.noise}{of_several})"
 
 
 def _several_seeds(frame: pd.DataFrame) -> bool:
@@ -372,9 +373,9 @@ def _several_seeds(frame: pd.DataFrame) -> bool:
 
 def _volume_text(objectives: Sequence[str]) -> str:
     """What the hypervolume is, and its unit."""
-    costs = [name for name in objectives if name in COSTS]
-    qualities = ["dB" if name == "psnr" else NAMES[name] for name in objectives if name not in COSTS]
-    units = [*qualities, *(f"powers of ten of {NAMES[name]}" for name in costs)]
+    rows = [objective(name) for name in objectives]
+    units = [row.unit or row.noun for row in rows if not row.is_cost]
+    units += [f"powers of ten of {row.noun}" for row in rows if row.is_cost]
     what = {1: "the gain", 2: "the area below the front"}.get(len(objectives), "the volume below the front")
     start = ", counted from bicubic upscaling" if "psnr" in objectives else ""
     return f"{what}, in {' times '.join(units)}{start}"
@@ -407,12 +408,15 @@ def _best_card(data: ReportData, axes: list[str]) -> _Best | None:
     gain = f"{row['psnr'] - bicubic:+.2f} dB over bicubic ({bicubic:.2f} dB)" if bicubic else None
     error = _cell(f"{quality}_error", row)
     seeds = f" (mean of {row['seeds']} seeds)" if _several_seeds(row.to_frame().T) else ""
-    facts = [(HEADS[name], _cell(name, row)) for name in ("mult_adds", "params", "psnr", "ssim") if name != quality]
+    heads = headings()
+    own = [name for name in data.study.objectives if is_cost(name) and name not in COSTS]
+    shown = ("mult_adds", "params", *own, *QUALITIES)
+    facts = [(heads[name], _cell(name, row)) for name in shown if name != quality]
     return _Best(
         trial=int(row["trial"]),
         key=str(row.get("key", "")),
         score=_cell(quality, row),
-        unit="dB" if quality == "psnr" else NAMES[quality],
+        unit=objective(quality).unit or objective(quality).noun,
         error=seeds if error == MISSING else f"{PLUS_MINUS} {error}{seeds}",
         gain=gain,
         ties=_ties_text(data, quality),
@@ -489,8 +493,8 @@ class _Table:
 def _table(
     frame: pd.DataFrame, axes: list[str], measures: Sequence[str], reached: Mapping[int, Sequence[float]] | None = None
 ) -> _Table:
-    labels = axis_labels(axes)
-    columns = [_Column(HEADS[name], name, True) for name in measures]
+    labels, heads = axis_labels(axes), headings()
+    columns = [_Column(heads[name], name, True) for name in measures]
     columns += [_Column(labels[name], name, _numeric(frame[name])) for name in axes]
     names = [*measures, *axes]
     rows = [_row(record, names, (reached or {}).get(int(record["trial"]))) for record in frame.to_dict("records")]
@@ -523,10 +527,10 @@ def _cell(name: str, record: Mapping[Any, Any] | pd.Series) -> str:
     value = record.get(name)
     if value is None or pd.isna(value):
         return MISSING
-    if name in COSTS:
+    if is_cost(name):
         return format_quantity(float(value))
-    digits = {"psnr": 3, "psnr_error": 3, "ssim": 4, "ssim_error": 4, "seconds": 1}.get(name)
-    return f"{float(value):.{digits}f}" if digits else axis_text(value)
+    shown = digits(name)
+    return f"{float(value):.{shown}f}" if shown else axis_text(value)
 
 
 def _order(value: object) -> str:
@@ -561,7 +565,7 @@ def _flat(values: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, st
             more = f", and {len(value) - 12} more" if len(value) > 12 else ""
             yield before + name, ", ".join(map(str, value[:12])) + more
         else:
-            yield before + name, format_quantity(float(value)) if name in COSTS else axis_text(value)
+            yield before + name, format_quantity(float(value)) if is_cost(name) else axis_text(value)
 
 
 _TEMPLATES = jinja2.Environment(

@@ -17,6 +17,7 @@ import numpy as np
 
 from srsearch.architecture import GRAMMAR_VERSION
 from srsearch.errors import InputError, WorkError
+from srsearch.objectives import is_cost
 from srsearch.search.evaluators.base import Evaluator
 from srsearch.search.evaluators.cores import Plan
 from srsearch.search.evaluators.lookup import evaluator_for
@@ -349,7 +350,7 @@ def _reference(space: Space, evaluator: Evaluator) -> dict[str, float]:
     reference: dict[str, float] = {"psnr": evaluator.reference_psnr, "ssim": 0.0}
     costs: Mapping[str, int] = space.budget
     for name in space.objectives:
-        if name not in ("psnr", "ssim"):
+        if is_cost(name):
             reference[name] = float(costs[name] if name in costs else _largest(space, name))
     return {name: reference[name] for name in space.objectives}
 

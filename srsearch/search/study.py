@@ -17,6 +17,7 @@ from srsearch.analysis import Convergence, converged, quality_of, retraining_noi
 from srsearch.architecture import Architecture, catalogue
 from srsearch.cost import Cost
 from srsearch.errors import InputError, WorkError
+from srsearch.objectives import is_cost
 from srsearch.search.checkpoints import Checkpoints
 from srsearch.search.evaluators.base import Evaluator, Score
 from srsearch.search.ledger import Ledger
@@ -87,7 +88,7 @@ class Study:
         self.exhausted = False
         self.checkpoints = Checkpoints(store, record, checkpoints) if evaluator.keeps_checkpoints else None
         self._unknown = 2 * workers - 1 if workers > 1 else 0
-        quality = next(name for name in space.objectives if name in ("psnr", "ssim"))
+        quality = next(name for name in space.objectives if not is_cost(name))
         self._proposer = Proposer(space, record.sampler, record.seed, record.reference.get(quality), self._prior())
         self._stopping: EarlyStopping | None = None
         if space.search.early_stopping and evaluator.steps:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from srsearch.errors import InputError
+from srsearch.objectives import COSTS
 from srsearch.quantity import format_quantity
 from srsearch.space import Space
 from srsearch.space.source import Source
@@ -100,7 +101,7 @@ def _named(value: Any) -> tuple[str, Mapping[str, Any]]:
 
 def _constraints(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     yield from _value("constraints.convention", old.get("convention"), new.get("convention"))
-    for cost in ("mult_adds", "params", "activations"):
+    for cost in COSTS:
         before, after = old.get(cost, {}), new.get(cost, {})
         for side in ("min", "max"):
             limits = [format_quantity(each[side], 15) if side in each else None for each in (before, after)]

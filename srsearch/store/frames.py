@@ -11,6 +11,7 @@ import pandas as pd
 from sqlalchemy import Select, Text, cast, select
 
 from srsearch.analysis import pareto_front
+from srsearch.objectives import COSTS, QUALITIES
 from srsearch.store.records import Axis, TrialRecord
 from srsearch.store.tables import EvaluationRow, TrialRow
 
@@ -22,13 +23,10 @@ _TYPES = {
     "key": "string",
     "state": "string",
     "reason": "string",
-    "psnr": "Float64",
-    "ssim": "Float64",
+    **dict.fromkeys(QUALITIES, "Float64"),
     "seeds": "Int64",
     "psnr_sd": "Float64",
-    "mult_adds": "Int64",
-    "params": "Int64",
-    "activations": "Int64",
+    **dict.fromkeys(COSTS, "Int64"),
     "seconds": "Float64",
     "cached": "boolean",
     "finished_at": "datetime64[us, UTC]",
@@ -39,11 +37,8 @@ TRIALS: Select[*tuple[Any, ...]] = select(
     TrialRow.key,
     TrialRow.state,
     TrialRow.reason,
-    EvaluationRow.psnr,
-    EvaluationRow.ssim,
-    TrialRow.mult_adds,
-    TrialRow.params,
-    TrialRow.activations,
+    *(getattr(EvaluationRow, name) for name in QUALITIES),
+    *(getattr(TrialRow, name) for name in COSTS),
     EvaluationRow.seconds,
     TrialRow.cached,
     TrialRow.finished_at,
@@ -56,7 +51,7 @@ TRIALS: Select[*tuple[Any, ...]] = select(
 
 def measured(objectives: Iterable[str]) -> Select[*tuple[Any, ...]]:
     """What `leading` needs: number, replicate_of and the objectives of the finished trials."""
-    columns = [getattr(EvaluationRow if name in ("psnr", "ssim") else TrialRow, name) for name in objectives]
+    columns = [getattr(EvaluationRow if name in QUALITIES else TrialRow, name) for name in objectives]
     return select(TrialRow.number, TrialRow.replicate_of, *columns).where(TrialRow.state == "complete")
 
 

@@ -12,7 +12,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from srsearch.dashboard.budget import Slider
-from srsearch.dashboard.formats import HEADS, STATES, cell, is_number
+from srsearch.dashboard.formats import STATES, cell, headings, is_number
 from srsearch.dashboard.live.address import Address
 from srsearch.labels import axis_labels
 
@@ -166,7 +166,7 @@ def table(
     """
     page.tables[name] = frame
     shown = [column for column in columns if column in frame.columns]
-    names = axis_labels(shown) | HEADS | dict(heads or {})
+    names = axis_labels(shown) | headings() | dict(heads or {})
     order, most = address.more.get(f"sort_{name}", ""), _most(address.more.get(f"rows_{name}"))
     ordered = _sorted(frame, order)
     numeric = {column: is_number(frame[column]) for column in shown}

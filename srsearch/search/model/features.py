@@ -13,10 +13,9 @@ from scipy.stats.qmc import Halton
 
 from srsearch.analysis.gaussian_process import Array
 from srsearch.architecture.registry import OptionValue
+from srsearch.objectives import COSTS
 from srsearch.space import Space
 from srsearch.space.enumeration import Codes, Mask, Table
-
-COSTS = ("mult_adds", "params", "activations")
 
 _RANDOM, _NEIGHBOURS = 1536, 512
 _NEAREST = 48

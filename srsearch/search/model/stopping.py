@@ -16,7 +16,6 @@ and the share that goes on come from the model.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -24,8 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from srsearch.analysis.gaussian_process import Array
+from srsearch.objectives import COSTS, objective
 from srsearch.search.model.expected_gain import expected_gain
-from srsearch.search.model.features import COSTS, Points, Rows
+from srsearch.search.model.features import Points, Rows
 from srsearch.search.model.surrogate import Observations, QualityModel, Seen, sampled, without_end
 from srsearch.space import Space
 from srsearch.store import TrialRecord
@@ -118,7 +118,7 @@ class EarlyStopping:
         if trial.state != "complete":
             return Seen(trial.number, positions, "stopped" if trial.state == "stopped" else "running", curve=curve)
         assert trial.psnr is not None
-        costs = tuple(math.log10(getattr(trial, COSTS[column])) for column in self._columns)
+        costs = tuple(objective(COSTS[column]).scaled(getattr(trial, COSTS[column])) for column in self._columns)
         return Seen(trial.number, positions, "complete", (trial.psnr,), costs, without_end(curve))
 
     def _observed(self, told: Sequence[Seen]) -> tuple[Rows, Observations]:

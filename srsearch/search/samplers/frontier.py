@@ -21,8 +21,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from srsearch.analysis.gaussian_process import Array
 from srsearch.architecture.registry import OptionValue
+from srsearch.objectives import COSTS, is_cost
 from srsearch.search.model.expected_gain import expected_gain
-from srsearch.search.model.features import COSTS, Points, Rows
+from srsearch.search.model.features import Points, Rows
 from srsearch.search.model.surrogate import Observations, Prior, QualityModel, Seen, best, sampled, without_end
 from srsearch.search.samplers.parameters import decoded, distributions, encoded
 from srsearch.space import Space
@@ -84,8 +85,8 @@ class FrontierSampler(BaseSampler):
         self._points = Points(space)
         self._prior = Prior.of(self._points, prior)
         self._kept: dict[int, tuple[FrozenTrial, Seen | None]] = {}
-        self._qualities = [i for i, name in enumerate(space.objectives) if name not in COSTS]
-        self._costs = [i for i, name in enumerate(space.objectives) if name in COSTS]
+        self._qualities = [i for i, name in enumerate(space.objectives) if not is_cost(name)]
+        self._costs = [i for i, name in enumerate(space.objectives) if is_cost(name)]
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return dict(self._distributions)

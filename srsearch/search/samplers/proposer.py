@@ -32,6 +32,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from srsearch.errors import InputError, nearest
+from srsearch.objectives import is_cost, objective
 from srsearch.search.processes import one_thread
 from srsearch.search.samplers.frontier import FrontierSampler
 from srsearch.search.samplers.optuna_storage import STUDY_NAME, RebuiltStorage
@@ -189,8 +190,7 @@ class Proposer:
         self._seed = seed
         self._distributions = distributions(space)
         self._directions = [
-            StudyDirection.MAXIMIZE if name in ("psnr", "ssim") else StudyDirection.MINIMIZE
-            for name in space.objectives
+            StudyDirection.MINIMIZE if is_cost(name) else StudyDirection.MAXIMIZE for name in space.objectives
         ]
         self._frontier: FrontierSampler | None = None
         if sampler == "frontier":
@@ -269,7 +269,7 @@ class Proposer:
         curve = {int(step): float(psnr) for step, psnr in record.curve} if self._curves else {}
         match record.state:
             case "complete":
-                values = [objective_value(name, getattr(record, name)) for name in self._space.objectives]
+                values = [row.scaled(row.of(record)) for row in map(objective, self._space.objectives)]
                 return optuna.trial.create_trial(
                     state=TrialState.COMPLETE, values=values, intermediate_values=curve, **common
                 )
@@ -285,13 +285,6 @@ class Proposer:
                 return optuna.trial.create_trial(state=TrialState.RUNNING, **common)
             case _:
                 return optuna.trial.create_trial(state=TrialState.FAIL, **common)
-
-
-def objective_value(name: str, value: float | int | None) -> float:
-    """A result as samplers see it: costs as their decimal logarithm."""
-    if value is None:
-        return math.nan
-    return float(value) if name in ("psnr", "ssim") else math.log10(value)
 
 
 _OPTIMIZER = "cmawm:optimizer"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,6 +12,7 @@ from srsearch.dashboard.live.address import Address
 from srsearch.dashboard.live.components import Control, Option, Page, limit
 from srsearch.dashboard.live.snapshots import Snapshot, Watcher
 from srsearch.labels import axis_labels, axis_text
+from srsearch.objectives import Objective, objective
 
 _MOST_VALUES = 24
 
@@ -33,7 +34,8 @@ class Occasion:
     @property
     def cost(self) -> str:
         """The column on x axes."""
-        return self.address.cost or self.snapshot.cost
+        chosen = self.address.cost
+        return chosen if chosen in self.snapshot.objectives else self.snapshot.cost
 
     @property
     def quality(self) -> str:
@@ -72,17 +74,15 @@ def budget_controls(occasion: Occasion) -> list[Control]:
 def measure_controls(occasion: Occasion) -> list[Control]:
     """What stands on the two axes of a figure."""
     done = occasion.snapshot.done
-    costs = {"mult_adds": "Mult-Adds", "params": "Parameters", "activations": "Activations"}
-    qualities = {"psnr": "PSNR", "ssim": "SSIM"}
-    there = {name: label for name, label in (costs | qualities).items() if done[name].notna().any()}
+    shown = [objective(name) for name in occasion.snapshot.objectives if done[name].notna().any()]
     return [
-        Control("quality", "Up", "select", occasion.quality, _options(there, qualities), group="Figure"),
-        Control("cost", "Across", "select", occasion.cost, _options(there, costs), group="Figure"),
+        Control("quality", "Up", "select", occasion.quality, _options(shown, costs=False), group="Figure"),
+        Control("cost", "Across", "select", occasion.cost, _options(shown, costs=True), group="Figure"),
     ]
 
 
-def _options(there: dict[str, str], of: dict[str, str]) -> tuple[Option, ...]:
-    return tuple(Option(name, label) for name, label in of.items() if name in there)
+def _options(shown: Sequence[Objective], *, costs: bool) -> tuple[Option, ...]:
+    return tuple(Option(row.name, row.label) for row in shown if row.is_cost == costs)
 
 
 def only_control(occasion: Occasion) -> Control | None:

@@ -12,6 +12,7 @@ from srsearch.dashboard.live.components import Control, Option, Page, chips, pla
 from srsearch.dashboard.live.importance import EVALUATORS, importance
 from srsearch.dashboard.live.views import Occasion, budget_controls, measure_controls, only_control
 from srsearch.labels import axis_labels
+from srsearch.objectives import objective
 
 _MOST_AXES = 9
 
@@ -95,7 +96,7 @@ def _telling(varied: list[str], model: EqualCost | None) -> list[str]:
 def _effects(occasion: Occasion, page: Page, model: EqualCost) -> Component:
     page.draw("effects", plots.effects(model.effects, quality=occasion.quality))
     heads = {"axis": "Axis", "value": "Value", "count": "Designs", "effect": "Effect", "error": "Standard error"}
-    cost = {"mult_adds": "Mult-Adds", "params": "parameters", "activations": "activations"}[occasion.cost]
+    cost = objective(occasion.cost).noun
     return section(
         "Effect of each value at equal cost",
         place("effects", "Effect of each value of each axis on the quality at equal cost.", 300),

@@ -14,11 +14,12 @@ from dash.development.base_component import Component
 from srsearch import plots
 from srsearch.analysis import best
 from srsearch.dashboard.curves import similar_curves
-from srsearch.dashboard.formats import HEADS, STATES, cell, decibels
+from srsearch.dashboard.formats import STATES, cell, headings
 from srsearch.dashboard.live.components import Control, Option, Page, chips, facts, link, named, place, section, table
 from srsearch.dashboard.live.views import Occasion, budget_controls
 from srsearch.dashboard.part_costs import bill
 from srsearch.labels import MISSING, axis_labels, axis_text
+from srsearch.objectives import COSTS, OBJECTIVES, unit_suffix
 from srsearch.store.changes import FollowedTrial
 
 
@@ -55,7 +56,7 @@ def design(occasion: Occasion) -> Page:
     page.draw("curve", plots.curve(points, band, what=f"{others} designs of similar cost"))
     pair: list[Component] = []
     if costs is not None:
-        measure = address.chosen("part_measure", ("mult_adds", "params", "activations"), "mult_adds")
+        measure = address.chosen("part_measure", COSTS, COSTS[0])
         page.draw("parts", plots.part_costs(costs, measure=measure))
         pair.append(section("Cost of the parts", place("parts", "Cost of each part, as bars.", 200), lead=around))
     else:
@@ -88,8 +89,8 @@ def _trial_controls(occasion: Occasion) -> list[Control]:
         *known,
         *(Option(str(n), f"trial {n}, front") for n in numbers),
     )
-    measures = (Option("mult_adds", "Mult-Adds"), Option("params", "Parameters"), Option("activations", "Activations"))
-    measure = occasion.address.chosen("part_measure", ("mult_adds", "params", "activations"), "mult_adds")
+    measures = tuple(Option(name, OBJECTIVES[name].label) for name in COSTS)
+    measure = occasion.address.chosen("part_measure", COSTS, COSTS[0])
     return [
         Control("trial", "Design", "select", "" if chosen is None else str(chosen), options, group="Design"),
         Control("part_measure", "Parts by", "select", measure, measures, group="Design"),
@@ -101,9 +102,10 @@ def _head(occasion: Occasion, row: FollowedTrial) -> Component:
     state = STATES.get(row.state, row.state)
     frame = snapshot.trials[snapshot.trials["trial"] == row.number]
     values = frame.iloc[0] if len(frame) else None
+    heads = headings()
     measured = [
-        (HEADS[name], f"{cell(name, values[name])}{decibels(name) if name == 'psnr' else ''}")
-        for name in ("psnr", "ssim", "mult_adds", "params", "activations", "seeds", "seconds")
+        (heads[name], f"{cell(name, values[name])}{unit_suffix(name)}")
+        for name in (*snapshot.objectives, "seeds", "seconds")
         if values is not None and not pd.isna(values[name])
     ]
     labels = axis_labels(snapshot.axes)

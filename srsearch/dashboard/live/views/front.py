@@ -11,7 +11,7 @@ from dash.development.base_component import Component
 from srsearch import plots
 from srsearch.analysis import tied_with_best
 from srsearch.dashboard.budget import choice, contenders, own_limits
-from srsearch.dashboard.formats import HEADS, cell
+from srsearch.dashboard.formats import cell, headings
 from srsearch.dashboard.live.address import Address
 from srsearch.dashboard.live.components import (
     Control,
@@ -40,7 +40,7 @@ def front(occasion: Occasion) -> Page:
         return page
     page.controls = _controls(occasion)
     found = snapshot.front(occasion.quality, occasion.cost)
-    selected = occasion.selected
+    selected, heads = occasion.selected, headings()
     shown = _shown(occasion)
     page.figures["front"] = _figure(occasion, found, shown)
     page.budget = _budget(occasion, selected)
@@ -48,7 +48,9 @@ def front(occasion: Occasion) -> Page:
     figure = section(
         "The front",
         place(
-            "front", f"{HEADS[occasion.quality]} over {HEADS[occasion.cost]} of all designs; the tables have them.", 520
+            "front",
+            f"{heads[occasion.quality]} over {heads[occasion.cost]} of all designs; the tables have them.",
+            520,
         ),
         html.P(_caption(occasion), className="quiet"),
         lead="Every point is a design that was trained. The line joins those that no other beats. Draw a rectangle to "
@@ -140,7 +142,7 @@ def _caption(occasion: Occasion) -> str:
     if number > plots.MOST_POINTS:
         text += " Of those that lie on one another one is drawn; selections and tables have all."
     if occasion.quality == snapshot.quality and snapshot.noise is not None:
-        text += f" Bars are one standard error of the {HEADS[occasion.quality]} ({snapshot.noise})."
+        text += f" Bars are one standard error of the {headings()[occasion.quality]} ({snapshot.noise})."
     return text
 
 

@@ -11,10 +11,11 @@ from dash.development.base_component import Component
 
 from srsearch import plots
 from srsearch.analysis.pace import per_hour
-from srsearch.dashboard.formats import STATES, cell, decibels, duration
+from srsearch.dashboard.formats import STATES, cell, duration
 from srsearch.dashboard.live.components import Page, facts, note, place, section, table
 from srsearch.dashboard.live.views import Occasion
 from srsearch.labels import MISSING
+from srsearch.objectives import unit_suffix
 
 _STUDY_HEADS = {
     "name": "Study",
@@ -84,7 +85,7 @@ def _figures(occasion: Occasion) -> Component:
         progress.append(html.Progress(value=str(min(complete, target)), max=str(target)))
     pairs.append(("Designs finished", html.Span(progress)))
     best = snapshot.done[snapshot.quality].max() if complete else pd.NA
-    pairs.append(("Best so far", html.Strong(f"{cell(snapshot.quality, best)}{decibels(snapshot.quality)}")))
+    pairs.append(("Best so far", html.Strong(f"{cell(snapshot.quality, best)}{unit_suffix(snapshot.quality)}")))
     if complete:
         pairs.append(("On the front", html.Strong(f"{len(snapshot.plain_front()):,}")))
         pairs.append(("Hypervolume", html.Strong(f"{snapshot.history['hypervolume'].iloc[-1]:.3f}")))
