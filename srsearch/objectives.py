@@ -7,12 +7,14 @@ one row here and the code that measures it; `srsearch.architecture.register` add
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
 from srsearch.errors import InputError, nearest
+from srsearch.plugins import load_wanted_plugins
 from srsearch.quantity import format_quantity
 
 Direction = Literal["max", "min"]
@@ -117,10 +119,56 @@ def objective(name: str) -> Objective:
     Raises:
         InputError: No such objective; says how an objective of one's own is loaded.
     """
-    if name not in _TABLE:
+    if not registered(name):
         hint = nearest(name, _TABLE)
         raise InputError(f"unknown objective {name!r}; {hint} (an objective of your own comes with --plugin FILE)")
     return _TABLE[name]
+
+
+def registered(name: str) -> bool:
+    """Whether there is such an objective; loads installed plugins where it is not known yet."""
+    if name not in _TABLE:
+        load_wanted_plugins()
+    return name in _TABLE
+
+
+def own_costs(names: Iterable[str]) -> list[Objective]:
+    """The objectives among the names that the user registered, which the database has no column for.
+
+    Raises:
+        InputError: A name that is no objective.
+    """
+    return [row for row in map(objective, names) if row.measure is not None]
+
+
+def add_cost(name: str, measure: Measure, origin: object) -> None:
+    """Adds a cost of the user's own to the table; see `srsearch.architecture.register`.
+
+    Args:
+        name: Small letters, digits and underscores.
+        measure: Computes it.
+        origin: Where it is written: what is loaded again from there replaces the row.
+
+    Raises:
+        ValueError: The name is taken, or is not a name.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ValueError(f"{name!r} is not a name for an objective; use small letters, digits and underscores")
+    if name in _COLUMNS or (name in _TABLE and _ORIGINS.get(name) != origin):
+        raise ValueError(f"there is an objective or a column named {name!r} already")
+    noun = name.replace("_", " ")
+    label = noun.capitalize()
+    _TABLE[name] = Objective(name, "min", label, label, noun, measure=measure)
+    _ORIGINS[name] = origin
+
+
+_ORIGINS: dict[str, object] = {}
+
+_COLUMNS = frozenset(
+    {"trial", "key", "state", "reason", "seeds", "psnr_sd", "psnr_error", "ssim_error"}
+    | {"seconds", "cached", "finished_at", "reached", "reached_psnr", "best"}
+)
+"""Other columns of trials, whose names an objective cannot have."""
 
 
 def is_cost(name: str) -> bool:

@@ -11,8 +11,8 @@ from srsearch.architecture.design import GRAMMAR_VERSION, Architecture
 from srsearch.architecture.network import Network
 from srsearch.architecture.official_weights import load_official, official_state_dict
 from srsearch.architecture.parts import activations, blocks, bodies, entries, levels, refinements, units, upsamplers
-from srsearch.architecture.plugins import load_plugin, load_wanted_plugins
 from srsearch.architecture.registry import CountingInt, Factory, Part, PositiveInt, register
+from srsearch.plugins import load_plugin, load_wanted_plugins
 
 load_wanted_plugins()
 

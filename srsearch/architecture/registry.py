@@ -22,6 +22,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import math
+import numbers
 import re
 import typing
 from collections.abc import Callable, Mapping
@@ -34,6 +36,7 @@ import pydantic
 from torch import nn
 
 from srsearch.errors import InputError, nearest
+from srsearch.objectives import add_cost
 
 Factory: TypeAlias = Callable[..., nn.Module]
 """A slot. ``block(position)`` makes the block at a named position, other slots are called without arguments."""
@@ -224,25 +227,29 @@ def cached(function: _Function) -> _Function:
 _REGISTRY: dict[str, dict[str, PartType]] = {kind: {} for kind in KINDS}
 _PLACEMENT: dict[str, dict[str, Option]] = {kind: {} for kind in KINDS}
 
-_Module = TypeVar("_Module", bound=type[nn.Module])
+_Registered = TypeVar("_Registered", bound=Callable[..., Any])
 
 
-def register(kind: str, name: str | None = None) -> Callable[[_Module], _Module]:
-    """Class decorator: make a module usable as a part in designs and spaces.
+def register(kind: str, name: str | None = None) -> Callable[[_Registered], _Registered]:
+    """Decorator: make a module usable as a part in designs and spaces, or a function usable as an objective.
 
     Args:
-        kind: ``unit``, ``block``, ``body``, ``upsampler``, ``refinement``, ``entry``, ``levels`` or ``activation``.
-        name: The name to use in YAML; by default the class's name in snake_case.
+        kind: ``unit``, ``block``, ``body``, ``upsampler``, ``refinement``, ``entry``, ``levels`` or ``activation``
+            before a class; ``objective`` before a function that takes an `Architecture` and returns what it costs, a
+            number above zero that is the same whenever it is computed.
+        name: The name to use in YAML; by default the class's name in snake_case, or the function's.
 
     Raises:
         ValueError: Unknown kind, a name already taken, or a constructor that cannot be read as a declaration.
     """
     if not isinstance(kind, str):
-        raise ValueError(f"write @register with a kind of part: {', '.join(_REGISTRY)}")
+        raise ValueError(f"write @register with a kind of part: {', '.join(_REGISTRY)}, or with 'objective'")
+    if kind == "objective":
+        return functools.partial(_register_objective, name)
     if kind not in _REGISTRY:
         raise ValueError(f"{kind!r} is not a kind of part; {nearest(kind, _REGISTRY)}")
 
-    def decorate(module: _Module) -> _Module:
+    def decorate(module: Any) -> Any:
         if not (isinstance(module, type) and issubclass(module, nn.Module)):
             raise ValueError(f"@register({kind!r}) stands before a class of torch modules, not before {module!r}")
         part_name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", module.__name__).lower()
@@ -256,6 +263,30 @@ def register(kind: str, name: str | None = None) -> Callable[[_Module], _Module]
         return module
 
     return decorate
+
+
+def _register_objective(name: str | None, function: _Registered) -> _Registered:
+    """Adds a function of a design to the table of objectives; its values are kept by the design's key."""
+    if isinstance(function, type) or not callable(function):
+        raise ValueError(f"@register('objective') stands before a function of a design, not before {function!r}")
+    objective_name = name or function.__name__
+    values: dict[str, float] = {}
+
+    def measure(key: str, description: Mapping[str, Any]) -> float:
+        if key not in values:
+            from srsearch.architecture.design import Architecture  # which needs the registry
+
+            values[key] = _checked_cost(objective_name, key, function(Architecture.from_dict(description)))
+        return values[key]
+
+    add_cost(objective_name, measure, _origin(function))
+    return function
+
+
+def _checked_cost(name: str, key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < float(value) < math.inf:
+        raise InputError(f"objective {name!r} is {value!r} for the design {key[:8]}; it must be a number above zero")
+    return int(value) if isinstance(value, numbers.Integral) else float(value)
 
 
 def placement_options(kind: str, **options: tuple[Any, OptionValue]) -> None:
@@ -303,7 +334,7 @@ def read_part(kind: str, plain: object) -> Part:
     raise InputError(f"{kind}: {plain!r} is not a part; write a name, or one name with its options: {{name: {{...}}}}")
 
 
-def _origin(module: type[nn.Module]) -> tuple[str, str]:
+def _origin(module: Any) -> tuple[str, str]:
     """Where a class was written: a file that is loaded again registers the same parts again."""
     try:
         return inspect.getfile(module), module.__qualname__

@@ -56,7 +56,7 @@ plugin_option = click.option(
     expose_value=False,
     callback=_load_plugin,
     metavar="FILE",
-    help="Python file that registers parts of your own; may be given again.",
+    help="Python file that registers parts or objectives of your own; may be given again.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 storage_option = click.option(

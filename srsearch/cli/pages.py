@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.option(
     "--output", "-o", "target", type=click.Path(path_type=Path), help="The file [default: dashboards/STUDY.html]."
 )
+@plugin_option
 @storage_option
 @json_option
 def report(study: str | None, target: Path | None, storage: str | None, as_json: bool) -> None:

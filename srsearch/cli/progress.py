@@ -28,6 +28,7 @@ from rich.text import Text
 
 from srsearch.analysis import differing_axes
 from srsearch.labels import MISSING, axis_labels, axis_text
+from srsearch.objectives import OBJECTIVES
 from srsearch.quantity import format_quantity
 from srsearch.search.progress import Progress, SilentProgress, StudyInfo, TrialView
 
@@ -431,7 +432,9 @@ def _opening(info: StudyInfo) -> str:
 def _axes_of(front: pd.DataFrame, started: list[str]) -> list[str]:
     """The axis columns: as the frame tells them, else those of the designs started, else what is no measure."""
     named = front.attrs.get("axes") or started
-    return [name for name in named if name in front.columns] or [c for c in front.columns if c not in _MEASURES]
+    return [name for name in named if name in front.columns] or [
+        column for column in front.columns if column not in _MEASURES and column not in OBJECTIVES
+    ]
 
 
 def _spread(front: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from srsearch.cli.options import (
     budget_options,
     json_option,
     open_store,
+    plugin_option,
     storage_option,
     study_argument,
     study_name,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Every trial of a study.")
 @study_argument
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
+@plugin_option
 @storage_option
 @json_option
 def trials(study: str | None, as_csv: bool, storage: str | None, as_json: bool) -> None:
@@ -49,6 +51,7 @@ def trials(study: str | None, as_csv: bool, storage: str | None, as_json: bool) 
 
 @click.command(short_help="The Pareto front of a study.")
 @study_argument
+@plugin_option
 @storage_option
 @json_option
 def front(study: str | None, storage: str | None, as_json: bool) -> None:
@@ -71,6 +74,7 @@ def front(study: str | None, storage: str | None, as_json: bool) -> None:
 @click.option(
     "--save", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the design as a YAML file."
 )
+@plugin_option
 @storage_option
 @json_option
 def best(

@@ -17,11 +17,12 @@ import numpy as np
 
 from srsearch.architecture import GRAMMAR_VERSION
 from srsearch.errors import InputError, WorkError
-from srsearch.objectives import is_cost
+from srsearch.objectives import COSTS, is_cost, objective
 from srsearch.search.evaluators.base import Evaluator
 from srsearch.search.evaluators.cores import Plan
 from srsearch.search.evaluators.lookup import evaluator_for
 from srsearch.search.executors.local import run_local
+from srsearch.search.model.features import largest_own
 from srsearch.search.processes import GUARD, WORKER_NAME
 from srsearch.search.progress import Progress, SilentProgress, StudyInfo
 from srsearch.search.samplers.proposer import check_sampler
@@ -355,7 +356,9 @@ def _reference(space: Space, evaluator: Evaluator) -> dict[str, float]:
     return {name: reference[name] for name in space.objectives}
 
 
-def _largest(space: Space, cost: str) -> int:
+def _largest(space: Space, cost: str) -> float:
     """The largest cost in the space, or among many random designs of a space too large to enumerate."""
+    if cost not in COSTS:
+        return largest_own(space, objective(cost))
     table = space.grid.table or space.grid.draw(_DRAWN, np.random.default_rng(0))[0]
     return int(getattr(table, cost)[table.within(space.limits)].max(initial=1))

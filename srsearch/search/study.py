@@ -17,7 +17,7 @@ from srsearch.analysis import Convergence, converged, quality_of, retraining_noi
 from srsearch.architecture import Architecture, catalogue
 from srsearch.cost import Cost
 from srsearch.errors import InputError, WorkError
-from srsearch.objectives import is_cost
+from srsearch.objectives import is_cost, own_costs
 from srsearch.search.checkpoints import Checkpoints
 from srsearch.search.evaluators.base import Evaluator, Score
 from srsearch.search.ledger import Ledger
@@ -179,6 +179,9 @@ class Study:
             if trial is None and (limit is None or self.done + self.running < limit):
                 trial = self._promoted() or self._new() or self._any_stopped()
                 self.exhausted = trial is None
+            for row in own_costs(self.space.objectives):
+                if trial is not None and row.measure is not None:
+                    row.measure(trial.design.key, trial.design.to_dict())  # a design without this cost is not trained
         return self._given(trial)
 
     def replicate(self, seeds: int) -> Trial | None:

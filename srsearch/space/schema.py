@@ -14,10 +14,10 @@ from srsearch.architecture.network import Colour, ImageResidual
 from srsearch.architecture.registry import PLACES, PartType, PositiveInt, part_types
 from srsearch.cost import convention_names
 from srsearch.errors import InputError, nearest
+from srsearch.objectives import OBJECTIVES, QUALITIES, is_cost
 from srsearch.quantity import parse_output_size, parse_quantity
 
 Sampler: TypeAlias = Literal["frontier", "tpe", "nsga2", "nsga3", "random", "qmc", "gp", "cmaes"]
-Objective: TypeAlias = Literal["psnr", "ssim", "mult_adds", "params", "activations"]
 
 
 class Section(pydantic.BaseModel):
@@ -71,8 +71,10 @@ class Objectives(OneOrMany):
 
     @staticmethod
     def _check_values(values: tuple[Any, ...]) -> tuple[Any, ...]:
-        if not {"psnr", "ssim"} & set(OneOrMany._check_values(values)):
-            raise PydanticCustomError("objectives", "without psnr or ssim the cheapest design is best; add one of them")
+        if all(map(is_cost, OneOrMany._check_values(values))):
+            raise PydanticCustomError(
+                "objectives", f"without {' or '.join(QUALITIES)} the cheapest design is best; add one of them"
+            )
         return values
 
 
@@ -286,17 +288,25 @@ class SpaceFile(Section):
     scale: Scale = Field(description="upscaling factor")
     architecture: Section = Field(description="the axes: one value, or a list of values")
     constraints: Constraints = Constraints()
-    objectives: Annotated[tuple[Objective, ...], Objectives()] = ("psnr", "mult_adds")
+    objectives: tuple[str, ...] = ("psnr", "mult_adds")
     proxy: Proxy = Proxy()
     search: Search = Search()
 
 
 def document_model() -> type[SpaceFile]:
-    """The model of a whole space file, with the parts that are registered now."""
+    """The model of a whole space file, with the parts and objectives that are registered now."""
     about = SpaceFile.model_fields["architecture"].description
     return pydantic.create_model(
-        "SpaceFile", __base__=SpaceFile, architecture=(_architecture_model(), Field(description=about))
+        "SpaceFile",
+        __base__=SpaceFile,
+        architecture=(_architecture_model(), Field(description=about)),
+        objectives=(_objectives_type(), SpaceFile.model_fields["objectives"].default),
     )
+
+
+def _objectives_type() -> Any:
+    names: Any = Literal[tuple(OBJECTIVES)]
+    return Annotated[tuple[names, ...], Objectives()]
 
 
 def json_schema() -> dict[str, Any]:

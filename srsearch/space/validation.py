@@ -36,7 +36,9 @@ def _problem(source: Source, error: Any) -> InputError:
         location = (*location, error["ctx"]["key"].strip("'"))
     elif error["type"] == "missing":
         return source.error(location[:-1], f"the key {location[-1]!r} is missing")
-    return source.error(location, _message(error))
+    own = error["type"] == "literal_error" and location[0] == "objectives"
+    hint = " (an objective of your own comes with --plugin FILE)" if own else ""
+    return source.error(location, _message(error) + hint)
 
 
 def _message(error: Any) -> str:

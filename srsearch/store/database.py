@@ -36,6 +36,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 
 from srsearch.errors import InputError, WorkError, nearest
+from srsearch.objectives import own_costs, registered
 from srsearch.store import leases, locks, schema, sqlite, statements
 from srsearch.store.connection import COMMITTING, READING, explained, reading_engine, writing_engine
 from srsearch.store.diagnosis import persistently
@@ -506,9 +507,24 @@ class Store:
         Raises:
             InputError: No such study.
         """
+        return self._trials_with(study, self.study(study).objectives)
+
+    def _trials_with(self, study: str, objectives: Sequence[str]) -> pd.DataFrame:
+        """The data frame of `trials` with the costs of the user's own that are among the objectives."""
         from srsearch.store import frames
 
-        return frames.trials(self._of_study(study, frames.TRIALS))
+        frame = frames.trials(self._of_study(study, frames.TRIALS))
+        for name in objectives:
+            if not registered(name):
+                raise InputError(
+                    f"study {study!r} has the objective {name!r}, which no plugin registers; "
+                    "pass the file that does: --plugin FILE"
+                )
+        if not own_costs(objectives):
+            return frame
+        keys = select(TrialRow.key).where(TrialRow.study_id == statements.id_of(study))
+        query = select(ArchitectureRow.key, ArchitectureRow.description).where(ArchitectureRow.key.in_(keys))
+        return frames.with_own_costs(frame, objectives, dict(map(tuple, self._select(query))))
 
     def front(self, study: str, *, objectives: Sequence[str] | None = None) -> pd.DataFrame:
         """The non-dominated trials of a study, cheapest first, with the columns of `trials`.
@@ -524,6 +540,8 @@ class Store:
         from srsearch.store import frames
 
         chosen = list(directions(self.study(study).objectives if objectives is None else objectives))
+        if own_costs(chosen):
+            return pareto_front(self._trials_with(study, chosen), chosen)
         # Of a hundred thousand trials only those on the front become rows.
         leading = frames.leading(self._of_study(study, frames.measured(chosen)), chosen)
         mine = or_(TrialRow.number.in_(leading), TrialRow.replicate_of.in_(leading))

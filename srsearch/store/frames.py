@@ -11,7 +11,7 @@ import pandas as pd
 from sqlalchemy import Select, Text, cast, select
 
 from srsearch.analysis import pareto_front
-from srsearch.objectives import COSTS, QUALITIES
+from srsearch.objectives import COSTS, OBJECTIVES, QUALITIES, own_costs
 from srsearch.store.records import Axis, TrialRecord
 from srsearch.store.tables import EvaluationRow, TrialRow
 
@@ -101,11 +101,37 @@ def trials(rows: Sequence[Any], axes: Kinds | None = None) -> pd.DataFrame:
     if axes is None:
         for values in taken:
             add_kinds(kinds, values)
-    names = [f"axes.{name}" if name in _TYPES else name for name in kinds]
+    names = [f"axes.{name}" if name in _TYPES or name in OBJECTIVES else name for name in kinds]
     for name, axis in zip(names, kinds, strict=True):
         data[name] = _axis_column([values.get(axis) for values in taken], kinds[axis])
     frame = pd.DataFrame(data)
     frame.attrs["axes"] = names
+    return frame
+
+
+def with_own_costs(
+    frame: pd.DataFrame, objectives: Iterable[str], descriptions: Mapping[str, Mapping[str, Any]]
+) -> pd.DataFrame:
+    """The frame of `trials` with a column for each cost that the user registered, behind those that srsearch counts.
+
+    Args:
+        frame: As `trials` gives it.
+        objectives: Of the study.
+        descriptions: Of the designs, by key.
+
+    Raises:
+        InputError: An objective that is not registered.
+    """
+    for row in own_costs(objectives):
+        measure = row.measure
+        assert measure is not None
+        values = [
+            None if pd.isna(counted) or key not in descriptions else measure(key, descriptions[key])
+            for key, counted in zip(frame["key"], frame[COSTS[0]], strict=True)
+        ]
+        whole = all(value is None or isinstance(value, int) for value in values)
+        column = pd.Series(values, index=frame.index, dtype="Int64" if whole else "Float64")
+        frame.insert(list(frame.columns).index("seconds"), row.name, column)
     return frame
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from srsearch.analysis.gaussian_process import Array
-from srsearch.objectives import COSTS, objective
+from srsearch.objectives import is_cost, objective
 from srsearch.search.model.expected_gain import expected_gain
 from srsearch.search.model.features import Points, Rows
 from srsearch.search.model.surrogate import Observations, QualityModel, Seen, sampled, without_end
@@ -61,7 +61,7 @@ class EarlyStopping:
         self._reference = reference
         self._points = Points(space)
         self._applies = "psnr" in space.objectives  # curves are of PSNR
-        self._columns = [COSTS.index(name) for name in space.objectives if name in COSTS]
+        self._columns = [self._points.costs.index(name) for name in space.objectives if is_cost(name)]
 
     def goes_on(self, number: int, history: Sequence[TrialRecord]) -> bool:
         """Whether a trial that came to a rung is trained further.
@@ -118,7 +118,8 @@ class EarlyStopping:
         if trial.state != "complete":
             return Seen(trial.number, positions, "stopped" if trial.state == "stopped" else "running", curve=curve)
         assert trial.psnr is not None
-        costs = tuple(objective(COSTS[column]).scaled(getattr(trial, COSTS[column])) for column in self._columns)
+        rows = [objective(self._points.costs[column]) for column in self._columns]
+        costs = tuple(row.scaled(row.of(trial)) for row in rows)
         return Seen(trial.number, positions, "complete", (trial.psnr,), costs, without_end(curve))
 
     def _observed(self, told: Sequence[Seen]) -> tuple[Rows, Observations]:

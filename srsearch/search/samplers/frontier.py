@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from srsearch.analysis.gaussian_process import Array
 from srsearch.architecture.registry import OptionValue
-from srsearch.objectives import COSTS, is_cost
+from srsearch.objectives import is_cost
 from srsearch.search.model.expected_gain import expected_gain
 from srsearch.search.model.features import Points, Rows
 from srsearch.search.model.surrogate import Observations, Prior, QualityModel, Seen, best, sampled, without_end
@@ -156,7 +156,7 @@ class FrontierSampler(BaseSampler):
         rows = self._points.rows(self._points.stacked([trial.positions for trial in trials]))
         counted = [i for i, trial in enumerate(trials) if trial.state in ("complete", "running")]
         running = [i for i, trial in enumerate(trials) if trial.state == "running"]
-        columns = [COSTS.index(self._space.objectives[i]) for i in self._costs]
+        columns = [self._points.costs.index(self._space.objectives[i]) for i in self._costs]
         models = [
             QualityModel.fit(
                 self._points,
