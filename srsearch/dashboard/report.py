@@ -45,7 +45,7 @@ from srsearch.dashboard.part_costs import bill
 from srsearch.dashboard.vendored import plotly_js
 from srsearch.errors import InputError, WorkError
 from srsearch.labels import MISSING, axis_labels, axis_text
-from srsearch.objectives import COSTS, QUALITIES, is_cost, objective
+from srsearch.objectives import COSTS, OBJECTIVES, QUALITIES, is_cost, objective
 from srsearch.plots._theme import DARK, LIGHT, exchange
 from srsearch.quantity import format_quantity
 from srsearch.search.checkpoints import Checkpoints
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
 
 _MOST_LANES = 9
 _MOST_SHOTS = 4
-_MEASURES = ("psnr", "psnr_error", "ssim", "ssim_error", "seeds", "mult_adds", "params", "activations", "seconds")
 
 _RESULTS = ["trial", "key", "seed", "psnr", "finished_at"]
 
@@ -311,9 +310,10 @@ def _choice(data: ReportData, done: pd.DataFrame, searched: Sequence[str]) -> di
 def _figures(data: ReportData, varied: list[str], more: Mapping[str, go.Figure]) -> dict[str, object]:
     cost = _cost(data)
     quality = quality_of(data.study.objectives)
-    shown = plots.Browse(cost=cost, quality=quality, limits=own_limits(data.study.space))
+    limits = own_limits(data.study.space)
+    shown = plots.front(data.trials, data.front, budget=limits, cost=cost, quality=quality, browse=plots.Browse())
     figures: dict[str, go.Figure] = {
-        "front": plots.browse(data.trials, data.front, shown).update_layout(dragmode="zoom"),
+        "front": shown.update_layout(dragmode="zoom"),
         "hypervolume": plots.hypervolume(data.history),
         "axes": plots.axes(data.front, varied, cost=cost),
         **more,
@@ -458,9 +458,10 @@ def _plain(value: object) -> object:
 def _front_measures(data: ReportData) -> list[str]:
     """The columns of the front's table before its axes: those that say something."""
     front = data.front
-    known = [name for name in _MEASURES if name in front.columns and front[name].notna().any()]
-    silent = {"seconds"} if "activations" in data.study.objectives else {"seconds", "activations"}
-    return [name for name in known if name not in silent and (name != "seeds" or _several_seeds(front))]
+    qualities = [f"{name}{end}" for name in QUALITIES for end in ("", "_error")]
+    costs = [name for name in OBJECTIVES if name in ("mult_adds", "params", *data.study.objectives) and is_cost(name)]
+    known = [name for name in (*qualities, "seeds", *costs) if name in front.columns and front[name].notna().any()]
+    return [name for name in known if name != "seeds" or _several_seeds(front)]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 
 from srsearch import plots
 from srsearch.labels import MISSING, axis_labels, axis_text
-from srsearch.plots._browse import thinned
+from srsearch.plots._points import thinned
 from srsearch.plots._theme import DARK, LIGHT, exchange, template
 from srsearch.store import Store
 from tests.conftest import CHECKOUT
@@ -196,7 +196,6 @@ def test_the_browsed_front_has_colours_symbols_limits_and_published_networks() -
     shown = plots.Browse(
         colour="channels",
         symbol="unit",
-        limits={"mult_adds": 10e9},
         selected=frozenset([0, 1, 2]),
         box=(1e9, 7e9, 25.5, 27),
         marked=1,
@@ -204,7 +203,7 @@ def test_the_browsed_front_has_colours_symbols_limits_and_published_networks() -
         published=[plots.PublishedPoint("CARN-<b>M</b>", "pcarn", 32.5e9, 28.42)],
         benchmark="Set14",
     )
-    figure = plots.browse(browsed(), front(), shown)
+    figure = plots.front(browsed(), front(), budget={"mult_adds": 10e9}, browse=shown)
     names = [one.name for one in figure.data]
     for word in (
         "channels 16",
@@ -245,7 +244,7 @@ def test_numbers_with_many_values_are_coloured_in_groups() -> None:
     frame = browsed()
     frame = pd.concat([frame] * 5, ignore_index=True).assign(trial=range(30), seconds=np.linspace(1, 3_000, 30))
     frame.attrs["axes"] = AXES
-    figure = plots.browse(frame, frame.head(1), plots.Browse(colour="seconds"))
+    figure = plots.front(frame, frame.head(1), browse=plots.Browse(colour="seconds"))
     names = [one.name for one in figure.data if one.name and one.name.startswith("seconds")]
     assert any(" to " in name for name in names)
     assert len(set(names)) <= len(LIGHT.steps)

@@ -98,11 +98,8 @@ def _shown(occasion: Occasion) -> plots.Browse:
     here = box is not None and (box.x, box.y) == (occasion.cost, occasion.quality)
     selected = frozenset(address.selected(snapshot.done)["trial"]) if address.selects else None
     return plots.Browse(
-        cost=occasion.cost,
-        quality=occasion.quality,
         colour=_column(address, "colour", axes),
         symbol=_column(address, "symbol", axes),
-        limits=own_limits(snapshot.study.space),
         selected=selected,
         box=(box.left, box.right, box.low, box.high) if box is not None and here else None,
         marked=address.trial,
@@ -124,13 +121,22 @@ def _shown(occasion: Occasion) -> plots.Browse:
 def _figure(occasion: Occasion, found: pd.DataFrame, shown: plots.Browse) -> str:
     """The same inside any budget: the page's script shows that."""
 
+    cost, quality = occasion.cost, occasion.quality
+
     def make() -> str:
-        figure = plots.browse(occasion.snapshot.trials, found, shown)
+        figure = plots.front(
+            occasion.snapshot.trials,
+            found,
+            budget=own_limits(occasion.snapshot.study.space),
+            cost=cost,
+            quality=quality,
+            browse=shown,
+        )
         # Zoom stays while the study grows, and goes when the axes change.
-        figure.layout.uirevision = f"{shown.cost} {shown.quality} {shown.benchmark}"
+        figure.layout.uirevision = f"{cost} {quality} {shown.benchmark}"
         return str(figure.to_json())
 
-    chosen = (shown.cost, shown.quality, shown.colour, shown.symbol, shown.stopped, shown.benchmark, shown.marked)
+    chosen = (cost, quality, shown.colour, shown.symbol, shown.stopped, shown.benchmark, shown.marked)
     return occasion.snapshot.once(("front", *chosen, *occasion.selection), make)
 
 
