@@ -124,7 +124,8 @@ def front(
         figure.update_layout(title=escaped(title), margin={"t": 84})
     limit = (budget or {}).get(cost)
     best = [y + sign * error for y, error in zip(*with_errors(chosen, quality), strict=True) for sign in (-1, 1)]
-    low, high = quality_range(floats(done[quality]) + best, best)
+    # A figure to browse may cut error bars off: it keeps its range when the noise becomes known.
+    low, high = quality_range(floats(done[quality]) + (best if browse is None else []), best)
     xs = floats(done[cost]) + ([float(limit)] if limit else [])
     left, right = min(xs) / 1.12, max(xs) * 1.12
     rest = done[~done["trial"].isin(chosen["trial"])]
