@@ -149,7 +149,7 @@ class _ConvolutionCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  
         super().__init__()  # type: ignore[no-untyped-call]
         self.mult_adds = 0
         self.activations = 0
-        self._weights = {_memory(each): each for each in module.parameters()}
+        self._weights: dict[int, Tensor] = {_memory(each): each for each in module.parameters()}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -160,10 +160,7 @@ class _ConvolutionCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  
         tensors = _tensors(args)
         _refuse(func, tensors, [each for each in tensors if _memory(each) in self._weights])
         shape = _plain_shape(func, args)
-        if shape is not None:
-            out = torch.empty(shape, device="meta")
-        else:
-            out = func(*args, **(kwargs or {}))
+        out = func(*args, **(kwargs or {})) if shape is None else torch.empty(shape, device="meta")
         if func is torch.ops.aten.convolution.default:
             source, weight, transposed = args[0], args[1], args[6]
             positions = source if transposed else out

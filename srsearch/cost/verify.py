@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from srsearch.architecture import Architecture, build
+from srsearch.architecture.assembly import first_line
 from srsearch.architecture.network import Network
 from srsearch.cost.conventions import OURS, Convention
 from srsearch.cost.count import count
@@ -88,8 +89,14 @@ def verify(design: Architecture, scale: int | None = None, convention: Conventio
     cost = count(design, scale=scale, convention=image)
     network = build(design, seed=0).eval()
     params = sum(each.numel() for each in network.parameters() if each.requires_grad)
+    mult_adds = 0
     for sides in _SIDES:
-        small, large = (_traced(network, cost.scale, side) for side in sides)
+        try:
+            small, large = (_traced(network, cost.scale, side) for side in sides)
+        except RuntimeError as error:  # torch's word for an image that the network cannot take
+            if sides == _SIDES[-1]:
+                raise WorkError(f"the built network cannot be run: {first_line(error)}") from None
+            continue
         small_area, large_area = (side**2 for side in sides)
         slope = Fraction(large - small, large_area - small_area)
         mult_adds = round(small + slope * (image.lr_area(cost.scale) - small_area))

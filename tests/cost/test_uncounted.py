@@ -135,8 +135,8 @@ class Same(nn.Module):
 
 def test_a_right_count_is_verified_whatever_padding_and_stride() -> None:
     register("unit", "padded_by_word")(Same)
-    design = Architecture(
-        scales=(4,), channels=CHANNELS, unit="padded_by_word", body={"chain": {"blocks": 1}}, upsampler="pixel_shuffle"
+    design = Architecture.from_dict(
+        {"scale": 4, "channels": CHANNELS, "unit": "padded_by_word", "body": {"chain": {"blocks": 1}}}
     )
     assert verify(design).agrees
     assert count(design).mult_adds > 0
