@@ -8,6 +8,7 @@ part is refused. Nothing is written by hand, so a bill cannot drift from its net
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -80,11 +81,44 @@ class Bill:
     uses: dict[tuple[str, Any], Uses]
 
 
-_UNCOUNTED = {
+_MATRIX_PRODUCTS = {
     getattr(torch.ops.aten, name)
-    for name in ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "_scaled_dot_product_flash_attention_for_cpu")
+    for name in (
+        "mm",
+        "addmm",
+        "bmm",
+        "baddbmm",
+        "addbmm",
+        "mv",
+        "addmv",
+        "dot",
+        "vdot",
+        "addr",
+        "linear",
+        "_trilinear",
+        "_cdist_forward",
+        "_euclidean_dist",
+        "_scaled_dot_product_flash_attention_for_cpu",
+        "_scaled_dot_product_efficient_attention",
+        "_scaled_dot_product_fused_attention_overrideable",
+        "_scaled_dot_product_flash_attention",
+        "_scaled_dot_product_cudnn_attention",
+    )
+    if hasattr(torch.ops.aten, name)
 }
-"""Operations that cost Mult-Adds and are no convolutions; a bill without them would be wrong in silence."""
+"""Operations that multiply matrices: they cost Mult-Adds and are no convolutions."""
+
+_FAMILIES = {
+    "_fft": "transforms to frequencies",
+    "fft_": "transforms to frequencies",
+    "linalg_": "solves or factorises",
+}
+"""Beginnings of names of operations that cost more than convolutions are counted by."""
+
+_PRODUCTS = {
+    getattr(torch.ops.aten, name) for name in ("mul", "mul_", "div", "div_", "addcmul", "addcmul_", "addcdiv", "lerp")
+}
+"""Pointwise operations that multiply one tensor by another."""
 
 
 class _Stub(nn.Module):
@@ -103,12 +137,19 @@ class _Stub(nn.Module):
 
 
 class _ConvolutionCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's base is untyped
-    """Counts every convolution that is executed, functional ones too."""
+    """Counts every convolution that is executed, functional ones too, and refuses other products by name.
 
-    def __init__(self) -> None:
+    Args:
+        module: What is run. Its weights, and what is computed from them alone, are told from features: features may be
+            scaled by each other (attention) or by one learned number, but a sum of features times trained tensors is a
+            convolution by hand, which no count of convolutions would see.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.mult_adds = 0
         self.activations = 0
+        self._weights: dict[int, Tensor] = {_memory(each): each for each in module.parameters()}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -116,18 +157,57 @@ class _ConvolutionCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        tensors = _tensors(args)
+        _refuse(func, tensors, [each for each in tensors if _memory(each) in self._weights])
         shape = _plain_shape(func, args)
-        if shape is not None:
-            return torch.empty(shape, device="meta")
-        out = func(*args, **(kwargs or {}))
+        out = func(*args, **(kwargs or {})) if shape is None else torch.empty(shape, device="meta")
         if func is torch.ops.aten.convolution.default:
             source, weight, transposed = args[0], args[1], args[6]
             positions = source if transposed else out
             self.mult_adds += weight.numel() * positions.shape[0] * positions.shape[2:].numel()
             self.activations += out.numel()
-        elif func.overloadpacket in _UNCOUNTED:
-            raise InvalidDesign(f"it multiplies matrices ({func.overloadpacket}), which Mult-Adds do not count")
+        elif tensors and isinstance(out, Tensor) and all(_memory(each) in self._weights for each in tensors):
+            self._weights[_memory(out)] = out  # held, so that its memory is not used again
         return out
+
+
+def _memory(tensor: Tensor) -> int:
+    """Identifies the memory of a tensor; views share it, on the meta device too."""
+    return int(tensor.untyped_storage()._cdata)
+
+
+def _tensors(arguments: Any) -> list[Tensor]:
+    """The tensors among arguments, those in lists included."""
+    found = [each for each in arguments if isinstance(each, Tensor)]
+    for each in arguments:
+        if isinstance(each, list | tuple):
+            found += [inner for inner in each if isinstance(inner, Tensor)]
+    return found
+
+
+def _refuse(func: Any, tensors: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
+    """Refuse an operation whose Mult-Adds no count of convolutions would see.
+
+    Raises:
+        InvalidDesign: It is one; names it.
+    """
+    packet, name = func.overloadpacket, func.overloadpacket.__name__
+    if packet in _MATRIX_PRODUCTS:
+        raise InvalidDesign(f"it multiplies matrices ({packet}), which Mult-Adds do not count")
+    for beginning, does in _FAMILIES.items():
+        if name.startswith(beginning) and name != "linalg_vector_norm":
+            raise InvalidDesign(f"it {does} ({packet}), which Mult-Adds do not count")
+    if packet not in _PRODUCTS or len(tensors) < 2:
+        return
+    features = [each for each in tensors if not any(each is weight for weight in weights)]
+    if features and any(each.numel() > 1 for each in weights):
+        raise InvalidDesign(
+            f"it multiplies features by a trained tensor ({packet}), which Mult-Adds do not count; "
+            "a convolution can say the same, and is counted"
+        )
+    largest = math.prod(np.broadcast_shapes(*(each.shape for each in tensors)))
+    if features and largest > max(each.numel() for each in tensors):
+        raise InvalidDesign(f"it multiplies every value by several others ({packet}), which Mult-Adds do not count")
 
 
 def _plain_shape(func: Any, args: Any) -> Sequence[int] | None:
@@ -181,11 +261,12 @@ def measure(
 
     with torch.device("meta"):
         module = make(slot)
+    _refuse_lazy(module)
     counts, areas = [], []
     for height, width in _SIZES:
         for each in stubs:
             each.areas.clear()
-        with torch.no_grad(), _ConvolutionCounter() as counter:
+        with torch.no_grad(), _ConvolutionCounter(module) as counter:
             try:
                 run(module, torch.empty(1, in_channels, height, width, device="meta"))
             except InvalidDesign:
@@ -212,6 +293,17 @@ def measure(
     biases = sum(size for name, size in trained.items() if name.split(".")[-1] == "bias")
     weights = sum(trained.values()) - biases
     return Bill(Tally(weights, biases, *mult_adds, *activations), uses)
+
+
+def _refuse_lazy(module: nn.Module) -> None:
+    """Refuse a module whose weights get their shapes when it first runs: it cannot be initialised, nor sent anywhere.
+
+    Raises:
+        InvalidDesign: It is one; names the first such weight.
+    """
+    for name, parameter in [*module.named_parameters(), *module.named_buffers()]:
+        if nn.parameter.is_lazy(parameter):
+            raise InvalidDesign(f"its {name} has no shape until it first runs; give the number of its input channels")
 
 
 def _line(values: list[int]) -> tuple[Exact, Exact] | None:
