@@ -142,7 +142,7 @@ class Store:
         self._engine.dispose()
 
     @contextmanager
-    def alone(self, what: str, *, wait: float = sqlite.BUSY_SECONDS) -> Iterator[None]:
+    def exclusive(self, what: str, *, wait: float = sqlite.BUSY_SECONDS) -> Iterator[None]:
         """While this is open, no other process that uses this database is in the section of that name.
 
         On a server all that this thread reads and changes meanwhile is one transaction, which ends with the section:
@@ -174,7 +174,7 @@ class Store:
 
     def _enter(self, inside: ExitStack, what: str, wait: float) -> Connection | None:
         with explained(self._place):
-            return inside.enter_context(locks.alone(self._place, self._engine, what, wait))
+            return inside.enter_context(locks.exclusive(self._place, self._engine, what, wait))
 
     def __enter__(self) -> Self:
         return self
@@ -326,7 +326,7 @@ class Store:
             Whether it is the owner's now; not if somebody else was quicker, or it has ended.
         """
         # A stopped one goes on beyond the rung at which it was stopped.
-        cleared = trial.curve[-1][0] if trial.state == "stopped" and trial.curve else trial.cleared
+        cleared_step = trial.curve[-1][0] if trial.state == "stopped" and trial.curve else trial.cleared_step
         with self._write() as connection:
             here = _trial_is(study, trial.number)
             as_read = [TrialRow.state == trial.state, TrialRow.owner.is_not_distinct_from(trial.owner)]
@@ -338,7 +338,7 @@ class Store:
                 "state": "running",
                 "owner": owner,
                 "heartbeat": statements.clock(connection.dialect.name),
-                "cleared": int(cleared),
+                "cleared_step": int(cleared_step),
             }
             connection.execute(update(TrialRow).where(*here).values(**values))
             return True
@@ -372,7 +372,7 @@ class Store:
 
     @_persistent
     def keep_curve(
-        self, study: str, number: int, curve: Curve, *, cleared: int | None = None, stop: bool = False
+        self, study: str, number: int, curve: Curve, *, cleared_step: int | None = None, stop: bool = False
     ) -> None:
         """Keeps what a running trial has reached.
 
@@ -380,7 +380,7 @@ class Store:
             study: The study's name.
             number: The trial's.
             curve: All of it so far.
-            cleared: The step up to which it may go on.
+            cleared_step: The step up to which it may go on.
             stop: Set the trial aside, in the same transaction.
 
         Raises:
@@ -388,8 +388,8 @@ class Store:
             EndedElsewhere: The trial is not running.
         """
         values: dict[str, Any] = {"curve": _points(curve)}
-        if cleared is not None:
-            values["cleared"] = cleared
+        if cleared_step is not None:
+            values["cleared_step"] = cleared_step
         if stop:
             values |= {"state": "stopped", "owner": None, "heartbeat": None}
         with self._write(once=True) as connection:
@@ -809,7 +809,7 @@ def _trial_values(study_id: int, trial: TrialRecord) -> dict[str, Any]:
         "finished_at": trial.finished_at or started if trial.state in ENDED else None,
         "replicate_of": trial.replicate_of,
         "seed": trial.seed,
-        "cleared": trial.cleared,
+        "cleared_step": trial.cleared_step,
     }
 
 

@@ -20,7 +20,7 @@ _LOCK = text("SELECT set_config('lock_timeout', :wait, true), pg_advisory_xact_l
 
 
 @contextmanager
-def alone(place: Place, engine: Engine, what: str, wait: float) -> Iterator[Connection | None]:
+def exclusive(place: Place, engine: Engine, what: str, wait: float) -> Iterator[Connection | None]:
     """While this is open no other process is in the same section.
 
     On PostgreSQL an advisory lock of a transaction, which ends with it or with the connection; this is given, so that

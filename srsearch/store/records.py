@@ -87,7 +87,7 @@ class TrialRecord:
         finished_at: Time with a time zone; None while running or stopped.
         replicate_of: Number of the trial whose design this one evaluates again, with another seed; None: a proposal.
         seed: Of a replicate's evaluation; None: the study's.
-        cleared: The training step up to which early stopping has let the trial go on.
+        cleared_step: The training step up to which early stopping has let the trial go on.
         owner: Who trains it (`srsearch.store.leases`); None: nobody.
     """
 
@@ -110,7 +110,7 @@ class TrialRecord:
     finished_at: datetime | None = None
     replicate_of: int | None = None
     seed: int | None = None
-    cleared: int = 0
+    cleared_step: int = 0
     owner: str | None = None
 
 

@@ -38,7 +38,7 @@ _CONSTANT = (
     *("number", "key", "axes", "description", "params", "mult_adds", "activations"),
     *("sampler_state", "started_at", "replicate_of", "seed"),
 )
-_CHANGING = ("state", "reason", "psnr", "ssim", "curve", "seconds", "cached", "finished_at", "cleared", "owner")
+_CHANGING = ("state", "reason", "psnr", "ssim", "curve", "seconds", "cached", "finished_at", "cleared_step", "owner")
 _in_fields_order = itemgetter(*((*_CONSTANT, *_CHANGING).index(name) for name in TrialRecord.__slots__))
 _DESCRIPTION, _CURVE = (TrialRecord.__slots__.index(name) for name in ("description", "curve"))
 

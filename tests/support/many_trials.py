@@ -119,7 +119,7 @@ def _trials(number: int, study_id: int) -> Iterator[tuple[dict[str, Any], dict[s
                 "finished_at": None if state == "stopped" else started + timedelta(seconds=12),
                 "replicate_of": None,
                 "seed": None,
-                "cleared": 0,
+                "cleared_step": 0,
                 "owner": None,
                 "heartbeat": None,
             },
