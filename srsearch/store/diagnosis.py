@@ -1,14 +1,11 @@
-"""What goes wrong with a database, in the user's words, and waiting for a server that comes back."""
+"""Explains the errors of database drivers to the user."""
 
 from __future__ import annotations
 
 import getpass
 import os
 import re
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 from urllib.parse import quote
 
 from sqlalchemy.exc import DBAPIError
@@ -16,17 +13,6 @@ from sqlalchemy.exc import DBAPIError
 from srsearch.errors import InputError, WorkError
 from srsearch.store import sqlite
 from srsearch.store.place import Place
-
-_Answer = TypeVar("_Answer")
-
-AWAY_SECONDS = 60.0
-"""How long is waited for a server that has gone away: as long as a restart takes, or another machine to step in."""
-
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
-_SAID_AFTER = 1.0
-"""Seconds of waiting of which nobody has to be told."""
-
-_SAVED = "nothing that was finished is lost, and the same command goes on"
 
 
 class Away(WorkError):
@@ -61,35 +47,6 @@ def explanation(place: Place, error: Exception, *, opening: bool) -> InputError 
     if opening:
         return InputError(trouble.message) if trouble.is_input else WorkError(trouble.message)
     return Away(trouble.message) if trouble.passes else WorkError(trouble.message)
-
-
-def persistently(
-    act: Callable[[], _Answer], say: Callable[[str], None] = lambda message: None, *, wait: float | None = None
-) -> _Answer:
-    """What ``act`` gives, a whole transaction; done again while the server is away.
-
-    Args:
-        act: May be done again: it has happened completely or not at all, or does not mind having happened.
-        say: Told once that somebody is waited for.
-        wait: Seconds to wait at most; None: `AWAY_SECONDS`.
-
-    Raises:
-        WorkError: The server did not come back.
-    """
-    begun, pause, said = time.monotonic(), _FIRST_PAUSE, False
-    limit = AWAY_SECONDS if wait is None else wait
-    while True:
-        try:
-            return act()
-        except Away as error:
-            waited = time.monotonic() - begun
-            if waited + pause > limit:
-                raise WorkError(f"{error}; it was waited for {waited:.0f} seconds: {_SAVED}") from None
-            if waited > _SAID_AFTER and not said:
-                said = True
-                say(f"{error}; waiting for it, {limit:.0f} seconds at most")
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def _of_sqlite(place: Place, cause: BaseException, name: str) -> _Trouble | None:
