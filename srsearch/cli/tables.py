@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srsearch.cli.printing import design_text, duration, plain, print_table, print_widest, records, without_password
+from srsearch.cli.printing import (
+    design_text,
+    duration,
+    plain,
+    print_table,
+    print_widest,
+    printable,
+    records,
+    terminal_width,
+    without_password,
+)
 from srsearch.errors import WorkError
 from srsearch.quantity import format_quantity
 
@@ -109,38 +119,68 @@ def best_records(frame: pd.DataFrame, noise: Noise | None) -> list[dict[str, Any
 
 
 def _print_designs(frame: pd.DataFrame) -> None:
-    """Designs as a table: what was measured, costs, and as many of the axes that differ as there is room for."""
-    from srsearch.analysis import differing_axes
-
-    axes = list(frame.attrs.get("axes", []))
-    varied = differing_axes(frame, axes) if len(frame) > 1 else axes
-    print_widest(*(_designs_table(frame, varied[:room], len(varied) - room) for room in range(len(varied), -1, -1)))
+    print_table(front_table(frame, terminal_width()))
 
 
-def _designs_table(frame: pd.DataFrame, axes: Sequence[str], left_out: int) -> Table:
+def front_table(frame: pd.DataFrame, width: int | None = None) -> Table:
+    """Designs as a table: what was measured, costs, and the axes in which the designs differ.
+
+    Args:
+        frame: One row per design, in the order to show, with the columns of `srsearch.store.Store.front`.
+        width: Characters that the table may take. Axes for which there is no room are counted in the last head. None
+            shows all of them.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    from srsearch.labels import MISSING, axis_labels, axis_text
+    from srsearch.labels import MISSING
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    measures = _measures(frame)
+    measures, axes = _measures(frame), _axis_columns(frame)
     for head in measures:
         table.add_column(head, justify="right", no_wrap=True)
-    labels = axis_labels(frame.attrs.get("axes", []))
-    words = {axis: [axis_text(value) for value in frame[axis]] for axis in axes}
-    for axis, cells in words.items():
-        numbers = all(cell == MISSING or cell.replace(".", "", 1).isdigit() for cell in cells)
-        table.add_column(Text(labels[axis]), justify="right" if numbers else "left", no_wrap=True)
-    if left_out:
-        table.add_column(Text(f"+{left_out}", style="dim"), no_wrap=True)
+    shown = _fitting(measures, axes, width)
+    for label, cells in shown.items():
+        numbers = all(cell == MISSING or cell.replace(".", "", 1).replace("-", "", 1).isdigit() for cell in cells)
+        table.add_column(Text(label), justify="right" if numbers else "left", no_wrap=True)
+    if len(shown) < len(axes):
+        table.add_column(Text(f"+{len(axes) - len(shown)}", style="dim"), no_wrap=True)
     reached = _values(frame[_quality(frame)])
     highest = max((value for value in reached if value is not None), default=None)
     for place, value in enumerate(reached):
-        cells = [column[place] for column in (*measures.values(), *words.values())]
+        cells = [column[place] for column in (*measures.values(), *shown.values())]
         table.add_row(*map(Text, cells), style="bold green" if value == highest else "")
     return table
+
+
+def _axis_columns(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """The axes in which designs differ: heads and cells."""
+    from srsearch.analysis import differing_axes
+    from srsearch.labels import axis_labels, axis_text
+
+    axes = list(frame.attrs.get("axes", []))
+    labels = axis_labels(axes)
+    varied = differing_axes(frame, axes) if len(frame) > 1 else axes
+    return {printable(labels[axis]): [printable(axis_text(value)) for value in frame[axis]] for axis in varied}
+
+
+def _fitting(
+    measures: Mapping[str, list[str]], axes: Mapping[str, list[str]], width: int | None
+) -> dict[str, list[str]]:
+    """As many axes, in their order, as fit beside the measures."""
+    from rich.cells import cell_len
+
+    if width is None:
+        return dict(axes)
+    # Between two columns there are two characters.
+    room = width - sum(2 + max(map(cell_len, [head, *cells])) for head, cells in measures.items()) + 2
+    widths = [2 + max(map(cell_len, [label, *cells])) for label, cells in axes.items()]
+    for count in range(len(axes), 0, -1):
+        rest = len(axes) - count
+        if sum(widths[:count]) + (2 + len(f"+{rest}") if rest else 0) <= room:
+            return dict(list(axes.items())[:count])
+    return {}
 
 
 def _measures(frame: pd.DataFrame) -> dict[str, list[str]]:
