@@ -1,7 +1,7 @@
-"""What a person sees while a search runs: a live panel on a terminal, plain lines elsewhere, nothing when quiet.
+"""Displays of a running search: a live panel on a terminal, plain lines elsewhere, nothing with ``--quiet``.
 
-All of it goes to standard error; standard output belongs to results. A display never ends a search: a terminal that
-went away or cannot draw is left in peace.
+They write to standard error; standard output belongs to results. A display never ends a search: errors of a terminal
+that went away are ignored.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class _AtWork:
 
 @dataclass
 class _Clock:
-    """How far this run is, and how long it will yet take at the pace so far."""
+    """How far this run is, and how long it will take at the pace so far."""
 
     info: StudyInfo
     started: float
@@ -71,7 +71,7 @@ class _Clock:
         return time.monotonic() - self.started
 
     def left(self, at_work: float = 0.0) -> float | None:
-        """Seconds to go, None before a first evaluation tells the pace.
+        """Seconds left; None before the first evaluation.
 
         Args:
             at_work: The designs at work, as a number of evaluations done so far.

@@ -1,4 +1,4 @@
-"""What commands print: tables for people, JSON for programs. Data frames in, text out."""
+"""Prints results of studies: tables for people, records for JSON."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def python_lines(description: Mapping[str, Any]) -> str:
 
 
 _QUALITIES = {"psnr": ("PSNR", ".3f"), "ssim": ("SSIM", ".4f")}
-"""Head and format."""
+"""Table head and number format of each quality."""
 
 _MOST_TIES = 12
 
@@ -69,7 +69,7 @@ def print_front(frame: pd.DataFrame, noise: Noise | None = None) -> None:
     Args:
         frame: The front as `srsearch.store.Store.front` gives it; ``psnr_error`` or ``ssim_error``, where it has such a
             column, is the standard error of that quality.
-        noise: What the errors come from.
+        noise: The training noise that the errors are computed from.
     """
     if frame.empty:
         click.echo("No design has been evaluated yet.")
@@ -82,11 +82,11 @@ def print_front(frame: pd.DataFrame, noise: Noise | None = None) -> None:
 
 
 def print_best(frame: pd.DataFrame, noise: Noise | None, study: str, storage: str | None) -> None:
-    """The best design, and what is tied with it.
+    """Prints the best design, and the designs tied with it.
 
     Args:
         frame: As `srsearch.analysis.tied_with_best` gives it, with standard errors as in `print_front`.
-        noise: What makes them ties.
+        noise: The training noise within which designs are tied.
         study: For the next command.
         storage: The database as it was given on the command line, for the next command.
     """
@@ -184,7 +184,7 @@ def _fitting(
 
 
 def _measures(frame: pd.DataFrame) -> dict[str, list[str]]:
-    """The columns of a table of designs before its axes: heads and cells."""
+    """The columns before the axes: heads and cells."""
     objectives = frame.attrs.get("objectives", [])
     columns = {"Trial": [str(number) for number in frame["trial"]]}
     for name, (head, digits) in _QUALITIES.items():
@@ -207,7 +207,7 @@ def _cells(column: pd.Series, digits: str) -> list[str]:
 
 
 def _values(column: pd.Series) -> list[Any]:
-    """What a column holds; None for what is not known."""
+    """The values of a column; None where one is missing."""
     return [plain(value) for value in column.astype(object).where(column.notna(), None)]
 
 
@@ -222,7 +222,7 @@ def _quality(frame: pd.DataFrame) -> str:
 
 
 def _storage_option(storage: str | None) -> str:
-    """The database of this command, for the next."""
+    """The option that names this command's database, for the next command."""
     shown = "" if storage is None else without_password(storage)
     return f" --storage {shlex.quote(shown)}" if shown else ""
 
@@ -237,16 +237,16 @@ def print_outcome(
     page: Path | None,
     storage: str | None,
 ) -> None:
-    """What a run ends with: the front, the best design, where things are, what to do next.
+    """Prints the end of a run: the front, the best design, where the results are, and the next command.
 
     Args:
-        result: What the run left.
+        result: The result of the run.
         front: Its front with error bars.
-        noise: What they come from.
-        best: One row, or none.
-        evaluator: What scored the designs.
-        where: The database.
-        page: The page, if it could be written.
+        noise: The training noise that the errors are computed from.
+        best: The best design as one row; empty if there is none.
+        evaluator: Name of the evaluator that scored the designs.
+        where: Printable address of the database.
+        page: The page; None if it could not be written.
         storage: The database as it was given on the command line, for the next command.
     """
     print_front(front, noise)
@@ -272,11 +272,11 @@ def print_outcome(
 
 
 def print_trials(frame: pd.DataFrame, reached: Mapping[int, Sequence[float]]) -> None:
-    """Every trial in one line.
+    """Prints one line for each trial.
 
     Args:
         frame: As `srsearch.store.Store.trials` gives it.
-        reached: Of running and stopped trials the last step and its PSNR, by number.
+        reached: By number of a running or stopped trial, its last step and the PSNR there.
     """
     from rich import box
     from rich.table import Table
@@ -306,7 +306,7 @@ def _with_reason(design: Text, reason: str | None) -> Text:
 
 
 def print_studies(frame: pd.DataFrame, where: str) -> None:
-    """The studies of a database."""
+    """Prints the studies in a database."""
     from rich import box
     from rich.table import Table
 
@@ -327,7 +327,7 @@ def print_studies(frame: pd.DataFrame, where: str) -> None:
 
 
 def print_forecast(found: Forecast) -> None:
-    """What a study will take: what was measured, a training, the whole."""
+    """Prints a forecast: the measurements, the time of one training, and that of the study."""
     from rich import box
     from rich.table import Table
 
