@@ -147,12 +147,12 @@ class Store:
         trials: Sequence[TrialRecord] = (),
         evaluations: Mapping[int, EvaluationRecord] | None = None,
     ) -> None:
-        """Adds a study, as a rule without trials.
+        """Adds a study, usually without trials.
 
         Args:
             record: The study.
-            trials: Those that it has had in another database.
-            evaluations: Of its complete trials, by their numbers.
+            trials: The trials of a study that is copied from another database.
+            evaluations: The evaluations of its complete trials, by trial number.
 
         Raises:
             InputError: The name is taken, empty, too long or holds characters that cannot be printed.
@@ -171,10 +171,10 @@ class Store:
                 connection.execute(insert(table_of(TrialRow)), rows)
 
     def study(self, name: str) -> StudyRecord:
-        """The study of that name.
+        """The study with that name.
 
         Raises:
-            InputError: There is none; the message lists those there are.
+            InputError: No study has that name; the message lists those that exist.
         """
         query = select(*_columns(StudyRow, StudyRecord.__slots__)).where(StudyRow.name == name)
 
@@ -191,7 +191,7 @@ class Store:
         return [name for (name,) in self._select(select(StudyRow.name).order_by(StudyRow.id))]
 
     def rename_study(self, name: str, new_name: str) -> None:
-        """Gives a study another name.
+        """Renames a study.
 
         Raises:
             InputError: No such study, a process works on it, or the new name is taken or cannot be a name.
@@ -204,7 +204,7 @@ class Store:
             connection.execute(update(StudyRow).where(StudyRow.id == study_id).values(name=new_name))
 
     def delete_study(self, name: str) -> None:
-        """Removes a study and its trials. Its evaluations stay, so that no design is ever trained twice.
+        """Removes a study and its trials. Its evaluations stay, so that no design is trained twice.
 
         Raises:
             InputError: No such study, or a process works on it.
@@ -217,7 +217,8 @@ class Store:
     def copy_study(self, study: str, target: Store, *, name: str | None = None) -> int:
         """Copies a study with its trials and evaluations to another database, in one transaction there.
 
-        Evaluations that the target has already are its own; so databases are merged, and no design is trained twice.
+        Where the target has an evaluation already, that one counts: databases can be merged, and no design is trained
+        twice.
 
         Args:
             study: Its name here.
@@ -241,13 +242,13 @@ class Store:
     # Trials
 
     def add_trials(self, study: str, trials: Sequence[TrialRecord]) -> None:
-        """Adds proposals in one transaction: those turned down and the running one together, with new architectures.
+        """Adds proposals, rejected and running ones, with their new architectures in one transaction.
 
-        A running one is leased to its ``owner`` from now on.
+        Running trials are leased to their ``owner``.
 
         Raises:
             InputError: No such study.
-            WorkError: A number is taken: another process is working on the study.
+            WorkError: A number is taken: another process works on the study.
         """
         with self._transactions.write() as connection:
             known = connection.execute(statements.study_and_clock(connection.dialect.name), {"study": study}).first()
@@ -264,26 +265,26 @@ class Store:
             except IntegrityError as error:
                 raise WorkError(
                     f"study {study!r} already has trial {', '.join(str(trial.number) for trial in trials)}: "
-                    "another process is working on it"
+                    "another process works on it"
                 ) from error
 
     def take_up(self, study: str, trial: TrialRecord, owner: str) -> bool:
-        """Leases a trial that nobody works on: one that is stopped, or whose owner is no more.
+        """Leases a trial that nobody works on: a stopped one, or one whose owner has died.
 
         Args:
             study: The study's name.
-            trial: As it was read.
-            owner: Who is to train it now.
+            trial: The trial as it was read.
+            owner: Who will train it.
 
         Returns:
-            Whether it is the owner's now; not if somebody else was quicker, or it has ended.
+            Whether the owner has the lease; False if another process was quicker, or the trial has ended.
         """
-        # A stopped one goes on beyond the rung at which it was stopped.
+        # A stopped trial continues beyond the rung at which it was stopped.
         cleared_step = trial.curve[-1][0] if trial.state == "stopped" and trial.curve else trial.cleared_step
         with self._transactions.write() as connection:
             here = _trial_is(study, trial.number)
             as_read = [TrialRow.state == trial.state, TrialRow.owner.is_not_distinct_from(trial.owner)]
-            # Whoever has it locked is about to end it, or to take it up: nothing to wait for.
+            # A process that has locked the row is about to end the trial or to take it up: do not wait for it.
             free = select(TrialRow.number).where(*here, *as_read).with_for_update(skip_locked=True)
             if connection.execute(free).scalar() is None:
                 return False
@@ -298,12 +299,12 @@ class Store:
 
     @retried
     def heartbeat(self, study: str, owner: str) -> None:
-        """Says that an owner is alive and works on all trials that it has leased."""
+        """Records that an owner is alive and works on all trials that it has leased."""
         with self._transactions.write(once=True) as connection:
             connection.execute(_leased_by(study, owner).values(heartbeat=statements.clock(connection.dialect.name)))
 
     def release(self, study: str, owner: str) -> None:
-        """Gives back what an owner has leased: whoever works on the study next takes it up."""
+        """Releases the trials that an owner has leased, for the next process that works on the study."""
 
         def give_back() -> None:
             with self._transactions.write(once=True) as connection:
@@ -312,10 +313,10 @@ class Store:
         retrying(give_back, self.say, wait=1.0)
 
     def abandoned(self, study: str) -> list[int]:
-        """Numbers of the running trials on which nobody works any more.
+        """Numbers of the running trials whose owner has died.
 
-        Their owner is a process of this host that has ended, or one of another host without a heartbeat in the last
-        `leases.LEASE_SECONDS` by the database's clock.
+        The owner is a process of this host that has ended, or a process of another host without a heartbeat in the
+        last `leases.LEASE_SECONDS` by the database's clock.
 
         Raises:
             InputError: No such study.
@@ -331,14 +332,14 @@ class Store:
     def keep_curve(
         self, study: str, number: int, curve: Curve, *, cleared_step: int | None = None, stop: bool = False
     ) -> None:
-        """Keeps what a running trial has reached.
+        """Stores the curve of a running trial.
 
         Args:
             study: The study's name.
-            number: The trial's.
-            curve: All of it so far.
-            cleared_step: The step up to which it may go on.
-            stop: Set the trial aside, in the same transaction.
+            number: The trial's number.
+            curve: The whole curve so far.
+            cleared_step: The step up to which early stopping lets the trial go on; None: as before.
+            stop: Set the trial aside in the same transaction.
 
         Raises:
             InputError: No such study or trial.
@@ -358,14 +359,14 @@ class Store:
 
         Args:
             study: The study's name.
-            number: The trial's.
-            evaluation: Of the trial's architecture. Where the store has one of that identity already, that one counts.
-            cached: Whether it was found rather than trained.
+            number: The trial's number.
+            evaluation: Of the trial's architecture. If the store has one of that identity already, that one counts.
+            cached: Whether the evaluation is reused, not trained for this trial.
 
         Raises:
             InputError: No such study or trial.
             ValueError: The evaluation is of another architecture.
-            EndedElsewhere: The trial is not running. The evaluation is kept nevertheless.
+            EndedElsewhere: The trial is not running. The evaluation is stored nevertheless.
         """
         values: dict[str, Any] = {
             "state": "complete",
@@ -398,7 +399,7 @@ class Store:
             self._change_trial(connection, study, number, values | {"owner": None, "heartbeat": None})
 
     def trial_records(self, study: str) -> list[TrialRecord]:
-        """All trials of a study with everything known of them, by number.
+        """All trials of a study with everything that is known about them, by number.
 
         Raises:
             InputError: No such study.
@@ -406,32 +407,32 @@ class Store:
         return [trial_record(row) for row in self._of_study(study, statements.trials())]
 
     def changed_trials(self, study: str, known: Mapping[int, TrialRecord], after: int) -> list[TrialRecord]:
-        """What has become of trials since they were read, and new ones, by number.
+        """The trials that have changed since they were read, and new ones, by number.
 
         Args:
-            study: Its name; of one that is not there nothing has become.
-            known: Those that were running or stopped then, by number.
-            after: The largest number that there was then.
+            study: The study's name. A study that does not exist has no changes.
+            known: The trials that were running or stopped when they were read, by number.
+            after: The largest number at that time.
 
         Returns:
-            The records; without their description where they are new, as hardly anybody looks at it (`description`).
+            The records. New ones are without their description, which is seldom needed; see `description`.
         """
 
         def ask(connection: Connection) -> Sequence[Row[Any]]:
             query, form = statements.changes(connection.dialect.name)
             return connection.execute(query, {"study": study, "after": after, "known": form(known)}).all()
 
-        found = []
+        changed = []
         for row in self._transactions.read(ask):
             before = known.get(row.number)
             if before is None:
-                found.append(trial_record(row))
+                changed.append(trial_record(row))
             elif before.state == "running" or row.state != before.state:
-                found.append(changed_record(before, row))
-        return found
+                changed.append(changed_record(before, row))
+        return changed
 
     def description(self, key: str) -> Mapping[str, Any]:
-        """A design as plain JSON; empty where there is none of that key."""
+        """The design with that key as plain JSON; empty if there is none."""
         query = select(ArchitectureRow.description).where(ArchitectureRow.key == key)
         description = self._transactions.read(lambda connection: connection.execute(query).scalar())
         return {} if description is None else description
@@ -439,7 +440,7 @@ class Store:
     # Evaluations
 
     def evaluation(self, key: str, recipe_hash: str, data_fingerprint: str, seed: int) -> EvaluationRecord | None:
-        """The finished training of that identity, from whatever study; None where there is none."""
+        """The finished training of that identity, from any study; None if there is none."""
         identity = {"key": key, "recipe_hash": recipe_hash, "data_fingerprint": data_fingerprint, "seed": seed}
         row = self._transactions.read(lambda connection: connection.execute(statements.EVALUATION, identity).first())
         return None if row is None else evaluation_record(row)
@@ -467,8 +468,8 @@ class Store:
         """The non-dominated trials of a study, cheapest first, with the columns of `trials`.
 
         Args:
-            study: Its name.
-            objectives: Other ones than the study's.
+            study: The study's name.
+            objectives: Objectives to use instead of the study's.
 
         Raises:
             InputError: No such study or objective.
@@ -477,7 +478,7 @@ class Store:
         from srsearch.store import frames
 
         chosen = list(directions(self.study(study).objectives if objectives is None else objectives))
-        # Of a hundred thousand trials only those on the front become rows.
+        # A study may have a hundred thousand trials; only those on the front become rows of a data frame.
         leading = frames.leading(self._of_study(study, frames.measured(chosen)), chosen)
         mine = or_(TrialRow.number.in_(leading), TrialRow.replicate_of.in_(leading))
         texts = self._transactions.read(
@@ -508,7 +509,7 @@ class Store:
         """Writes a study for Optuna's own tools, such as optuna-dashboard.
 
         Args:
-            study: Its name.
+            study: The study's name.
             url: Optuna's database: a SQLAlchemy URL, or the path of a SQLite file; may be this store's own.
             name: The study's name there; None: the same.
             choices: All values each axis may have; None: those that were tried.
@@ -534,7 +535,7 @@ class Store:
         def ask(connection: Connection) -> Sequence[Row[Any]]:
             rows = connection.execute(statements.of_study(query), {"study": study}).all()
             if not rows:
-                self._study_id(connection, study)  # unknown: says what there is
+                self._study_id(connection, study)  # raises if the study is unknown
             return rows
 
         return self._transactions.read(ask)
@@ -558,7 +559,7 @@ class Store:
             raise InputError(f"there is a study {name!r} in {self.where} already")
 
     def _leases(self, connection: Connection, study_id: int) -> list[tuple[int, bool]]:
-        """The numbers of the running trials, and whether their lease is void."""
+        """The numbers of the running trials, and whether each lease is void."""
         query = select(
             TrialRow.number, TrialRow.owner, statements.clock(connection.dialect.name) - _last_sign(connection)
         )
@@ -569,7 +570,7 @@ class Store:
         ]
 
     def _unused(self, connection: Connection, study: str) -> int:
-        """The study's id, once it is sure that no process works on it."""
+        """The study's id; raises an error if a process works on it."""
         study_id = self._study_id(connection, study)
         if not all(void for _, void in self._leases(connection, study_id)):
             raise InputError(f"study {study!r} in {self.where} is being run by another process; end that first")
@@ -589,19 +590,19 @@ class Store:
         which = {"in_study": study, "in_number": number, "in_states": states, "in_key": key}
         if connection.execute(statements.CHANGE_TRIAL, {**values, **which}).rowcount:
             return
-        self._study_id(connection, study)  # unknown: says what there is
-        found = connection.execute(select(TrialRow.key, TrialRow.state).where(*_trial_is(study, number))).first()
-        if found is None:
+        self._study_id(connection, study)  # raises if the study is unknown
+        trial = connection.execute(select(TrialRow.key, TrialRow.state).where(*_trial_is(study, number))).first()
+        if trial is None:
             raise InputError(f"study {study!r} has no trial {number}")
-        if key not in (None, found.key):
-            raise ValueError(f"trial {number} is of architecture {found.key}, the evaluation of {key}")
+        if key not in (None, trial.key):
+            raise ValueError(f"trial {number} is of architecture {trial.key}, the evaluation of {key}")
         raise EndedElsewhere(
-            f"trial {number} of study {study!r} is {found.state}, not running: another process ended it"
+            f"trial {number} of study {study!r} is {trial.state}, not running: another process ended it"
         )
 
 
 def _last_sign(connection: Connection) -> ColumnElement[float | None]:
-    """When an owner has last been heard of; none could say anything before the server was there."""
+    """Time of the last sign of life from an owner; not before the server started, as heartbeats could not arrive."""
     if connection.dialect.name != "postgresql":
         return TrialRow.heartbeat.expression
     since = sql_cast(func.extract("epoch", func.pg_postmaster_start_time()), Double)

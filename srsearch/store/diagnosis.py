@@ -21,7 +21,7 @@ class Away(WorkError):
 
 @dataclass(frozen=True)
 class _Trouble:
-    """A message, whether it is wrong input if it comes while opening, and whether it may pass by itself."""
+    """A message, whether it is wrong input while the database is opened, and whether waiting may help."""
 
     message: str
     is_input: bool = True
@@ -29,12 +29,12 @@ class _Trouble:
 
 
 def explanation(place: Place, error: Exception, *, opening: bool) -> InputError | WorkError:
-    """The error of ours for one of a driver's.
+    """Turns an error of a database driver into one of srsearch's.
 
     Args:
         place: Where the database is.
         error: What SQLAlchemy, a driver or the system has raised.
-        opening: Whether the database is just being opened: then what is wrong with it is the user's input.
+        opening: Whether the database is being opened: then most errors are wrong input.
     """
     if isinstance(error, OSError):
         text = f"cannot read the database {place}: {error.strerror or error}"
@@ -59,7 +59,9 @@ def _of_sqlite(place: Place, cause: BaseException, name: str) -> _Trouble | None
     if name.startswith("SQLITE_CANTOPEN"):
         return _Trouble(f"cannot open {place} for writing: it is a folder, or the folder is read-only")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return _Trouble(f"{place} has been locked by another process for {sqlite.BUSY_SECONDS:.0f} seconds", False)
+        return _Trouble(
+            f"{place} is locked by another process; timed out after {sqlite.BUSY_SECONDS:.0f} s waiting for it", False
+        )
     if name.startswith("SQLITE_CORRUPT"):
         return _Trouble(
             f"{place} is damaged ({cause}); restore a copy, or save what is readable with sqlite3's .recover", False
@@ -78,7 +80,7 @@ def _full(place: Place) -> _Trouble:
 
 
 _REFUSED = (
-    # What libpq says has no code, only words; in English, unless the server was told to speak otherwise.
+    # Errors of libpq have no code, only text; in English, unless the server is set to another language.
     (
         r"password authentication failed|no password supplied|authentication failed",
         "the server {host} does not accept the user {user} with this password: write it into the URL, "
@@ -113,7 +115,7 @@ _AWAY = (
 )
 
 _PASSING = ("08", "25P03", "40001", "40P01", "53300", "57P01", "57P02", "57P03", "57P05")
-"""Codes of what may succeed a little later: no connection, a conflict between transactions, a server that restarts."""
+"""Codes of errors that may pass: no connection, a conflict between transactions, a server that restarts."""
 
 
 def _of_server(place: Place, cause: BaseException, error: Exception) -> _Trouble | None:
@@ -136,9 +138,7 @@ def _of_server(place: Place, cause: BaseException, error: Exception) -> _Trouble
             return _Trouble(f"{place}: {_filled(message, place, text)}")
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
     if lost or re.search(_AWAY, text, re.IGNORECASE):
-        return _Trouble(
-            f"nobody answers at {place} ({text}): is the server running, and reachable from here", True, True
-        )
+        return _Trouble(f"no answer from {place} ({text}): is the server running, and reachable from here?", True, True)
     return None
 
 

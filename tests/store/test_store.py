@@ -659,7 +659,7 @@ def test_a_lock_that_is_never_given_back(tmp_path: Path, monkeypatch: pytest.Mon
         store.create_study(STUDY)
         other = sqlite3.connect(tmp_path / "locked.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(WorkError, match="locked by another process"):
+        with pytest.raises(WorkError, match="is locked by another process"):
             store.add_trials(STUDY.name, [proposal(0)])
         assert store.study_names() == [STUDY.name]
         other.execute("ROLLBACK")
