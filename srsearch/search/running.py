@@ -159,7 +159,7 @@ def run(
         kept = store if isinstance(store, Store) else ending.enter_context(Store(store))
         shown = ending.enter_context(progress or SilentProgress())
         kept.say = shown.warning
-        with kept.alone(f"open {opened.name}"):
+        with kept.exclusive(f"open {opened.name}"):
             record, resumed = _find_or_create(kept, opened, fresh, identity, shown, new=new, at_once=planned)
         if resumed:
             fresh = _as_recorded(record, opened, fresh, device=device, given=own is not None)

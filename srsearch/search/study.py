@@ -214,7 +214,7 @@ class Study:
             Whether to go on. If not, the trial is set aside already; it may be asked for again.
         """
         record = self._trials[trial.number]
-        if step <= record.cleared:
+        if step <= record.cleared_step:
             return True  # told again, after an interruption
         stopping = self._stopping if trial.replicate_of is None else None
         if stopping is not None:
@@ -227,10 +227,10 @@ class Study:
             return True
         with one_thread():
             going_on = stopping.goes_on(trial.number, self._trials.proposals)
-        cleared = step if going_on else None
-        self.store.keep_curve(self.name, trial.number, record.curve, cleared=cleared, stop=not going_on)
+        cleared_step = step if going_on else None
+        self.store.keep_curve(self.name, trial.number, record.curve, cleared_step=cleared_step, stop=not going_on)
         stopped = replace(record, state="stopped", owner=None)
-        self._trials.put(replace(record, cleared=step) if going_on else stopped)
+        self._trials.put(replace(record, cleared_step=step) if going_on else stopped)
         return going_on
 
     def tell(self, trial: Trial, score: Score, seconds: float) -> EvaluationRecord:
@@ -343,7 +343,7 @@ class Study:
         """While this process chooses, no other one does; it knows what they have chosen."""
         record = self.record
         try:
-            with self.store.alone(f"{record.space_hash} {record.created_at.isoformat()}", wait=300):
+            with self.store.exclusive(f"{record.space_hash} {record.created_at.isoformat()}", wait=300):
                 self.refresh()
                 yield
         except BaseException:
@@ -368,8 +368,8 @@ class Study:
         record = self._trials[number]
         if not self.store.take_up(self.name, record, self._owner):
             return None
-        cleared = record.curve[-1][0] if record.state == "stopped" and record.curve else record.cleared
-        record = replace(record, state="running", owner=self._owner, cleared=int(cleared))
+        cleared_step = record.curve[-1][0] if record.state == "stopped" and record.curve else record.cleared_step
+        record = replace(record, state="running", owner=self._owner, cleared_step=int(cleared_step))
         self._trials.put(record)
         return self._as_trial(record)
 
@@ -393,7 +393,7 @@ class Study:
                     finished_at=None,
                     replicate_of=original,
                     seed=self.record.seed + tried,
-                    cleared=0,
+                    cleared_step=0,
                     owner=self._owner,
                 )
                 return self._added([record])

@@ -1,4 +1,4 @@
-"""A study of ours as one of Optuna's, for optuna-dashboard and Optuna's own analyses. Optuna is imported only here.
+"""Exports a study to Optuna's database, for optuna-dashboard and Optuna's own analyses. Optuna is imported only here.
 
 States: complete -> COMPLETE; infeasible -> PRUNED with a constraint above zero (as FAIL, Optuna's TPE would come back
 to it again and again); stopped -> PRUNED; failed -> FAIL. Left out are running trials, which would never end there,
