@@ -14,7 +14,7 @@ class WorkError(Exception):
     """Something failed while working (a full disk, a lost database). Commands exit with 1."""
 
 
-def nearest(name: str, valid: Iterable[str]) -> str:
+def suggest(name: str, valid: Iterable[str]) -> str:
     """A hint for a mistyped name: ``did you mean 'groups'?``, or the list of valid names.
 
     Args:

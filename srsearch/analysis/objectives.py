@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 
 Direction = Literal["max", "min"]
 
@@ -37,7 +37,7 @@ def directions(objectives: Mapping[str, Direction] | Iterable[str]) -> dict[str,
         names = [objectives] if isinstance(objectives, str) else list(objectives)
         for name in names:
             if name not in OBJECTIVES:
-                raise InputError(f"unknown objective {name!r}; {nearest(name, OBJECTIVES)}")
+                raise InputError(f"unknown objective {name!r}; {suggest(name, OBJECTIVES)}")
         chosen = {name: OBJECTIVES[name] for name in names}
     if not chosen:
         raise InputError(f"no objective given; choose from {', '.join(OBJECTIVES)}")
@@ -70,7 +70,7 @@ def measured(trials: pd.DataFrame, chosen: Mapping[str, Direction]) -> tuple[pd.
     """
     missing = [name for name in chosen if name not in trials.columns]
     if missing:
-        raise InputError(f"the trials have no column {missing[0]!r}; {nearest(missing[0], map(str, trials.columns))}")
+        raise InputError(f"the trials have no column {missing[0]!r}; {suggest(missing[0], map(str, trials.columns))}")
     columns = [trials[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in chosen]
     values = np.stack(columns, axis=1)
     there = ~np.isnan(values).any(axis=1)

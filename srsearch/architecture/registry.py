@@ -33,7 +33,7 @@ import annotated_types
 import pydantic
 from torch import nn
 
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 
 Factory: TypeAlias = Callable[..., nn.Module]
 """A slot. ``block(position)`` makes the block at a named position, other slots are called without arguments."""
@@ -191,7 +191,7 @@ class PartType:
         """
         for name in options:
             if name not in self.options:
-                hint = nearest(str(name), self.options)
+                hint = suggest(str(name), self.options)
                 raise InputError(f"{self.kind} {self.name!r} has no option {name!r}; {hint}")
         values: list[tuple[str, OptionValue]] = []
         for name, option in self.options.items():
@@ -240,7 +240,7 @@ def register(kind: str, name: str | None = None) -> Callable[[_Module], _Module]
     if not isinstance(kind, str):
         raise ValueError(f"write @register with a kind of part: {', '.join(_REGISTRY)}")
     if kind not in _REGISTRY:
-        raise ValueError(f"{kind!r} is not a kind of part; {nearest(kind, _REGISTRY)}")
+        raise ValueError(f"{kind!r} is not a kind of part; {suggest(kind, _REGISTRY)}")
 
     def decorate(module: _Module) -> _Module:
         if not (isinstance(module, type) and issubclass(module, nn.Module)):
@@ -278,7 +278,7 @@ def part_type(kind: str, name: str) -> PartType:
     found = _REGISTRY[kind].get(name)
     if found is None:
         raise InputError(
-            f"unknown {kind} {name!r}; {nearest(name, _REGISTRY[kind])} (a part of your own comes with --plugin FILE)"
+            f"unknown {kind} {name!r}; {suggest(name, _REGISTRY[kind])} (a part of your own comes with --plugin FILE)"
         )
     return found
 

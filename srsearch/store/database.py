@@ -35,7 +35,7 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 
-from srsearch.errors import InputError, WorkError, nearest
+from srsearch.errors import InputError, WorkError, suggest
 from srsearch.store import leases, locks, schema, sqlite, statements
 from srsearch.store.connection import COMMITTING, READING, explained, reading_engine, writing_engine
 from srsearch.store.diagnosis import persistently
@@ -671,7 +671,7 @@ class Store:
         listed = list(names)
         if not listed:
             return InputError(f"no study {name!r} in {self.where}: it has none yet, run `srsearch run` first")
-        hint = nearest(name, listed)
+        hint = suggest(name, listed)
         there = "" if hint.startswith("valid") else f" (there are: {', '.join(listed)})"
         return InputError(f"no study {name!r} in {self.where}; {hint}{there}")
 
