@@ -13,6 +13,7 @@ from srsearch.architecture.official_weights import load_official, official_state
 from srsearch.architecture.parts import activations, blocks, bodies, entries, levels, refinements, units, upsamplers
 from srsearch.architecture.plugins import load_plugin, load_wanted_plugins
 from srsearch.architecture.registry import CountingInt, Factory, Part, PositiveInt, register
+from srsearch.architecture.wiring import Wiring, read_wiring
 
 load_wanted_plugins()
 
@@ -25,6 +26,7 @@ __all__ = [
     "Network",
     "Part",
     "PositiveInt",
+    "Wiring",
     "activations",
     "blocks",
     "bodies",
@@ -35,6 +37,7 @@ __all__ = [
     "load_official",
     "load_plugin",
     "official_state_dict",
+    "read_wiring",
     "refinements",
     "register",
     "units",

@@ -8,18 +8,17 @@ part is refused. Nothing is written by hand, so a bill cannot drift from its net
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from srsearch.architecture import Factory, InvalidDesign, Part
 from srsearch.architecture.assembly import first_line, make_part
+from srsearch.architecture.meta import MetaMode
 from srsearch.architecture.network import IN_CHANNELS, Colour, ImageResidual
 from srsearch.architecture.registry import cached
 
@@ -102,54 +101,22 @@ class _Stub(nn.Module):
         return x.new_empty((n, self.channels or c, self.factor * h, self.factor * w))
 
 
-class _ConvolutionCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's base is untyped
+class _ConvolutionCounter(MetaMode):  # type: ignore[no-untyped-call]  # torch's base is untyped
     """Counts every convolution that is executed, functional ones too."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.mult_adds = 0
         self.activations = 0
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        # Torch would import its compiler to keep it away from this mode: seconds in every command that counts.
-        return False
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        shape = _plain_shape(func, args)
-        if shape is not None:
-            return torch.empty(shape, device="meta")
-        out = func(*args, **(kwargs or {}))
-        if func is torch.ops.aten.convolution.default:
+    def executed(self, operation: Any, args: Any, out: Any) -> None:
+        if operation is torch.ops.aten.convolution.default:
             source, weight, transposed = args[0], args[1], args[6]
             positions = source if transposed else out
             self.mult_adds += weight.numel() * positions.shape[0] * positions.shape[2:].numel()
             self.activations += out.numel()
-        elif func.overloadpacket in _UNCOUNTED:
-            raise InvalidDesign(f"it multiplies matrices ({func.overloadpacket}), which Mult-Adds do not count")
-        return out
-
-
-def _plain_shape(func: Any, args: Any) -> Sequence[int] | None:
-    """The shape that a pointwise operation or a concatenation gives; None for other ones, and where it may be wrong.
-
-    On the meta device torch's own kernels for these are Python, and import its compiler, which takes seconds.
-    """
-    concatenates = func is torch.ops.aten.cat.default
-    if func._schema.is_mutable or not (concatenates or torch.Tag.pointwise in func.tags):
-        return None
-    tensors = [each for each in (args[0] if concatenates else args) if isinstance(each, Tensor)]
-    if any(each.dtype != torch.float32 for each in tensors):
-        return None
-    if not concatenates:
-        return np.broadcast_shapes(*(each.shape for each in tensors))
-    dim = args[1] if len(args) > 1 else 0
-    shapes = [list(each.shape) for each in tensors]
-    lengths = [shape.pop(dim) for shape in shapes]
-    if any(shape != shapes[0] for shape in shapes):
-        return None
-    shapes[0].insert(dim if dim >= 0 else len(shapes[0]) + 1 + dim, sum(lengths))
-    return shapes[0]
+        elif operation.overloadpacket in _UNCOUNTED:
+            raise InvalidDesign(f"it multiplies matrices ({operation.overloadpacket}), which Mult-Adds do not count")
 
 
 def measure(
