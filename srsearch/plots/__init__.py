@@ -11,7 +11,8 @@ from srsearch.labels import axis_labels
 from srsearch.plots._agreement import agreement, seeds
 from srsearch.plots._axes import axes
 from srsearch.plots._browse import MOST_POINTS, Browse, PublishedPoint, browse
-from srsearch.plots._design import curve, diagram, part_costs
+from srsearch.plots._design import curve, part_costs
+from srsearch.plots._diagram import diagram
 from srsearch.plots._effects import effects, importance, interaction, parallel
 from srsearch.plots._front import front
 from srsearch.plots._hypervolume import hypervolume
