@@ -63,6 +63,7 @@ class Wiring:
         scale: The scale that the network was run at.
         scales: All scales that it has upsamplers for.
         unit: The unit in its blocks, empty where they have none.
+        global_skip: Whether the input of each body is added to its output.
     """
 
     boxes: tuple[Box, ...]
@@ -71,6 +72,7 @@ class Wiring:
     scale: int
     scales: tuple[int, ...]
     unit: str = ""
+    global_skip: bool = False
 
     def sources(self, index: int) -> tuple[int, ...]:
         """The boxes that a box gets its input from."""
@@ -109,7 +111,9 @@ def read_wiring(design: Architecture, scale: int | None = None) -> Wiring:
         except Exception as error:  # a part is anybody's code
             raise InvalidDesign(f"it cannot be run: {first_line(error)}") from None
     unit = str(design.unit) if trace.units else ""
-    return Wiring(tuple(trace.boxes), tuple(trace.arcs), design.channels, scale, design.scales, unit)
+    return Wiring(
+        tuple(trace.boxes), tuple(trace.arcs), design.channels, scale, design.scales, unit, design.global_skip
+    )
 
 
 class _Trace(MetaMode):  # type: ignore[no-untyped-call]  # torch's base is untyped

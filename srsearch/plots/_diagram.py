@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import plotly.graph_objects as go
 
@@ -19,7 +19,7 @@ _MOST_BOXES = 38
 _ENDS = 3
 """Blocks that stay at each end of a row of blocks that is drawn as one box."""
 _GAP, _OPERATION = 0.5, 0.7
-_LANE, _BELOW, _HEIGHT = 11, 54, 62  # pixels
+_LANE, _BELOW, _HEIGHT = 11, 54, 70  # pixels
 _TINTS = {
     "image": 7,
     "output": 7,
@@ -36,7 +36,7 @@ _TINTS = {
 }
 _SIGNS = {"add": "+", "sub": "\N{MINUS SIGN}", "mul": "\N{MULTIPLICATION SIGN}", "cat": "c"}
 _JOINING = frozenset({"cat", "stack"})
-_LABELS = {"convolution": "fusion", "image_upsampler": "upscaling", "output": "image"}
+_LABELS = {"convolution": "fusion", "image": "LR image", "image_upsampler": "upscaling", "output": "HR image"}
 
 
 @dataclass
@@ -50,6 +50,14 @@ class _Node:
 
     boxes: list[int]
     inputs: dict[int, str] = field(default_factory=dict)
+
+
+class _Skip(NamedTuple):
+    """A line above the boxes: where it begins, the operation that takes it, and its name if it has one."""
+
+    source: int
+    how: str
+    name: str
 
 
 def diagram(wiring: Wiring | None, reason: str = "The database has no description of this design.") -> go.Figure:
@@ -86,7 +94,7 @@ class _Drawing:
             note = self._row_note(number, len(rows), repeats)
             height, width = self._row(row, rows[number - 1] if number else [], top, note)
             top, widest = top - height, max(widest, width)
-        self._legend([index for row in rows for index in row])
+        entries = self._legend([index for row in rows for index in row])
         x, y, text = zip(*self._hover, strict=True)
         self._figure.add_scatter(
             x=x,
@@ -97,10 +105,10 @@ class _Drawing:
             hovertemplate="%{hovertext}<extra></extra>",
             showlegend=False,
         )
-        margin = {"l": 8, "r": 8, "t": 8, "b": 64}
+        margin = {"l": 8, "r": 8, "t": 8, "b": 24 + 20 * (entries // 2 + 1)}
         self._figure.update_xaxes(visible=False, range=[-0.3, max(widest, 16)], fixedrange=True)
         self._figure.update_yaxes(visible=False, range=[top, 0], fixedrange=True)
-        self._figure.update_layout(height=round(-top) + 72, margin=margin)
+        self._figure.update_layout(height=round(-top) + 8 + margin["b"], margin=margin)
         self._figure.update_layout(legend={"y": 0, "yanchor": "top", "itemclick": False, "itemdoubleclick": False})
         return self._figure
 
@@ -110,7 +118,7 @@ class _Drawing:
 
     def _row_note(self, number: int, rows: int, repeats: int) -> str:
         if repeats > 1:
-            return f"the whole network is applied {repeats} times with the same weights"
+            return f"applied {repeats} times with the same weights, each time to its own output"
         return f"level {number + 1}" if rows > 1 else ""
 
     def _row(self, row: Sequence[int], before: Sequence[int], top: float, note: str) -> tuple[float, float]:
@@ -132,24 +140,37 @@ class _Drawing:
         for first, second in pairwise([*ports, *row]):
             if second in inside and first in self._nodes[second].inputs:
                 self._arrow(places[first][1], places[second][0], low + _HEIGHT / 2, self._nodes[second].inputs[first])
-        for (source, how), targets in skips.items():
-            y = low + _HEIGHT + _LANE * (1 + lanes[source, how])
+        for skip, targets in skips.items():
+            y = low + _HEIGHT + _LANE * (1 + lanes[skip])
             for target in targets:
-                self._arc(places[source], places[target], low, y, how)
-        self._skip_names(row, places, skips, lanes, low)
+                begin = self._end(places[skip.source], 0.7), self._edge(skip.source, ports, low)
+                end = self._end(places[target], 0.3), self._edge(target, ports, low)
+                self._arc(begin, end, y, skip.how)
+            if skip.name:
+                middle = (places[skip.source][0] + places[targets[-1]][1]) / 2
+                self._note(middle, y + 7, skip.name, _colour(skip.how), 11)
         self._brackets(row, places, low)
         return top - low + _BELOW, at
 
-    def _skips(self, row: Sequence[int], ports: Sequence[int]) -> dict[tuple[int, str], list[int]]:
-        """Lines above the row: by source and operation, the nodes that they lead to."""
+    def _skips(self, row: Sequence[int], ports: Sequence[int]) -> dict[_Skip, list[int]]:
+        """The lines above the row, each with the nodes that it leads to."""
         order = [*ports, *row]
         neighbours = set(pairwise(order))
-        skips: dict[tuple[int, str], list[int]] = {}
+        skips: dict[_Skip, list[int]] = {}
         for index in row:
             for source, how in self._nodes[index].inputs.items():
                 if (source, index) not in neighbours:
-                    skips.setdefault((source, how), []).append(index)
+                    name = self._skip_name(source, index, how, port=source in ports)
+                    skips.setdefault(_Skip(source, how, name), []).append(index)
         return skips
+
+    def _skip_name(self, source: int, target: int, how: str, *, port: bool) -> str:
+        begin, end = self._first(source).kind, self._first(target).kind
+        if how != "add":
+            return ""
+        if end == "upsampler" and self._wiring.global_skip and (port or begin == "entry"):
+            return "global skip"
+        return "image residual" if (begin, end) == ("image", "output") else ""
 
     def _width(self, index: int) -> float:
         node = self._nodes[index]
@@ -188,8 +209,8 @@ class _Drawing:
             line={"color": LIGHT.quiet, "width": 1, "dash": "dot" if again and not port else "solid"},
             layer="below",
         )
-        text = f"from {label}" if port else label
-        self._note(middle, low + _HEIGHT / 2, text, LIGHT.quiet if port else LIGHT.ink, 11, angle=-90)
+        colour, angle = LIGHT.quiet if port else LIGHT.ink, 0 if len(node.boxes) > 1 else -90
+        self._note(middle, low + _HEIGHT / 2, label, colour, 11, angle=angle)
         if not box.keeps_activation and len(node.boxes) == 1 and not port:
             self._figure.add_scatter(
                 x=[middle],
@@ -207,8 +228,8 @@ class _Drawing:
         if len(members) > 1:
             blocks = [(i, boxes[i]) for i in node.boxes if boxes[i].kind == "block"]
             own = len({box.first for _, box in blocks})
-            lines = [f"<b>{len(blocks)} blocks</b>", f"{own} with weights of their own"]
-            lines += [f"{kind}: {n}" for kind, n in _tally(members).items() if kind != "block"]
+            lines = [f"<b>{len(blocks)} blocks</b>", f"{own} with weights of their own"] if blocks else []
+            lines += [f"{kind}: {number}" for kind, number in _tally(members).items() if kind != "block"]
         else:
             box = members[0]
             lines = [f"<b>{escaped(_title(self._wiring, box))}</b>", *([escaped(box.part)] if box.part else [])]
@@ -219,7 +240,8 @@ class _Drawing:
             if not box.keeps_activation:
                 lines.append("without the activation between its units")
         inputs = [
-            f"{escaped(_label(self._wiring, self._nodes[source]))}{f' ({_word(how)})' if how else ''}"
+            f"{escaped(_label(self._wiring, self._nodes[source])).replace(chr(10), ', ')}"
+            f"{f' ({_word(how)})' if how else ''}"
             for source, how in node.inputs.items()
         ]
         return "<br>".join([*lines, *([f"input: {', '.join(inputs)}"] if inputs else [])])
@@ -242,41 +264,32 @@ class _Drawing:
             showarrow=True,
         )
 
-    def _arc(self, source: tuple[float, float], target: tuple[float, float], low: float, y: float, how: str) -> None:
-        start = source[0] + 0.7 * (source[1] - source[0])
-        end = target[0] + 0.3 * (target[1] - target[0])
-        bottom, bend = low + _HEIGHT, min(0.3, (end - start) / 2)
-        path = f"M {start} {bottom} L {start} {y - 6} Q {start} {y} {start + bend} {y} "
-        path += f"L {end - bend} {y} Q {end} {y} {end} {y - 6} L {end} {bottom}"
+    @staticmethod
+    def _end(place: tuple[float, float], share: float) -> float:
+        return place[0] + share * (place[1] - place[0])
+
+    def _edge(self, index: int, ports: Sequence[int], low: float) -> float:
+        """Where lines from above meet a node."""
+        circle = self._first(index).kind == "operation" and index not in ports
+        return low + _HEIGHT / 2 + 8 if circle else low + _HEIGHT
+
+    def _arc(self, begin: tuple[float, float], end: tuple[float, float], y: float, how: str) -> None:
+        """A line from one point up to a height, along, and down to another point."""
+        (x0, y0), (x1, y1) = begin, end
+        bend = min(0.3, (x1 - x0) / 2)
+        path = f"M {x0} {y0} L {x0} {y - 6} Q {x0} {y} {x0 + bend} {y} "
+        path += f"L {x1 - bend} {y} Q {x1} {y} {x1} {y - 6} L {x1} {y1}"
         self._figure.add_shape(type="path", path=path, line={"color": _colour(how), "width": 1.2}, layer="below")
         tip = {"symbol": "triangle-down", "size": 6, "color": _colour(how)}
-        self._figure.add_scatter(
-            x=[end], y=[bottom + 3], mode="markers", marker=tip, hoverinfo="skip", showlegend=False
-        )
-
-    def _skip_names(
-        self,
-        row: Sequence[int],
-        places: Mapping[int, tuple[float, float]],
-        skips: Mapping[tuple[int, str], Sequence[int]],
-        lanes: Mapping[tuple[int, str], int],
-        low: float,
-    ) -> None:
-        """The global skip and the image residual by name."""
-        for (source, how), targets in skips.items():
-            kinds = (self._first(source).kind, self._first(targets[-1]).kind)
-            name = {("entry", "upsampler"): "global skip", ("image", "output"): "image residual"}.get(kinds)
-            if name and how == "add":
-                y = low + _HEIGHT + _LANE * (1 + lanes[source, how]) + 7
-                self._note((places[source][0] + places[targets[-1]][1]) / 2, y, name, _colour(how), 11)
+        self._figure.add_scatter(x=[x1], y=[y1 + 3], mode="markers", marker=tip, hoverinfo="skip", showlegend=False)
 
     def _brackets(self, row: Sequence[int], places: Mapping[int, tuple[float, float]], low: float) -> None:
         """Groups of blocks by the first half of their positions, below the row."""
         spans: dict[str, list[int]] = {}
         for index in row:
-            for box in (self._wiring.boxes[i] for i in self._nodes[index].boxes):
-                if box.kind == "block" and "_" in box.name:
-                    spans.setdefault(box.name.partition("_")[0], []).append(index)
+            box = self._first(index)
+            if len(self._nodes[index].boxes) == 1 and box.kind == "block" and "_" in box.name:
+                spans.setdefault(box.name.partition("_")[0], []).append(index)
         if len(spans) < 2:
             return
         for name, members in spans.items():
@@ -286,8 +299,8 @@ class _Drawing:
             text = f"group {name}" if right - left > 3.2 else name
             self._note((left + right) / 2, y - 11, text, LIGHT.quiet, 11)
 
-    def _legend(self, shown: Sequence[int]) -> None:
-        """What the tints, the outlines and the lines mean: what occurs in the figure."""
+    def _legend(self, shown: Sequence[int]) -> int:
+        """What the tints, the outlines and the lines in the figure mean; gives the number of entries."""
         boxes = [self._wiring.boxes[i] for index in shown for i in self._nodes[index].boxes]
         entries: dict[str, str] = {}
         for box in boxes:
@@ -306,6 +319,7 @@ class _Drawing:
         hows |= {box.name for box in boxes if box.kind == "operation"}
         for how in sorted(hows, key=lambda how: (how in _JOINING, how)):
             self._entry(_word(how), {"symbol": "line-ew", "size": 12, "line": {"color": _colour(how), "width": 2}})
+        return len([each for each in self._figure.data if each.name])
 
     def _entry(self, name: str, marker: Mapping[str, object]) -> None:
         self._figure.add_scatter(
@@ -318,7 +332,7 @@ class _Drawing:
         self._figure.add_annotation(
             x=x,
             y=y,
-            text=escaped(text),
+            text=escaped(text).replace("\n", "<br>"),
             showarrow=False,
             font={"color": colour, "size": size},
             textangle=angle,
@@ -356,8 +370,9 @@ def _label(wiring: Wiring, node: _Node) -> str:
     boxes = [wiring.boxes[i] for i in node.boxes]
     if len(boxes) > 1:
         names = [box.name for box in boxes if box.kind == "block"]
-        ends = f"{names[0]} \N{HORIZONTAL ELLIPSIS} {names[-1]}: " if names[0] else ""
-        return f"{ends}{len(names)} blocks"
+        if not names:
+            return f"{len(boxes)} boxes"
+        return f"{len(names)} blocks" + (f"\n{names[0]} \N{HORIZONTAL ELLIPSIS} {names[-1]}" if names[0] else "")
     box = boxes[0]
     if box.kind == "operation":
         return _SIGNS.get(box.name, box.name)
@@ -366,7 +381,7 @@ def _label(wiring: Wiring, node: _Node) -> str:
     if box.kind == "convolution":
         return box.name.replace("x", "\N{MULTIPLICATION SIGN}")
     if box.kind == "upsampler":
-        return f"upsampler {box.name}".replace(" x", " \N{MULTIPLICATION SIGN}")
+        return f"up {box.name}".replace(" x", " \N{MULTIPLICATION SIGN}")
     return _LABELS.get(box.kind, box.kind)
 
 
@@ -401,8 +416,9 @@ def _contracted(wiring: Wiring, nodes: dict[int, _Node]) -> dict[int, _Node]:
     for level in {box.level for box in wiring.boxes}:
         row = [index for index in nodes if wiring.boxes[index].level == level]
         blocks = [index for index in row if wiring.boxes[index].kind == "block"]
-        if len(row) > _MOST_BOXES and len(blocks) > 2 * _ENDS + 1:
-            begin, end = blocks[_ENDS], blocks[-_ENDS - 1]
+        if len(row) > _MOST_BOXES:
+            ends = blocks if len(blocks) > 2 * _ENDS + 1 else row
+            begin, end = ends[_ENDS], ends[-_ENDS - 1]
             into |= {index: begin for index in row if begin <= index <= end}
     merged: dict[int, _Node] = {}
     for index, node in nodes.items():
@@ -417,24 +433,31 @@ def _contracted(wiring: Wiring, nodes: dict[int, _Node]) -> dict[int, _Node]:
 def _without_repeats(wiring: Wiring, nodes: Mapping[int, _Node], rows: list[list[int]]) -> tuple[list[list[int]], int]:
     """One row where all levels are one network with the same weights, and how often it is applied."""
 
-    def weights(row: Sequence[int]) -> list[tuple[str, str, int]]:
-        boxes = [wiring.boxes[i] for index in row for i in nodes[index].boxes]
-        return [(box.kind, box.name, box.first) for box in boxes if box.kind not in ("image", "output", "operation")]
+    def content(level: int) -> list[tuple[object, ...]]:
+        """Each box with its weights, and where in the level it gets its input; None from outside."""
+        ends = ("image", "output")
+        inside = [i for i, box in enumerate(wiring.boxes) if box.level == level and box.kind not in ends]
+        places = {index: place for place, index in enumerate(inside)}
+        return [
+            (box.kind, box.name, box.kind == "operation" or box.first, [places.get(s) for s in wiring.sources(i)])
+            for i, box in ((i, wiring.boxes[i]) for i in inside)
+        ]
 
-    if len(rows) < 2 or any(weights(row) != weights(rows[0]) for row in rows):
+    levels = [wiring.boxes[nodes[row[0]].boxes[0]].level for row in rows]
+    if len(rows) < 2 or any(content(level) != content(levels[0]) for level in levels):
         return rows, 1
     return [rows[0]], len(rows)
 
 
 def _lanes(
-    row: Sequence[int], ports: Sequence[int], skips: Mapping[tuple[int, str], Sequence[int]]
-) -> tuple[dict[tuple[int, str], int], int]:
+    row: Sequence[int], ports: Sequence[int], skips: Mapping[_Skip, Sequence[int]]
+) -> tuple[dict[_Skip, int], int]:
     """Heights of the lines above a row, so that none lies on another: short ones low."""
     order = {index: place for place, index in enumerate([*ports, *row])}
     taken: list[list[tuple[int, int]]] = []
-    lanes: dict[tuple[int, str], int] = {}
-    for key in sorted(skips, key=lambda key: order[skips[key][-1]] - order[key[0]]):
-        begin, end = order[key[0]], order[skips[key][-1]]
+    lanes: dict[_Skip, int] = {}
+    for key in sorted(skips, key=lambda key: order[skips[key][-1]] - order[key.source]):
+        begin, end = order[key.source], order[skips[key][-1]]
         lane = next(
             (n for n, spans in enumerate(taken) if all(end <= first or last <= begin for first, last in spans)),
             len(taken),
