@@ -90,7 +90,7 @@ A block's ``inner_activation`` is the one between its two units: a design keeps 
 _UNSAID = {"activations": "all", "compress": "none", "bias": "last"} | dict.fromkeys(
     ("blocks_2", "blocks_3", "refine_2", "refine_3"), "same"
 )
-"""Values that go without saying where a part is named for people."""
+"""Option values that are left out where a part is named for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +215,7 @@ _FORGET: list[Callable[[], None]] = []
 
 
 def cached(function: _Function) -> _Function:
-    """Cache by arguments; forgotten when a part is registered anew, as by running a notebook's cell again."""
+    """Cache by arguments; cleared when a part is registered again, as by running a notebook's cell a second time."""
     wrapped = functools.lru_cache(maxsize=65536)(function)
     _FORGET.append(wrapped.cache_clear)
     return typing.cast(_Function, wrapped)

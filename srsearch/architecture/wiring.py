@@ -108,7 +108,7 @@ def read_wiring(design: Architecture, scale: int | None = None) -> Wiring:
             trace.add(Box("output"), out, [out])
         except (InvalidDesign, ValueError):
             raise
-        except Exception as error:  # a part is anybody's code
+        except Exception as error:  # a part may be a user's code
             raise InvalidDesign(f"it cannot be run: {first_line(error)}") from None
     unit = str(design.unit) if trace.units else ""
     return Wiring(

@@ -30,7 +30,7 @@ _SIZES = ((48, 48), (48, 96), (96, 96))
 
 
 class Tally(NamedTuple):
-    """What something costs, in six numbers.
+    """The cost of a part, in six numbers.
 
     Attributes:
         weights: Trainable parameters other than biases.
@@ -38,7 +38,7 @@ class Tally(NamedTuple):
         mult_adds: Mult-Adds for each pixel of the input.
         mult_adds_per_image: Mult-Adds that do not depend on the area.
         activations: Elements written by convolutions, for each pixel of the input.
-        activations_per_image: The same, where it does not depend on the area.
+        activations_per_image: Elements written by convolutions that do not depend on the area.
     """
 
     weights: Exact = 0
@@ -83,7 +83,7 @@ _UNCOUNTED = {
     getattr(torch.ops.aten, name)
     for name in ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "_scaled_dot_product_flash_attention_for_cpu")
 }
-"""Operations that cost Mult-Adds and are no convolutions; a bill without them would be wrong in silence."""
+"""Operations other than convolutions that cost Mult-Adds; parts that use them are refused."""
 
 
 class _Stub(nn.Module):
@@ -157,7 +157,7 @@ def measure(
                 run(module, torch.empty(1, in_channels, height, width, device="meta"))
             except InvalidDesign:
                 raise
-            except Exception as error:  # such as torch's word for wrong shapes; a part is anybody's code
+            except Exception as error:  # such as torch's error for wrong shapes: a part may be a user's code
                 raise InvalidDesign(f"it cannot be run: {first_line(error)}") from None
         counts.append((counter.mult_adds, counter.activations))
         areas.append([sum(each.areas) for each in stubs])
@@ -194,7 +194,7 @@ _Measuring = TypeVar("_Measuring", bound=Callable[..., Bill])
 
 
 def _failures_kept(measuring: _Measuring) -> _Measuring:
-    """Cache by arguments, failures too: what fails once would fail again in every design that has it."""
+    """Cache by arguments, failures included: a part that fails would fail again in every design that has it."""
 
     @cached
     def kept(*arguments: Any) -> Bill | InvalidDesign:

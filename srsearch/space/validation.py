@@ -1,4 +1,4 @@
-"""What is said of a space file that is not one."""
+"""Checking a space file, and the messages for its mistakes."""
 
 from __future__ import annotations
 
