@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 from srsearch.plugins import load_wanted_plugins
 from srsearch.quantity import format_quantity
 
@@ -120,7 +120,7 @@ def objective(name: str) -> Objective:
         InputError: No such objective; says how an objective of one's own is loaded.
     """
     if not registered(name):
-        hint = nearest(name, _TABLE)
+        hint = suggest(name, _TABLE)
         raise InputError(f"unknown objective {name!r}; {hint} (an objective of your own comes with --plugin FILE)")
     return _TABLE[name]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 from srsearch.objectives import OBJECTIVES, Direction, is_cost, objective
 
 
@@ -62,7 +62,7 @@ def measured(trials: pd.DataFrame, chosen: Mapping[str, Direction]) -> tuple[pd.
     """
     missing = [name for name in chosen if name not in trials.columns]
     if missing:
-        raise InputError(f"the trials have no column {missing[0]!r}; {nearest(missing[0], map(str, trials.columns))}")
+        raise InputError(f"the trials have no column {missing[0]!r}; {suggest(missing[0], map(str, trials.columns))}")
     columns = [trials[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in chosen]
     values = np.stack(columns, axis=1)
     known = ~np.isnan(values).any(axis=1)

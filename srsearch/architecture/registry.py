@@ -35,7 +35,7 @@ import annotated_types
 import pydantic
 from torch import nn
 
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 from srsearch.objectives import add_cost
 
 Factory: TypeAlias = Callable[..., nn.Module]
@@ -93,7 +93,7 @@ A block's ``inner_activation`` is the one between its two units: a design keeps 
 _UNSAID = {"activations": "all", "compress": "none", "bias": "last"} | dict.fromkeys(
     ("blocks_2", "blocks_3", "refine_2", "refine_3"), "same"
 )
-"""Values that go without saying where a part is named for people."""
+"""Option values that are left out where a part is named for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,7 @@ class PartType:
         """
         for name in options:
             if name not in self.options:
-                hint = nearest(str(name), self.options)
+                hint = suggest(str(name), self.options)
                 raise InputError(f"{self.kind} {self.name!r} has no option {name!r}; {hint}")
         values: list[tuple[str, OptionValue]] = []
         for name, option in self.options.items():
@@ -218,7 +218,7 @@ _FORGET: list[Callable[[], None]] = []
 
 
 def cached(function: _Function) -> _Function:
-    """Cache by arguments; forgotten when a part is registered anew, as by running a notebook's cell again."""
+    """Cache by arguments; cleared when a part is registered again, as by running a notebook's cell a second time."""
     wrapped = functools.lru_cache(maxsize=65536)(function)
     _FORGET.append(wrapped.cache_clear)
     return typing.cast(_Function, wrapped)
@@ -247,7 +247,7 @@ def register(kind: str, name: str | None = None) -> Callable[[_Registered], _Reg
     if kind == "objective":
         return functools.partial(_register_objective, name)
     if kind not in _REGISTRY:
-        raise ValueError(f"{kind!r} is not a kind of part; {nearest(kind, _REGISTRY)}")
+        raise ValueError(f"{kind!r} is not a kind of part; {suggest(kind, _REGISTRY)}")
 
     def decorate(module: Any) -> Any:
         if not (isinstance(module, type) and issubclass(module, nn.Module)):
@@ -309,7 +309,7 @@ def part_type(kind: str, name: str) -> PartType:
     found = _REGISTRY[kind].get(name)
     if found is None:
         raise InputError(
-            f"unknown {kind} {name!r}; {nearest(name, _REGISTRY[kind])} (a part of your own comes with --plugin FILE)"
+            f"unknown {kind} {name!r}; {suggest(name, _REGISTRY[kind])} (a part of your own comes with --plugin FILE)"
         )
     return found
 

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from srsearch.architecture import Factory, InvalidDesign, Part
 from srsearch.architecture.assembly import first_line, make_part
+from srsearch.architecture.meta import MetaMode
 from srsearch.architecture.network import IN_CHANNELS, Colour, ImageResidual
 from srsearch.architecture.registry import cached
 
@@ -32,7 +32,7 @@ _SIZES = ((48, 48), (48, 96), (96, 96))
 
 
 class Tally(NamedTuple):
-    """What something costs, in six numbers.
+    """The cost of a part, in six numbers.
 
     Attributes:
         weights: Trainable parameters other than biases.
@@ -40,7 +40,7 @@ class Tally(NamedTuple):
         mult_adds: Mult-Adds for each pixel of the input.
         mult_adds_per_image: Mult-Adds that do not depend on the area.
         activations: Elements written by convolutions, for each pixel of the input.
-        activations_per_image: The same, where it does not depend on the area.
+        activations_per_image: Elements written by convolutions that do not depend on the area.
     """
 
     weights: Exact = 0
@@ -136,39 +136,31 @@ class _Stub(nn.Module):
         return x.new_empty((n, self.channels or c, self.factor * h, self.factor * w))
 
 
-class _ConvolutionCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's base is untyped
+class _ConvolutionCounter(MetaMode):  # type: ignore[no-untyped-call]  # torch's base is untyped
     """Counts every convolution that is executed, functional ones too, and refuses other products by name.
 
     Args:
-        module: What is run. Its weights, and what is computed from them alone, are told from features: features may be
-            scaled by each other (attention) or by one learned number, but a sum of features times trained tensors is a
-            convolution by hand, which no count of convolutions would see.
+        module: What is run. Its weights, and what is computed from them alone, are told from features. Features may be
+            scaled by each other (attention) or by one learned number. A sum of features times trained tensors is a
+            convolution by hand, which a count of convolutions would miss.
     """
 
     def __init__(self, module: nn.Module) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.mult_adds = 0
         self.activations = 0
         self._weights: dict[int, Tensor] = {_memory(each): each for each in module.parameters()}
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        # Torch would import its compiler to keep it away from this mode: seconds in every command that counts.
-        return False
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def executed(self, operation: Any, args: Any, out: Any) -> None:
         tensors = _tensors(args)
-        _refuse(func, tensors, [each for each in tensors if _memory(each) in self._weights])
-        shape = _plain_shape(func, args)
-        out = func(*args, **(kwargs or {})) if shape is None else torch.empty(shape, device="meta")
-        if func is torch.ops.aten.convolution.default:
+        _refuse(operation, tensors, [each for each in tensors if _memory(each) in self._weights])
+        if operation is torch.ops.aten.convolution.default:
             source, weight, transposed = args[0], args[1], args[6]
             positions = source if transposed else out
             self.mult_adds += weight.numel() * positions.shape[0] * positions.shape[2:].numel()
             self.activations += out.numel()
         elif tensors and isinstance(out, Tensor) and all(_memory(each) in self._weights for each in tensors):
             self._weights[_memory(out)] = out  # held, so that its memory is not used again
-        return out
 
 
 def _memory(tensor: Tensor) -> int:
@@ -210,28 +202,6 @@ def _refuse(func: Any, tensors: Sequence[Tensor], weights: Sequence[Tensor]) -> 
         raise InvalidDesign(f"it multiplies every value by several others ({packet}), which Mult-Adds do not count")
 
 
-def _plain_shape(func: Any, args: Any) -> Sequence[int] | None:
-    """The shape that a pointwise operation or a concatenation gives; None for other ones, and where it may be wrong.
-
-    On the meta device torch's own kernels for these are Python, and import its compiler, which takes seconds.
-    """
-    concatenates = func is torch.ops.aten.cat.default
-    if func._schema.is_mutable or not (concatenates or torch.Tag.pointwise in func.tags):
-        return None
-    tensors = [each for each in (args[0] if concatenates else args) if isinstance(each, Tensor)]
-    if any(each.dtype != torch.float32 for each in tensors):
-        return None
-    if not concatenates:
-        return np.broadcast_shapes(*(each.shape for each in tensors))
-    dim = args[1] if len(args) > 1 else 0
-    shapes = [list(each.shape) for each in tensors]
-    lengths = [shape.pop(dim) for shape in shapes]
-    if any(shape != shapes[0] for shape in shapes):
-        return None
-    shapes[0].insert(dim if dim >= 0 else len(shapes[0]) + 1 + dim, sum(lengths))
-    return shapes[0]
-
-
 def measure(
     make: Callable[[Callable[[str], Factory]], nn.Module],
     run: Callable[[nn.Module, Tensor], Tensor],
@@ -271,7 +241,7 @@ def measure(
                 run(module, torch.empty(1, in_channels, height, width, device="meta"))
             except InvalidDesign:
                 raise
-            except Exception as error:  # such as torch's word for wrong shapes; a part is anybody's code
+            except Exception as error:  # such as torch's error for wrong shapes: a part may be a user's code
                 raise InvalidDesign(f"it cannot be run: {first_line(error)}") from None
         counts.append((counter.mult_adds, counter.activations))
         areas.append([sum(each.areas) for each in stubs])
@@ -319,7 +289,7 @@ _Measuring = TypeVar("_Measuring", bound=Callable[..., Bill])
 
 
 def _failures_kept(measuring: _Measuring) -> _Measuring:
-    """Cache by arguments, failures too: what fails once would fail again in every design that has it."""
+    """Cache by arguments, failures included: a part that fails would fail again in every design that has it."""
 
     @cached
     def kept(*arguments: Any) -> Bill | InvalidDesign:

@@ -1,4 +1,4 @@
-"""Another count of the same cost: the network is built, and fvcore traces it."""
+"""An independent count of a design's cost: the network is built and traced by fvcore."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SIDES = ((8, 16), (48, 96))
 
 @dataclass(frozen=True)
 class Verification:
-    """Ours, from the bill of parts, beside what is found on the built network.
+    """The cost from the bill of parts beside the cost counted on the built network.
 
     Attributes:
         scale: The scale that Mult-Adds are for.
@@ -46,7 +46,7 @@ class Verification:
 
     @property
     def agrees(self) -> bool:
-        """Whether both are the same, to the last one."""
+        """Whether both counts are exactly equal."""
         return (self.params, self.mult_adds) == (self.network_params, self.network_mult_adds)
 
     def record(self) -> dict[str, Any]:

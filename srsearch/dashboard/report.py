@@ -40,6 +40,7 @@ from srsearch.analysis.pace import per_hour
 from srsearch.dashboard.budget import choice, contenders, own_limits, sliders
 from srsearch.dashboard.crops import Picture, Place, described, evenly, photos, references, source_of, upscaled
 from srsearch.dashboard.curves import similar_curves
+from srsearch.dashboard.diagram import diagram
 from srsearch.dashboard.formats import PLUS_MINUS, STATES, TIMES, digits, duration, headings
 from srsearch.dashboard.part_costs import bill
 from srsearch.dashboard.vendored import plotly_js
@@ -268,7 +269,7 @@ def _add_design_views(views: _Views, data: ReportData, done: pd.DataFrame) -> No
     if row is None or not data.best_design:
         return
     number, cost = int(row["trial"]), _cost(data)
-    views.figures["diagram"] = plots.diagram(data.best_design)
+    views.figures["diagram"] = diagram(data.best_design)
     parts, views.words["parts"] = bill(data.best_design, data.study.space)
     if parts is not None:
         views.figures["parts"] = plots.part_costs(parts)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from srsearch.data.bicubic import Pixels
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 
 Plane = npt.NDArray[np.float64]
 """One channel: float64 (h, w), 0..255."""
@@ -76,7 +76,7 @@ def protocol_named(protocol: str | Protocol) -> Protocol:
     if isinstance(protocol, Protocol):
         return protocol
     if protocol not in PROTOCOLS:
-        raise InputError(f"unknown evaluation protocol {protocol!r}: {nearest(protocol, PROTOCOLS)}")
+        raise InputError(f"unknown evaluation protocol {protocol!r}: {suggest(protocol, PROTOCOLS)}")
     return PROTOCOLS[protocol]
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 
 Precision = Literal["bf16", "fp32"]
 _Moved = TypeVar("_Moved", Tensor, nn.Module)
@@ -40,7 +40,7 @@ class Runtime:
         for name, valid in (("device", ("cpu", "cuda")), ("precision", ("bf16", "fp32"))):
             value = getattr(self, name)
             if value not in valid:
-                raise InputError(f"unknown {name} {value!r}: {nearest(str(value), valid)}")
+                raise InputError(f"unknown {name} {value!r}: {suggest(str(value), valid)}")
         if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 1:
             raise InputError(f"threads: {self.threads!r} is not a whole number of at least 1")
 
@@ -80,7 +80,7 @@ class Runtime:
         names = [field.name for field in fields(cls)]
         for name in values:
             if name not in names:
-                raise InputError(f"unknown runtime setting {name!r}: {nearest(name, names)}")
+                raise InputError(f"unknown runtime setting {name!r}: {suggest(name, names)}")
         return cls(**values)
 
     def placed(self, what: _Moved) -> _Moved:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from srsearch.labels import axis_labels
 from srsearch.plots._agreement import agreement, seeds
 from srsearch.plots._axes import axes
-from srsearch.plots._design import curve, diagram, part_costs
+from srsearch.plots._design import curve, part_costs
+from srsearch.plots._diagram import diagram
 from srsearch.plots._effects import effects, importance, interaction, parallel
 from srsearch.plots._front import Browse, PublishedPoint, front
 from srsearch.plots._hypervolume import hypervolume

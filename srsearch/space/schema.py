@@ -13,7 +13,7 @@ from srsearch.architecture.design import Scale
 from srsearch.architecture.network import Colour, ImageResidual
 from srsearch.architecture.registry import PLACES, PartType, PositiveInt, part_types
 from srsearch.cost import convention_names
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 from srsearch.objectives import OBJECTIVES, QUALITIES, is_cost
 from srsearch.quantity import parse_output_size, parse_quantity
 
@@ -30,7 +30,7 @@ class Section(pydantic.BaseModel):
     def _names(cls, data: Any) -> Any:
         for key in data if isinstance(data, dict) else ():
             if key not in cls.model_fields:
-                hint = nearest(key, cls.model_fields)
+                hint = suggest(key, cls.model_fields)
                 raise PydanticCustomError("unknown_key", "unknown key {key}; {hint}", {"key": repr(key), "hint": hint})
         return data
 
@@ -102,7 +102,7 @@ class PartChoice(Section):
     @classmethod
     def _unknown(cls, name: str) -> PydanticCustomError:
         message = "unknown {kind} {key}; {hint} (a part of your own comes with --plugin FILE)"
-        context = {"kind": cls.kind(), "key": repr(name), "hint": nearest(name, cls.model_fields)}
+        context = {"kind": cls.kind(), "key": repr(name), "hint": suggest(name, cls.model_fields)}
         return PydanticCustomError("unknown_part", message, context)
 
     @classmethod
@@ -176,7 +176,7 @@ class ImageBound(Bound):
 
 def _convention_name(value: Any) -> str:
     if value not in convention_names():
-        hint = nearest(str(value), convention_names())
+        hint = suggest(str(value), convention_names())
         raise PydanticCustomError(
             "convention", "unknown convention {name}; {hint}", {"name": repr(value), "hint": hint}
         )

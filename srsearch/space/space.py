@@ -17,7 +17,7 @@ from srsearch.architecture import Architecture
 from srsearch.architecture.canonical import could_be
 from srsearch.architecture.registry import OptionValue
 from srsearch.cost import Convention, convention
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 from srsearch.objectives import COSTS
 from srsearch.space.axes import Axis, AxisTree
 from srsearch.space.candidates import Candidate, Designs
@@ -182,7 +182,7 @@ class Space:
         known = {axis.name: axis for axis in self.axes}
         for name, value in axes.items():
             if name not in known:
-                raise InputError(f"the space has no axis {name!r}; {nearest(name, known)}")
+                raise InputError(f"the space has no axis {name!r}; {suggest(name, known)}")
             if value not in known[name].values:
                 raise InputError(
                     f"axis {name} has no value {value!r}; it has {', '.join(map(repr, known[name].values))}"

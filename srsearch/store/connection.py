@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool, StaticPool
 
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 from srsearch.store import sqlite
 from srsearch.store.diagnosis import explanation
 from srsearch.store.place import Place
@@ -92,7 +92,7 @@ def _create_engine(place: Place, **options: Any) -> Engine:
     try:
         return create_engine(url, json_serializer=_to_json, json_deserializer=_from_json, **options)
     except NoSuchModuleError as error:
-        hint = nearest(place.url.drivername, ["sqlite", "postgresql", "mysql", "mariadb"])
+        hint = suggest(place.url.drivername, ["sqlite", "postgresql", "mysql", "mariadb"])
         raise InputError(f"unknown kind of database {place.url.drivername!r} in {place}; {hint}") from error
     except ModuleNotFoundError as error:
         name = error.name

@@ -29,7 +29,7 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 
-from srsearch.errors import InputError, WorkError, nearest
+from srsearch.errors import InputError, WorkError, suggest
 from srsearch.objectives import own_costs, registered
 from srsearch.store import leases, sqlite, statements
 from srsearch.store.insertion import insert_architectures, insert_evaluation, table_of
@@ -568,7 +568,7 @@ class Store:
         names = connection.execute(select(StudyRow.name).order_by(StudyRow.id)).scalars().all()
         if not names:
             return InputError(f"no study {name!r} in {self.where}: it has none yet, run `srsearch run` first")
-        hint = nearest(name, names)
+        hint = suggest(name, names)
         listed = "" if hint.startswith("valid") else f" (the studies are: {', '.join(names)})"
         return InputError(f"no study {name!r} in {self.where}; {hint}{listed}")
 

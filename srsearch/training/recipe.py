@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 
 Schedule = Literal["one_cycle", "constant"]
 Loss = Literal["l1", "l2"]
@@ -65,7 +65,7 @@ class Recipe:
         for name, valid in _CHOICES.items():
             value = getattr(self, name)
             if value not in valid:
-                raise InputError(f"recipe: unknown {name} {value!r}: {nearest(str(value), valid)}")
+                raise InputError(f"recipe: unknown {name} {value!r}: {suggest(str(value), valid)}")
         if not isinstance(self.rungs, list | tuple) or not all(
             _is_number(rung) and 0 < rung < 1 for rung in self.rungs
         ):
@@ -86,7 +86,7 @@ class Recipe:
         names = [field.name for field in fields(cls)]
         for name in values:
             if name not in names:
-                raise InputError(f"recipe: unknown key {name!r}: {nearest(str(name), names)}")
+                raise InputError(f"recipe: unknown key {name!r}: {suggest(str(name), names)}")
         return cls(**values)
 
     @property

@@ -95,6 +95,18 @@ def test_the_documented_python(example: Path) -> None:
     assert "gated(reduction=4)" in shown
 
 
+def test_the_documented_body_is_drawn_as_it_is_wired(example: Path) -> None:
+    (module,) = (each for each in documented("python") if each.startswith("# my_body.py"))
+    assert len(module.splitlines()) <= 15
+    (code,) = (each for each in documented("python") if "diagram.html" in each)
+    code += "wiring = read_wiring(design)\nnames = {i: box.name for i, box in enumerate(wiring.boxes)}\n"
+    code += "print([(names[s], names[t]) for s, t in wiring.arcs if 'block' == wiring.boxes[s].kind])"
+    arcs = in_python(code, example).stdout
+    assert arcs.strip() == "[('deep_1', 'deep_2'), ('deep_2', 'add'), ('shallow_1', 'add')]"
+    page = (example / "diagram.html").read_text(encoding="utf-8")
+    assert all(f'"{position}"' in page for position in ("deep_1", "deep_2", "shallow_1"))
+
+
 HEAD = "from torch import nn\nfrom srsearch.architecture import Factory, register\n"
 UNIT = "@register('unit')\nclass Mine(nn.Module):\n    def __init__(self, channels: int{}) -> None: ...\n"
 CANNOT = "parts.py:{}: the plugin cannot be loaded: "

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 from srsearch.search.evaluators.base import Evaluator
 from srsearch.search.evaluators.proxy import ProxyEvaluator
 from srsearch.search.evaluators.synthetic import SyntheticEvaluator
@@ -42,7 +42,7 @@ def evaluator_type(name: str) -> type[Evaluator]:
         return _EVALUATORS[name]
     module_name, colon, class_name = name.partition(":")
     if not colon:
-        raise InputError(f"unknown evaluator {name!r}; {nearest(name, _EVALUATORS)}, or module:Class of your own")
+        raise InputError(f"unknown evaluator {name!r}; {suggest(name, _EVALUATORS)}, or module:Class of your own")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:

@@ -31,7 +31,7 @@ from optuna.samplers import (
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 from srsearch.objectives import is_cost, objective
 from srsearch.search.processes import one_thread
 from srsearch.search.samplers.frontier import FrontierSampler
@@ -73,7 +73,7 @@ def check_sampler(space: Space, name: str) -> None:
     """
     known: tuple[str, ...] = get_args(Sampler)
     if name not in known:
-        raise InputError(f"unknown sampler {name!r}; {nearest(name, known)}")
+        raise InputError(f"unknown sampler {name!r}; {suggest(name, known)}")
     if name != "cmaes":
         return
     words = [axis.name for axis in space.axes if not axis.ordered]

@@ -14,6 +14,7 @@ from dash.development.base_component import Component
 from srsearch import plots
 from srsearch.analysis import best
 from srsearch.dashboard.curves import similar_curves
+from srsearch.dashboard.diagram import diagram
 from srsearch.dashboard.formats import STATES, cell, headings
 from srsearch.dashboard.live.components import Control, Option, Page, chips, facts, link, named, place, section, table
 from srsearch.dashboard.live.views import Occasion, budget_controls
@@ -42,12 +43,12 @@ def design(occasion: Occasion) -> Page:
         page.children += [each for each in [chips(address, occasion.counted)] if each is not None]
     description = occasion.watcher.design(row.key) if row.key else None
     page.children.append(_head(occasion, row))
-    page.draw("diagram", plots.diagram(description or {}))
+    page.draw("diagram", diagram(description))
     page.children.append(
         section(
             "Diagram",
             place("diagram", "The parts of the network from LR to HR image.", 300),
-            lead="Arcs are what is added or joined again further on. Blocks of one tint have the same weights.",
+            lead="Lines above the boxes are results that are added or concatenated further on.",
         )
     )
     costs, around = bill(description, snapshot.study.space)
