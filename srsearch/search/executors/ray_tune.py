@@ -1,6 +1,6 @@
 """Ray Tune as an executor: one machine with several GPUs, or a cluster.
 
-Tune runs what the study asks for. Its `Searcher` and its `TrialScheduler` are doors to the session that the local
+Tune runs what the study asks for. Its `Searcher` and its `TrialScheduler` are bridge to the session that the local
 executor drives, too: so a run on Ray makes the decisions that a local one makes for the same order of reports. Nothing
 that matters is kept by Ray: a run that was interrupted goes on from the database, as any other.
 
@@ -95,15 +95,15 @@ def run_ray(
     ray_is_there = connected(address, cpus=cpus, gpus=gpus, least_cpus=least)
     with ray_is_there, session.interrupts, tempfile.TemporaryDirectory() as folder:
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong the session tells
-        doors = _Doors(session, waits)
+        bridge = _Bridge(session, waits)
         trainable = tune.with_resources(
             tune.with_parameters(Evaluation, evaluator=evaluator.with_data()), {"cpu": cpus, "gpu": gpus}
         )
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=_Asking(doors),
-                scheduler=_Deciding(doors),
+                search_alg=_StudySearcher(bridge),
+                scheduler=_StudyScheduler(bridge),
                 num_samples=-1,
                 max_concurrent_trials=workers,
                 reuse_actors=True,
@@ -114,7 +114,7 @@ def run_ray(
                 name="srsearch",
                 storage_path=folder,
                 verbose=0,
-                stop=_Ending(doors),
+                stop=_StudyStopper(bridge),
                 # By itself Tune saves at the end of each trial: a journey for nothing, and an error on nodes that do
                 # not see the folder.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
@@ -123,9 +123,9 @@ def run_ray(
         try:
             tuner.fit()
         except ray.exceptions.RayError as error:
-            raise doors.trouble or WorkError(f"Ray failed: {describe(error)}") from None
-        if doors.trouble is not None:
-            raise doors.trouble
+            raise bridge.error or WorkError(f"Ray failed: {describe(error)}") from None
+        if bridge.error is not None:
+            raise bridge.error
 
 
 @contextlib.contextmanager
@@ -275,7 +275,7 @@ def _detected(device: str) -> dict[str, Any]:
     return Runtime.detect(device, threads=1).to_dict()
 
 
-class _Doors:
+class _Bridge:
     """What Tune's parts share: the session, which trial of ours is which of Tune's, and what went wrong."""
 
     def __init__(self, session: Session, waits: bool) -> None:
@@ -285,11 +285,11 @@ class _Doors:
         self.deaths: dict[str, str] = {}
         self.again: list[Trial] = []
         self._died: Counter[int] = Counter()
-        self.trouble: Exception | None = None
+        self.error: Exception | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Tune saves what it is given, for a restoring that is not needed here.
-        return _Doors, (None, False)
+        return _Bridge, (None, False)
 
     def begin(self) -> Trial | None:
         trial: Trial | None = self._guarded(lambda: self.session.begin(len(self.trials)))
@@ -308,43 +308,43 @@ class _Doors:
 
     def _guarded(self, what: Any) -> Any:
         """What goes wrong ends the run, not Tune's loop in the middle."""
-        if self.trouble is not None:
+        if self.error is not None:
             return None
         try:
             return what()
         except (InputError, WorkError) as error:
-            self.trouble = error
+            self.error = error
             return None
 
 
-class _Asking(Searcher):
+class _StudySearcher(Searcher):
     """Tune asks, the study answers."""
 
-    def __init__(self, doors: _Doors) -> None:
+    def __init__(self, bridge: _Bridge) -> None:
         super().__init__(metric="psnr", mode="max")
-        self._doors = doors
+        self._bridge = bridge
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        doors = self._doors
-        trial = doors.again.pop(0) if doors.again and not doors.trouble else doors.begin()
+        bridge = self._bridge
+        trial = bridge.again.pop(0) if bridge.again and not bridge.error else bridge.begin()
         if trial is None:
             finished = cast(dict[str, Any], Searcher.FINISHED)  # a word, whatever the annotation says
-            return finished if doors.trouble or (doors.session.over and not doors.trials) else None
-        doors.trials[trial_id] = trial
+            return finished if bridge.error or (bridge.session.over and not bridge.trials) else None
+        bridge.trials[trial_id] = trial
         job = {
             "design": trial.design.to_dict(),
             "seed": trial.seed,
-            "checkpoint": doors.session.checkpoint(trial),
-            "waits": doors.waits,
+            "checkpoint": bridge.session.checkpoint(trial),
+            "waits": bridge.waits,
         }
         return {"job": json.dumps(job)}  # as text: Tune would make names of what is inside
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        trial = self._doors.trials.pop(trial_id, None)
+        trial = self._bridge.trials.pop(trial_id, None)
         if trial is not None:
-            why = self._doors.deaths.pop(trial_id, _death(None)) if error else None
-            if why is None or not self._doors.lost(trial):
-                self._doors.handle(_ended(trial, result or {}, why))
+            why = self._bridge.deaths.pop(trial_id, _death(None)) if error else None
+            if why is None or not self._bridge.lost(trial):
+                self._bridge.handle(_ended(trial, result or {}, why))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: what there is to know is in the database."""
@@ -367,22 +367,22 @@ def _ended(trial: Trial, result: Mapping[str, Any], error: str | None) -> Event:
     return Finished(0, trial, Score(**end["score"] | {"curve": curve}), float(end["seconds"]))
 
 
-class _Deciding(FIFOScheduler):
+class _StudyScheduler(FIFOScheduler):
     """A trial reports, the study says whether it goes on."""
 
-    def __init__(self, doors: _Doors) -> None:
+    def __init__(self, bridge: _Bridge) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._doors = doors
+        self._bridge = bridge
 
     def on_trial_result(self, tune_controller: TuneController, trial: TuneTrial, result: dict[str, Any]) -> str:
-        ours = self._doors.trials.get(trial.trial_id)
+        ours = self._bridge.trials.get(trial.trial_id)
         points = json.loads(result.get("points", "[]"))
-        going_on = ours is None or not points or self._doors.handle(Reported(0, ours, points))
+        going_on = ours is None or not points or self._bridge.handle(Reported(0, ours, points))
         return str(TrialScheduler.CONTINUE if going_on else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: TuneController, trial: TuneTrial) -> None:
         with contextlib.suppress(Exception):  # what Tune has kept of it, for a message
-            self._doors.deaths[trial.trial_id] = _death(trial.get_pickled_error())
+            self._bridge.deaths[trial.trial_id] = _death(trial.get_pickled_error())
 
 
 def _death(error: BaseException | None) -> str:
@@ -395,19 +395,19 @@ def _death(error: BaseException | None) -> str:
     return text[:300] if text else type(error).__name__
 
 
-class _Ending(tune.Stopper):
+class _StudyStopper(tune.Stopper):
     """Asked all the time: tells others that we are alive, and Tune when to give up what is running."""
 
-    def __init__(self, doors: _Doors) -> None:
-        self._doors = doors
+    def __init__(self, bridge: _Bridge) -> None:
+        self._bridge = bridge
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        session = self._doors.session
+        session = self._bridge.session
         session.beat()
-        return session.interrupts.pending or self._doors.trouble is not None
+        return session.interrupts.pending or self._bridge.error is not None
 
 
 class Evaluation(tune.Trainable):
