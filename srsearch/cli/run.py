@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     help="Finished evaluations in the whole study, without known ones [default: the space's].",
 )
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Start no new design after this time.")
-@click.option("--sampler", help="frontier, tpe, nsga2, nsga3, random, qmc, gp or cmaes [default: the space's].")
+@click.option(
+    "--sampler",
+    metavar="NAME",
+    help="frontier, tpe, nsga2, nsga3, random, qmc, gp, cmaes, or module:Class of your own [default: the space's].",
+)
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),

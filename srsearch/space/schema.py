@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, TypeAlias
 
 import pydantic
@@ -16,7 +17,9 @@ from srsearch.cost import convention_names
 from srsearch.errors import InputError, nearest
 from srsearch.quantity import parse_output_size, parse_quantity
 
-Sampler: TypeAlias = Literal["frontier", "tpe", "nsga2", "nsga3", "random", "qmc", "gp", "cmaes"]
+SAMPLERS = ("frontier", "tpe", "nsga2", "nsga3", "random", "qmc", "gp", "cmaes")
+"""Names of the samplers that come with srsearch."""
+
 Objective: TypeAlias = Literal["psnr", "ssim", "mult_adds", "params", "activations"]
 
 
@@ -211,10 +214,31 @@ class Proxy(Section):
     )
 
 
+def _sampler_name(value: Any) -> str:
+    if value in SAMPLERS or (isinstance(value, str) and re.fullmatch(_OWN_CLASS, value)):
+        return str(value)
+    hint = nearest(str(value), SAMPLERS)
+    message = "{name} is not one of {names}{hint}, or module:Class of your own"
+    context = {"name": repr(value), "names": ", ".join(SAMPLERS), "hint": f"; {hint}" if hint.startswith("did") else ""}
+    raise PydanticCustomError("sampler", message, context)
+
+
+_OWN_CLASS = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
+
+Sampler = Annotated[
+    str,
+    pydantic.PlainValidator(_sampler_name),
+    pydantic.WithJsonSchema({"anyOf": [{"enum": list(SAMPLERS)}, {"type": "string", "pattern": f"^{_OWN_CLASS}$"}]}),
+    pydantic.PlainSerializer(lambda v: v),
+]
+
+
 class Search(Section):
     """How designs are chosen, and how many."""
 
-    sampler: Sampler = Field("frontier", description="what proposes: frontier, or one of Optuna's")
+    sampler: Sampler = Field(
+        "frontier", description="what proposes designs: frontier, one of Optuna's, or module:Class of your own"
+    )
     trials: PositiveInt = Field(30, description="finished evaluations in the whole study")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of proposals and of training")
     start_with: Literal["none", "catalogue"] = Field(
