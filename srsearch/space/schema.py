@@ -212,6 +212,8 @@ class Proxy(Section):
     learning_rate: Annotated[float, Field(gt=0, le=1, strict=False)] | None = Field(
         None, description="peak learning rate"
     )
+    schedule: str | None = Field(None, description="`one_cycle`, `constant`, or one that a plugin registers")
+    loss: str | None = Field(None, description="`l1`, `l2`, or one that a plugin registers")
 
 
 def _sampler_name(value: Any) -> str:
