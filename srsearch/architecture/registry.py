@@ -230,26 +230,67 @@ _PLACEMENT: dict[str, dict[str, Option]] = {kind: {} for kind in KINDS}
 _Registered = TypeVar("_Registered", bound=Callable[..., Any])
 
 
+@dataclass(frozen=True)
+class FunctionType:
+    """A registered function of a training recipe.
+
+    Attributes:
+        function: What was registered.
+        digest: Digest of its source: a function that is changed makes another recipe.
+    """
+
+    function: Callable[..., Any]
+    digest: str
+
+
+FUNCTION_KINDS = ("loss", "schedule")
+_FUNCTIONS: dict[str, dict[str, FunctionType]] = {kind: {} for kind in FUNCTION_KINDS}
+
+
+def functions(kind: str) -> Mapping[str, FunctionType]:
+    """The registered functions of a kind by name."""
+    return _FUNCTIONS[kind]
+
+
+def _register_function(kind: str, name: str | None, function: Any) -> Any:
+    if not inspect.isfunction(function):
+        raise ValueError(f"@register({kind!r}) stands before a function, not before {function!r}")
+    taken = _FUNCTIONS[kind].get(name or function.__name__)
+    if taken is not None and _origin(taken.function) != _origin(function):
+        raise ValueError(f"there is a {kind} named {name or function.__name__!r} already")
+    _FUNCTIONS[kind][name or function.__name__] = FunctionType(function, _source_digest(function))
+    return function
+
+
+def _kinds() -> list[str]:
+    """What `register` takes."""
+    return [*_REGISTRY, "objective", *FUNCTION_KINDS]
+
+
 def register(kind: str, name: str | None = None) -> Callable[[_Registered], _Registered]:
-    """Decorator: make a module usable as a part in designs and spaces, or a function usable as an objective.
+    """Decorator: make a module usable as a part in designs and spaces, or a function as an objective or in recipes.
 
     Args:
-        kind: ``unit``, ``block``, ``body``, ``upsampler``, ``refinement``, ``entry``, ``levels`` or ``activation``
-            before a class; ``objective`` before a function that takes an `Architecture` and returns what it costs, a
-            number above zero that is the same whenever it is computed.
+        kind: For a class of modules ``unit``, ``block``, ``body``, ``upsampler``, ``refinement``, ``entry``, ``levels``
+            or ``activation``. For a function ``objective``, which maps an `Architecture` to what it costs, a number
+            above zero that is the same whenever it is computed; ``loss``, which maps images (n, c, h, w) of the network
+            and the photos to a scalar tensor; or ``schedule``, which maps the share of the training done, between 0 and
+            1, to a factor of the learning rate.
         name: The name to use in YAML; by default the class's name in snake_case, or the function's.
 
     Raises:
         ValueError: Unknown kind, a name already taken, or a constructor that cannot be read as a declaration.
     """
     if not isinstance(kind, str):
-        raise ValueError(f"write @register with a kind of part: {', '.join(_REGISTRY)}, or with 'objective'")
-    if kind == "objective":
-        return functools.partial(_register_objective, name)
-    if kind not in _REGISTRY:
-        raise ValueError(f"{kind!r} is not a kind of part; {suggest(kind, _REGISTRY)}")
+        raise ValueError(f"write @register with one of: {', '.join(_kinds())}")
+    if kind not in _kinds():
+        raise ValueError(f"{kind!r} is not a kind of part; {suggest(kind, _kinds())}")
 
     def decorate(module: Any) -> Any:
+        if kind == "objective":
+            return _register_objective(name, module)
+        if kind in FUNCTION_KINDS:
+            return _register_function(kind, name, module)
         if not (isinstance(module, type) and issubclass(module, nn.Module)):
             raise ValueError(f"@register({kind!r}) stands before a class of torch modules, not before {module!r}")
         part_name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", module.__name__).lower()
@@ -334,8 +375,8 @@ def read_part(kind: str, plain: object) -> Part:
     raise InputError(f"{kind}: {plain!r} is not a part; write a name, or one name with its options: {{name: {{...}}}}")
 
 
-def _origin(module: Any) -> tuple[str, str]:
-    """Where a class was written: a file that is loaded again registers the same parts again."""
+def _origin(module: Callable[..., Any]) -> tuple[str, str]:
+    """Where a class or function was written: a file that is loaded again registers the same parts again."""
     try:
         return inspect.getfile(module), module.__qualname__
     except (OSError, TypeError):
@@ -394,12 +435,13 @@ def _checked_option(kind: str, name: str, option: Option) -> Option:
 _OUR_ROOM = __name__.rpartition(".")[0] + "."
 
 
-def _source_digest(module: type[nn.Module]) -> str:
+def _source_digest(module: Callable[..., Any]) -> str:
     """Digest of what a part is written in: its file, or where it has none, as in a notebook, its methods."""
     try:
         text = Path(inspect.getfile(module)).read_text(encoding="utf-8")
     except (OSError, TypeError, UnicodeDecodeError):
-        text = "\n".join(_method_text(each) for _, each in sorted(vars(module).items()) if inspect.isfunction(each))
+        methods = [module] if inspect.isfunction(module) else [each for _, each in sorted(vars(module).items())]
+        text = "\n".join(_method_text(each) for each in methods if inspect.isfunction(each))
     lines = [line.rstrip() for line in text.splitlines()]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 

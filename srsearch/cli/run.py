@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--sampler",
-    help="Sampler that proposes designs: frontier, tpe, nsga2, nsga3, random, qmc, gp or cmaes [default: the space's].",
+    metavar="NAME",
+    help="Sampler that proposes designs: frontier, tpe, nsga2, nsga3, random, qmc, gp, cmaes, or module:Class of your "
+    "own [default: the space's].",
 )
 @click.option(
     "--workers",

@@ -23,8 +23,9 @@ from srsearch.search.evaluators.base import Evaluator, Score
 from srsearch.search.ledger import Ledger
 from srsearch.search.model.stopping import EarlyStopping
 from srsearch.search.processes import one_thread
+from srsearch.search.samplers.lookup import sampler_type
 from srsearch.search.samplers.prior import Observation, observations_from
-from srsearch.search.samplers.proposer import REPAIRED, Acceptance, Proposer, proposal_seed
+from srsearch.search.samplers.proposer import Acceptance, Proposer, proposal_seed
 from srsearch.search.trial import Trial
 from srsearch.space import Candidate, Space
 from srsearch.store import (
@@ -488,7 +489,7 @@ class Study:
         Returns:
             The design, and what is kept for the sampler: it takes a repaired proposal for its own.
         """
-        if self.record.sampler in REPAIRED:
+        if sampler_type(self.record.sampler).learns:
             rng = np.random.default_rng(proposal_seed(self.record.seed, number))
             found = self.space.repaired(turned_down.axes, rng, seen)
             if found is not None:

@@ -16,7 +16,11 @@ from srsearch.store import StudyRecord
 _SEARCH = ("sampler", "seed", "start_with", "inform")
 """What of the ``search`` section makes a study; the rest says how long and how fast."""
 
-_WORDS = {"evaluator": "the evaluator", "training_version": "the version of the training code"}
+_WORDS = {
+    "evaluator": "the evaluator",
+    "training_version": "the version of the training code",
+    "digests": "the source of the recipe's own functions",
+}
 
 
 def differences(record: StudyRecord, space: Space, recipe: Mapping[str, Any], data_fingerprint: str) -> list[str]:

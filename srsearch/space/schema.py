@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+import re
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -17,7 +18,8 @@ from srsearch.errors import InputError, suggest
 from srsearch.objectives import OBJECTIVES, QUALITIES, is_cost
 from srsearch.quantity import parse_output_size, parse_quantity
 
-Sampler: TypeAlias = Literal["frontier", "tpe", "nsga2", "nsga3", "random", "qmc", "gp", "cmaes"]
+SAMPLERS = ("frontier", "tpe", "nsga2", "nsga3", "random", "qmc", "gp", "cmaes")
+"""Names of the samplers that come with srsearch."""
 
 
 class Section(pydantic.BaseModel):
@@ -211,12 +213,35 @@ class Proxy(Section):
     learning_rate: Annotated[float, Field(gt=0, le=1, strict=False)] | None = Field(
         None, description="peak learning rate"
     )
+    schedule: str | None = Field(None, description="`one_cycle`, `constant`, or one that a plugin registers")
+    loss: str | None = Field(None, description="`l1`, `l2`, or one that a plugin registers")
+
+
+def _sampler_name(value: Any) -> str:
+    if value in SAMPLERS or (isinstance(value, str) and re.fullmatch(_OWN_CLASS, value)):
+        return str(value)
+    hint = suggest(str(value), SAMPLERS)
+    message = "{name} is not one of {names}{hint}, or module:Class of your own"
+    context = {"name": repr(value), "names": ", ".join(SAMPLERS), "hint": f"; {hint}" if hint.startswith("did") else ""}
+    raise PydanticCustomError("sampler", message, context)
+
+
+_OWN_CLASS = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
+
+Sampler = Annotated[
+    str,
+    pydantic.PlainValidator(_sampler_name),
+    pydantic.WithJsonSchema({"anyOf": [{"enum": list(SAMPLERS)}, {"type": "string", "pattern": f"^{_OWN_CLASS}$"}]}),
+    pydantic.PlainSerializer(lambda v: v),
+]
 
 
 class Search(Section):
     """How designs are chosen, and how many."""
 
-    sampler: Sampler = Field("frontier", description="what proposes: frontier, or one of Optuna's")
+    sampler: Sampler = Field(
+        "frontier", description="what proposes designs: frontier, one of Optuna's, or module:Class of your own"
+    )
     trials: PositiveInt = Field(30, description="finished evaluations in the whole study")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of proposals and of training")
     start_with: Literal["none", "catalogue"] = Field(

@@ -78,5 +78,6 @@ _OWN = (
     "objectives",
     "convention",
     "scope",
+    "sampler",
 )
 """Errors of our own, whose messages name the value themselves."""

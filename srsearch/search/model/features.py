@@ -31,13 +31,13 @@ Positions = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Combinations of a space.
+class Candidates:
+    """Designs of a space with what is known of them before training: their features and exact costs.
 
     Attributes:
         positions: (n, fields) of the alternatives.
         features: (n, d) what a model sees; NaN in the columns of costs where parts do not fit together.
-        costs: (n, k) decimal logarithms of `Points.costs`.
+        costs: (n, k) decimal logarithms of `FeatureTable.costs`.
         feasible: (n,) whether they are within the budget.
         identity: (n,) equal for combinations that describe one network; comparable within one table only.
     """
@@ -51,9 +51,9 @@ class Rows:
     def __len__(self) -> int:
         return len(self.positions)
 
-    def take(self, which: Any) -> Rows:
+    def take(self, which: Any) -> Candidates:
         """Some of the rows, by positions, a mask or a slice."""
-        return Rows(
+        return Candidates(
             self.positions[which],
             self.features[which],
             self.costs[which],
@@ -62,8 +62,8 @@ class Rows:
         )
 
 
-class Points:
-    """The combinations of a space as rows.
+class FeatureTable:
+    """Turns designs of a space into features for a model.
 
     Attributes:
         groups: For each feature the number of its axis, then those of the counted costs.
@@ -131,7 +131,7 @@ class Points:
             chosen |= self._space.grid.alternatives[field][position].axes
         return chosen
 
-    def rows(self, positions: Codes) -> Rows:
+    def rows(self, positions: Codes) -> Candidates:
         """Combinations with their features and costs.
 
         Args:
@@ -139,7 +139,7 @@ class Points:
         """
         return self._with_own(self._counted(positions))
 
-    def _with_own(self, rows: Rows) -> Rows:
+    def _with_own(self, rows: Candidates) -> Candidates:
         """The rows with the costs of the user's own; NaN where parts do not fit together."""
         if not self._own:
             return rows
@@ -149,7 +149,7 @@ class Points:
             values[place] = [math.log10(_measured(row, design)) for row in self._own]
         return dataclasses.replace(rows, costs=np.concatenate([rows.costs, values], axis=1))
 
-    def _counted(self, positions: Codes) -> Rows:
+    def _counted(self, positions: Codes) -> Candidates:
         """Combinations with the costs that srsearch counts."""
         table = self._space.grid.table
         if table is None:
@@ -160,9 +160,9 @@ class Points:
         low, high = self._span
         scaled = (costs - low) / np.maximum(high - low, 1e-9)
         features = np.concatenate([*(rows[positions[:, i]] for i, rows in enumerate(self._rows)), scaled], axis=1)
-        return Rows(positions, features, costs, found.within(self._space.limits), found.identity)
+        return Candidates(positions, features, costs, found.within(self._space.limits), found.identity)
 
-    def candidates(self, rng: np.random.Generator, seen: Codes, front: Codes) -> Rows:
+    def candidates(self, rng: np.random.Generator, seen: Codes, front: Codes) -> Candidates:
         """Random feasible designs and neighbours of the front's, without those seen.
 
         Args:
@@ -181,7 +181,7 @@ class Points:
             chosen = np.sort(rng.choice(chosen, _MOST_MEASURED, replace=False))
         return self._with_own(rows.take(chosen))
 
-    def spread(self, index: int, rng: np.random.Generator, candidates: Rows) -> Sequence[int]:
+    def spread(self, index: int, rng: np.random.Generator, candidates: Candidates) -> Sequence[int]:
         """A candidate near one of a few costs spread over the range: the ends first, then ever finer."""
         # 0, 1, 1/2, 1/4, 3/4, 1/8, ...
         share = float(index) if index < 2 else float(Halton(1, scramble=False).fast_forward(index - 1).random()[0, 0])
