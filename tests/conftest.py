@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,16 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
-@pytest.fixture(autouse=True)
-def _forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def _forked_workers() -> Iterator[None]:
     """Worker processes that this process starts are forked from one that has imported PyTorch: 0.1 s instead of 2 s.
 
     They are processes of their own like any worker. How workers are really started is tested by `srsearch_process`
     and by all tests that start Python themselves.
     """
-    monkeypatch.setattr(multiprocessing, "get_context", workers.forking_context)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(multiprocessing, "get_context", workers.forking_context)
+        yield
 
 
 @pytest.fixture
