@@ -1,4 +1,4 @@
-"""A study with any number of trials that nobody trained, written straight into the tables."""
+"""A study with any number of invented trials, written straight into the tables."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def study(name: str = "many", **changes: Any) -> StudyRecord:
 
 
 def write(store: Store, number: int, *, name: str = "many", record: StudyRecord | None = None) -> None:
-    """A study with so many trials: nine of ten finished, the others stopped, failed or over budget."""
+    """Write a study with ``number`` trials: nine of ten finished, the others stopped, failed or over budget."""
     record = record or study(name)
     store.create_study(record)
     with store._transactions.write() as connection:
