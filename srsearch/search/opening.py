@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def find_or_create(
         store: Where studies are kept.
         space: What is searched, under the options of the command line.
         evaluator: What scores its designs.
-        progress: Told what differs from the newest study of that name.
+        progress: Told what differs from the nearest study of that space.
         new: Create a study even if there is one to continue.
         at_once: How many trials a new study evaluates at a time; None: the evaluator measures it.
 
@@ -48,12 +49,11 @@ def find_or_create(
         The study, and whether it existed before.
 
     Raises:
-        InputError: The space file has changed since the study of that name was made, and ``new`` is not given; or the
+        InputError: The space file has changed since its studies were made, and ``new`` is not given; or the
             sampler cannot search the space.
     """
-    identity = study_identity(space, evaluator)
-    named = _of_name(store, space.name)
-    same = [record for record in named if record.space_hash == identity]
+    named = _of_space(store, space.name)
+    same = _continued_by(named, space, evaluator)
     if same and not new:
         return same[-1], True
     check_sampler(space, space.search.sampler)
@@ -61,9 +61,9 @@ def find_or_create(
         store.study(space.search.inform)  # unknown: says what there is
         if space.search.sampler != "frontier":
             raise InputError(f"the sampler {space.search.sampler} cannot be informed by another study; frontier can")
-    if named:
+    if named and not same:
         _tell_differences(named, space, evaluator, progress, new=new)
-    record = _new_record(store, space, evaluator, identity, evaluator.plan(at_once, progress.message))
+    record = _new_record(store, space, evaluator, evaluator.plan(at_once, progress.message))
     store.create_study(record)
     return record, False
 
@@ -71,22 +71,31 @@ def find_or_create(
 def _tell_differences(
     records: Sequence[StudyRecord], space: Space, evaluator: Evaluator, progress: Progress, *, new: bool
 ) -> None:
-    """Tell how the study that is asked for differs from the newest of its name.
+    """Tell how the study that is asked for differs from the nearest of its space, the newest of several.
 
     Raises:
         InputError: No study was made from the space file as it is now, and ``new`` is not given.
     """
-    record = records[-1]
-    changes = differences(record, space, evaluator.recipe, evaluator.data_fingerprint)
-    changes = changes or ["the version of the grammar"]
+    changes, record = min(
+        ((differences(each, space, evaluator.recipe, evaluator.data_fingerprint), each) for each in reversed(records)),
+        key=lambda compared: len(compared[0]),
+    )
+    changes = changes or [_version_change(record)]
     if not new and not any(same_file(each, space) for each in records):
         listed = "".join(f"\n  {each}" for each in changes)
         raise InputError(
             f"{space.source} has changed since study {record.name!r} was made:{listed}\n"
             "--new begins another study with it; undo the change to go on with that one, or give the space another name"
         )
-    if not any(each.space_hash == study_identity(space, evaluator) for each in records):
-        progress.message(f"another study than {record.name}: {'; '.join(changes)}")
+    progress.message(f"another study than {record.name}: {'; '.join(changes)}")
+
+
+def _version_change(record: StudyRecord) -> str:
+    """What differs where all that is recorded is the same."""
+    for grammar in range(1, GRAMMAR_VERSION):
+        if record.space_hash in _recorded_identities(record, grammar):
+            return f"the version of the grammar: {grammar} -> {GRAMMAR_VERSION}"
+    return "the version of srsearch, which tells studies apart in another way"
 
 
 def as_recorded(record: StudyRecord, space: Space, evaluator: Evaluator, *, device: str, given: bool) -> Evaluator:
@@ -110,32 +119,69 @@ def study_identity(space: Space, evaluator: Evaluator) -> str:
 
     How long and how fast a study runs is not part of it.
     """
-    search: dict[str, object] = {"sampler": space.search.sampler, "seed": space.search.seed}
-    # Options are left out at their defaults, so that studies made before there were such options keep their identity.
-    if space.search.start_with != "none":
-        search["start_with"] = space.search.start_with
-    if space.search.early_stopping:
-        search["early_stopping"] = True
-    if space.search.inform is not None:
-        search["inform"] = space.search.inform
-    content = [GRAMMAR_VERSION, space.identity(), space.objectives, search]
-    return content_hash([*content, evaluator.recipe, evaluator.data_fingerprint])
+    return _identities(space, evaluator.recipe, evaluator.data_fingerprint)[0]
 
 
-def _of_name(store: Store, name: str) -> list[StudyRecord]:
-    """The studies of this name, or of this name with a number, oldest first."""
-    names = [each for each in store.study_names() if re.fullmatch(re.escape(name) + r"(-\d+)?", each)]
-    return sorted(map(store.study, names), key=lambda record: record.created_at)
+def _identities(
+    space: Space, recipe: Mapping[str, Any], data_fingerprint: str, grammar: int = GRAMMAR_VERSION
+) -> tuple[str, str]:
+    """A study's identity, and what it was before the order of numbers in the space file ceased to count."""
+    ours, before = (
+        content_hash([grammar, plain, space.objectives, space.search.identity(), recipe, data_fingerprint])
+        for plain in (space.identity(), space.identity(numbers_as_written=True))
+    )
+    return ours, before
 
 
-def _new_record(store: Store, space: Space, evaluator: Evaluator, identity: str, plan: Plan) -> StudyRecord:
+def _recorded_identities(record: StudyRecord, grammar: int = GRAMMAR_VERSION) -> tuple[str, ...]:
+    """The identities of a recorded study's content; none where its space has parts that are not there now."""
+    try:
+        space = Space.from_dict(record.space)
+    except InputError:
+        return ()
+    recipe = {name: value for name, value in record.recipe.items() if name != "runtime"}
+    return _identities(space, recipe, record.data_fingerprint, grammar)
+
+
+def _continued_by(records: Sequence[StudyRecord], space: Space, evaluator: Evaluator) -> list[StudyRecord]:
+    """The studies that a run of this space continues."""
+    wanted = _identities(space, evaluator.recipe, evaluator.data_fingerprint)
+    same = [record for record in records if record.space_hash in wanted]
+    if same:
+        return same
+    # The space file of an older study, whose identity depends on it, may have had its numbers in another order.
+    recorded = [(record, _recorded_identities(record)) for record in records]
+    return [record for record, own in recorded if record.space_hash in own and wanted[0] == own[0]]
+
+
+def _of_space(store: Store, name: str) -> list[StudyRecord]:
+    """The studies of the space with this name, oldest first."""
+    names = [each for each in store.study_names() if re.fullmatch(re.escape(name) + _NUMBER, each)]
+    records = [record for record in map(store.study, names) if _space_name(record) == name]
+    return sorted(records, key=lambda record: record.created_at)
+
+
+def _space_name(record: StudyRecord) -> str:
+    """The name of the space that a study belongs to: without the number that `_new_record` may have appended.
+
+    A study that was renamed belongs to the space of its new name.
+    """
+    name = str(record.space.get("name", record.name))
+    return name if re.fullmatch(re.escape(name) + _NUMBER, record.name) else record.name
+
+
+_NUMBER = r"(-[0-9]+)?"
+"""Stands behind the space's name in the names of its second and later studies."""
+
+
+def _new_record(store: Store, space: Space, evaluator: Evaluator, plan: Plan) -> StudyRecord:
     taken = set(store.study_names())
     numbered = (space.name if n == 1 else f"{space.name}-{n}" for n in range(1, len(taken) + 2))
     return StudyRecord(
         name=next(name for name in numbered if name not in taken),
         space=space.to_dict(),
         space_text=space.text,
-        space_hash=identity,
+        space_hash=study_identity(space, evaluator),
         scale=space.scale,
         objectives=space.objectives,
         sampler=space.search.sampler,

@@ -31,8 +31,7 @@ class Axis:
     ordered: bool = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
-        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in self.values)
-        object.__setattr__(self, "ordered", numbers)
+        object.__setattr__(self, "ordered", all(map(is_number, self.values)))
 
     def exists(self, chosen: Mapping[str, OptionValue]) -> bool:
         """Whether the axis exists under what has been chosen on the axes before it."""
@@ -146,6 +145,11 @@ class AxisTree:
                 part.choice, tuple((option, chosen.get(prefix + option, v[0])) for option, v in part.options.items())
             )
         return fields
+
+
+def is_number(value: object) -> bool:
+    """Whether the value of an axis has an order: true and false have none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _axis(name: str, values: tuple[OptionValue, ...], condition: tuple[str, OptionValue] | None) -> list[Axis]:

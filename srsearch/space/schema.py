@@ -256,6 +256,21 @@ class Search(Section):
     )
     workers: PositiveInt | None = Field(None, description="worker processes; by default measured, once on a machine")
 
+    def identity(self) -> dict[str, Any]:
+        """What makes two searches of one space two studies, as plain data: all but how long and how fast they run.
+
+        Options that came after sampler and seed are left out at their defaults, so that older studies keep their
+        identity.
+        """
+        plain = self.model_dump(mode="json")
+        plain = {name: value for name, value in plain.items() if name in SEARCH_IDENTITY}
+        defaults = {name: type(self).model_fields[name].default for name in plain}
+        return {name: plain[name] for name in plain if name in ("sampler", "seed") or plain[name] != defaults[name]}
+
+
+SEARCH_IDENTITY = tuple(name for name in Search.model_fields if name not in ("trials", "workers"))
+"""The options of the ``search`` section that make another study."""
+
 
 def _choice_model(kind: str) -> type[PartChoice]:
     fields: dict[str, Any] = {name: (_options_model(part), None) for name, part in part_types(kind).items()}

@@ -19,7 +19,7 @@ from srsearch.architecture.registry import OptionValue
 from srsearch.cost import Convention, convention
 from srsearch.errors import InputError, suggest
 from srsearch.objectives import COSTS
-from srsearch.space.axes import Axis, AxisTree
+from srsearch.space.axes import Axis, AxisTree, is_number
 from srsearch.space.candidates import Candidate, Designs
 from srsearch.space.checks import impossible
 from srsearch.space.enumeration import tabulate
@@ -156,8 +156,13 @@ class Space:
                 del plain["architecture"][place]
         return plain
 
-    def identity(self) -> dict[str, Any]:
-        """What is searched, as plain data; defaults are left out, so that an option added later changes no identity."""
+    def identity(self, *, numbers_as_written: bool = False) -> dict[str, Any]:
+        """What is searched, as plain data; defaults are left out, so that an option added later changes no identity.
+
+        Args:
+            numbers_as_written: Keep the numbers of an axis in the file's order, which says nothing. Studies were
+                identified in this way once.
+        """
         sections = {"scale", "architecture", "constraints"}
         plain: dict[str, Any] = self._document.model_dump(mode="json", include=sections, exclude_defaults=True)
         if self.convention.lr is None and convention(self.constraints.convention).lr is not None:
@@ -165,6 +170,8 @@ class Space:
             plain["constraints"]["mult_adds"] = plain["constraints"].get("mult_adds", {}) | {
                 "at": self.convention.size_text()
             }
+        if not numbers_as_written:
+            plain["architecture"] = _numbers_ascending(plain["architecture"])
         return plain
 
     def report(self) -> SpaceReport:
@@ -314,3 +321,12 @@ class Space:
         changed.__dict__.update(sections)
         changed._document = self._document.model_copy(update=sections)
         return changed
+
+
+def _numbers_ascending(plain: Any) -> Any:
+    """The ``architecture`` section with the values of its numeric axes in ascending order, as `Axis` has them."""
+    if isinstance(plain, dict):
+        return {name: _numbers_ascending(each) for name, each in plain.items()}
+    if isinstance(plain, list):
+        return sorted(plain) if all(map(is_number, plain)) else [_numbers_ascending(each) for each in plain]
+    return plain
