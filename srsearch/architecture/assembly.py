@@ -66,6 +66,10 @@ class Asked:
     failure: str | None
 
 
+_MOST_PARTS = 20_000
+"""Parts of a body: several times more than any network has."""
+
+
 @cached
 def asked(kind: str, part: Part, channels: int) -> Asked:
     """Make a part on the meta device with nothing in its slots, and see which it calls.
@@ -80,6 +84,8 @@ def asked(kind: str, part: Part, channels: int) -> Asked:
     def slot(name: str) -> Factory:
         def factory(*at: Any) -> nn.Module:
             called.append((name, at))
+            if len(called) > _MOST_PARTS:
+                raise InvalidDesign(f"{kind} {part}: consists of more than {_MOST_PARTS:,} parts")
             return nn.Identity()
 
         return factory

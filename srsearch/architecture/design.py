@@ -16,7 +16,7 @@ from srsearch.architecture.assembly import InvalidDesign, positions
 from srsearch.architecture.canonical import SCOPES, canonicalise, default_part, level_counts
 from srsearch.architecture.network import Colour, ImageResidual
 from srsearch.architecture.positions import resolve
-from srsearch.architecture.registry import PLACES, Part, cached, part_type, read_part
+from srsearch.architecture.registry import LARGEST_INT, PLACES, Part, cached, part_type, read_part
 from srsearch.errors import InputError, suggest
 
 GRAMMAR_VERSION = 1
@@ -81,8 +81,9 @@ class Architecture:
         if not self.scales or any(type(scale) is not int or scale not in SCALES for scale in self.scales):
             raise InputError(f"scale: {list(self.scales)} is not made of {', '.join(map(str, SCALES))}")
         object.__setattr__(self, "scales", tuple(sorted(set(self.scales))))
-        if isinstance(self.channels, bool) or not isinstance(self.channels, int) or self.channels < 1:
-            raise InputError(f"channels: {self.channels!r} is not an integer above zero")
+        channels = self.channels
+        if isinstance(channels, bool) or not isinstance(channels, int) or not 1 <= channels <= LARGEST_INT:
+            raise InputError(f"channels: {channels!r} is not an integer from 1 to {LARGEST_INT}")
         if not isinstance(self.global_skip, bool):
             raise InputError(f"global_skip: {self.global_skip!r} is neither true nor false")
         for name, words in WORDS.items():

@@ -41,8 +41,11 @@ from srsearch.objectives import add_cost
 Factory: TypeAlias = Callable[..., nn.Module]
 """A slot. ``block(position)`` makes the block at a named position, other slots are called without arguments."""
 
-PositiveInt = Annotated[int, annotated_types.Ge(1)]
-CountingInt = Annotated[int, annotated_types.Ge(0)]
+LARGEST_INT = 65_536
+"""No width, group or number of blocks of any network is larger; what is computed with them stays in range."""
+
+PositiveInt = Annotated[int, annotated_types.Ge(1), annotated_types.Le(LARGEST_INT)]
+CountingInt = Annotated[int, annotated_types.Ge(0), annotated_types.Le(LARGEST_INT)]
 
 OptionValue: TypeAlias = int | float | bool | str
 

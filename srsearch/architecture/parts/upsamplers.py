@@ -126,7 +126,7 @@ class Transposed(nn.Sequential):
         channels: int,
         scale: int,
         activation: Factory,
-        kernel: Annotated[int, annotated_types.Ge(2), annotated_types.MultipleOf(2)] = 4,
+        kernel: Annotated[int, annotated_types.Ge(2), annotated_types.Le(64), annotated_types.MultipleOf(2)] = 4,
         bias: bool = True,
         activated: Annotated[bool, Named("activation")] = False,
     ) -> None:
