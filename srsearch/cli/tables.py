@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srsearch.cli.printing import design_text, duration, plain, print_table, print_widest, records, without_password
+from srsearch.cli.printing import design_text, plain, print_table, print_widest, records, without_password
 from srsearch.errors import WorkError
-from srsearch.quantity import format_quantity
+from srsearch.quantity import format_duration, format_quantity
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -302,12 +302,12 @@ def print_forecast(found: Forecast) -> None:
     print_widest(table)
     mean, low, high = found.seconds
     click.echo(
-        f"\nA training of {found.steps} steps: {duration(mean)} on average over {found.space}'s feasible designs, "
-        f"{duration(low)} to {duration(high)} for nine of ten."
+        f"\nA training of {found.steps} steps: {format_duration(mean)} on average over {found.space}'s feasible "
+        f"designs, {format_duration(low)} to {format_duration(high)} for nine of ten."
     )
     click.echo(
         f"{found.trials} trainings: {found.device_hours:.2g} {unit}; with {found.at_once} at a time "
-        f"{duration(3600 * found.hours)}."
+        f"{format_duration(3600 * found.hours)}."
     )
     if found.gpus_wanted and not found.on_gpus:
         click.echo(

@@ -83,17 +83,6 @@ def is_number(column: pd.Series) -> bool:
     return bool(values) and all(isinstance(value, Real) and not isinstance(value, bool) for value in values)
 
 
-def duration(seconds: object) -> str:
-    """Seconds as people say them."""
-    if pd.isna(seconds):  # type: ignore[call-overload]
-        return MISSING
-    whole = round(float(seconds))  # type: ignore[arg-type]
-    if whole < 60:
-        return f"{float(seconds):.1f} s" if whole < 10 else f"{whole} s"  # type: ignore[arg-type]
-    hours, minutes = divmod(round(whole / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
-
-
 def decibels(quality: str) -> str:
     """The unit behind a quality, with its space."""
     return " dB" if quality == "psnr" else ""

@@ -40,13 +40,13 @@ from srsearch.analysis.pace import per_hour
 from srsearch.dashboard.budget import choice, contenders, own_limits, sliders
 from srsearch.dashboard.crops import Picture, Place, described, evenly, photos, references, source_of, upscaled
 from srsearch.dashboard.curves import similar_curves
-from srsearch.dashboard.formats import COSTS, HEADS, NAMES, PLUS_MINUS, STATES, TIMES, duration
+from srsearch.dashboard.formats import COSTS, HEADS, NAMES, PLUS_MINUS, STATES, TIMES
 from srsearch.dashboard.part_costs import bill
 from srsearch.dashboard.vendored import plotly_js
 from srsearch.errors import InputError, WorkError
 from srsearch.labels import MISSING, axis_labels, axis_text
 from srsearch.plots._theme import DARK, LIGHT, exchange
-from srsearch.quantity import format_quantity
+from srsearch.quantity import format_duration, format_quantity
 from srsearch.search.checkpoints import Checkpoints
 
 if TYPE_CHECKING:
@@ -346,12 +346,17 @@ def _summary(data: ReportData, done: pd.DataFrame) -> list[tuple[str, str, str]]
     rows = [
         (str(len(done)), "designs trained", ", ".join(filter(None, (failed, stopped)))),
         (str(len(data.front)), "on the front", f"of {len(done)} trained"),
-        (duration(data.trials["seconds"].sum()), "training time", f"{duration(done['seconds'].mean())} a design"),
+        (format_duration(data.trials["seconds"].sum()), "training time", _time_per_design(done)),
         (budget or "none", "budget", f"for an output of {size}" if (size := _output_size(data.study.space)) else ""),
     ]
     if spared:
         rows.append((f"{spared:,}", "over budget", "told by cost alone, never trained"))
     return rows
+
+
+def _time_per_design(done: pd.DataFrame) -> str:
+    mean = done["seconds"].mean()
+    return "" if pd.isna(mean) else f"{format_duration(mean)} per design"
 
 
 def _plural(count: int, word: str) -> str:

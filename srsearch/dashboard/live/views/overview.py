@@ -11,10 +11,11 @@ from dash.development.base_component import Component
 
 from srsearch import plots
 from srsearch.analysis.pace import per_hour
-from srsearch.dashboard.formats import STATES, cell, decibels, duration
+from srsearch.dashboard.formats import STATES, cell, decibels
 from srsearch.dashboard.live.components import Page, facts, note, place, section, table
 from srsearch.dashboard.live.views import Occasion
 from srsearch.labels import MISSING
+from srsearch.quantity import format_duration
 
 _STUDY_HEADS = {
     "name": "Study",
@@ -88,7 +89,7 @@ def _figures(occasion: Occasion) -> Component:
     if complete:
         pairs.append(("On the front", html.Strong(f"{len(snapshot.plain_front()):,}")))
         pairs.append(("Hypervolume", html.Strong(f"{snapshot.history['hypervolume'].iloc[-1]:.3f}")))
-    pairs.append(("Training time", html.Strong(duration(seconds.sum()) if complete else MISSING)))
+    pairs.append(("Training time", html.Strong(format_duration(seconds.sum()) if complete else MISSING)))
     others = [f"{int(states[state]):,} {word}" for state, word in STATES.items() if states.get(state)]
     return section(
         "Progress",
