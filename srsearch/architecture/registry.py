@@ -34,6 +34,7 @@ import pydantic
 from torch import nn
 
 from srsearch.errors import InputError, nearest
+from srsearch.extensions import EXTENSION_KINDS, add_extension
 
 Factory: TypeAlias = Callable[..., nn.Module]
 """A slot. ``block(position)`` makes the block at a named position, other slots are called without arguments."""
@@ -224,25 +225,37 @@ def cached(function: _Function) -> _Function:
 _REGISTRY: dict[str, dict[str, PartType]] = {kind: {} for kind in KINDS}
 _PLACEMENT: dict[str, dict[str, Option]] = {kind: {} for kind in KINDS}
 
-_Module = TypeVar("_Module", bound=type[nn.Module])
+_Registered = TypeVar("_Registered", bound=Callable[..., Any])
 
 
-def register(kind: str, name: str | None = None) -> Callable[[_Module], _Module]:
-    """Class decorator: make a module usable as a part in designs and spaces.
+def register(kind: str, name: str | None = None, *, title: str | None = None) -> Callable[[_Registered], _Registered]:
+    """Decorator: make a torch module usable as a part in designs and spaces, or a function usable as a view.
 
     Args:
-        kind: ``unit``, ``block``, ``body``, ``upsampler``, ``refinement``, ``entry``, ``levels`` or ``activation``.
-        name: The name to use in YAML; by default the class's name in snake_case.
+        kind: ``unit``, ``block``, ``body``, ``upsampler``, ``refinement``, ``entry``, ``levels`` or ``activation``
+            before a class of modules; ``view``, a view of the live dashboard, before a function.
+        name: The name to use in YAML and links; by default the class's name in snake_case, or the function's.
+        title: What people read; only for views.
 
     Raises:
         ValueError: Unknown kind, a name already taken, or a constructor that cannot be read as a declaration.
     """
     if not isinstance(kind, str):
         raise ValueError(f"write @register with a kind of part: {', '.join(_REGISTRY)}")
-    if kind not in _REGISTRY:
-        raise ValueError(f"{kind!r} is not a kind of part; {nearest(kind, _REGISTRY)}")
+    if kind in EXTENSION_KINDS:
 
-    def decorate(module: _Module) -> _Module:
+        def add(function: _Registered) -> _Registered:
+            add_extension(kind, function, name, title)
+            return function
+
+        return add
+    if kind not in _REGISTRY:
+        kinds = (*_REGISTRY, *EXTENSION_KINDS)
+        raise ValueError(f"{kind!r} is not a kind of part; {nearest(kind, kinds)}")
+    if title is not None:
+        raise ValueError(f"a {kind} has no title; leave it out")
+
+    def decorate(module: _Registered) -> _Registered:
         if not (isinstance(module, type) and issubclass(module, nn.Module)):
             raise ValueError(f"@register({kind!r}) stands before a class of torch modules, not before {module!r}")
         part_name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", module.__name__).lower()

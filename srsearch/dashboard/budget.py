@@ -60,6 +60,13 @@ def own_limits(space: Mapping[str, Any]) -> dict[str, float]:
     return limits
 
 
+def output_size(space: Mapping[str, Any]) -> str | None:
+    """The output size that a space's limit on Mult-Adds counts at, written ``1280x720``; None: the default."""
+    limit = (space.get("constraints") or {}).get("mult_adds")
+    at = limit.get("at") if isinstance(limit, Mapping) else None
+    return ("x".join(map(str, at)) if isinstance(at, list | tuple) else str(at)) if at else None
+
+
 def contenders(designs: pd.DataFrame, quality: str) -> pd.DataFrame:
     """The designs that are best inside some budget: no other is as good at no more Mult-Adds and no more parameters.
 

@@ -86,12 +86,6 @@ def evenly(designs: Sequence[T], most: int) -> list[T]:
     return [designs[round(i * (len(designs) - 1) / max(most - 1, 1))] for i in range(most)]
 
 
-def described(name: str, picture: Picture) -> str:
-    """What a picture shows, for those who cannot see it."""
-    psnr = "" if picture.psnr is None else f", {picture.psnr:.2f} dB"
-    return f"{SIDE} LR pixels of the photo by {name}{psnr}"
-
-
 @functools.lru_cache(maxsize=2)
 def photos(source: Source) -> Mapping[str, tuple[Pixels, Pixels]]:
     """HR and LR of each validation photo by name.

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 import pandas as pd
 import plotly.graph_objects as go
-import yaml
 from markupsafe import Markup
 
 from srsearch import plots
@@ -35,13 +32,36 @@ from srsearch.analysis import (
     tied_with_best,
 )
 from srsearch.analysis.agreement import rung_agreement
+from srsearch.analysis.captions import several_seeds, standard_error_text, ties_text
 from srsearch.analysis.effects import at_equal_cost, interaction
 from srsearch.analysis.pace import per_hour
-from srsearch.dashboard.budget import choice, contenders, own_limits, sliders
-from srsearch.dashboard.crops import Picture, Place, described, evenly, photos, references, source_of, upscaled
+from srsearch.dashboard.budget import choice, contenders, output_size, own_limits, sliders
+from srsearch.dashboard.crops import Place, evenly, photos, source_of
 from srsearch.dashboard.curves import similar_curves
-from srsearch.dashboard.formats import COSTS, HEADS, NAMES, PLUS_MINUS, STATES, TIMES
+from srsearch.dashboard.formats import COSTS, HEADS, NAMES, PLUS_MINUS, STATES, TIMES, cell, is_number
 from srsearch.dashboard.part_costs import bill
+from srsearch.dashboard.study_view import (
+    CAPTIONS,
+    NOTHING_FINISHED,
+    TRAINING_COLUMNS,
+    SavedNetwork,
+    Shot,
+    axis_values,
+    columns_with_values,
+    design_yaml,
+    effects_text,
+    evaluated_seed,
+    hypervolume_text,
+    main_cost,
+    pictures_warning,
+    ranked_axes,
+    save_command,
+    score_warning,
+    shots,
+    state_counts,
+    strongest_axes,
+    trainings,
+)
 from srsearch.dashboard.vendored import plotly_js
 from srsearch.errors import InputError, WorkError
 from srsearch.labels import MISSING, axis_labels, axis_text
@@ -52,24 +72,8 @@ from srsearch.search.checkpoints import Checkpoints
 if TYPE_CHECKING:
     from srsearch.store import Curve, Store, StudyRecord, TrialRecord
 
-_MOST_LANES = 9
 _MOST_SHOTS = 4
-_MEASURES = ("psnr", "psnr_error", "ssim", "ssim_error", "seeds", "mult_adds", "params", "activations", "seconds")
-
-_RESULTS = ["trial", "key", "seed", "psnr", "finished_at"]
-
-
-@dataclass(frozen=True)
-class Shot:
-    """A picture with its name."""
-
-    name: str
-    picture: Picture
-
-    @property
-    def described(self) -> str:
-        """For those who cannot see it."""
-        return described(self.name, self.picture)
+_MEASURES = ("psnr", "psnr_error", "ssim", "ssim_error", "seeds", "mult_adds", "params")
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ class ReportData:
     noise: Noise | None = None
     reached: Mapping[int, Sequence[float]] = field(default_factory=dict)
     curves: Mapping[int, Curve] = field(default_factory=dict)
-    results: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_RESULTS))
+    results: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=TRAINING_COLUMNS))
     shots: Sequence[Shot] = ()
 
 
@@ -158,47 +162,28 @@ def _gather(store: Store, study: str) -> ReportData:
         noise=retraining_noise(trials, quality_of(record.objectives)),
         reached={t.number: t.curve[-1] for t in known if t.state in ("running", "stopped") and t.curve},
         curves={t.number: t.curve for t in known if t.curve},
-        results=_results(known, record.seed),
+        results=trainings(known, record.seed),
         shots=_shots(store, record, front, {t.number: t for t in known}),
     )
 
 
-def _shots(store: Store, study: StudyRecord, front: pd.DataFrame, known: Mapping[int, TrialRecord]) -> list[Shot]:
-    """The middle of the first photo, where there are weights and photos."""
-    designs = [trial for number in front["trial"] if (trial := known[int(number)]).key]
-    place = Checkpoints(store, study)
-    seeds = {trial.number: study.seed if trial.seed is None else trial.seed for trial in designs}
-    paths = {trial.number: place.path(str(trial.key), seeds[trial.number]) for trial in designs}
-    kept = evenly([trial for trial in designs if paths[trial.number].is_file()], _MOST_SHOTS)
-    if not kept:
+def _shots(store: Store, study: StudyRecord, front: pd.DataFrame, trials: Mapping[int, TrialRecord]) -> Sequence[Shot]:
+    """The middle of the first photo by networks of the front; empty where no weights or no photos are here."""
+    saved = Checkpoints(store, study)
+    designs = [trial for number in front["trial"] if (trial := trials[int(number)]).key]
+    networks = [
+        SavedNetwork(trial.number, path, trial.description)
+        for trial in designs
+        if (path := saved.path(str(trial.key), evaluated_seed(trial, study.seed))).is_file()
+    ]
+    if not networks:
         return []
     source = source_of(study)
-    shots = []
     try:
-        piece = Place(next(iter(photos(source))))
-        shots = [Shot(name, made) for name, made in zip(("HR", "bicubic"), references(source, piece), strict=True)]
-    except InputError:  # photos that are not here
+        made, _ = shots(source, Place(next(iter(photos(source)))), evenly(networks, _MOST_SHOTS))
+    except InputError:  # the photos are not here
         return []
-    for trial in kept:
-        with suppress(InputError):  # weights that cannot be read
-            made = upscaled(paths[trial.number], trial.description, source, piece)
-            shots.append(Shot(f"trial {trial.number}", made))
-    return shots if len(shots) > 2 else []
-
-
-def _results(known: Sequence[TrialRecord], seed: int) -> pd.DataFrame:
-    rows = [
-        (
-            t.number if t.replicate_of is None else t.replicate_of,
-            t.key,
-            seed if t.seed is None else t.seed,
-            t.psnr,
-            t.finished_at,
-        )
-        for t in known
-        if t.state == "complete" and t.psnr is not None
-    ]
-    return pd.DataFrame(rows, columns=_RESULTS)
+    return made if len(made) > 2 else []
 
 
 def render_report(data: ReportData) -> str:
@@ -211,7 +196,7 @@ def render_report(data: ReportData) -> str:
     searched = differing_axes(data.trials, axes) if len(data.trials) else []
     views = _views(data, done, searched)
     return _TEMPLATES.get_template("report.html").render(
-        views=views.words,
+        views=views.texts,
         shown=views.figures,
         study=data.study,
         where=data.where,
@@ -220,12 +205,15 @@ def render_report(data: ReportData) -> str:
         front=_table(data.front, varied, _front_measures(data)),
         trials=_table(data.trials, searched, ("psnr", "mult_adds", "params", "seconds"), data.reached),
         failed=data.trials[data.trials["state"] == "failed"][["trial", "reason"]].to_dict("records"),
-        states=_state_counts(data.trials),
+        states=state_counts(data.trials),
         settings=_settings(data.study),
-        steps=data.study.recipe.get("steps"),
+        captions=CAPTIONS,
+        nothing_finished=NOTHING_FINISHED,
+        score_warning=score_warning(data.study),
+        pictures_warning=pictures_warning(data.study),
         shots=data.shots,
-        errors=_errors_text(data),
-        volume=_volume_text(data.study.objectives),
+        errors="" if data.noise is None else standard_error_text(data.noise, data.front),
+        volume=hypervolume_text(data.study.objectives),
         figures=_script_json(_figures(data, varied, views.figures)),
         sliders=sliders(done) if len(done) else [],
         budget=_script_json(_choice(data, done, searched)),
@@ -241,7 +229,7 @@ class _Views:
     """What there is beside the front: figures by the name of their place, and what is said of each."""
 
     figures: dict[str, go.Figure] = field(default_factory=dict)
-    words: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
 
 
 def _views(data: ReportData, done: pd.DataFrame, searched: list[str]) -> _Views:
@@ -252,8 +240,8 @@ def _views(data: ReportData, done: pd.DataFrame, searched: list[str]) -> _Views:
     _add_design_views(views, data, done)
     _add_axes_views(views, data, done, searched)
     ends = pd.to_datetime(data.results["finished_at"], utc=True)
-    if len(found := per_hour(ends)):
-        views.figures["rate"] = plots.rate(found)
+    if len(pace := per_hour(ends)):
+        views.figures["rate"] = plots.rate(pace)
     agreement = rung_agreement(data.curves[int(n)] for n in done["trial"] if int(n) in data.curves)
     if len(agreement):
         views.figures["rungs"] = plots.agreement(agreement, title="step")
@@ -269,7 +257,7 @@ def _add_design_views(views: _Views, data: ReportData, done: pd.DataFrame) -> No
         return
     number, cost = int(row["trial"]), _cost(data)
     views.figures["diagram"] = plots.diagram(data.best_design)
-    parts, views.words["parts"] = bill(data.best_design, data.study.space)
+    parts, views.texts["parts"] = bill(data.best_design, data.study.space)
     if parts is not None:
         views.figures["parts"] = plots.part_costs(parts)
     if number in data.curves:
@@ -282,22 +270,17 @@ def _add_axes_views(views: _Views, data: ReportData, done: pd.DataFrame, searche
     model = at_equal_cost(done, searched, cost=cost, quality=quality)
     if model is None:
         return
-    spread = model.effects.groupby("axis")["effect"].agg(lambda values: values.max() - values.min())
-    telling = list(spread.sort_values(ascending=False).index)
-    lanes = [axis for axis in searched if axis in telling[:_MOST_LANES]]
-    views.figures["parallel"] = plots.parallel(done, lanes, quality=quality)
+    views.figures["parallel"] = plots.parallel(done, strongest_axes(searched, model), quality=quality)
     views.figures["effects"] = plots.effects(model.effects, quality=quality)
-    views.words["effects"] = (
-        f"What a value adds to designs with the same {NAMES[cost]} and the same other axes, relative to the mean. "
-        f"Bars are two standard errors. The axes explain {model.explained:.0%} of what designs of equal cost differ by."
-    )
-    if len(telling) > 1:
-        found = interaction(done, model, telling[0], telling[1])
-        views.figures["interaction"] = plots.interaction(found, telling[0], telling[1], quality=quality)
+    views.texts["effects"] = effects_text(model, cost)
+    ranked = ranked_axes(model)
+    if len(ranked) > 1:
+        pairs = interaction(done, model, ranked[0], ranked[1])
+        views.figures["interaction"] = plots.interaction(pairs, ranked[0], ranked[1], quality=quality)
 
 
 def _cost(data: ReportData) -> str:
-    return next((name for name in data.study.objectives if name in COSTS), "mult_adds")
+    return main_cost(data.study.objectives)
 
 
 def _choice(data: ReportData, done: pd.DataFrame, searched: Sequence[str]) -> dict[str, Any]:
@@ -326,14 +309,6 @@ def _script_json(value: object) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
-def _output_size(space: Mapping[str, Any]) -> str | None:
-    limit = (space.get("constraints") or {}).get("mult_adds")
-    at = limit.get("at") if isinstance(limit, Mapping) else None
-    if isinstance(at, Sequence) and not isinstance(at, str):
-        at = "x".join(str(side) for side in at)
-    return str(at).replace("x", TIMES) if at else None
-
-
 def _summary(data: ReportData, done: pd.DataFrame) -> list[tuple[str, str, str]]:
     """The figures at the head of the page: value, what it is, what more there is to say."""
     counts = data.trials["state"].value_counts().to_dict()
@@ -347,11 +322,16 @@ def _summary(data: ReportData, done: pd.DataFrame) -> list[tuple[str, str, str]]
         (str(len(done)), "designs trained", ", ".join(filter(None, (failed, stopped)))),
         (str(len(data.front)), "on the front", f"of {len(done)} trained"),
         (format_duration(data.trials["seconds"].sum()), "training time", _time_per_design(done)),
-        (budget or "none", "budget", f"for an output of {size}" if (size := _output_size(data.study.space)) else ""),
+        (budget or "none", "budget", _output_text(data.study.space)),
     ]
     if spared:
         rows.append((f"{spared:,}", "over budget", "told by cost alone, never trained"))
     return rows
+
+
+def _output_text(space: Mapping[str, Any]) -> str:
+    size = output_size(space)
+    return f"for an output of {size.replace('x', TIMES)}" if size else ""
 
 
 def _time_per_design(done: pd.DataFrame) -> str:
@@ -361,28 +341,6 @@ def _time_per_design(done: pd.DataFrame) -> str:
 
 def _plural(count: int, word: str) -> str:
     return f"{count} {word}" if count else ""
-
-
-def _errors_text(data: ReportData) -> str:
-    """What the bars in the figure mean; nothing where there are none."""
-    if data.noise is None:
-        return ""
-    of_several = ", divided by the square root of a design's seeds" if _several_seeds(data.front) else ""
-    return f"one standard error of the {NAMES[data.noise.quality]} ({data.noise}{of_several})"
-
-
-def _several_seeds(frame: pd.DataFrame) -> bool:
-    return "seeds" in frame.columns and bool((frame["seeds"] > 1).any())
-
-
-def _volume_text(objectives: Sequence[str]) -> str:
-    """What the hypervolume is, and its unit."""
-    costs = [name for name in objectives if name in COSTS]
-    qualities = ["dB" if name == "psnr" else NAMES[name] for name in objectives if name not in COSTS]
-    units = [*qualities, *(f"powers of ten of {NAMES[name]}" for name in costs)]
-    what = {1: "the gain", 2: "the area below the front"}.get(len(objectives), "the volume below the front")
-    start = ", counted from bicubic upscaling" if "psnr" in objectives else ""
-    return f"{what}, in {' times '.join(units)}{start}"
 
 
 @dataclass(frozen=True)
@@ -407,61 +365,32 @@ def _best_card(data: ReportData, axes: list[str]) -> _Best | None:
     row = best(data.front, quality=quality)
     if row is None:
         return None
-    labels = axis_labels(axes)
     bicubic = data.study.reference.get("psnr")
     gain = f"{row['psnr'] - bicubic:+.2f} dB over bicubic ({bicubic:.2f} dB)" if bicubic else None
-    error = _cell(f"{quality}_error", row)
-    seeds = f" (mean of {row['seeds']} seeds)" if _several_seeds(row.to_frame().T) else ""
-    facts = [(HEADS[name], _cell(name, row)) for name in ("mult_adds", "params", "psnr", "ssim") if name != quality]
+    error = cell(f"{quality}_error", row.get(f"{quality}_error"))
+    seeds = f" (mean of {row['seeds']} seeds)" if several_seeds(row.to_frame().T) else ""
+    facts = [
+        (HEADS[name], cell(name, row.get(name))) for name in ("mult_adds", "params", "psnr", "ssim") if name != quality
+    ]
     return _Best(
         trial=int(row["trial"]),
         key=str(row.get("key", "")),
-        score=_cell(quality, row),
+        score=cell(quality, row[quality]),
         unit="dB" if quality == "psnr" else NAMES[quality],
         error=seeds if error == MISSING else f"{PLUS_MINUS} {error}{seeds}",
         gain=gain,
-        ties=_ties_text(data, quality),
+        ties=ties_text(tied_with_best(data.trials, data.noise, quality=quality), data.noise),
         facts=facts,
-        axes=[(labels[name], text) for name in axes if (text := axis_text(row[name])) != MISSING],
-        yaml=_yaml(data.best_design) if data.best_design else "",
-        command=f"srsearch best {shlex.quote(data.study.name)} --save design.yaml",
+        axes=axis_values(row, axes),
+        yaml=design_yaml(data.best_design) if data.best_design else "",
+        command=save_command(data.study.name),
     )
-
-
-def _ties_text(data: ReportData, quality: str) -> str:
-    """How many designs cannot be told from the best, and the cheapest of them; nothing where there are none."""
-    tied = tied_with_best(data.trials, data.noise, quality=quality)
-    others = tied[~tied["best"]]
-    if others.empty:
-        return ""
-    cheapest = tied.iloc[0]
-    number = f"{len(others)} other design{'s' if len(others) > 1 else ''}"
-    which = (
-        "of them it is the cheapest"
-        if cheapest["best"]
-        else f"the cheapest is trial {cheapest['trial']} with {_cell('mult_adds', cheapest)} Mult-Adds"
-    )
-    return f"Tied with {number} within the noise ({data.noise}); {which}."
-
-
-def _yaml(design: Mapping[str, Any]) -> str:
-    text: str = yaml.safe_dump(_plain(design), sort_keys=False, default_flow_style=False, width=34, allow_unicode=True)
-    return text
-
-
-def _plain(value: object) -> object:
-    """Mappings and sequences as YAML writes them without tags."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _front_measures(data: ReportData) -> list[str]:
-    """The columns of the front's table before its axes: those that say something."""
-    front = data.front
-    known = [name for name in _MEASURES if name in front.columns and front[name].notna().any()]
-    silent = {"seconds"} if "activations" in data.study.objectives else {"seconds", "activations"}
-    return [name for name in known if name not in silent and (name != "seeds" or _several_seeds(front))]
+    """The columns of the front's table before its axes."""
+    activations = ["activations"] if "activations" in data.study.objectives else []
+    return columns_with_values(data.front, [*_MEASURES, *activations])
 
 
 @dataclass(frozen=True)
@@ -496,19 +425,14 @@ def _table(
 ) -> _Table:
     labels = axis_labels(axes)
     columns = [_Column(HEADS[name], name, True) for name in measures]
-    columns += [_Column(labels[name], name, _numeric(frame[name])) for name in axes]
+    columns += [_Column(labels[name], name, is_number(frame[name])) for name in axes]
     names = [*measures, *axes]
     rows = [_row(record, names, (reached or {}).get(int(record["trial"]))) for record in frame.to_dict("records")]
     return _Table(columns, rows)
 
 
-def _numeric(column: pd.Series) -> bool:
-    values = list(column.dropna())
-    return bool(values) and all(isinstance(value, Real) and not isinstance(value, bool) for value in values)
-
-
 def _row(record: Mapping[Any, Any], names: Sequence[str], reached: Sequence[float] | None) -> _Row:
-    shown = {name: (_cell(name, record), _order(record[name])) for name in names}
+    shown = {name: (cell(name, record[name]), _order(record[name])) for name in names}
     if reached is not None:
         # Sorted with those that have no PSNR: what a design had on the way is not what it would have reached.
         shown["psnr"] = (f"{reached[1]:.3f} at {reached[0]:.0f}", "")
@@ -524,24 +448,9 @@ def _row(record: Mapping[Any, Any], names: Sequence[str], reached: Sequence[floa
     )
 
 
-def _cell(name: str, record: Mapping[Any, Any] | pd.Series) -> str:
-    value = record.get(name)
-    if value is None or pd.isna(value):
-        return MISSING
-    if name in COSTS:
-        return format_quantity(float(value))
-    digits = {"psnr": 3, "psnr_error": 3, "ssim": 4, "ssim_error": 4, "seconds": 1}.get(name)
-    return f"{float(value):.{digits}f}" if digits else axis_text(value)
-
-
 def _order(value: object) -> str:
     """What the page sorts by: the exact number, or the word; empty sorts last."""
     return "" if axis_text(value) == MISSING else str(value)
-
-
-def _state_counts(trials: pd.DataFrame) -> list[tuple[str, str, int]]:
-    counts = trials["state"].value_counts().to_dict()
-    return [(state, text, int(counts[state])) for state, text in STATES.items() if counts.get(state)]
 
 
 def _settings(study: StudyRecord) -> list[tuple[str, str]]:
@@ -570,9 +479,8 @@ def _flat(values: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, st
 
 
 _TEMPLATES = jinja2.Environment(
-    # What the report shares with the live pages is among their assets.
     loader=jinja2.ChoiceLoader(
-        [jinja2.PackageLoader("srsearch.dashboard", "page"), jinja2.PackageLoader("srsearch.dashboard.live", "assets")]
+        [jinja2.PackageLoader("srsearch.dashboard", "page"), jinja2.PackageLoader("srsearch.dashboard", "assets")]
     ),
     autoescape=True,
     undefined=jinja2.StrictUndefined,

@@ -15,15 +15,6 @@ import pandas as pd
 
 from srsearch.labels import axis_text
 
-VIEWS = {
-    "overview": "Overview",
-    "front": "Front",
-    "design": "Design",
-    "axes": "Axes",
-    "noise": "Noise",
-    "pictures": "Pictures",
-    "compare": "Compare",
-}
 COSTS = ("mult_adds", "params", "activations")
 QUALITIES = ("psnr", "ssim")
 
@@ -49,7 +40,7 @@ class Address:
 
     Attributes:
         study: Its name; None: the newest.
-        view: One of `VIEWS`.
+        view: Its name; the server shows the first view where it knows none of that name.
         cost: The column on x axes; None: the study's.
         quality: The column on y axes; None: the study's.
         limits: Largest allowed value by column.
@@ -81,7 +72,7 @@ class Address:
         known = {"study", "view", "cost", "quality", "max_mult_adds", "max_params", "box", "only", "trial", "with"}
         return cls(
             study=last.get("study"),
-            view=_one_of(last.get("view"), VIEWS) or "overview",
+            view=last.get("view") or "overview",
             cost=_one_of(last.get("cost"), COSTS),
             quality=_one_of(last.get("quality"), QUALITIES),
             limits={

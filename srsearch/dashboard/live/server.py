@@ -21,31 +21,17 @@ from threadpoolctl import threadpool_limits
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from srsearch.dashboard.live.access import guard, is_loopback
-from srsearch.dashboard.live.address import VIEWS, Address
+from srsearch.dashboard.live.address import Address
 from srsearch.dashboard.live.components import Page, named
 from srsearch.dashboard.live.snapshots import Watcher
-from srsearch.dashboard.live.views import Occasion, View
-from srsearch.dashboard.live.views.axes import axes
-from srsearch.dashboard.live.views.compare import compare
-from srsearch.dashboard.live.views.design import design
-from srsearch.dashboard.live.views.front import front
-from srsearch.dashboard.live.views.noise import noise
-from srsearch.dashboard.live.views.overview import overview
-from srsearch.dashboard.live.views.pictures import pictures
+from srsearch.dashboard.live.views import ViewContext
+from srsearch.dashboard.live.views.table import views
 from srsearch.dashboard.vendored import plotly_js
 from srsearch.errors import InputError, WorkError
 from srsearch.plots._theme import DARK, LIGHT, Palette, exchange
 
-_MAKERS: dict[str, View] = {
-    "overview": overview,
-    "front": front,
-    "design": design,
-    "axes": axes,
-    "noise": noise,
-    "pictures": pictures,
-    "compare": compare,
-}
 _NICENESS = 5
+_SHARED_ASSETS = str(files("srsearch.dashboard") / "assets")
 _PREPARED = ("overview", "front", "axes")
 
 _INDEX = """<!doctype html>
@@ -57,8 +43,13 @@ _INDEX = """<!doctype html>
 <title>srsearch</title>
 <link rel="icon" href="data:,">
 <style>COLOURS</style>
+<link rel="stylesheet" href="shared/base.css">
+<link rel="stylesheet" href="shared/lens.css">
 {%css%}
 <script src="assets/before.js"></script>
+<script src="shared/figures.js"></script>
+<script src="shared/budget.js"></script>
+<script src="shared/lens.js"></script>
 <script src="plotly.min.js" defer></script>
 </head>
 <body>
@@ -174,6 +165,10 @@ def _add_routes(server: flask.Flask, watcher: Watcher) -> None:
     def data(name: str, kind: str) -> flask.Response:
         return _data(watcher, Address.of(flask.request.query_string.decode()), name, kind)
 
+    def shared(name: str) -> flask.Response:
+        return flask.send_from_directory(_SHARED_ASSETS, name, max_age=0)
+
+    server.add_url_rule("/shared/<name>", "shared", shared)
     server.add_url_rule("/plotly.min.js", "plotly", plotly)
     server.add_url_rule("/version", "version", version)
     server.add_url_rule("/data/<name>.<kind>", "data", data)
@@ -226,10 +221,12 @@ def show(watcher: Watcher, address: Address) -> Shown:
     study = address.study or names[0]
     if study not in names:
         return _problem(address, "No such study", f"There is no study {study!r} in {watcher.where}.", names)
-    address = replace(address, study=study)
+    table = views()
+    address = replace(address, study=study, view=address.view if address.view in table else next(iter(table)))
+    view = table[address.view]
     try:
-        occasion = Occasion(address, watcher.snapshot(study), watcher)
-        page = _MAKERS[address.view](occasion)
+        context = ViewContext(address, watcher.snapshot(study), watcher)
+        page = view.function(context)
     except (InputError, WorkError) as error:
         return _problem(address, "This cannot be shown", f"{error}.", names)
     except Exception as error:  # a page must never be a traceback; the server's own output says what it was
@@ -238,7 +235,7 @@ def show(watcher: Watcher, address: Address) -> Shown:
         )
         text = "It went wrong while it was made; the output of srsearch dashboard says more. The other views may work."
         return _problem(address, "This view cannot be shown", text, names)
-    return Shown(_head(address, names, occasion), page, f"{VIEWS[address.view]}, {study}")
+    return Shown(_head(address, names, context), page, f"{view.title}, {study}")
 
 
 def _problem(address: Address, title: str, text: str, names: list[str]) -> Shown:
@@ -257,19 +254,19 @@ def _brand() -> list[Component]:
     return [html.P(html.A("srsearch", href="?", className="inner"), className="brand")]
 
 
-def _head(address: Address, names: list[str], occasion: Occasion) -> list[Component]:
-    study = occasion.snapshot.study
+def _head(address: Address, names: list[str], context: ViewContext) -> list[Component]:
+    study = context.snapshot.study
     other = [name for name in names if name != study.name]
     title = html.H1([study.name, html.Span(f" \N{MULTIPLICATION SIGN}{study.scale}", className="scale")])
     here: dict[str, Any] = {"aria-current": "page"}
     links = [
         html.A(
-            label,
+            view.title,
             href=address.link(view=name if name != "overview" else None),
             className="inner",
             **(here if name == address.view else {}),
         )
-        for name, label in VIEWS.items()
+        for name, view in views().items()
     ]
     more = html.Details(
         [html.Summary("other studies"), html.Ul([html.Li(_study_link(name)) for name in other[:50]])],
@@ -302,7 +299,8 @@ def make(storage: str | None, host: str, port: int, token: str | None) -> BaseWS
         token: Asked of every request; needed where others can reach the host.
 
     Raises:
-        InputError: No such database, an address that cannot be listened on, or no token where one is needed.
+        InputError: No such database, an address that cannot be listened on, no token where one is needed, or a
+            plugin's view with a name that is taken.
     """
     if token is not None and not token.strip():
         raise InputError("the token is empty")
@@ -313,6 +311,7 @@ def make(storage: str | None, host: str, port: int, token: str | None) -> BaseWS
         )
     # Matrices here are small, and a search on this machine needs the cores.
     threadpool_limits(1, user_api="blas")
+    views()  # a plugin's view with a name that is taken ends the command here
     watcher = Watcher(storage)
     threading.Thread(target=watcher.warm, daemon=True).start()
     try:

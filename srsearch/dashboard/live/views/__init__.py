@@ -1,15 +1,14 @@
-"""The views of the live pages, one in a file: each makes a `Page` of an `Occasion`."""
+"""The views of the live pages, one per file. A view is a function from a `ViewContext` to a `Page`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
 
 from srsearch.dashboard.budget import sliders
 from srsearch.dashboard.live.address import Address
-from srsearch.dashboard.live.components import Control, Option, Page, limit
+from srsearch.dashboard.live.components import Control, Option, limit
 from srsearch.dashboard.live.snapshots import Snapshot, Watcher
 from srsearch.labels import axis_labels, axis_text
 
@@ -17,12 +16,12 @@ _MOST_VALUES = 24
 
 
 @dataclass(frozen=True)
-class Occasion:
-    """What a view is made of.
+class ViewContext:
+    """What a view shows.
 
     Attributes:
-        address: What the link says.
-        snapshot: The study.
+        address: The choices in the link: study, budget, selection, and all others.
+        snapshot: The study: its trials, front, curves and noise.
         watcher: The database, for what a snapshot does not hold.
     """
 
@@ -47,13 +46,13 @@ class Occasion:
 
     @property
     def counted(self) -> str:
-        """How many designs are selected."""
+        """How many designs are selected, in words."""
         number = len(self.address.selected(self.snapshot.done))
         return f"{number:,} of {len(self.snapshot.done):,} finished designs"
 
     @property
     def selection(self) -> tuple[object, ...]:
-        """What selects the designs, for `Snapshot.once`."""
+        """What `Snapshot.once` needs to tell selections apart."""
         return str(self.address.box), self.address.only
 
     def varied(self, rows: pd.DataFrame) -> list[str]:
@@ -61,33 +60,30 @@ class Occasion:
         return [axis for axis in self.snapshot.axes if rows[axis].nunique(dropna=False) > 1]
 
 
-View = Callable[[Occasion], Page]
-
-
-def budget_controls(occasion: Occasion) -> list[Control]:
+def budget_controls(context: ViewContext) -> list[Control]:
     """Sliders of the budget."""
-    return [limit(occasion.address, slider) for slider in sliders(occasion.snapshot.done)]
+    return [limit(context.address, slider) for slider in sliders(context.snapshot.done)]
 
 
-def measure_controls(occasion: Occasion) -> list[Control]:
-    """What stands on the two axes of a figure."""
-    done = occasion.snapshot.done
+def measure_controls(context: ViewContext) -> list[Control]:
+    """The choice of what the two axes of a figure show."""
+    done = context.snapshot.done
     costs = {"mult_adds": "Mult-Adds", "params": "Parameters", "activations": "Activations"}
     qualities = {"psnr": "PSNR", "ssim": "SSIM"}
-    there = {name: label for name, label in (costs | qualities).items() if done[name].notna().any()}
+    measured = {name: label for name, label in (costs | qualities).items() if done[name].notna().any()}
     return [
-        Control("quality", "Up", "select", occasion.quality, _options(there, qualities), group="Figure"),
-        Control("cost", "Across", "select", occasion.cost, _options(there, costs), group="Figure"),
+        Control("quality", "Vertical axis", "select", context.quality, _options(measured, qualities), group="Figure"),
+        Control("cost", "Horizontal axis", "select", context.cost, _options(measured, costs), group="Figure"),
     ]
 
 
-def _options(there: dict[str, str], of: dict[str, str]) -> tuple[Option, ...]:
-    return tuple(Option(name, label) for name, label in of.items() if name in there)
+def _options(measured: dict[str, str], labels: dict[str, str]) -> tuple[Option, ...]:
+    return tuple(Option(name, label) for name, label in labels.items() if name in measured)
 
 
-def only_control(occasion: Occasion) -> Control | None:
-    """A way to show only designs with a value of an axis, for those who do not click into figures."""
-    snapshot = occasion.snapshot
+def only_control(context: ViewContext) -> Control | None:
+    """A list of axis values to select designs by, which also works without clicking into figures."""
+    snapshot = context.snapshot
     options = snapshot.once(
         "values",
         lambda: [
