@@ -34,15 +34,17 @@ def report(study: str | None, target: Path | None, storage: str | None, as_json:
 
 
 @click.command(short_help="Live pages of the studies of a database.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need --token.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; any other needs --token.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8050, show_default=True, help="0 takes a free one.")
-@click.option("--token", metavar="WORD", help="Asked of everybody who opens the pages.")
+@click.option("--token", metavar="WORD", help="A word that visitors must know to open the pages.")
 @plugin_option
 @storage_option
 def dashboard(host: str, port: int, token: str | None, storage: str | None) -> None:
-    """Serve pages that follow the studies of a database, also while they run. Nothing is written to it.
+    """Serve pages that follow the studies of a database while they run. Nothing is written to it.
 
-    Only this machine can open them, unless --host says otherwise; then --token keeps others out.
+    By default only this machine can open them. With --host others can, too, if they know the --token.
+
+    A --plugin FILE can add views of your own.
     """
     from srsearch.dashboard.live.server import serve
 

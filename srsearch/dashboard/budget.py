@@ -1,4 +1,4 @@
-"""The budget: its sliders, and the designs that can be best inside one, for the script that the pages share."""
+"""The budget: its sliders, and the designs that are best within some budget, for the script ``budget.js``."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ LIMITED = {"mult_adds": "Mult-Adds at most", "params": "Parameters at most"}
 
 @dataclass(frozen=True)
 class Slider:
-    """A slider over the logarithm of a cost; at its upper end there is no limit.
+    """A slider over the logarithm of a cost. Its upper end means no limit.
 
     Attributes:
-        column: The cost.
-        label: Before it.
+        column: The column of the cost.
+        label: The text before the slider.
         low: The smallest count.
-        high: The largest.
+        high: The largest count.
     """
 
     column: str
@@ -39,18 +39,18 @@ class Slider:
 
 
 def sliders(done: pd.DataFrame) -> list[Slider]:
-    """One for each cost in which the designs differ."""
-    found = []
+    """One slider for each cost in which the finished designs differ."""
+    made = []
     for column, label in LIMITED.items():
         values = done[column].dropna()
         if values.empty or not 0 < (low := float(values.min())) < (high := float(values.max())):
             continue
-        found.append(Slider(column, label, float(10 ** (math.floor(math.log10(low) * 50) / 50)), high))
-    return found
+        made.append(Slider(column, label, float(10 ** (math.floor(math.log10(low) * 50) / 50)), high))
+    return made
 
 
 def own_limits(space: Mapping[str, Any]) -> dict[str, float]:
-    """The limits that a space sets, by column, whether written 40G or 40000000000."""
+    """The limits that a space sets, by column, whether they are written 40G or 40000000000."""
     limits: dict[str, float] = {}
     for name, limit in (space.get("constraints") or {}).items():
         most = limit.get("max") if isinstance(limit, Mapping) else limit
@@ -68,26 +68,26 @@ def output_size(space: Mapping[str, Any]) -> str | None:
 
 
 def contenders(designs: pd.DataFrame, quality: str) -> pd.DataFrame:
-    """The designs that are best inside some budget: no other is as good at no more Mult-Adds and no more parameters.
+    """The designs that are best within some budget: no other is as good with as few Mult-Adds and parameters.
 
     Returns:
-        Their rows, best first. The first that keeps to a budget is what `srsearch.analysis.best` finds inside it.
+        Their rows, best first. The first one within a budget is the design that `srsearch.analysis.best` gives for it.
     """
     rows = designs[designs[quality].notna()]
-    # A cost that is not known keeps to no limit.
+    # A design with an unknown cost is within no limit.
     costs = [rows[name].to_numpy(dtype=np.float64, na_value=np.inf) for name in LIMITED]
     order = non_dominated(np.column_stack([-rows[quality].to_numpy(dtype=np.float64), *costs]))
     return rows.iloc[order]
 
 
 def choice(rows: pd.DataFrame, axes: Sequence[str], *, quality: str, noise: Noise | None) -> dict[str, Any]:
-    """What the script tells of the best design inside any budget.
+    """What the script needs to show the best design within any budget, as JSON types.
 
     Args:
-        rows: As `contenders` gives them.
-        axes: Columns that are told.
-        quality: What they were ranked by.
-        noise: What another seed would change; None: unknown.
+        rows: The designs, as `contenders` gives them.
+        axes: Columns of the axes to show.
+        quality: The quality that ranks the designs.
+        noise: The training noise; None where it is unknown.
     """
     labels = axis_labels(axes)
     costs = [name for name in COSTS if rows[name].notna().any()]

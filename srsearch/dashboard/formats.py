@@ -1,4 +1,4 @@
-"""Figures and states in words, the same in the report and on the live pages."""
+"""Names, headings and number formats, for the report and the live pages."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _DIGITS = {
 
 
 def cell(name: str, value: object) -> str:
-    """A value of a column as tables show it."""
+    """A value as tables show it in the column of this name; a dash where there is none."""
     if value is None or value is pd.NA or (isinstance(value, float) and value != value):
         return MISSING
     if name in COSTS:
@@ -76,7 +76,7 @@ def cell(name: str, value: object) -> str:
 
 
 def is_number(column: pd.Series) -> bool:
-    """Whether all its values are numbers."""
+    """Whether all values of a column are numbers, so that tables align it to the right."""
     if pd.api.types.is_numeric_dtype(column):
         return not pd.api.types.is_bool_dtype(column)
     values = list(column.dropna().head(200))
@@ -84,5 +84,5 @@ def is_number(column: pd.Series) -> bool:
 
 
 def decibels(quality: str) -> str:
-    """The unit behind a quality, with its space."""
+    """The unit to write after a quality, with a space before it; empty for SSIM."""
     return " dB" if quality == "psnr" else ""

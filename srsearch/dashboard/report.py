@@ -1,7 +1,7 @@
-"""One study as one self-contained HTML file: no network, no server, light and dark.
+"""The report: a study as one self-contained HTML file that needs no network and no server.
 
-What comes from the database (names, reasons, axis values) is written by Jinja's autoescape or as JSON inside a data
-block; the page's content security policy refuses everything that is not in the file.
+Text from the database (names, reasons, axis values) is escaped by Jinja or written as JSON inside a data block. The
+page's content security policy refuses everything that is not in the file.
 """
 
 from __future__ import annotations
@@ -78,21 +78,20 @@ _MEASURES = ("psnr", "psnr_error", "ssim", "ssim_error", "seeds", "mult_adds", "
 
 @dataclass(frozen=True)
 class ReportData:
-    """All a report shows.
+    """Everything that a report shows.
 
     Attributes:
         study: The study as it was created.
-        where: A printable name of its database (never with a password, nor with a folder).
+        where: A printable name of its database, without password and folder.
         trials: Every trial, as `Store.trials` gives them (``attrs["axes"]`` names the axis columns).
-        front: The rows nothing dominates.
-        history: ``evaluation``, ``trial``, ``hypervolume``.
-        best_design: The best design's description (plain JSON), None before one has finished.
-        noise: What another seed would change; None where that is unknown.
-        reached: Of running and stopped trials the last step and its PSNR, by number.
-        curves: (step, PSNR) of the trials that have any, by number.
-        results: Every finished training: ``trial`` (of the design), ``key``, ``seed``, ``psnr``, ``finished_at``.
-        shots: A piece of a photo: HR, bicubic upscaling, and designs of the front whose weights are kept; none where
-            there are no weights.
+        front: The non-dominated rows.
+        history: Columns ``evaluation``, ``trial``, ``hypervolume``.
+        best_design: The best design's description (plain JSON); None before one has finished.
+        noise: The training noise; None where it is unknown.
+        reached: The last step and its PSNR of running and stopped trials, by number.
+        curves: (step, PSNR) pairs of the trials that have any, by number.
+        results: Every finished training, as `srsearch.dashboard.study_view.trainings` gives them.
+        shots: A crop of a photo: HR, bicubic upscaling, and designs of the front; empty where no weights are saved.
     """
 
     study: StudyRecord
@@ -109,7 +108,7 @@ class ReportData:
 
 
 def write_report(store: Store, study: str, path: Path) -> Path:
-    """Write the report of ``study`` to ``path``, whole or not at all, and return where it is.
+    """Write the report of ``study`` to ``path``, whole or not at all, and return the path.
 
     Raises:
         InputError: No such study, or ``path`` is a folder.
@@ -128,14 +127,14 @@ def write_report(store: Store, study: str, path: Path) -> Path:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write beside ``path``, then take its place: a reader never sees half a page."""
+    """Write a file beside ``path``, then move it there, so that readers never see half a page."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
         umask = os.umask(0)  # can only be read by setting it
         os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
+        os.chmod(name, 0o666 & ~umask)  # mkstemp makes files that only the owner can read
         os.replace(name, path)
     except BaseException:
         with suppress(OSError):
@@ -154,7 +153,7 @@ def _gather(store: Store, study: str) -> ReportData:
     known = store.trial_records(study)
     return ReportData(
         study=record,
-        where=store.where if store.path is None else store.path.name,  # a colleague has no use for our folders
+        where=store.where if store.path is None else store.path.name,  # readers of the report do not have these folders
         trials=trials,
         front=front,
         history=history,
@@ -187,7 +186,7 @@ def _shots(store: Store, study: StudyRecord, front: pd.DataFrame, trials: Mappin
 
 
 def render_report(data: ReportData) -> str:
-    """The page as text. With no finished trial it says so, and shows what there is."""
+    """The page as text. It can be made before any trial has finished."""
     axes = [name for name in data.trials.attrs.get("axes", []) if name in data.trials.columns]
     done = data.trials[data.trials["state"] == "complete"]
     errors = {f"{quality_of(data.study.objectives)}_error": standard_errors(data.front, data.noise)}
@@ -226,14 +225,14 @@ def render_report(data: ReportData) -> str:
 
 @dataclass(frozen=True)
 class _Views:
-    """What there is beside the front: figures by the name of their place, and what is said of each."""
+    """The figures beside the front by name, and the texts that go with them."""
 
     figures: dict[str, go.Figure] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
 
 
 def _views(data: ReportData, done: pd.DataFrame, searched: list[str]) -> _Views:
-    """The views that the live pages have too, where there is enough to show."""
+    """The figures that the live pages have, too, as far as there is enough to show."""
     views = _Views()
     if not len(done):
         return views
@@ -251,7 +250,7 @@ def _views(data: ReportData, done: pd.DataFrame, searched: list[str]) -> _Views:
 
 
 def _add_design_views(views: _Views, data: ReportData, done: pd.DataFrame) -> None:
-    """Of the best design."""
+    """Figures of the best design."""
     row = best(data.front, quality=quality_of(data.study.objectives))
     if row is None or not data.best_design:
         return
@@ -284,7 +283,7 @@ def _cost(data: ReportData) -> str:
 
 
 def _choice(data: ReportData, done: pd.DataFrame, searched: Sequence[str]) -> dict[str, Any]:
-    """What the page's script tells of the best design inside any budget."""
+    """What the page's script needs to show the best design within any budget."""
     quality = quality_of(data.study.objectives)
     return choice(contenders(done, quality), searched, quality=quality, noise=data.noise)
 
@@ -299,23 +298,23 @@ def _figures(data: ReportData, varied: list[str], more: Mapping[str, go.Figure])
         "axes": plots.axes(data.front, varied, cost=cost),
         **more,
     }
-    # As Plotly writes them (NaN to null, arrays to lists), so that the page reads them back unchanged.
+    # Plotly's own JSON turns NaN into null and arrays into lists; the page reads it back unchanged.
     return {name: json.loads(figure.to_json()) for name, figure in figures.items()}
 
 
 def _script_json(value: object) -> Markup:
-    """JSON for a script block: nothing in it can end the block or open a comment."""
+    """JSON for a script block, escaped so that nothing in it can end the block or open a comment."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
 def _summary(data: ReportData, done: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """The figures at the head of the page: value, what it is, what more there is to say."""
+    """The key figures at the top of the page: value, name, and a detail."""
     counts = data.trials["state"].value_counts().to_dict()
     limits = own_limits(data.study.space)
     names = {"mult_adds": "Mult-Adds", "params": "params"}
     budget = " · ".join(f"{format_quantity(most)} {names.get(name, name)}" for name, most in limits.items())
-    spared = int(counts.get("infeasible", 0))
+    over_budget = int(counts.get("infeasible", 0))
     failed = _plural(int(counts.get("failed", 0)), "failed") or "none failed"
     stopped = _plural(int(counts.get("stopped", 0)), "stopped early")
     rows = [
@@ -324,8 +323,8 @@ def _summary(data: ReportData, done: pd.DataFrame) -> list[tuple[str, str, str]]
         (format_duration(data.trials["seconds"].sum()), "training time", _time_per_design(done)),
         (budget or "none", "budget", _output_text(data.study.space)),
     ]
-    if spared:
-        rows.append((f"{spared:,}", "over budget", "told by cost alone, never trained"))
+    if over_budget:
+        rows.append((f"{over_budget:,}", "over budget", "rejected by cost, never trained"))
     return rows
 
 
@@ -395,7 +394,7 @@ def _front_measures(data: ReportData) -> list[str]:
 
 @dataclass(frozen=True)
 class _Column:
-    """A column's head, its full name where the head is short for it, and whether it holds numbers."""
+    """A column: its heading, its full name, and whether it holds numbers."""
 
     label: str
     path: str
@@ -404,7 +403,7 @@ class _Column:
 
 @dataclass(frozen=True)
 class _Row:
-    """A trial's number and state, and for each column what is shown and what it is sorted by."""
+    """A row: the trial's number and state, and for each column the text shown and the value to sort by."""
 
     trial: int
     state: str
@@ -434,7 +433,7 @@ def _table(
 def _row(record: Mapping[Any, Any], names: Sequence[str], reached: Sequence[float] | None) -> _Row:
     shown = {name: (cell(name, record[name]), _order(record[name])) for name in names}
     if reached is not None:
-        # Sorted with those that have no PSNR: what a design had on the way is not what it would have reached.
+        # Sorted with trials without PSNR: an intermediate PSNR cannot be compared with a final one.
         shown["psnr"] = (f"{reached[1]:.3f} at {reached[0]:.0f}", "")
     state = str(record.get("state", "complete"))
     reason = record.get("reason")
@@ -449,12 +448,12 @@ def _row(record: Mapping[Any, Any], names: Sequence[str], reached: Sequence[floa
 
 
 def _order(value: object) -> str:
-    """What the page sorts by: the exact number, or the word; empty sorts last."""
+    """The value that the page sorts by: the exact number or the text; an empty one sorts last."""
     return "" if axis_text(value) == MISSING else str(value)
 
 
 def _settings(study: StudyRecord) -> list[tuple[str, str]]:
-    """How the study was made, as rows of a table."""
+    """How the study was made: names and values."""
     rows = [
         ("Objectives", ", ".join(study.objectives)),
         ("Sampler", f"{study.sampler}, seed {study.seed}"),

@@ -88,7 +88,7 @@ def test_the_documented_commands(example: Path, srsearch: Command) -> None:
 
 
 def test_the_documented_python(example: Path) -> None:
-    code = documented("python")[-1]
+    code = documented("python")[1]
     assert "load_plugin" in code
     shown = in_python(code, example).stdout
     assert "blueprint(kernel=3)" in shown

@@ -239,7 +239,7 @@ def test_the_browser_finds_what_the_server_would_find_inside_any_budget(medium: 
             winner = best(selected, limits.get("mult_adds"), limits.get("params"), quality=quality)
             told.add(shown["best"])
             if winner is None:
-                assert shown["best"] == "No finished design fits."
+                assert shown["best"] == "No finished design fits the budget and the selection."
             else:
                 assert f"trial {winner['trial']}\n" in shown["best"]
                 assert cell(quality, winner[quality]) in shown["best"]

@@ -253,7 +253,7 @@ def test_sliders_tell_the_best_design_inside_a_budget(opened) -> None:
     limit = float(f"{low * (high / low) ** 0.6:.6g}")
     assert shown["line"]["x0"] == shown["line"]["x1"] == limit
     most = format_quantity(limit)
-    assert shown["told"].startswith(f"Best inside {most} Mult-Adds: trial 1, 26.390 dB, 1.69G Mult-Adds, 24K params")
+    assert shown["told"].startswith(f"Best within {most} Mult-Adds: trial 1, 26.390 dB, 1.69G Mult-Adds, 24K params")
     assert "unit conv" in shown["told"]
     opacity = {
         number: value

@@ -65,9 +65,9 @@ class Shown:
     """A whole page.
 
     Attributes:
-        head: Study, views.
-        page: What is below.
-        title: Of the window.
+        head: The study's name and the navigation.
+        page: The content below.
+        title: The title of the window.
     """
 
     head: list[Component]
@@ -76,21 +76,21 @@ class Shown:
 
 
 class _Quiet(WSGIRequestHandler):
-    """Writes no line for each request."""
+    """A request handler that logs nothing."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Nothing."""
+        """Log nothing."""
 
     def log(self, type: str, message: str, *args: Any) -> None:
-        """Nothing: a browser that goes away in the middle is no event."""
+        """Log nothing: browsers often drop connections."""
 
 
 def application(watcher: Watcher, *, token: str | None = None) -> flask.Flask:
-    """The application, to be served.
+    """The WSGI application.
 
     Args:
         watcher: The database.
-        token: Asked of every request; None: nobody elsewhere can reach it.
+        token: The token that every request must have; None where only this machine can reach the server.
     """
     app = dash.Dash(
         "srsearch",
@@ -120,20 +120,20 @@ def application(watcher: Watcher, *, token: str | None = None) -> flask.Flask:
 
 
 def _prepare(watcher: Watcher) -> None:
-    """Begin what a page will ask for once its scripts have been loaded."""
+    """Start to compute the page while the browser loads the scripts."""
     address = Address.of(flask.request.query_string.decode())
     if flask.request.path == "/" and address.view in _PREPARED:
         threading.Thread(target=show, args=(watcher, address), daemon=True).start()
 
 
 def _variables(palette: Palette) -> str:
-    """The colours that the style sheet uses."""
+    """The CSS variables for the colours of a palette."""
     names = ("surface", "raised", "ink", "quiet", "grid", "accent", "veil", "muted", "limit")
     return ":root { " + " ".join(f"--{name}: {getattr(palette, name)};" for name in names) + " }"
 
 
 def _layout() -> Component:
-    """Empty places, which the page's script fills: React would make all of a page anew whenever any of it changes."""
+    """Empty elements that the page's script fills: React would rebuild the whole page on every change."""
     stores = [dcc.Store(id=name) for name in ("address", "version", "page", "drawn")]
     return html.Div(
         [
@@ -153,7 +153,7 @@ def _layout() -> Component:
 
 
 def _add_routes(server: flask.Flask, watcher: Watcher) -> None:
-    # In one piece: a file goes out in many, each of which waits for what else the process computes.
+    # Sent in one piece: each chunk of a file would wait for whatever else the process computes.
     script = plotly_js().encode()
 
     def plotly() -> flask.Response:
@@ -175,7 +175,7 @@ def _add_routes(server: flask.Flask, watcher: Watcher) -> None:
 
 
 def _version(watcher: Watcher, address: Address) -> str:
-    """What differs whenever a page would."""
+    """A text that changes whenever the page changes."""
     try:
         names = watcher.names()
         study = address.study or next(iter(names), None)
@@ -188,9 +188,9 @@ def _version(watcher: Watcher, address: Address) -> str:
 
 
 def _answer(watcher: Watcher, search: str | None) -> str:
-    """What the callback of the whole page gives: JSON for its script."""
+    """The result of the page's only callback: JSON for its script."""
     address = Address.of(search)
-    made = _version(watcher, address)  # before it is made: a change in between is then seen as one
+    made = _version(watcher, address)  # read first, so that a change in between is noticed
     shown = show(watcher, address)
     page = shown.page
     told = {
@@ -208,14 +208,14 @@ def _answer(watcher: Watcher, search: str | None) -> str:
 
 
 def show(watcher: Watcher, address: Address) -> Shown:
-    """The page of a link; whatever goes wrong, a page that says so."""
+    """The page of a link; where something goes wrong, a page that says what."""
     try:
         names = watcher.names()
     except (InputError, WorkError) as error:
         return _problem(address, "The database cannot be read", f"{error}.", [])
     if not names:
         text = (
-            f"There is no study in {watcher.where} yet. `srsearch run lightweight_x4` makes one, and it appears here."
+            f"There is no study in {watcher.where} yet. Start one with `srsearch run lightweight_x4`; it appears here."
         )
         return _problem(address, "No study yet", text, names)
     study = address.study or names[0]
@@ -228,12 +228,12 @@ def show(watcher: Watcher, address: Address) -> Shown:
         context = ViewContext(address, watcher.snapshot(study), watcher)
         page = view.function(context)
     except (InputError, WorkError) as error:
-        return _problem(address, "This cannot be shown", f"{error}.", names)
-    except Exception as error:  # a page must never be a traceback; the server's own output says what it was
+        return _problem(address, "This page cannot be shown", f"{error}.", names)
+    except Exception as error:  # readers get a page instead of a traceback; the server's output names the error
         print(
             f"srsearch: the view {address.view} of {study!r} failed: {type(error).__name__}: {error}", file=sys.stderr
         )
-        text = "It went wrong while it was made; the output of srsearch dashboard says more. The other views may work."
+        text = "Something went wrong. The output of `srsearch dashboard` says more; the other views may work."
         return _problem(address, "This view cannot be shown", text, names)
     return Shown(_head(address, names, context), page, f"{view.title}, {study}")
 
@@ -241,7 +241,7 @@ def show(watcher: Watcher, address: Address) -> Shown:
 def _problem(address: Address, title: str, text: str, names: list[str]) -> Shown:
     children: list[Component] = [html.H1(title), html.P(text, role="alert")]
     if names:
-        children.append(html.P("Studies there are:"))
+        children.append(html.P("Studies in this database:"))
         children.append(html.Ul([html.Li(_study_link(name)) for name in names]))
     return Shown(_brand(), Page([html.Div(children, className="nothing")]), title)
 
@@ -279,24 +279,24 @@ def _head(address: Address, names: list[str], context: ViewContext) -> list[Comp
 
 
 def _data(watcher: Watcher, address: Address, name: str, kind: str) -> flask.Response:
-    """All rows of a table of a page."""
+    """The response with all rows of a page's table."""
     shown = show(watcher, address)
     frame = shown.page.tables.get(name)
     if frame is None or kind not in ("csv", "json"):
-        return flask.Response("There is no such table.\n", status=404, mimetype="text/plain")
+        return flask.Response("This page has no such table.\n", status=404, mimetype="text/plain")
     if kind == "csv":
         return flask.Response(frame.to_csv(index=False), mimetype="text/csv")
     return flask.Response(frame.to_json(orient="records", date_format="iso"), mimetype="application/json")
 
 
 def make(storage: str | None, host: str, port: int, token: str | None) -> BaseWSGIServer:
-    """A server that listens already.
+    """Make a server that already listens.
 
     Args:
-        storage: As for `Store`.
-        host: Address to listen on.
-        port: Port; 0: a free one.
-        token: Asked of every request; needed where others can reach the host.
+        storage: The database, as for `Store`.
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+        token: The token that every request must have; required where other machines can reach the host.
 
     Raises:
         InputError: No such database, an address that cannot be listened on, no token where one is needed, or a
@@ -306,10 +306,10 @@ def make(storage: str | None, host: str, port: int, token: str | None) -> BaseWS
         raise InputError("the token is empty")
     if token is None and not is_loopback(host):
         raise InputError(
-            f"on {host} others can open the dashboard: give it a --token that they have to know, "
-            "or leave out --host to serve this machine only"
+            f"other machines can reach {host}: set a --token that visitors must enter, or leave out --host to serve "
+            "this machine only"
         )
-    # Matrices here are small, and a search on this machine needs the cores.
+    # The matrices are small, and a search on this machine needs the cores.
     threadpool_limits(1, user_api="blas")
     views()  # a plugin's view with a name that is taken ends the command here
     watcher = Watcher(storage)
@@ -318,7 +318,7 @@ def make(storage: str | None, host: str, port: int, token: str | None) -> BaseWS
         return make_server(host, port, application(watcher, token=token), threaded=True, request_handler=_Quiet)
     except OSError as error:
         raise InputError(f"cannot listen on {host}:{port}: {error.strerror or error}; try another --port") from error
-    except SystemExit:  # werkzeug's way to say that the port is taken
+    except SystemExit:  # werkzeug raises this where the port is taken
         raise InputError(f"cannot listen on {host}:{port}: it is in use; try another --port") from None
 
 
@@ -326,24 +326,24 @@ def serve(storage: str | None, host: str, port: int, token: str | None, say: Cal
     """Serve until interrupted.
 
     Args:
-        storage: As for `Store`.
-        host: Address to listen on.
-        port: Port.
-        token: Asked of every request.
-        say: Told where the pages are.
+        storage: The database, as for `Store`.
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+        token: The token that every request must have; None: none.
+        say: Prints a line for the user.
 
     Raises:
-        InputError: As `make`.
+        InputError: See `make`.
     """
     server = make(storage, host, port, token)
     if hasattr(os, "nice"):
         with suppress(OSError):
-            os.nice(_NICENESS)  # a search on this machine goes before
+            os.nice(_NICENESS)  # a search on this machine has priority
     shown = f"[{host}]" if ":" in host else host
     say(f"dashboard: http://{shown}:{server.server_port}/")
     if not is_loopback(host):
-        say("Others who know the token can open it. It and what they see go over the network unencrypted.")
-    say("Ctrl-C ends it.")
+        say("Anyone who knows the token can open it. The token and the pages travel over the network unencrypted.")
+    say("Press Ctrl-C to stop.")
     try:
         server.serve_forever()
     except KeyboardInterrupt:

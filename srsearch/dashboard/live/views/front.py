@@ -75,7 +75,7 @@ def _controls(context: ViewContext) -> list[Control]:
         Control("colour", "Colour by", "select", _column(address, "colour", columns) or "", options, group="Figure"),
         Control("symbol", "Symbol by", "select", _column(address, "symbol", axes) or "", options[:-2], group="Figure"),
         Control("published", "Published networks on", "select", _benchmark(address), nets, group="Figure"),
-        Control("rungs", "Show stopped designs", "check", address.chosen("rungs", ("1",), ""), group="Figure"),
+        Control("rungs", "Show unfinished designs", "check", address.chosen("rungs", ("1",), ""), group="Figure"),
     ]
     only = only_control(context)
     return [*controls, only] if only else controls

@@ -29,7 +29,7 @@ def noise(context: ViewContext) -> Page:
     if known is None:
         text = "The noise is not known yet: it takes ten different finished designs, or replicates."
     else:
-        text = f"One training has {known}. Designs closer together than that may change places with another seed."
+        text = f"Results vary between seeds: {known}. Designs closer together may change places with another seed."
     page.children.append(section("Training noise", html.P(text, role="status")))
     selected = context.selected
     tied = tied_with_best(selected, known, quality=snapshot.quality)
