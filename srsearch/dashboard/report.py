@@ -11,7 +11,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ from srsearch.analysis.captions import several_seeds, standard_error_text, ties_
 from srsearch.analysis.effects import at_equal_cost, interaction
 from srsearch.analysis.pace import per_hour
 from srsearch.dashboard.budget import choice, contenders, output_size, own_limits, sliders
+from srsearch.dashboard.colours import css_colours
 from srsearch.dashboard.crops import Place, evenly, photos, source_of
 from srsearch.dashboard.curves import similar_curves
 from srsearch.dashboard.formats import COSTS, HEADS, NAMES, PLUS_MINUS, STATES, TIMES, cell, is_number
@@ -65,7 +66,7 @@ from srsearch.dashboard.study_view import (
 from srsearch.dashboard.vendored import plotly_js
 from srsearch.errors import InputError, WorkError
 from srsearch.labels import MISSING, axis_labels, axis_text
-from srsearch.plots._theme import DARK, LIGHT, exchange
+from srsearch.plots._theme import exchange
 from srsearch.quantity import format_duration, format_quantity
 from srsearch.search.checkpoints import Checkpoints
 
@@ -150,19 +151,19 @@ def _gather(store: Store, study: str) -> ReportData:
         else pd.DataFrame(columns=["evaluation", "trial", "hypervolume"])
     )
     row = best(front, quality=quality_of(record.objectives))
-    known = store.trial_records(study)
+    records = store.trial_records(study)
     return ReportData(
         study=record,
         where=store.where if store.path is None else store.path.name,  # readers of the report do not have these folders
         trials=trials,
         front=front,
         history=history,
-        best_design=next((t.description for t in known if row is not None and t.number == row["trial"]), None),
+        best_design=next((t.description for t in records if row is not None and t.number == row["trial"]), None),
         noise=retraining_noise(trials, quality_of(record.objectives)),
-        reached={t.number: t.curve[-1] for t in known if t.state in ("running", "stopped") and t.curve},
-        curves={t.number: t.curve for t in known if t.curve},
-        results=trainings(known, record.seed),
-        shots=_shots(store, record, front, {t.number: t for t in known}),
+        reached={t.number: t.curve[-1] for t in records if t.state in ("running", "stopped") and t.curve},
+        curves={t.number: t.curve for t in records if t.curve},
+        results=trainings(records, record.seed),
+        shots=_shots(store, record, front, {t.number: t for t in records}),
     )
 
 
@@ -216,10 +217,9 @@ def render_report(data: ReportData) -> str:
         figures=_script_json(_figures(data, varied, views.figures)),
         sliders=sliders(done) if len(done) else [],
         budget=_script_json(_choice(data, done, searched)),
-        palette=_script_json(exchange(LIGHT, DARK)),
+        palette=_script_json(exchange()),
         plotly=Markup(plotly_js()),
-        light=asdict(LIGHT),
-        dark=asdict(DARK),
+        colours=Markup(css_colours()),
     )
 
 

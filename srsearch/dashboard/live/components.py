@@ -139,10 +139,10 @@ def facts(pairs: Sequence[tuple[str, Child]], kind: str = "facts") -> Component:
     return html.Dl([html.Div([html.Dt(name), html.Dd(value)]) for name, value in pairs], className=kind)
 
 
-def chips(address: Address, counted: str) -> Component | None:
-    """The selection, with a link to undo each part of it; None where all designs are shown."""
+def chips(address: Address, counted: str) -> list[Component]:
+    """The selection, with a link to undo each part of it; empty where all designs are shown."""
     if not address.selects:
-        return None
+        return []
     inside: list[Any] = [html.Span("Selected: ", className="quiet"), html.Strong(counted)]
     if address.box is not None:
         inside.append(link("drawn rectangle \N{MULTIPLICATION SIGN}", address, box=None))
@@ -150,7 +150,7 @@ def chips(address: Address, counted: str) -> Component | None:
         rest = [f"{axis}={word}" for axis, word in address.only if (axis, word) != pair]
         inside.append(link(f"{pair[0]} = {pair[1]} \N{MULTIPLICATION SIGN}", address, only=rest))
     inside.append(link("show all", address, box=None, only=None))
-    return html.P(inside, className="chips", role="status")
+    return [html.P(inside, className="chips", role="status")]
 
 
 def table(

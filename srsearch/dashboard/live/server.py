@@ -20,6 +20,7 @@ from plotly.utils import PlotlyJSONEncoder
 from threadpoolctl import threadpool_limits
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from srsearch.dashboard.colours import css_colours
 from srsearch.dashboard.live.access import guard, is_loopback
 from srsearch.dashboard.live.address import Address
 from srsearch.dashboard.live.components import Page, named
@@ -28,7 +29,7 @@ from srsearch.dashboard.live.views import ViewContext
 from srsearch.dashboard.live.views.table import views
 from srsearch.dashboard.vendored import plotly_js
 from srsearch.errors import InputError, WorkError
-from srsearch.plots._theme import DARK, LIGHT, Palette, exchange
+from srsearch.plots._theme import exchange
 
 _NICENESS = 5
 _SHARED_ASSETS = str(files("srsearch.dashboard") / "assets")
@@ -101,10 +102,9 @@ def application(watcher: Watcher, *, token: str | None = None) -> flask.Flask:
         include_assets_files=True,
     )
     app.title = "srsearch"
-    colours = json.dumps(exchange(LIGHT, DARK))
+    colours = json.dumps(exchange())
     index = _INDEX.replace("PALETTE", colours.replace("<", "\\u003c"))
-    dark = f"@media screen and (prefers-color-scheme: dark) {{ {_variables(DARK)} }}"
-    app.index_string = index.replace("COLOURS", f"{_variables(LIGHT)} {dark}")
+    app.index_string = index.replace("COLOURS", css_colours())
     app.layout = _layout()
     app.callback(Output("page", "data"), Input("address", "data"), Input("version", "data"), prevent_initial_call=True)(
         lambda search, _: _answer(watcher, search)
@@ -124,12 +124,6 @@ def _prepare(watcher: Watcher) -> None:
     address = Address.of(flask.request.query_string.decode())
     if flask.request.path == "/" and address.view in _PREPARED:
         threading.Thread(target=show, args=(watcher, address), daemon=True).start()
-
-
-def _variables(palette: Palette) -> str:
-    """The CSS variables for the colours of a palette."""
-    names = ("surface", "raised", "ink", "quiet", "grid", "accent", "veil", "muted", "limit")
-    return ":root { " + " ".join(f"--{name}: {getattr(palette, name)};" for name in names) + " }"
 
 
 def _layout() -> Component:

@@ -70,7 +70,7 @@ class Snapshot:
 
     @functools.cached_property
     def trials(self) -> pd.DataFrame:
-        """As `Store.trials`, with the last step that has a PSNR (``reached``); of unfinished trials also ``reached_psnr``."""
+        """As `Store.trials`, with the last step that has a PSNR (``reached``), and its PSNR where unfinished."""
         frame = frames.trials([row[:_FRAME_COLUMNS] for row in self.rows])
         proposals = [row for row in self.rows if row.replicate_of is None]
         lasts = [_last_point(row.curve) for row in proposals]

@@ -81,7 +81,7 @@ def _options(measured: dict[str, str], labels: dict[str, str]) -> tuple[Option, 
     return tuple(Option(name, label) for name, label in labels.items() if name in measured)
 
 
-def only_control(context: ViewContext) -> Control | None:
+def selection_controls(context: ViewContext) -> list[Control]:
     """A list of axis values to select designs by, which also works without clicking into figures."""
     snapshot = context.snapshot
     options = snapshot.once(
@@ -94,10 +94,9 @@ def only_control(context: ViewContext) -> Control | None:
         ],
     )
     if not options:
-        return None
-    return Control(
-        "only", "Show only", "select", "", (Option("", "all designs"), *options), group="Selection", adds=True
-    )
+        return []
+    choices = (Option("", "all designs"), *options)
+    return [Control("only", "Show only", "select", "", choices, group="Selection", adds=True)]
 
 
 def _ordered(column: pd.Series) -> list[object]:

@@ -10,21 +10,21 @@ from srsearch import plots
 from srsearch.analysis.effects import LEAST_TRIALS, EqualCost, at_equal_cost, interaction
 from srsearch.dashboard.live.components import Control, Option, Page, chips, empty, place, section, table
 from srsearch.dashboard.live.importance import EVALUATORS, importance
-from srsearch.dashboard.live.views import ViewContext, budget_controls, measure_controls, only_control
+from srsearch.dashboard.live.views import ViewContext, budget_controls, measure_controls, selection_controls
 from srsearch.dashboard.study_view import CAPTIONS, effects_text, strongest_axes
 from srsearch.labels import axis_labels
 
 
 def axes(context: ViewContext) -> Page:
     """What each axis does, among the selected designs within the budget."""
-    page, snapshot, address = Page([]), context.snapshot, context.address
+    page, snapshot, address = Page(), context.snapshot, context.address
     if not len(snapshot.done):
         page.children.append(empty())
         return page
     selected, (varied, model, lanes, parallel) = context.selected, _main_figure(context)
     pair = _pair(context, varied)
     page.controls = _controls(context, varied, pair)
-    page.children += [each for each in [chips(address, context.counted)] if each is not None]
+    page.children += chips(address, context.counted)
     page.figures["parallel"] = parallel
     left_out = f" The {len(lanes)} axes that matter most are shown." if len(lanes) < len(varied) else ""
     page.children.append(
@@ -78,8 +78,7 @@ def _controls(context: ViewContext, varied: list[str], pair: tuple[str, str] | N
     chosen = context.address.chosen("importance", EVALUATORS, "")
     options = (Option("", "not computed"), *(Option(name, label) for name, label in EVALUATORS.items()))
     controls.append(Control("importance", "Importance by", "select", chosen, options, group="Importance"))
-    only = only_control(context)
-    return [*controls, only] if only else controls
+    return [*controls, *selection_controls(context)]
 
 
 def _effects(context: ViewContext, page: Page, model: EqualCost) -> Component:

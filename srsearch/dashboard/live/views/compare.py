@@ -19,7 +19,7 @@ _MOST_STUDIES = 12
 
 def compare(context: ViewContext) -> Page:
     """Fronts and hypervolumes of the study and of those named in the link."""
-    page, address = Page([]), context.address
+    page, address = Page(), context.address
     names = context.watcher.names()
     others = [name for name in address.compared if name in names and name != context.snapshot.study.name]
     shown = {context.snapshot.study.name: context.snapshot}

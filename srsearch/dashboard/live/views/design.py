@@ -34,7 +34,7 @@ from srsearch.store.changes import FollowedTrial
 
 def design(context: ViewContext) -> Page:
     """The design named in the link, by default the best one within the budget."""
-    page, snapshot, address = Page([]), context.snapshot, context.address
+    page, snapshot, address = Page(), context.snapshot, context.address
     page.controls = [*budget_controls(context), *_trial_controls(context)]
     number = address.trial
     if number is None:
@@ -50,7 +50,7 @@ def design(context: ViewContext) -> Page:
         page.children.append(empty([text, " ", link("Back to the front", address, view="front", trial=None)]))
         return page
     if address.trial is None:
-        page.children += [each for each in [chips(address, context.counted)] if each is not None]
+        page.children += chips(address, context.counted)
     description = context.watcher.design(row.key) if row.key else None
     page.children.append(_head(context, row))
     page.draw("diagram", plots.diagram(description or {}))

@@ -26,7 +26,7 @@ from srsearch.dashboard.live.components import (
     table,
 )
 from srsearch.dashboard.live.published import BENCHMARKS, published
-from srsearch.dashboard.live.views import ViewContext, budget_controls, measure_controls, only_control
+from srsearch.dashboard.live.views import ViewContext, budget_controls, measure_controls, selection_controls
 from srsearch.dashboard.study_view import NOTHING_FINISHED, Caveat, columns_with_values, is_synthetic, score_warning
 from srsearch.labels import axis_labels
 
@@ -35,7 +35,7 @@ _REACH = 3.0  # published networks up to so many times the largest cost are show
 
 def front(context: ViewContext) -> Page:
     """The figure, with the best design within the budget beside it and the tables below."""
-    page, snapshot, address = Page([]), context.snapshot, context.address
+    page, snapshot, address = Page(), context.snapshot, context.address
     if not len(snapshot.done):
         page.children.append(empty(f"{NOTHING_FINISHED} The front appears with the first one."))
         return page
@@ -45,7 +45,7 @@ def front(context: ViewContext) -> Page:
     shown = _shown(context)
     page.figures["front"] = _figure(context, designs, shown)
     page.budget = _budget(context, selected)
-    page.children += [each for each in [chips(address, context.counted)] if each is not None]
+    page.children += chips(address, context.counted)
     figure = section(
         "The front",
         place(
@@ -77,8 +77,7 @@ def _controls(context: ViewContext) -> list[Control]:
         Control("published", "Published networks on", "select", _benchmark(address), nets, group="Figure"),
         Control("rungs", "Show unfinished designs", "check", address.chosen("rungs", ("1",), ""), group="Figure"),
     ]
-    only = only_control(context)
-    return [*controls, only] if only else controls
+    return [*controls, *selection_controls(context)]
 
 
 def _column(address: Address, name: str, valid: dict[str, str] | list[str]) -> str | None:

@@ -12,19 +12,18 @@ from srsearch.analysis.agreement import rung_agreement, seed_agreement
 from srsearch.analysis.captions import ties_text
 from srsearch.dashboard.live.components import Page, chips, empty, place, section, table
 from srsearch.dashboard.live.snapshots import Snapshot
-from srsearch.dashboard.live.views import ViewContext, budget_controls, only_control
+from srsearch.dashboard.live.views import ViewContext, budget_controls, selection_controls
 from srsearch.dashboard.study_view import CAPTIONS, trainings
 
 
 def noise(context: ViewContext) -> Page:
     """How much results vary between seeds, and how well early rankings predict final ones."""
-    page, snapshot, address = Page([]), context.snapshot, context.address
+    page, snapshot, address = Page(), context.snapshot, context.address
     if not len(snapshot.done):
         page.children.append(empty())
         return page
-    only = only_control(context)
-    page.controls = [*budget_controls(context), *([only] if only else [])]
-    page.children += [each for each in [chips(address, context.counted)] if each is not None]
+    page.controls = [*budget_controls(context), *selection_controls(context)]
+    page.children += chips(address, context.counted)
     known = snapshot.noise
     if known is None:
         text = "The noise is not known yet: it takes ten different finished designs, or replicates."

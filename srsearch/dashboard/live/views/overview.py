@@ -39,7 +39,7 @@ _STUDY_HEADS = {
 
 def overview(context: ViewContext) -> Page:
     """How far the study is, and which other studies the database has."""
-    page, snapshot = Page([]), context.snapshot
+    page, snapshot = Page(), context.snapshot
     page.children.append(_figures(context))
     if len(snapshot.done):
         page.draw("hypervolume", plots.hypervolume(snapshot.history))

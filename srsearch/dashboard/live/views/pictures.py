@@ -17,7 +17,7 @@ from srsearch.dashboard.crops import (
 )
 from srsearch.dashboard.formats import cell
 from srsearch.dashboard.live.components import Control, Option, Page, chips, empty, link, note, section
-from srsearch.dashboard.live.views import ViewContext, budget_controls, only_control
+from srsearch.dashboard.live.views import ViewContext, budget_controls, selection_controls
 from srsearch.dashboard.study_view import SavedNetwork, Shot, evaluated_seed, pictures_warning, shots
 from srsearch.errors import InputError
 from srsearch.search.checkpoints import Checkpoints
@@ -29,14 +29,13 @@ _PLACES = {"start": 0.0, "quarter": 0.25, "": 0.5, "three_quarters": 0.75, "end"
 
 def pictures(context: ViewContext) -> Page:
     """A crop of a photo by each network, with one zoom for all, and a wipe between two of them."""
-    page, snapshot, address = Page([]), context.snapshot, context.address
+    page, snapshot, address = Page(), context.snapshot, context.address
     if not len(snapshot.done):
         page.children.append(empty())
         return page
     networks = _networks(context)
-    only = only_control(context)
-    page.controls = [*budget_controls(context), *([only] if only else [])]
-    page.children += [each for each in [chips(address, context.counted)] if each is not None]
+    page.controls = [*budget_controls(context), *selection_controls(context)]
+    page.children += chips(address, context.counted)
     if not networks:
         page.children.append(_no_weights(context))
         return page

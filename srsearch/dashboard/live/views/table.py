@@ -14,7 +14,7 @@ from srsearch.dashboard.live.views.pictures import pictures
 from srsearch.errors import InputError
 from srsearch.extensions import Extension, extensions
 
-_OWN = (
+_BUILT_IN = (
     Extension("overview", "Overview", overview),
     Extension("front", "Front", front),
     Extension("design", "Design", design),
@@ -32,7 +32,7 @@ def views() -> Mapping[str, Extension]:
     Raises:
         InputError: A plugin's view has the name of one that comes with srsearch.
     """
-    table = {view.name: view for view in _OWN}
+    table = {view.name: view for view in _BUILT_IN}
     for name, view in extensions("view").items():
         if name in table:
             raise InputError(f"a plugin registers a view named {name!r}, which srsearch has already; rename it")
