@@ -29,7 +29,7 @@ def compare(context: ViewContext) -> Page:
     options = (Option("", "choose a study"), *(Option(name, name) for name in left))
     controls = [Control("with", "Compare with", "select", "", options, group="Studies", adds=True)] if left else []
     page.controls = [*controls, *(measure_controls(context) if len(context.snapshot.done) else [])]
-    page.children.append(_chosen(context, list(shown)))
+    page.children.append(_chosen(context, list(shown), others=bool(left)))
     differences = _differences(shown)
     if differences:
         page.children.append(note(Caveat("Different conditions.", differences)))
@@ -75,13 +75,14 @@ def compare(context: ViewContext) -> Page:
     return page
 
 
-def _chosen(context: ViewContext, names: list[str]) -> Component:
+def _chosen(context: ViewContext, names: list[str], *, others: bool) -> Component:
     inside: list[Component | str] = [html.Strong(names[0])]
     for name in names[1:]:
         rest = [each for each in names[1:] if each != name]
         inside.append(link(f"{name} \N{MULTIPLICATION SIGN}", context.address, **{"with": rest}))
     if len(names) == 1:
-        inside.append(html.Span("Choose a study in the sidebar to compare with.", className="quiet"))
+        text = "Choose a study in the sidebar to compare with." if others else "This database has no other study."
+        inside.append(html.Span(text, className="quiet"))
     return html.P(inside, className="chips", role="status")
 
 
