@@ -36,7 +36,7 @@ from srsearch.search.progress import SilentProgress
 from srsearch.search.samplers.proposer import Proposer
 from srsearch.space import Space
 from srsearch.store import EvaluationRecord, Store, TrialRecord
-from srsearch.store.database import _trial_values
+from srsearch.store.rows import trial_values
 from srsearch.store.tables import ArchitectureRow, EvaluationRow, TrialRow
 from tests.support.postgresql import Server
 
@@ -165,7 +165,7 @@ def large(url: str | Path, trials: int) -> tuple[float, float]:
 def _insert(store: Store, study: str, records: Sequence[TrialRecord], evaluations: dict[int, EvaluationRecord]) -> None:
     """Many trials at once, as a store of years would have them."""
     now = datetime.now(UTC)
-    with store._engine.begin() as connection:
+    with store._transactions.write() as connection:
         study_id = store._study_id(connection, study)
         known = set(connection.execute(select(ArchitectureRow.key)).scalars())
         there = {each.key: dict(each.description) for each in records if each.key not in known}
@@ -178,7 +178,7 @@ def _insert(store: Store, study: str, records: Sequence[TrialRecord], evaluation
         for row in plain:
             row |= {"recipe": {}, "versions": {}, "curve": [[50, 27.0], [100, row["psnr"]]]}
         connection.execute(insert(EvaluationRow), plain)
-        trials = [_trial_values(study_id, each) | {"evaluation_id": 1000 + each.number} for each in records]
+        trials = [trial_values(study_id, each) | {"evaluation_id": 1000 + each.number} for each in records]
         connection.execute(insert(TrialRow), trials)
 
 

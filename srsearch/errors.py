@@ -1,4 +1,4 @@
-"""The two ways a command ends badly: the user's input is wrong (exit code 2), or the work failed (exit code 1)."""
+"""The two kinds of errors: the user's input is wrong (exit code 2), or the work failed (exit code 1)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterable
 
 
 class InputError(Exception):
-    """What the user gave is wrong. The message says what, where, and what would be right; commands exit with 2."""
+    """The user's input is wrong. The message says what, where, and what would be right; commands exit with 2."""
 
 
 class WorkError(Exception):
     """Something failed while working (a full disk, a lost database). Commands exit with 1."""
 
 
-def nearest(name: str, valid: Iterable[str]) -> str:
+def suggest(name: str, valid: Iterable[str]) -> str:
     """A hint for a mistyped name: ``did you mean 'groups'?``, or the list of valid names.
 
     Args:

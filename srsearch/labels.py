@@ -1,4 +1,4 @@
-"""Short words for axes and their values, the same in tables, figures and the live display."""
+"""Short labels for axes and their values, for tables, figures and the live display."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def axis_labels(names: Iterable[str]) -> dict[str, str]:
     for path in paths:
         for ending in _endings(path):
             endings.setdefault(ending, set()).add(path)
-    # The whole path is its last ending, and is taken where nothing shorter is free.
+    # The last ending is the whole path, for axes that share every shorter ending.
     return {path: next((e for e in _endings(path) if endings[e] == {path}), path) for path in paths}
 
 
@@ -37,7 +37,7 @@ def _endings(path: str) -> list[str]:
 
 
 def axis_text(value: object) -> str:
-    """An axis value as a space file has it: ``true``, ``0.1``, ``cascade``; a dash where the axis does not exist."""
+    """An axis value as a space file writes it: ``true``, ``0.1``, ``cascade``; a dash where the axis does not exist."""
     if value is None or value is pd.NA or (isinstance(value, float) and value != value):
         return MISSING
     if isinstance(value, float):

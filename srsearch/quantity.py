@@ -12,7 +12,7 @@ _QUANTITY = re.compile(r"\s*(\d+(?:_\d+)*(?:\.\d+)?(?:[eE]\+?\d{1,2})?)\s*([kKMG
 
 
 def parse_quantity(value: str | int | float) -> int:
-    """A count with an optional decimal suffix (K, M, G, T) as an integer.
+    """Parses a count with an optional decimal suffix (K, M, G, T).
 
     Raises:
         InputError: Not a number above zero, or an unknown suffix.
@@ -31,7 +31,7 @@ def parse_quantity(value: str | int | float) -> int:
 
 
 def format_quantity(count: int | float, digits: int = 3) -> str:
-    """A count for people, to ``digits`` significant digits: 412032 -> ``412K``, 32.48e9 -> ``32.5G``."""
+    """Formats a count with a suffix, to ``digits`` significant digits: 412032 -> ``412K``, 32.48e9 -> ``32.5G``."""
     if count == 0:
         return "0"
     for suffix, factor in reversed(_FACTORS.items()):
@@ -66,10 +66,10 @@ def _two_units(large: int, small: int, large_unit: str, small_unit: str) -> str:
 
 
 def parse_output_size(value: str) -> tuple[int, int]:
-    """Width and height of an image, written ``1280x720``.
+    """Parses the width and height of an image, written ``1280x720``.
 
     Raises:
-        InputError: Not of this form.
+        InputError: The text does not have this form.
     """
     match = re.fullmatch(r"\s*([1-9]\d*)\s*x\s*([1-9]\d*)\s*", str(value))
     if match is None:

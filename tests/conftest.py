@@ -1,28 +1,38 @@
-"""What tests of several rooms need."""
+"""Fixtures that tests of several rooms need. What they are made of is in `tests.support`."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from srsearch.space import Space
+from tests.support import commands, workers
+from tests.support.commands import Command
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-
-# Optuna's and torch's threads would fight over the cores with the other test workers.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What is measured once on a machine is not measured while tests keep it busy."""
+    """An empty cache folder: tests keep the machine busy, and what srsearch measures then must not be remembered."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _forked_workers() -> Iterator[None]:
+    """Worker processes that this process starts are forked from one that has imported PyTorch: 0.1 s instead of 2 s.
+
+    They are processes of their own like any worker. How workers are really started is tested by `srsearch_process`
+    and by all tests that start Python themselves.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(multiprocessing, "get_context", workers.forking_context)
+        yield
 
 
 @pytest.fixture
@@ -34,25 +44,24 @@ def shared_data() -> Path:
     return folder
 
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
+@pytest.fixture
+def srsearch(tmp_path: Path) -> Command:
+    """Runs the ``srsearch`` command in the test's folder, within this process.
+
+    Call it with the arguments; it gives the exit code, standard output and standard error. It is the one to use
+    unless the process itself is what you test.
+    """
+    return lambda *arguments, **options: commands.in_this_process(tmp_path, *arguments, **options)
 
 
 @pytest.fixture
-def srsearch(tmp_path: Path) -> Command:
-    """Runs the ``srsearch`` command in an empty folder."""
+def srsearch_process(tmp_path: Path) -> Command:
+    """Runs the ``srsearch`` command like `srsearch`, but in a process of its own, which takes seconds to start.
 
-    def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", "from srsearch.cli import main; main(prog_name='srsearch')", *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-            **options,  # type: ignore[call-overload]
-        )
-
-    return run
+    For what lasts as long as a process (plugins), and for what only a process has (signals, imports, its output when
+    worker processes write to it).
+    """
+    return lambda *arguments, **options: commands.in_own_process(tmp_path, *arguments, **options)
 
 
 SMALL_SPACE: dict[str, Any] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from srsearch.analysis.noise import Noise
-from srsearch.quantity import format_quantity
+from srsearch.objectives import COSTS, objective
 
 
 def several_seeds(trials: pd.DataFrame) -> bool:
@@ -21,7 +21,7 @@ def standard_error_text(noise: Noise, trials: pd.DataFrame) -> str:
         'one standard error of the PSNR, standard deviation 0.030 dB, from 12 replicates'
     """
     divided = ", divided by the square root of a design's seeds" if several_seeds(trials) else ""
-    return f"one standard error of the {noise.quality.upper()}, {noise}{divided}"
+    return f"one standard error of the {objective(noise.quality).noun}, {noise}{divided}"
 
 
 def ties_text(tied: pd.DataFrame, noise: Noise | None) -> str:
@@ -39,10 +39,10 @@ def ties_text(tied: pd.DataFrame, noise: Noise | None) -> str:
     others = len(tied) - 1
     if others < 1 or noise is None:
         return ""
-    cheapest = tied.iloc[0]
+    cheapest, cost = tied.iloc[0], objective(COSTS[0])
     which = (
         "the best is also the cheapest"
         if cheapest["best"]
-        else f"the cheapest is trial {cheapest['trial']} with {format_quantity(float(cheapest['mult_adds']))} Mult-Adds"
+        else f"the cheapest is trial {cheapest['trial']} with {cost.text(cheapest[cost.name])} {cost.noun}"
     )
     return f"Tied with {others} other design{'s' if others > 1 else ''} within the noise ({noise}); {which}."

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from srsearch.analysis.objectives import Direction, directions, measured, trial_numbers
+from srsearch.analysis.objectives import directions, measured, trial_numbers
+from srsearch.objectives import Direction
 
 
 def non_dominated(values: np.ndarray) -> np.ndarray:

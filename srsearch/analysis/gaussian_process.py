@@ -105,7 +105,7 @@ class GaussianProcess:
         weights = cho_solve((factor, True), standard)
         return cls(inputs, groups, lengths, amplitude, noise, mean, scale, factor, weights, standard, noises)
 
-    def believing(self, inputs: Array, values: Array) -> GaussianProcess:
+    def fantasize(self, inputs: Array, values: Array) -> GaussianProcess:
         """The same process as if it had also observed ``values`` (m,) at ``inputs`` (m, d), without noise."""
         return self._of(
             np.concatenate([self.inputs, inputs]),
@@ -135,7 +135,7 @@ class GaussianProcess:
         variance = np.maximum(self.amplitude - (explained**2).sum(axis=0), 1e-12)
         return self.mean + self.scale * mean, self.scale * np.sqrt(variance)
 
-    def left_out(self) -> tuple[Array, Array]:
+    def leave_one_out(self) -> tuple[Array, Array]:
         """What the process would expect at each of its inputs had it not observed there, without noise.
 
         Returns:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from srsearch.analysis.objectives import costs_of, measured
 from srsearch.labels import MISSING, axis_text
+from srsearch.objectives import OBJECTIVES
 
 LEAST_FREEDOM = 4
 """Degrees of freedom from which replicates are believed. With f of them a standard deviation is off by about
@@ -42,7 +43,8 @@ class Noise:
 
     def __str__(self) -> str:
         """How large it is and how that is known: *standard deviation 0.031 dB, from 12 replicates*."""
-        size = f"{self.deviation:.3f} dB" if self.quality == "psnr" else f"{self.deviation:.4f}"
+        row = OBJECTIVES[self.quality]
+        size = f"{row.text(self.deviation)}{row.suffix}"
         source = f"from {self.count} replicates" if self.source == "replicates" else "as the model estimates it"
         return f"standard deviation {size}, {source}"
 

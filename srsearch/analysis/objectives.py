@@ -1,32 +1,24 @@
-"""What can be searched for, and which way is better."""
+"""Objectives as columns of data frames: directions, the values of trials, and what ranks designs.
+
+The table of objectives is `srsearch.objectives`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from srsearch.errors import InputError, nearest
-
-Direction = Literal["max", "min"]
-
-OBJECTIVES: Mapping[str, Direction] = {
-    "psnr": "max",
-    "ssim": "max",
-    "mult_adds": "min",
-    "params": "min",
-    "activations": "min",
-}
-"""Every objective by its column name. Those to be minimised are costs: counts above zero, compared by ratio (log10)."""
+from srsearch.errors import InputError, suggest
+from srsearch.objectives import OBJECTIVES, Direction, is_cost, objective
 
 
 def directions(objectives: Mapping[str, Direction] | Iterable[str]) -> dict[str, Direction]:
-    """Which way each objective is better, in the order given.
+    """The direction of each objective, in the order given.
 
     Args:
-        objectives: Names out of `OBJECTIVES`, or a mapping that says the direction of each (then any column will do).
+        objectives: Names out of `OBJECTIVES`, or a mapping from columns to directions; it may name any column.
 
     Raises:
         InputError: No objective, an unknown name, or a direction that is neither ``max`` nor ``min``.
@@ -35,10 +27,7 @@ def directions(objectives: Mapping[str, Direction] | Iterable[str]) -> dict[str,
         chosen = dict(objectives)
     else:
         names = [objectives] if isinstance(objectives, str) else list(objectives)
-        for name in names:
-            if name not in OBJECTIVES:
-                raise InputError(f"unknown objective {name!r}; {nearest(name, OBJECTIVES)}")
-        chosen = {name: OBJECTIVES[name] for name in names}
+        chosen = {name: objective(name).direction for name in names}
     if not chosen:
         raise InputError(f"no objective given; choose from {', '.join(OBJECTIVES)}")
     for name, direction in chosen.items():
@@ -48,46 +37,51 @@ def directions(objectives: Mapping[str, Direction] | Iterable[str]) -> dict[str,
 
 
 def costs_of(columns: Iterable[str]) -> list[str]:
-    """Those of the columns that are costs, in the order of `OBJECTIVES`."""
-    there = set(columns)
-    return [name for name, direction in OBJECTIVES.items() if direction == "min" and name in there]
+    """The columns that are costs, in the order of `OBJECTIVES`."""
+    present = set(columns)
+    return [name for name in OBJECTIVES if name in present and is_cost(name)]
 
 
 def quality_of(objectives: Iterable[str]) -> str:
-    """The quality by which designs are ranked: the first among the objectives, PSNR where there is none."""
-    return next((name for name in objectives if OBJECTIVES.get(name) == "max"), "psnr")
+    """The quality that ranks designs: the first among the objectives, PSNR where there is none."""
+    return next((name for name in objectives if name in OBJECTIVES and not is_cost(name)), "psnr")
 
 
 def measured(trials: pd.DataFrame, chosen: Mapping[str, Direction]) -> tuple[pd.DataFrame, np.ndarray]:
-    """The trials that have a value for every objective, and these values with less always better.
+    """The trials with a value for every objective, and those values; smaller is always better.
 
     Args:
         trials: One row per trial, a column per objective.
         chosen: Directions by column, d of them.
 
     Returns:
-        The n rows kept, and their values, shape (n, d), float64; maximised objectives are negated.
+        The n rows that have all values, and the values, shape (n, d), float64; maximised objectives are negated.
+
+    Raises:
+        InputError: The trials have no column of that name.
     """
     missing = [name for name in chosen if name not in trials.columns]
     if missing:
-        raise InputError(f"the trials have no column {missing[0]!r}; {nearest(missing[0], map(str, trials.columns))}")
+        raise InputError(f"the trials have no column {missing[0]!r}; {suggest(missing[0], map(str, trials.columns))}")
     columns = [trials[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in chosen]
     values = np.stack(columns, axis=1)
-    there = ~np.isnan(values).any(axis=1)
+    known = ~np.isnan(values).any(axis=1)
     signs = np.array([-1.0 if direction == "max" else 1.0 for direction in chosen.values()])
-    return trials[there], values[there] * signs
+    return trials[known], values[known] * signs
 
 
 def as_finished(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials in the order in which they ended, where the column ``finished_at`` tells it: not that of their
-    numbers, with several workers or where a design was set aside and continued later."""
+    """The trials in the order in which they ended, by the column ``finished_at``; unchanged where there is none.
+
+    It differs from the order of their numbers with several workers, and where a design was stopped and continued.
+    """
     if "finished_at" not in trials.columns:
         return trials
     return trials.sort_values("finished_at", kind="stable")
 
 
 def trial_numbers(trials: pd.DataFrame) -> np.ndarray:
-    """The trials' numbers, shape (n,): the column ``trial`` where there is one, else the rows' positions."""
+    """The trials' numbers, shape (n,): the column ``trial``, or the rows' positions where there is no such column."""
     if "trial" in trials.columns:
         return trials["trial"].to_numpy(dtype=np.int64)
     return np.arange(len(trials), dtype=np.int64)

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from srsearch.analysis.front import non_dominated
-from srsearch.analysis.objectives import Direction, as_finished, directions, measured, trial_numbers
+from srsearch.analysis.objectives import as_finished, directions, measured, trial_numbers
 from srsearch.errors import InputError
+from srsearch.objectives import Direction
 
 _CHUNK = 2_000
 

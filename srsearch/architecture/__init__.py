@@ -11,8 +11,9 @@ from srsearch.architecture.design import GRAMMAR_VERSION, Architecture
 from srsearch.architecture.network import Network
 from srsearch.architecture.official_weights import load_official, official_state_dict
 from srsearch.architecture.parts import activations, blocks, bodies, entries, levels, refinements, units, upsamplers
-from srsearch.architecture.plugins import load_plugin, load_wanted_plugins
 from srsearch.architecture.registry import CountingInt, Factory, Part, PositiveInt, register
+from srsearch.architecture.wiring import Wiring, read_wiring
+from srsearch.plugins import load_plugin, load_wanted_plugins
 
 load_wanted_plugins()
 
@@ -25,6 +26,7 @@ __all__ = [
     "Network",
     "Part",
     "PositiveInt",
+    "Wiring",
     "activations",
     "blocks",
     "bodies",
@@ -35,6 +37,7 @@ __all__ = [
     "load_official",
     "load_plugin",
     "official_state_dict",
+    "read_wiring",
     "refinements",
     "register",
     "units",

@@ -1,4 +1,4 @@
-"""Parts and what they ask of their slots."""
+"""Making a part, and which slots it calls as it is made."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def make_part(kind: str, part: Part, place: Mapping[str, Any], slots: Callable[[
     except InvalidDesign:
         raise
     except Exception as error:
-        # What an author did not foresee, such as convolutions of no channels, is as invalid as what is refused.
+        # An error that the author did not foresee, such as a convolution of no channels, makes a design invalid, too.
         raise InvalidDesign(f"{kind} {part}: {first_line(error)}") from None
 
 
@@ -47,7 +47,7 @@ def position_name(*at: Any) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """An exception's message, of which torch makes many lines."""
+    """The first line of an exception's message; torch writes many."""
     return str(error).partition("\n")[0] or type(error).__name__
 
 
@@ -105,7 +105,7 @@ def positions(body: Part) -> tuple[str, ...]:
         InvalidDesign: The body cannot be made at any width.
     """
     for channels in _WIDTHS:
-        found = asked("body", body, channels)
-        if found.failure is None:
-            return found.positions
-    raise InvalidDesign(str(found.failure))
+        body_asks = asked("body", body, channels)
+        if body_asks.failure is None:
+            return body_asks.positions
+    raise InvalidDesign(str(body_asks.failure))

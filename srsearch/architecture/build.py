@@ -72,7 +72,7 @@ class Assembler:
             if name == "inner_activation" and not kept:
                 return nn.Identity
             inner = slot_place(kind, name)
-            # Positions are the body's business; what a user's part says beside is its own.
+            # Only a body's blocks have positions; arguments that other parts pass to a slot are ignored.
             return lambda *at: self._module(PLACES[inner], inner)
 
         part = self._design.part_at(place, level)

@@ -234,7 +234,7 @@ def level_counts(levels: Part, option: str, first: int) -> tuple[int, ...]:
 
 
 def _set_counts(levels: Part, option: str, counts: Sequence[int]) -> Part:
-    """`level_counts` the other way round, in the shortest way."""
+    """Set the counts of the levels, the inverse of `level_counts`; ``same`` where a level repeats the one before."""
     if levels.name != "pyramid":
         return levels
     shortest: dict[str, OptionValue] = {
@@ -325,7 +325,7 @@ def _placement(
         block: What stands at positions that are not compressed.
         compressed: What stands at the others.
         block_has_inner: Whether ``block`` has an activation between its units.
-        compressed_has_inner: Likewise.
+        compressed_has_inner: Whether ``compressed`` has one.
     """
     default = default_part("compressed")
     choices = dict(written.options)

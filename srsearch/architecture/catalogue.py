@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from srsearch.architecture.design import Architecture
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 
 
 @dataclass(frozen=True)
@@ -323,7 +323,7 @@ def published(name: str) -> Published:
     """
     found = _NETWORKS.get(name) or _NETWORKS.get(_PRINTED.get(name.lower(), name.lower()))
     if found is None:
-        raise InputError(f"no published network is named {name!r}; {nearest(name, _NETWORKS)}")
+        raise InputError(f"no published network is named {name!r}; {suggest(name, _NETWORKS)}")
     return found
 
 

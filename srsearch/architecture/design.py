@@ -17,7 +17,7 @@ from srsearch.architecture.canonical import SCOPES, canonicalise, default_part, 
 from srsearch.architecture.network import Colour, ImageResidual
 from srsearch.architecture.positions import resolve
 from srsearch.architecture.registry import PLACES, Part, cached, part_type, read_part
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 
 GRAMMAR_VERSION = 1
 """Raised when the meaning of a description changes; part of every key."""
@@ -87,9 +87,9 @@ class Architecture:
             raise InputError(f"global_skip: {self.global_skip!r} is neither true nor false")
         for name, words in WORDS.items():
             if not isinstance(getattr(self, name), str) or getattr(self, name) not in words:
-                raise InputError(f"{name}: unknown {getattr(self, name)!r}; {nearest(str(getattr(self, name)), words)}")
+                raise InputError(f"{name}: unknown {getattr(self, name)!r}; {suggest(str(getattr(self, name)), words)}")
         if scope is not None and (not isinstance(scope, str) or scope not in SCOPES):
-            raise InputError(f"scope: unknown {scope!r}; {nearest(str(scope), SCOPES)}")
+            raise InputError(f"scope: unknown {scope!r}; {suggest(str(scope), SCOPES)}")
         raw = {name: getattr(self, name) for name in _FIELDS} | {"scope": scope}
         for name, value in canonicalise(raw).items():
             object.__setattr__(self, name, value)
@@ -145,7 +145,7 @@ class Architecture:
         valid = [*(name for name in _FIELDS if name != "scales"), "scope"]
         for name in fields:
             if name not in valid:
-                raise InputError(f"a design has no field {name!r}; {nearest(str(name), [*valid, 'scale'])}")
+                raise InputError(f"a design has no field {name!r}; {suggest(str(name), [*valid, 'scale'])}")
         for place, kind in PLACES.items():
             if place in fields:
                 fields[place] = read_part(kind, fields[place])

@@ -20,7 +20,7 @@ MEAN_RGB = (0.4488, 0.4371, 0.4040)
 """Mean of the DIV2K training images, 0..1; subtracted at the entry and added at the exit."""
 
 MEAN_LUMA = luma(torch.tensor(MEAN_RGB, dtype=torch.float64).reshape(1, 3, 1, 1)).item()
-"""The same as ITU-R BT.601 luminance over 255."""
+"""`MEAN_RGB` as ITU-R BT.601 luminance over 255."""
 
 
 class Network(nn.Module, abc.ABC):

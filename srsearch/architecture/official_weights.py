@@ -43,7 +43,7 @@ from srsearch.architecture import catalogue
 from srsearch.architecture.build import build
 from srsearch.architecture.design import SCALES, Architecture
 from srsearch.architecture.network import MEAN_RGB, Network
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 
 
 @dataclass(frozen=True, eq=False)
@@ -334,7 +334,7 @@ def _candidates(name: str | None = None, scale: int | None = None) -> list[_Cand
     """
     known = None if name is None else catalogue.published(name).name
     if known is not None and known not in _names():
-        raise InputError(f"no official layout of {known!r} is known; {nearest(known, _names())}")
+        raise InputError(f"no official layout of {known!r} is known; {suggest(known, _names())}")
     if scale is not None and scale not in SCALES:
         raise InputError(f"scale: {scale!r} is not one of {', '.join(map(str, SCALES))}")
     return [

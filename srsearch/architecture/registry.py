@@ -22,6 +22,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import math
+import numbers
 import re
 import typing
 from collections.abc import Callable, Mapping
@@ -33,8 +35,9 @@ import annotated_types
 import pydantic
 from torch import nn
 
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 from srsearch.extensions import EXTENSION_KINDS, add_extension
+from srsearch.objectives import add_cost
 
 Factory: TypeAlias = Callable[..., nn.Module]
 """A slot. ``block(position)`` makes the block at a named position, other slots are called without arguments."""
@@ -91,7 +94,7 @@ A block's ``inner_activation`` is the one between its two units: a design keeps 
 _UNSAID = {"activations": "all", "compress": "none", "bias": "last"} | dict.fromkeys(
     ("blocks_2", "blocks_3", "refine_2", "refine_3"), "same"
 )
-"""Values that go without saying where a part is named for people."""
+"""Option values that are left out where a part is named for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +195,7 @@ class PartType:
         """
         for name in options:
             if name not in self.options:
-                hint = nearest(str(name), self.options)
+                hint = suggest(str(name), self.options)
                 raise InputError(f"{self.kind} {self.name!r} has no option {name!r}; {hint}")
         values: list[tuple[str, OptionValue]] = []
         for name, option in self.options.items():
@@ -216,7 +219,7 @@ _FORGET: list[Callable[[], None]] = []
 
 
 def cached(function: _Function) -> _Function:
-    """Cache by arguments; forgotten when a part is registered anew, as by running a notebook's cell again."""
+    """Cache by arguments; cleared when a part is registered again, as by running a notebook's cell a second time."""
     wrapped = functools.lru_cache(maxsize=65536)(function)
     _FORGET.append(wrapped.cache_clear)
     return typing.cast(_Function, wrapped)
@@ -228,47 +231,119 @@ _PLACEMENT: dict[str, dict[str, Option]] = {kind: {} for kind in KINDS}
 _Registered = TypeVar("_Registered", bound=Callable[..., Any])
 
 
+@dataclass(frozen=True)
+class FunctionType:
+    """A registered function of a training recipe.
+
+    Attributes:
+        function: What was registered.
+        digest: Digest of its source: a function that is changed makes another recipe.
+    """
+
+    function: Callable[..., Any]
+    digest: str
+
+
+FUNCTION_KINDS = ("loss", "schedule")
+_FUNCTIONS: dict[str, dict[str, FunctionType]] = {kind: {} for kind in FUNCTION_KINDS}
+
+
+def functions(kind: str) -> Mapping[str, FunctionType]:
+    """The registered functions of a kind by name."""
+    return _FUNCTIONS[kind]
+
+
 def register(kind: str, name: str | None = None, *, title: str | None = None) -> Callable[[_Registered], _Registered]:
-    """Decorator: make a torch module usable as a part in designs and spaces, or a function usable as a view.
+    """Decorator: makes a class of modules a part of designs, or a function an objective, a loss, a schedule or a view.
 
     Args:
-        kind: ``unit``, ``block``, ``body``, ``upsampler``, ``refinement``, ``entry``, ``levels`` or ``activation``
-            before a class of modules; ``view``, a view of the live dashboard, before a function.
-        name: The name to use in YAML and links; by default the class's name in snake_case, or the function's.
+        kind: What it becomes. Before a class of torch modules, the kind of part: ``unit``, ``block``, ``body``,
+            ``upsampler``, ``refinement``, ``entry``, ``levels`` or ``activation``. Before a function, one of:
+
+            - ``objective``: takes an `Architecture` and returns its cost, a number above zero that is the same
+              whenever it is computed.
+            - ``loss``: takes images (n, c, h, w) of the network and the photos, and returns a scalar tensor.
+            - ``schedule``: takes the share of the training done, between 0 and 1, and returns a factor of the
+              learning rate.
+            - ``view``: takes a `srsearch.dashboard.live.views.ViewContext` and returns a page of the live dashboard.
+        name: The name in YAML, tables and links; by default the class's name in snake_case, or the function's.
         title: What people read; only for views.
 
     Raises:
-        ValueError: Unknown kind, a name already taken, or a constructor that cannot be read as a declaration.
+        ValueError: Unknown kind, a name already taken, a title for something else than a view, a class where a
+            function belongs or the reverse, or a constructor that cannot be read as a declaration.
     """
     if not isinstance(kind, str):
-        raise ValueError(f"write @register with a kind of part: {', '.join(_REGISTRY)}")
-    if kind in EXTENSION_KINDS:
+        raise ValueError(f"write @register with one of: {', '.join(_kinds())}")
+    if kind not in _kinds():
+        raise ValueError(f"{kind!r} is not a kind of part; {suggest(kind, _kinds())}")
+    if title is not None and kind not in EXTENSION_KINDS:
+        raise ValueError(f"{kind!r} has no title; leave it out")
 
-        def add(function: _Registered) -> _Registered:
-            add_extension(kind, function, name, title)
-            return function
-
-        return add
-    if kind not in _REGISTRY:
-        kinds = (*_REGISTRY, *EXTENSION_KINDS)
-        raise ValueError(f"{kind!r} is not a kind of part; {nearest(kind, kinds)}")
-    if title is not None:
-        raise ValueError(f"a {kind} has no title; leave it out")
-
-    def decorate(module: _Registered) -> _Registered:
-        if not (isinstance(module, type) and issubclass(module, nn.Module)):
-            raise ValueError(f"@register({kind!r}) stands before a class of torch modules, not before {module!r}")
-        part_name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", module.__name__).lower()
-        taken = _REGISTRY[kind].get(part_name)
-        if taken is not None and _origin(taken.module) != _origin(module):
-            raise ValueError(f"there is a {kind} named {part_name!r} already")
-        _REGISTRY[kind][part_name] = _read_declaration(kind, part_name, module)
-        if taken is not None:
-            for forget in _FORGET:
-                forget()
-        return module
+    def decorate(registered: _Registered) -> _Registered:
+        if kind in _REGISTRY:
+            _register_part(kind, name, registered)
+        elif kind == "objective":
+            _register_objective(name, registered)
+        elif kind in FUNCTION_KINDS:
+            _register_function(kind, name, registered)
+        else:
+            add_extension(kind, registered, name, title)
+        return registered
 
     return decorate
+
+
+def _kinds() -> list[str]:
+    """The kinds that `register` takes."""
+    return [*_REGISTRY, "objective", *FUNCTION_KINDS, *EXTENSION_KINDS]
+
+
+def _register_part(kind: str, name: str | None, module: Any) -> None:
+    """Adds a class of modules to the parts."""
+    if not (isinstance(module, type) and issubclass(module, nn.Module)):
+        raise ValueError(f"@register({kind!r}) stands before a class of torch modules, not before {module!r}")
+    part_name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", module.__name__).lower()
+    taken = _REGISTRY[kind].get(part_name)
+    if taken is not None and _origin(taken.module) != _origin(module):
+        raise ValueError(f"there is a {kind} named {part_name!r} already")
+    _REGISTRY[kind][part_name] = _read_declaration(kind, part_name, module)
+    if taken is not None:
+        for forget in _FORGET:
+            forget()
+
+
+def _register_function(kind: str, name: str | None, function: Any) -> None:
+    """Adds a function of a training recipe."""
+    if not inspect.isfunction(function):
+        raise ValueError(f"@register({kind!r}) stands before a function, not before {function!r}")
+    taken = _FUNCTIONS[kind].get(name or function.__name__)
+    if taken is not None and _origin(taken.function) != _origin(function):
+        raise ValueError(f"there is a {kind} named {name or function.__name__!r} already")
+    _FUNCTIONS[kind][name or function.__name__] = FunctionType(function, _source_digest(function))
+
+
+def _register_objective(name: str | None, function: Callable[..., Any]) -> None:
+    """Adds a function of a design to the table of objectives; its values are kept by the design's key."""
+    if isinstance(function, type) or not callable(function):
+        raise ValueError(f"@register('objective') stands before a function of a design, not before {function!r}")
+    objective_name = name or function.__name__
+    values: dict[str, float] = {}
+
+    def measure(key: str, description: Mapping[str, Any]) -> float:
+        if key not in values:
+            from srsearch.architecture.design import Architecture  # which needs the registry
+
+            values[key] = _checked_cost(objective_name, key, function(Architecture.from_dict(description)))
+        return values[key]
+
+    add_cost(objective_name, measure, _origin(function))
+
+
+def _checked_cost(name: str, key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < float(value) < math.inf:
+        raise InputError(f"objective {name!r} is {value!r} for the design {key[:8]}; it must be a number above zero")
+    return int(value) if isinstance(value, numbers.Integral) else float(value)
 
 
 def placement_options(kind: str, **options: tuple[Any, OptionValue]) -> None:
@@ -291,7 +366,7 @@ def part_type(kind: str, name: str) -> PartType:
     found = _REGISTRY[kind].get(name)
     if found is None:
         raise InputError(
-            f"unknown {kind} {name!r}; {nearest(name, _REGISTRY[kind])} (a part of your own comes with --plugin FILE)"
+            f"unknown {kind} {name!r}; {suggest(name, _REGISTRY[kind])} (a part of your own comes with --plugin FILE)"
         )
     return found
 
@@ -316,8 +391,8 @@ def read_part(kind: str, plain: object) -> Part:
     raise InputError(f"{kind}: {plain!r} is not a part; write a name, or one name with its options: {{name: {{...}}}}")
 
 
-def _origin(module: type[nn.Module]) -> tuple[str, str]:
-    """Where a class was written: a file that is loaded again registers the same parts again."""
+def _origin(module: Callable[..., Any]) -> tuple[str, str]:
+    """Where a class or function was written: a file that is loaded again registers the same parts again."""
     try:
         return inspect.getfile(module), module.__qualname__
     except (OSError, TypeError):
@@ -376,12 +451,13 @@ def _checked_option(kind: str, name: str, option: Option) -> Option:
 _OUR_ROOM = __name__.rpartition(".")[0] + "."
 
 
-def _source_digest(module: type[nn.Module]) -> str:
+def _source_digest(module: Callable[..., Any]) -> str:
     """Digest of what a part is written in: its file, or where it has none, as in a notebook, its methods."""
     try:
         text = Path(inspect.getfile(module)).read_text(encoding="utf-8")
     except (OSError, TypeError, UnicodeDecodeError):
-        text = "\n".join(_method_text(each) for _, each in sorted(vars(module).items()) if inspect.isfunction(each))
+        methods = [module] if inspect.isfunction(module) else [each for _, each in sorted(vars(module).items())]
+        text = "\n".join(_method_text(each) for each in methods if inspect.isfunction(each))
     lines = [line.rstrip() for line in text.splitlines()]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 

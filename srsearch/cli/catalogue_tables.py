@@ -1,4 +1,4 @@
-"""What `srsearch catalogue` prints."""
+"""Prints the tables of `srsearch catalogue`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def print_published(networks: Sequence[Published]) -> None:
-    """The names of published networks, one in a line; with those that the papers print where there is room."""
+    """Prints the names of published networks; with the names that the papers use if there is room."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -51,9 +51,9 @@ def print_catalogue(
     """The published networks by paper and table: printed costs, ours, whether they agree, printed quality.
 
     Args:
-        papers: Those to show, in order.
+        papers: The papers to show, in order.
         rows: Printed costs, of these papers or more.
-        others: Networks without printed costs, likewise.
+        others: Networks without printed costs, of these papers or more.
         counted: The convention of our own figures.
     """
     narrowed = []

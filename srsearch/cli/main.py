@@ -1,7 +1,7 @@
-"""The ``srsearch`` command: parses, calls, prints. Imports what a command needs when it runs.
+"""The ``srsearch`` command and its exit codes.
 
-Results go to standard output, all else to standard error. Exit codes: 0 done, 1 failed while working, 2 wrong input,
-130 interrupted.
+Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed while working, 2 wrong
+input, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from srsearch.errors import InputError, WorkError
 
 
 class _Commands(click.Group):
-    """Turns our errors into messages and exit codes, without a traceback."""
+    """Turns errors into messages and exit codes, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -42,7 +42,7 @@ class _Commands(click.Group):
             sys.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)  # in the order of a user's way, not of the alphabet
+        return list(self.commands)  # in the order in which you use them
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they stand for."""
+"""Options that several commands share, and the objects that they name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
 def together(*options: Callable[[CommandT], CommandT]) -> Callable[[CommandT], CommandT]:
-    """Several options as one decorator."""
+    """Combines several options into one decorator."""
     return lambda command: functools.reduce(lambda inner, option: option(inner), reversed(options), command)
 
 
@@ -56,28 +56,29 @@ plugin_option = click.option(
     expose_value=False,
     callback=_load_plugin,
     metavar="FILE",
-    help="Python file that registers parts of your own; may be given again.",
+    help="Python file that registers your own parts or objectives; repeat the option for several files.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 storage_option = click.option(
-    "--storage", metavar="URL", help="SQLAlchemy URL or SQLite file [default: studies/srsearch.db]."
+    "--storage", metavar="URL", help="Database: SQLAlchemy URL or SQLite file [default: studies/srsearch.db]."
 )
 study_argument = click.argument("study", required=False)
 budget_options = together(
     click.option(
-        "--max-mult-adds", type=QuantityType(), metavar="N", help="At most N Mult-Adds per image, such as 30G."
+        "--max-mult-adds", type=QuantityType(), metavar="N", help="Largest number of Mult-Adds per image, such as 30G."
     ),
-    click.option("--max-params", type=QuantityType(), metavar="N", help="At most N parameters, such as 500K."),
+    click.option("--max-params", type=QuantityType(), metavar="N", help="Largest number of parameters, such as 500K."),
 )
 
 
 def open_store(storage: str | None, *, write: bool = False, must_exist: bool = False) -> Store:
-    """The store at ``--storage``.
+    """Opens the store that ``--storage`` names.
 
     Args:
-        storage: As given; None: where `studies` was given one, that, else the default.
-        write: Whether the command changes anything.
-        must_exist: Whether it is an error if there is no database yet.
+        storage: The option's value; None: the value before the subcommand of `srsearch studies`, else the
+            default.
+        write: Open for writing.
+        must_exist: Raise an error, instead of creating the database, if it is missing.
     """
     from srsearch.store import Store
 
@@ -88,14 +89,14 @@ def open_store(storage: str | None, *, write: bool = False, must_exist: bool = F
 
 
 def group_option(option: str) -> Any:
-    """An option that was written before the subcommand."""
+    """The value of an option that was written before the subcommand."""
     return (click.get_current_context().obj or {}).get(option)
 
 
 def study_name(store: Store, study: str | None) -> str:
-    """The study that is meant: the named one, else the newest."""
+    """The name of the study: the one given, else that of the newest study."""
     if study is not None:
-        store.study(study)  # unknown: says what there is
+        store.study(study)  # raises an error that lists the studies
         return study
     names = store.study_names()
     if not names:

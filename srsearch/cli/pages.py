@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 @click.command(short_help="Write a study as one HTML page.")
 @study_argument
 @click.option(
-    "--output", "-o", "target", type=click.Path(path_type=Path), help="The file [default: dashboards/STUDY.html]."
+    "--output", "-o", "target", type=click.Path(path_type=Path), help="File to write [default: dashboards/STUDY.html]."
 )
+@plugin_option
 @storage_option
 @json_option
 def report(study: str | None, target: Path | None, storage: str | None, as_json: bool) -> None:
@@ -33,16 +34,27 @@ def report(study: str | None, target: Path | None, storage: str | None, as_json:
         click.echo(f"page: {written}")
 
 
-@click.command(short_help="Live pages of the studies of a database.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; any other needs --token.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8050, show_default=True, help="0 takes a free one.")
-@click.option("--token", metavar="WORD", help="A word that visitors must know to open the pages.")
+@click.command(short_help="Serve live pages of the studies in a database.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; any other than this machine's own needs --token.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8050,
+    show_default=True,
+    help="Port to listen on; 0 picks a free one.",
+)
+@click.option("--token", metavar="WORD", help="Password that everybody must give to open the pages.")
 @plugin_option
 @storage_option
 def dashboard(host: str, port: int, token: str | None, storage: str | None) -> None:
-    """Serve pages that follow the studies of a database while they run. Nothing is written to it.
+    """Serve web pages that follow the studies in a database while they run. The database is only read.
 
-    By default only this machine can open them. With --host others can, too, if they know the --token.
+    By default only this machine can open the pages. To let others in, set --host, and a --token that they must give.
 
     A --plugin FILE can add views of your own.
     """
@@ -55,11 +67,11 @@ def write_page(store: Store, study: str, path: Path | None) -> Path:
     """Write a study's page to ``path``, by default into ``dashboards/``.
 
     Raises:
-        WorkError: It cannot be written there.
+        WorkError: The page cannot be written there.
     """
     from srsearch.dashboard.report import write_report
 
-    # A study of somebody else's database may be called anything.
+    # A study in somebody else's database may have any name.
     target = path or Path("dashboards") / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', study).lstrip('.') or 'study'}.html"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""How anything is printed: JSON, widths, notes."""
+"""Prints JSON, tables and notes, as wide as the terminal."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
     from rich.text import Text
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def print_widest(*tables: Table) -> bool:
-    """The first table that fits, else the last. Returns whether it has fewer columns than the first."""
+    """Prints the first table that fits, else the last. Returns whether it has fewer columns than the first."""
     from rich.console import Console
 
     width, endless = terminal_width(), Console(width=1000)
@@ -35,12 +32,12 @@ def print_widest(*tables: Table) -> bool:
 
 
 def percent(share: float) -> str:
-    """A share for people; what is little is not nothing."""
+    """A share in per cent; ``<1%`` where rounding would give zero."""
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on standard output."""
+    """Prints one JSON document on standard output."""
     click.echo(json.dumps(document, indent=2, allow_nan=False, default=plain))
 
 
@@ -58,13 +55,13 @@ def plain(value: Any) -> Any:
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as dictionaries; what a row does not have is None."""
+    """Rows as dictionaries; missing values are None."""
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
     return [{str(name): plain(value) for name, value in row.items()} for row in rows]
 
 
 def indented(text: str) -> str:
-    """Lines two to the right."""
+    """The text with every line indented by two spaces."""
     return "".join(f"  {line}" for line in text.splitlines(keepends=True))
 
 
@@ -78,17 +75,17 @@ def without_password(url: str) -> str:
 
 
 def alone(binding: Binding, report: SpaceReport) -> str:
-    """What a limit keeps out that no other does, where there are others."""
+    """The rest of a sentence on a limit: with the share that no other limit keeps out, if there are other limits."""
     return f" of the designs ({percent(binding.alone)} by itself)" if len(report.bindings) > 1 else " of the designs"
 
 
 def print_note(text: str) -> None:
-    """A remark, wrapped to the terminal."""
+    """Prints a remark, wrapped to the terminal."""
     click.echo(textwrap.fill(text, terminal_width() or 1000, initial_indent="  ", subsequent_indent="    "))
 
 
 def design_text(axes: Mapping[str, Any], labels: Mapping[str, str]) -> Text:
-    """A design in words: its values on the axes."""
+    """A design as text: its value on each axis."""
     from rich.text import Text
 
     from srsearch.labels import axis_text
@@ -96,8 +93,13 @@ def design_text(axes: Mapping[str, Any], labels: Mapping[str, str]) -> Text:
     return Text(" ".join(f"{labels[name]}={axis_text(value)}" for name, value in axes.items()))
 
 
+def printable(text: str) -> str:
+    """The text without control characters: a name must not move the cursor or set colours."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
 def terminal_width() -> int | None:
-    """Columns of the terminal; None where standard output is none, and nothing has to fit."""
+    """Columns of the terminal; None if standard output is not a terminal, where lines may have any length."""
     from rich.console import Console
 
     console = Console()
@@ -105,7 +107,7 @@ def terminal_width() -> int | None:
 
 
 def print_table(table: Table) -> None:
-    """A table on standard output, as wide as the terminal; in a pipe as wide as it is."""
+    """Prints a table on standard output, as wide as the terminal; in a pipe as wide as the table needs."""
     from rich.console import Console
 
     if terminal_width() is not None:

@@ -1,7 +1,7 @@
-"""What a person sees while a search runs: a live panel on a terminal, plain lines elsewhere, nothing when quiet.
+"""Displays of a running search: a live panel on a terminal, plain lines elsewhere, nothing with ``--quiet``.
 
-All of it goes to standard error; standard output belongs to results. A display never ends a search: a terminal that
-went away or cannot draw is left in peace.
+They write to standard error; standard output belongs to results. A display never ends a search: errors of a terminal
+that went away are ignored.
 """
 
 from __future__ import annotations
@@ -26,15 +26,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from srsearch.analysis import differing_axes
+from srsearch.cli.printing import printable
+from srsearch.cli.tables import front_table
 from srsearch.labels import MISSING, axis_labels, axis_text
 from srsearch.quantity import format_duration, format_quantity
 from srsearch.search.progress import Progress, SilentProgress, StudyInfo, TrialView
 
-_MEASURES = {
-    "trial", "key", "state", "reason", "psnr", "ssim", "seeds", "psnr_sd",
-    "mult_adds", "params", "activations", "seconds", "cached", "finished_at",
-}  # fmt: skip
 _BARS = "▁▂▃▄▅▆▇█"
 _FRONT_ROWS = 8
 
@@ -64,7 +61,7 @@ class _AtWork:
 
 @dataclass
 class _Clock:
-    """How far this run is, and how long it will yet take at the pace so far."""
+    """How far this run is, and how long it will take at the pace so far."""
 
     info: StudyInfo
     started: float
@@ -74,7 +71,7 @@ class _Clock:
         return time.monotonic() - self.started
 
     def left(self, at_work: float = 0.0) -> float | None:
-        """Seconds to go, None before a first evaluation tells the pace.
+        """Seconds left; None before the first evaluation.
 
         Args:
             at_work: The designs at work, as a number of evaluations done so far.
@@ -163,7 +160,7 @@ class LineProgress(Progress):
         if file is None:
             return
         try:
-            line = _printable(text)
+            line = printable(text)
             encoding = getattr(file, "encoding", None) or "utf-8"
             # A log in ASCII gets question marks rather than no line.
             print(line.encode(encoding, "replace").decode(encoding), file=file, flush=True)
@@ -185,7 +182,6 @@ class RichProgress(Progress):
         self._lock = threading.RLock()  # rich draws from a thread of its own
         self._clock: _Clock | None = None
         self._at_work: dict[int, _AtWork] = {}
-        self._axes: list[str] = []
         self._front = pd.DataFrame()
         self._failed = self._aside = 0
         self._notes: deque[Text] = deque(maxlen=3)
@@ -211,7 +207,6 @@ class RichProgress(Progress):
         """Show the design at work."""
         with self._changing():
             self._at_work[trial.number] = _AtWork(trial)
-            self._axes += [name for name in trial.axes if name not in self._axes]
 
     def trial_report(self, number: int, step: int, steps: int, psnr: float) -> None:
         """Lengthen the design's curve."""
@@ -245,16 +240,16 @@ class RichProgress(Progress):
         with self._changing():
             self._at_work.pop(number, None)
             self._failed += 1
-            self._notes.append(Text(_printable(f"trial {number} failed: {reason}"), style="red"))
+            self._notes.append(Text(printable(f"trial {number} failed: {reason}"), style="red"))
 
     def message(self, text: str) -> None:
         """Print it above the panel, where it stays."""
-        line = Text(_printable(text))
+        line = Text(printable(text))
         self._attempt(lambda: self._console.print(line))
 
     def warning(self, text: str) -> None:
         """Print it above the panel."""
-        line = Text.assemble(("warning: ", "bold yellow"), _printable(text))
+        line = Text.assemble(("warning: ", "bold yellow"), printable(text))
         self._attempt(lambda: self._console.print(line))
 
     def study_closed(self) -> None:
@@ -267,7 +262,7 @@ class RichProgress(Progress):
             clock = self._clock
             took = format_duration(clock.elapsed())
             line = f"{clock.info.name}: {clock.done} of {clock.info.target} designs, {took}{failed}"
-            self._attempt(lambda: self._console.print(Text(_printable(line), style="dim")))
+            self._attempt(lambda: self._console.print(Text(printable(line), style="dim")))
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -289,14 +284,13 @@ class RichProgress(Progress):
             if self._at_work:
                 parts += [Text(""), *(self._at_work_lines(width - 4))]
             if len(self._front):
-                axes = _axes_of(self._front, self._axes)
-                parts += [Text(""), front_table(_spread(self._front), axes, width=width - 4)]
+                parts += [Text(""), front_table(_spread(self._front), width - 4)]
                 if len(self._front) > _FRONT_ROWS:
                     parts.append(Text(f"{_FRONT_ROWS} of the {len(self._front)} designs on the front", style="dim"))
             if self._notes:
                 parts += [Text(""), *(_one_line(note.copy()) for note in self._notes)]
             info = self._clock.info
-            title = Text.assemble((" " + _printable(info.name), "bold"), (f"  {_printable(info.where)} ", "dim"))
+            title = Text.assemble((" " + printable(info.name), "bold"), (f"  {printable(info.where)} ", "dim"))
             title.truncate(max(width - 6, 8), overflow="ellipsis")
             return Panel(
                 Group(*parts), title=title, title_align="left", box=box.ROUNDED, border_style="dim", padding=(0, 1)
@@ -342,7 +336,7 @@ class RichProgress(Progress):
                 f"{format_quantity(view.mult_adds):>6} ",
                 (f"{format_quantity(view.params):>6}  ", "dim"),
             )
-            design = Text(_printable(_design(view.axes, " ", " · ")), style="dim")
+            design = Text(printable(_design(view.axes, " ", " · ")), style="dim")
             # Beside the figures where there is room for most of it, else on a line of its own.
             if head.cell_len + 40 <= width:
                 lines.append(_one_line(head.append_text(design)))
@@ -359,56 +353,6 @@ class _Screen:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield self.draw(options.max_width)
-
-
-def front_table(front: pd.DataFrame, axes: list[str], *, width: int | None = None) -> Table:
-    """The front as a table: trial, PSNR, Mult-Adds, params, and the axes in which its designs differ.
-
-    Args:
-        front: The designs of the front, one row each, in the order to show.
-        axes: Axis columns to consider; those with the same value in every row are left out.
-        width: Columns of characters to fit in: axes that do not fit are counted in the last head. None shows all.
-    """
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    for head in ("Trial", "PSNR", "Mult-Adds", "Params"):
-        table.add_column(head, justify="right", no_wrap=True)
-    varied = [name for name in axes if name in front.columns]
-    varied = differing_axes(front, varied) if len(front) > 1 else varied
-    labels = axis_labels(varied)
-    cells = {name: [_printable(axis_text(value)) for value in front[name]] for name in varied}
-    shown = _fitting(varied, labels, cells, width)
-    for name in shown:
-        numeric = all(_is_number(text) for text in cells[name])
-        table.add_column(Text(_printable(labels[name])), justify="right" if numeric else "left", no_wrap=True)
-    if len(shown) < len(varied):
-        table.add_column(Text(f"+{len(varied) - len(shown)}", style="dim"), no_wrap=True)
-    best = front["psnr"].astype(float).max() if len(front) else math.nan
-    for place, row in enumerate(front.to_dict("records")):
-        table.add_row(
-            str(row["trial"]),
-            f"{float(row['psnr']):.3f}",
-            format_quantity(float(row["mult_adds"])),
-            format_quantity(float(row["params"])),
-            *(Text(cells[name][place]) for name in shown),
-            style="bold green" if float(row["psnr"]) == best else "",
-        )
-    return table
-
-
-def _fitting(
-    varied: list[str], labels: Mapping[str, str], cells: Mapping[str, list[str]], width: int | None
-) -> list[str]:
-    """As many axes, in their order, as fit beside the four measures."""
-    if width is None:
-        return varied
-    room = width - 38  # the measures with their gaps, and the head that counts the rest
-    shown = []
-    for name in varied:
-        room -= max(map(len, [labels[name], *cells[name]])) + 2
-        if room < 0:
-            break
-        shown.append(name)
-    return shown
 
 
 def sparkline(values: list[float], most: int = 8) -> str:
@@ -430,12 +374,6 @@ def _opening(info: StudyInfo) -> str:
     return f"{start}, {workers}{space}"
 
 
-def _axes_of(front: pd.DataFrame, started: list[str]) -> list[str]:
-    """The axis columns: as the frame tells them, else those of the designs started, else what is no measure."""
-    named = front.attrs.get("axes") or started
-    return [name for name in named if name in front.columns] or [c for c in front.columns if c not in _MEASURES]
-
-
 def _spread(front: pd.DataFrame) -> pd.DataFrame:
     """At most `_FRONT_ROWS` rows, evenly along the front, with both its ends."""
     if len(front) <= _FRONT_ROWS:
@@ -450,16 +388,7 @@ def _design(axes: Mapping[str, object], between: str, apart: str) -> str:
     return apart.join(f"{labels[name]}{between}{word}" for name, word in words.items() if word != MISSING)
 
 
-def _is_number(text: str) -> bool:
-    return text == MISSING or text.replace(".", "", 1).replace("-", "", 1).isdigit()
-
-
 def _one_line(text: Text) -> Text:
     text.no_wrap = True
     text.overflow = "ellipsis"
     return text
-
-
-def _printable(text: str) -> str:
-    """Without control characters: a name must not move the cursor or set colours."""
-    return "".join(char if char.isprintable() else " " for char in text)

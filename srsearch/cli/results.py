@@ -1,4 +1,4 @@
-"""`srsearch trials`, `front` and `best`: what a study found."""
+"""`srsearch trials`, `front` and `best`: the results of a study."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from srsearch.cli.options import (
     budget_options,
     json_option,
     open_store,
+    plugin_option,
     storage_option,
     study_argument,
     study_name,
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
     from srsearch.store import Store
 
 
-@click.command(short_help="Every trial of a study.")
+@click.command(short_help="List the trials of a study.")
 @study_argument
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
+@plugin_option
 @storage_option
 @json_option
 def trials(study: str | None, as_csv: bool, storage: str | None, as_json: bool) -> None:
-    """Every trial of STUDY (by default the newest study), with its state and why it has it."""
+    """List all trials of STUDY (by default the newest study), with their states and reasons."""
     with open_store(storage) as store:
         name = study_name(store, study)
         frame = store.trials(name)
@@ -47,14 +49,16 @@ def trials(study: str | None, as_csv: bool, storage: str | None, as_json: bool) 
         print_trials(frame, {r.number: r.curve[-1] for r in begun_trials if r.curve and begun[r.number]})
 
 
-@click.command(short_help="The Pareto front of a study.")
+@click.command(short_help="Show the Pareto front of a study.")
 @study_argument
+@plugin_option
 @storage_option
 @json_option
 def front(study: str | None, storage: str | None, as_json: bool) -> None:
-    """The Pareto front of STUDY (by default the newest study), with error bars.
+    """Show the Pareto front of STUDY (by default the newest study), with error bars.
 
-    They are what another seed would change: from designs trained with several seeds, else as a model estimates it.
+    An error bar is one standard error from training noise, measured on designs that were trained with several seeds, or
+    estimated by a model if there are none.
     """
     with open_store(storage) as store:
         frame, noise = front_with_errors(store, study_name(store, study))
@@ -64,13 +68,16 @@ def front(study: str | None, storage: str | None, as_json: bool) -> None:
         print_front(frame, noise)
 
 
-@click.command(short_help="The best design within limits, as a file and as Python.")
+@click.command(short_help="Show or save the best design within limits.")
 @study_argument
 @budget_options
-@click.option("--trial", type=click.IntRange(min=0), metavar="N", help="This finished trial instead of the best.")
 @click.option(
-    "--save", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the design as a YAML file."
+    "--trial", type=click.IntRange(min=0), metavar="N", help="Take this finished trial instead of the best one."
 )
+@click.option(
+    "--save", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the design to a YAML file."
+)
+@plugin_option
 @storage_option
 @json_option
 def best(
@@ -82,9 +89,10 @@ def best(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """The design of STUDY (by default the newest study) with the highest PSNR within the limits; or any by --trial.
+    """Show the design of STUDY (by default the newest study) with the highest PSNR within the limits.
 
-    Designs that cannot be told from the best one, because another seed may change as much, are listed beside it.
+    Also lists the designs whose PSNR differs from it by no more than the training noise, and prints Python that builds
+    the design. With --trial, shows that design instead.
     """
     from srsearch.analysis import quality_of, retraining_noise, tied_with_best
 
@@ -120,7 +128,7 @@ def best(
 
 
 def best_rows(store: Store, study: str, max_mult_adds: int | None, max_params: int | None) -> pd.DataFrame:
-    """The best design as a frame of one row, or of none."""
+    """The best design as a frame of one row; without rows if no design is within the limits."""
     from srsearch.analysis import best as best_row
     from srsearch.analysis import quality_of
 
@@ -133,7 +141,7 @@ def best_rows(store: Store, study: str, max_mult_adds: int | None, max_params: i
 
 
 def front_with_errors(store: Store, study: str) -> tuple[pd.DataFrame, Noise | None]:
-    """The front with error bars, and the noise that they come from."""
+    """The front with error bars, and the training noise that they are computed from."""
     from srsearch.analysis import quality_of, retraining_noise
 
     quality = quality_of(store.study(study).objectives)
@@ -142,7 +150,7 @@ def front_with_errors(store: Store, study: str) -> tuple[pd.DataFrame, Noise | N
 
 
 def _with_errors(frame: pd.DataFrame, noise: Noise | None, quality: str) -> pd.DataFrame:
-    """The frame with the standard error of the quality, ``psnr_error`` or ``ssim_error``."""
+    """Adds the standard error of the quality as the column ``psnr_error`` or ``ssim_error``."""
     from srsearch.analysis import standard_errors
 
     return frame.assign(**{f"{quality}_error": standard_errors(frame, noise)})

@@ -25,78 +25,109 @@ if TYPE_CHECKING:
 @click.option(
     "--trials",
     type=click.IntRange(min=1),
-    help="Finished evaluations in the whole study, without known ones [default: the space's].",
+    help="Total number of evaluations in the study; reused results do not count [default: the space's].",
 )
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Start no new design after this time.")
-@click.option("--sampler", help="frontier, tpe, nsga2, nsga3, random, qmc, gp or cmaes [default: the space's].")
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), help="Start no new design after this many minutes."
+)
+@click.option(
+    "--sampler",
+    metavar="NAME",
+    help="Sampler that proposes designs: frontier, tpe, nsga2, nsga3, random, qmc, gp, cmaes, or module:Class of your "
+    "own [default: the space's].",
+)
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
-    help="Worker processes [default: the space's, else measured when the study is created].",
+    help="Number of worker processes [default: the space's, else measured when the study is created].",
 )
 @click.option(
-    "--data", metavar="DIR", help="Folder of training images [default: the space's, photos that come with srsearch]."
+    "--data", metavar="DIR", help="Folder of training images [default: the space's, usually the built-in photos]."
 )
 @click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), help="Seed of the search and the training [default: the space's]."
 )
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option(
-    "--evaluator", metavar="NAME", help="proxy, synthetic, or module:Class of your own [default: the space's]."
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Device to train on; auto takes a GPU if there is one.",
+)
+@click.option(
+    "--evaluator",
+    metavar="NAME",
+    help="What scores designs: proxy (trains them briefly), synthetic (invents scores), or your own as module:Class "
+    "[default: the space's].",
 )
 @click.option(
     "--start-with",
     type=click.Choice(["none", "catalogue"]),
-    help="Evaluate the published networks inside the space first [default: the space's].",
+    help="Designs to evaluate first: none, or the published networks that lie in the space [default: the space's].",
 )
 @click.option(
     "--inform",
     metavar="STUDY",
-    help="Another study of the database, whose results inform the sampler frontier [default: the space's].",
+    help="Another study in the database; the frontier sampler learns from its results [default: the space's].",
 )
 @click.option(
     "--early-stopping/--no-early-stopping",
     default=None,
-    help="Set designs aside that promise little for their cost [default: the space's].",
+    help="Stop trainings early that look poor for their cost [default: the space's].",
 )
 @click.option(
     "--replicates",
     type=click.IntRange(min=1),
     default=1,
     metavar="N",
-    help="At the end, train the front's designs with other seeds until each has N evaluations.",
+    help="After the search, train the front's designs with more seeds until each has N evaluations.",
 )
-@click.option("--until-converged", is_flag=True, help="End before --trials, once the front rises less than its noise.")
+@click.option(
+    "--until-converged", is_flag=True, help="Stop before --trials once the front improves by less than the noise."
+)
 @click.option(
     "--backend",
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="Processes of this machine, or Ray Tune.",
+    help="Run trainings in local processes or with Ray Tune.",
 )
-@click.option("--address", metavar="HOST:PORT", help="A running Ray cluster [default: Ray is started here].")
 @click.option(
-    "--cpus-per-trial", type=click.FloatRange(min=0), default=1.0, show_default=True, help="Of a Ray cluster."
+    "--address", metavar="HOST:PORT", help="Running Ray cluster to connect to [default: start Ray on this machine]."
+)
+@click.option(
+    "--cpus-per-trial",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="With --backend ray: CPUs for each training.",
 )
 @click.option(
     "--gpus-per-trial",
     type=click.FloatRange(min=0),
-    help="Of a Ray cluster; 0.5 shares a GPU [default: 1 where the study computes on GPUs].",
+    help="With --backend ray: GPUs for each training; 0.5 shares a GPU [default: 1 if the study trains on GPUs].",
 )
 @click.option(
     "--checkpoints",
     metavar="PLACE",
-    help="Folder or URL (s3://...) where other machines find what trials need to go on [default: beside the database].",
+    help="Folder or URL (s3://...) for checkpoints; share it so that other machines can resume trials "
+    "[default: beside the database].",
 )
-@click.option("--new", is_flag=True, help="Start another study instead of continuing one.")
+@click.option("--new", is_flag=True, help="Start a new study even if there is one to continue.")
 @click.option(
     "--page",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where to write the page [default: dashboards/STUDY.html].",
+    help="File for the HTML page [default: dashboards/STUDY.html].",
 )
-@click.option("--plan", is_flag=True, help="Only say what the study will take, from a measurement of a minute.")
-@click.option("--gpus", type=click.IntRange(min=1), metavar="N", help="With --plan: GPUs that train at the same time.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option(
+    "--plan",
+    is_flag=True,
+    help="Estimate the time that the study takes, by measuring for about a minute; train nothing.",
+)
+@click.option(
+    "--gpus", type=click.IntRange(min=1), metavar="N", help="With --plan: number of GPUs that train at the same time."
+)
+@click.option("--quiet", is_flag=True, help="Show no progress.")
 @plugin_option
 @storage_option
 @json_option
@@ -115,8 +146,8 @@ def run(
 ) -> None:
     """Search SPACE: a YAML file, or the name of a space that comes with srsearch.
 
-    Designs are trained briefly on photos until the study has its number of trials; the front of the best is printed and
-    written as a page. The same command continues a study that was interrupted, or with a larger --trials extends it.
+    Trains designs briefly on photos until the study has its number of trials. Then prints the front and writes it as an
+    HTML page. Run the same command again to continue an interrupted study, or with a larger --trials to extend it.
     """
     from srsearch import search
     from srsearch.cli.progress import make_progress
@@ -126,7 +157,7 @@ def run(
     if evaluator is not None:
         opened = opened.with_settings(proxy={"evaluator": evaluator})
     if gpus is not None and not plan:
-        raise click.UsageError("--gpus belongs to --plan; a Ray cluster is told --gpus-per-trial.")
+        raise click.UsageError("--gpus needs --plan; for a Ray cluster, use --gpus-per-trial.")
     if plan:
         _print_plan(opened, gpus, options, quiet=quiet, as_json=as_json)
         return

@@ -1,4 +1,4 @@
-"""What `srsearch space` and `srsearch count` print."""
+"""Prints the tables of `srsearch space` and `srsearch count`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def print_spaces(shipped: Mapping[str, str]) -> None:
-    """The spaces that come with srsearch."""
+    """Prints the spaces that come with srsearch."""
     from rich import box
     from rich.table import Table
 
@@ -48,7 +48,7 @@ def part_records() -> dict[str, list[dict[str, Any]]]:
 
 
 def print_parts(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Every registered part with its options."""
+    """Prints every registered part with its options."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -68,7 +68,7 @@ def print_parts(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
 
 
 def print_space(space: Space, report: SpaceReport) -> None:
-    """A space: its axes, how many designs, what they cost."""
+    """Prints a space: its axes, number of designs and costs."""
     from rich import box
     from rich.table import Table
 
@@ -92,8 +92,8 @@ def print_space(space: Space, report: SpaceReport) -> None:
     if report.reason is not None:
         click.echo(f"why none is:      {report.reason}")
     if report.bindings:
-        said = [f"{each.cost} keeps out {percent(each.excludes)}{alone(each, report)}" for each in report.bindings]
-        click.echo(f"what binds:       {'; '.join(said)}")
+        limits = [f"{each.cost} keeps out {percent(each.excludes)}{alone(each, report)}" for each in report.bindings]
+        click.echo(f"what binds:       {'; '.join(limits)}")
     for name, (low, high) in report.ranges.items():
         click.echo(f"{name + ':':<17} {format_quantity(low)} to {format_quantity(high)} within the budget")
     if report.examples:
@@ -116,7 +116,7 @@ def _share_text(share: Estimate) -> str:
 
 
 def _estimate_text(estimate: Estimate) -> str:
-    """A number of designs: exact, or to as many digits as are known."""
+    """A number of designs: exact, or rounded to what the estimate supports."""
     if not estimate.error:
         return f"{estimate.value:,.0f}"
     if not estimate.value:
@@ -125,7 +125,7 @@ def _estimate_text(estimate: Estimate) -> str:
 
 
 def print_cost(name: str, cost: Cost) -> None:
-    """A cost per part, and the sums."""
+    """Prints a cost by part, and the sums."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -165,12 +165,12 @@ def print_cost(name: str, cost: Cost) -> None:
 
 
 def image_text(convention: Convention) -> str:
-    """The image that a convention counts for."""
+    """The image for which a convention counts, as text."""
     return convention.size_text() if convention.lr else f"{convention.size_text()} output"
 
 
 def print_conventions(conventions: Iterable[Convention]) -> None:
-    """The ways of counting, one in a line."""
+    """Prints the counting conventions."""
     from rich import box
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""`srsearch space`, `count` and `catalogue`: what can be built, and what it costs."""
+"""`srsearch space`, `count` and `catalogue`: the designs that can be built, and their costs."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from srsearch.architecture import Architecture
 
 
-@click.command(short_help="What a space holds, before any training.")
+@click.command(short_help="Describe a search space before any training.")
 @click.argument("space", required=False)
 @budget_options
-@click.option("--parts", is_flag=True, help="List every part with its options.")
-@click.option("--schema", is_flag=True, help="Print the JSON Schema of space files, for editors.")
+@click.option("--parts", is_flag=True, help="List all parts with their options.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of space files, for your editor.")
 @plugin_option
 @json_option
 def space(
@@ -41,7 +41,10 @@ def space(
     schema: bool,
     as_json: bool,
 ) -> None:
-    """Show what SPACE holds, before any training; without SPACE, the spaces that come with srsearch."""
+    """Describe SPACE before any training: its axes, number of designs and costs.
+
+    Without SPACE, list the spaces that come with srsearch.
+    """
     from srsearch import space as spaces
 
     if schema:
@@ -64,16 +67,16 @@ def space(
             print_space(opened, report)
 
 
-@click.command(short_help="Parameters and Mult-Adds of a design.")
+@click.command(short_help="Count the parameters and Mult-Adds of a design.")
 @click.argument("design", required=False)
 @click.option("--scale", type=int, help="Upscaling factor, for a published name or a multi-scale design.")
-@click.option("--multi-scale", is_flag=True, help="For a published name: with the upsamplers for x2, x3 and x4.")
-@click.option("--convention", default="ours", show_default=True, help="How to count: ours, or another's way.")
+@click.option("--multi-scale", is_flag=True, help="For a published name: include the upsamplers for x2, x3 and x4.")
+@click.option("--convention", default="ours", show_default=True, help="Counting convention; --conventions lists them.")
 @click.option(
-    "--at", metavar="WxH", help="Size of the HR image [default: the convention's; of STUDY:TRIAL the study's]."
+    "--at", metavar="WxH", help="Size of the output image [default: the convention's; for STUDY:TRIAL the study's]."
 )
-@click.option("--verify", is_flag=True, help="Build the network too, and compare with fvcore's count of it.")
-@click.option("--conventions", is_flag=True, help="List the conventions.")
+@click.option("--verify", is_flag=True, help="Also build the network and compare with fvcore's count.")
+@click.option("--conventions", is_flag=True, help="List the counting conventions.")
 @plugin_option
 @storage_option
 @json_option
@@ -88,7 +91,7 @@ def count(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Parameters and Mult-Adds of DESIGN: a published name, a design file, or STUDY:TRIAL."""
+    """Count the parameters and Mult-Adds of DESIGN: a published name, a design file, or STUDY:TRIAL."""
     import dataclasses
 
     from srsearch import cost as costs
@@ -140,16 +143,16 @@ def count(
         raise WorkError("; ".join(wrong))
 
 
-@click.command(short_help="The published networks: printed figures and ours.")
-@click.option("--paper", metavar="NAME", help="Of this paper only: pcarn, csrcnn, efficiency, s-lwsr or prosrn.")
-@click.option("--convention", metavar="NAME", help="Count our own figures this way [default: ours].")
-@click.option("--names", is_flag=True, help="Only the names of the networks, one in a line.")
+@click.command(short_help="Compare the published networks' printed costs with ours.")
+@click.option("--paper", metavar="NAME", help="Show one paper only: pcarn, csrcnn, efficiency, s-lwsr or prosrn.")
+@click.option("--convention", metavar="NAME", help="Counting convention for our own figures [default: ours].")
+@click.option("--names", is_flag=True, help="List only the names of the networks.")
 @json_option
 def catalogue(paper: str | None, convention: str | None, names: bool, as_json: bool) -> None:
-    """The networks of five papers, rebuilt: their printed costs beside ours, and their printed quality.
+    """Compare the networks of five papers, rebuilt here: printed costs beside ours, and printed quality.
 
-    A network is rebuilt under the convention that its paper counts under, and counted our way too. Others that the
-    papers compare with are not rebuilt.
+    Each network is counted under its paper's convention and under ours. Networks of other authors that the papers
+    compare with are listed, but not rebuilt.
     """
     from srsearch import cost as costs
     from srsearch.architecture import catalogue as networks
@@ -175,7 +178,7 @@ def catalogue(paper: str | None, convention: str | None, names: bool, as_json: b
 def _design(
     design: str, scale: int | None, multi_scale: bool, storage: str | None
 ) -> tuple[Architecture, int | None, str | None]:
-    """What DESIGN names, the scale to count it at, and the size of its study's output."""
+    """The design that DESIGN names, the scale to count it at, and the size of its study's output."""
     from srsearch.architecture import Architecture, catalogue
     from srsearch.space import read_design
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from srsearch.cli.options import group_option, json_option, open_store, storage_option
@@ -11,17 +9,14 @@ from srsearch.cli.printing import plain, print_json, records, without_password
 from srsearch.cli.tables import print_studies
 from srsearch.errors import InputError
 
-if TYPE_CHECKING:
-    pass
-
 
 @click.group(invoke_without_command=True, short_help="List, show, copy, rename, delete or export studies.")
 @storage_option
 @json_option
 @click.pass_context
 def studies(ctx: click.Context, storage: str | None, as_json: bool) -> None:
-    """List the studies of a database; show, copy, rename, delete or export one."""
-    ctx.obj = {"storage": storage, "as_json": as_json}  # `studies --storage URL show NAME` is as good as at the end
+    """List the studies in a database; show, copy, rename, delete or export one."""
+    ctx.obj = {"storage": storage, "as_json": as_json}  # options may also stand before the subcommand
     if ctx.invoked_subcommand is None:
         with open_store(storage) as store:
             frame, where = store.studies(), store.where
@@ -31,12 +26,12 @@ def studies(ctx: click.Context, storage: str | None, as_json: bool) -> None:
             print_studies(frame, where)
 
 
-@studies.command()
+@studies.command(short_help="Show the settings of a study.")
 @click.argument("study")
 @storage_option
 @json_option
 def show(study: str, storage: str | None, as_json: bool) -> None:
-    """What STUDY was made with: space, budget, recipe, data, seed."""
+    """Show the settings of STUDY: space, budget, recipe, data and seed."""
     import dataclasses
 
     with open_store(storage) as store:
@@ -51,26 +46,26 @@ def show(study: str, storage: str | None, as_json: bool) -> None:
         click.echo(yaml.safe_dump(found, sort_keys=False), nl=False)
 
 
-@studies.command()
+@studies.command(short_help="Rename a study.")
 @click.argument("study")
 @click.argument("new_name")
 @storage_option
 def rename(study: str, new_name: str, storage: str | None) -> None:
-    """Give STUDY another name."""
+    """Rename STUDY to NEW_NAME."""
     with open_store(storage, write=True, must_exist=True) as store:
         store.rename_study(study, new_name)
     click.echo(f"{study} is now {new_name}", err=True)
 
 
-@studies.command()
+@studies.command(short_help="Copy a study to another database.")
 @click.argument("study")
 @click.argument("url")
-@click.option("--name", help="Its name there [default: the same].")
+@click.option("--name", help="Name of the copy [default: the same].")
 @storage_option
 def copy(study: str, url: str, name: str | None, storage: str | None) -> None:
-    """Copy STUDY with its trials and evaluations to the database at URL, which is made where there is none.
+    """Copy STUDY with its trials and evaluations to the database at URL, which is created if it is missing.
 
-    Evaluations that are there already are not doubled: copying brings databases together.
+    Evaluations that the other database has already are not duplicated, so you can merge databases this way.
     """
     from srsearch.store import Store
 
@@ -81,13 +76,13 @@ def copy(study: str, url: str, name: str | None, storage: str | None) -> None:
         click.echo(f"{name or study} with {number} trials is in {target.where}", err=True)
 
 
-@studies.command()
+@studies.command(short_help="Delete a study.")
 @click.argument("study")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--checkpoints", metavar="PLACE", help="As it was given to `srsearch run`.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--checkpoints", metavar="PLACE", help="Value of --checkpoints that `srsearch run` had.")
 @storage_option
 def delete(study: str, yes: bool, checkpoints: str | None, storage: str | None) -> None:
-    """Delete STUDY with its trials and checkpoints; evaluations stay, and are used again by other studies."""
+    """Delete STUDY with its trials and checkpoints. Its evaluations stay, for other studies to reuse."""
     from srsearch.search.checkpoints import Checkpoints
 
     with open_store(storage, write=True, must_exist=True) as store:
@@ -100,13 +95,13 @@ def delete(study: str, yes: bool, checkpoints: str | None, storage: str | None) 
     click.echo(f"{study} is deleted", err=True)
 
 
-@studies.command("export-optuna")
+@studies.command("export-optuna", short_help="Export a study to an Optuna database.")
 @click.argument("study")
 @click.argument("url")
-@click.option("--name", help="Its name there [default: the study's].")
+@click.option("--name", help="Name of the Optuna study [default: the study's].")
 @storage_option
 def export_optuna(study: str, url: str, name: str | None, storage: str | None) -> None:
-    """Write STUDY as an Optuna study to URL, for `optuna-dashboard URL` and Optuna's own tools."""
+    """Export STUDY as an Optuna study to the database at URL, for optuna-dashboard and Optuna's other tools."""
     from srsearch.space import Space
 
     with open_store(storage) as store:

@@ -1,4 +1,4 @@
-"""What commands print: tables for people, JSON for programs. Data frames in, text out."""
+"""Prints results of studies: tables for people, records for JSON."""
 
 from __future__ import annotations
 
@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srsearch.cli.printing import design_text, plain, print_table, print_widest, records, without_password
+from srsearch.cli.printing import (
+    design_text,
+    plain,
+    print_table,
+    print_widest,
+    printable,
+    records,
+    terminal_width,
+    without_password,
+)
 from srsearch.errors import WorkError
+from srsearch.objectives import OBJECTIVES, Objective
 from srsearch.quantity import format_duration, format_quantity
 
 if TYPE_CHECKING:
@@ -47,9 +57,6 @@ def python_lines(description: Mapping[str, Any]) -> str:
     )
 
 
-_QUALITIES = {"psnr": ("PSNR", ".3f"), "ssim": ("SSIM", ".4f")}
-"""Head and format."""
-
 _MOST_TIES = 12
 
 
@@ -59,7 +66,7 @@ def print_front(frame: pd.DataFrame, noise: Noise | None = None) -> None:
     Args:
         frame: The front as `srsearch.store.Store.front` gives it; ``psnr_error`` or ``ssim_error``, where it has such a
             column, is the standard error of that quality.
-        noise: What the errors come from.
+        noise: The training noise that the errors are computed from.
     """
     if frame.empty:
         click.echo("No design has been evaluated yet.")
@@ -72,11 +79,11 @@ def print_front(frame: pd.DataFrame, noise: Noise | None = None) -> None:
 
 
 def print_best(frame: pd.DataFrame, noise: Noise | None, study: str, storage: str | None) -> None:
-    """The best design, and what is tied with it.
+    """Prints the best design, and the designs tied with it.
 
     Args:
         frame: As `srsearch.analysis.tied_with_best` gives it, with standard errors as in `print_front`.
-        noise: What makes them ties.
+        noise: The training noise within which designs are tied.
         study: For the next command.
         storage: The database as it was given on the command line, for the next command.
     """
@@ -85,7 +92,7 @@ def print_best(frame: pd.DataFrame, noise: Noise | None, study: str, storage: st
     winner = frame[frame["best"]]
     print_front(winner, noise)
     if _several_seeds(winner):
-        click.echo(f"Its {_QUALITIES[_quality(frame)][0]} is the mean of {winner['seeds'].iloc[0]} seeds.")
+        click.echo(f"Its {OBJECTIVES[_quality(frame)].heading} is the mean of {winner['seeds'].iloc[0]} seeds.")
     if noise is None or len(frame) == 1:
         return
     click.echo(f"\n{ties_text(frame, noise)} Cheapest first:\n")
@@ -111,65 +118,96 @@ def best_records(frame: pd.DataFrame, noise: Noise | None) -> list[dict[str, Any
 
 
 def _print_designs(frame: pd.DataFrame) -> None:
-    """Designs as a table: what was measured, costs, and as many of the axes that differ as there is room for."""
-    from srsearch.analysis import differing_axes
-
-    axes = list(frame.attrs.get("axes", []))
-    varied = differing_axes(frame, axes) if len(frame) > 1 else axes
-    print_widest(*(_designs_table(frame, varied[:room], len(varied) - room) for room in range(len(varied), -1, -1)))
+    print_table(front_table(frame, terminal_width()))
 
 
-def _designs_table(frame: pd.DataFrame, axes: Sequence[str], left_out: int) -> Table:
+def front_table(frame: pd.DataFrame, width: int | None = None) -> Table:
+    """Designs as a table: what was measured, costs, and the axes in which the designs differ.
+
+    Args:
+        frame: One row per design, in the order to show, with the columns of `srsearch.store.Store.front`.
+        width: Characters that the table may take. Axes for which there is no room are counted in the last head. None
+            shows all of them.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    from srsearch.labels import MISSING, axis_labels, axis_text
+    from srsearch.labels import MISSING
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    measures = _measures(frame)
+    measures, axes = _measures(frame), _axis_columns(frame)
     for head in measures:
         table.add_column(head, justify="right", no_wrap=True)
-    labels = axis_labels(frame.attrs.get("axes", []))
-    words = {axis: [axis_text(value) for value in frame[axis]] for axis in axes}
-    for axis, cells in words.items():
-        numbers = all(cell == MISSING or cell.replace(".", "", 1).isdigit() for cell in cells)
-        table.add_column(Text(labels[axis]), justify="right" if numbers else "left", no_wrap=True)
-    if left_out:
-        table.add_column(Text(f"+{left_out}", style="dim"), no_wrap=True)
+    shown = _fitting(measures, axes, width)
+    for label, cells in shown.items():
+        numbers = all(cell == MISSING or cell.replace(".", "", 1).replace("-", "", 1).isdigit() for cell in cells)
+        table.add_column(Text(label), justify="right" if numbers else "left", no_wrap=True)
+    if len(shown) < len(axes):
+        table.add_column(Text(f"+{len(axes) - len(shown)}", style="dim"), no_wrap=True)
     reached = _values(frame[_quality(frame)])
     highest = max((value for value in reached if value is not None), default=None)
     for place, value in enumerate(reached):
-        cells = [column[place] for column in (*measures.values(), *words.values())]
+        cells = [column[place] for column in (*measures.values(), *shown.values())]
         table.add_row(*map(Text, cells), style="bold green" if value == highest else "")
     return table
 
 
+def _axis_columns(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """The axes in which designs differ: heads and cells."""
+    from srsearch.analysis import differing_axes
+    from srsearch.labels import axis_labels, axis_text
+
+    axes = list(frame.attrs.get("axes", []))
+    labels = axis_labels(axes)
+    varied = differing_axes(frame, axes) if len(frame) > 1 else axes
+    return {printable(labels[axis]): [printable(axis_text(value)) for value in frame[axis]] for axis in varied}
+
+
+def _fitting(
+    measures: Mapping[str, list[str]], axes: Mapping[str, list[str]], width: int | None
+) -> dict[str, list[str]]:
+    """As many axes, in their order, as fit beside the measures."""
+    from rich.cells import cell_len
+
+    if width is None:
+        return dict(axes)
+    # Between two columns there are two characters.
+    room = width - sum(2 + max(map(cell_len, [head, *cells])) for head, cells in measures.items()) + 2
+    widths = [2 + max(map(cell_len, [label, *cells])) for label, cells in axes.items()]
+    for count in range(len(axes), 0, -1):
+        rest = len(axes) - count
+        if sum(widths[:count]) + (2 + len(f"+{rest}") if rest else 0) <= room:
+            return dict(list(axes.items())[:count])
+    return {}
+
+
 def _measures(frame: pd.DataFrame) -> dict[str, list[str]]:
-    """The columns of a table of designs before its axes: heads and cells."""
+    """The columns before the axes: heads and cells."""
     objectives = frame.attrs.get("objectives", [])
     columns = {"Trial": [str(number) for number in frame["trial"]]}
-    for name, (head, digits) in _QUALITIES.items():
-        if name == "psnr" or name in objectives:
-            columns[head] = _cells(frame[name], digits)
-        if name == _quality(frame) and f"{name}_error" in frame.columns and frame[f"{name}_error"].notna().any():
-            columns["\N{PLUS-MINUS SIGN}"] = _cells(frame[f"{name}_error"], digits)
+    for row in (row for row in OBJECTIVES.values() if not row.is_cost):
+        if row.name == "psnr" or row.name in objectives:
+            columns[row.heading] = _texts(frame[row.name], row)
+        error = f"{row.name}_error"
+        if row.name == _quality(frame) and error in frame.columns and frame[error].notna().any():
+            columns["\N{PLUS-MINUS SIGN}"] = _texts(frame[error], row)
     if _several_seeds(frame):
-        columns["Seeds"] = _cells(frame["seeds"], "d")
-    for name, head in {"mult_adds": "Mult-Adds", "params": "Params", "activations": "Activations"}.items():
-        if name != "activations" or name in objectives:
-            columns[head] = ["" if value is None else format_quantity(value) for value in _values(frame[name])]
+        columns["Seeds"] = ["" if value is None else str(value) for value in _values(frame["seeds"])]
+    for row in (row for row in OBJECTIVES.values() if row.is_cost):
+        if row.name in ("mult_adds", "params") or row.name in objectives:
+            columns[row.heading] = _texts(frame[row.name], row)
     if "best" in frame.columns and len(frame) > 1:
         columns[""] = ["best" if best else "" for best in frame["best"]]
     return columns
 
 
-def _cells(column: pd.Series, digits: str) -> list[str]:
-    return ["" if value is None else f"{value:{digits}}" for value in _values(column)]
+def _texts(column: pd.Series, row: Objective) -> list[str]:
+    return ["" if value is None else row.text(value) for value in _values(column)]
 
 
 def _values(column: pd.Series) -> list[Any]:
-    """What a column holds; None for what is not known."""
+    """The values of a column; None where one is missing."""
     return [plain(value) for value in column.astype(object).where(column.notna(), None)]
 
 
@@ -186,7 +224,7 @@ def _quality(frame: pd.DataFrame) -> str:
 
 
 def _storage_option(storage: str | None) -> str:
-    """The database of this command, for the next."""
+    """The option that names this command's database, for the next command."""
     shown = "" if storage is None else without_password(storage)
     return f" --storage {shlex.quote(shown)}" if shown else ""
 
@@ -201,16 +239,16 @@ def print_outcome(
     page: Path | None,
     storage: str | None,
 ) -> None:
-    """What a run ends with: the front, the best design, where things are, what to do next.
+    """Prints the end of a run: the front, the best design, where the results are, and the next command.
 
     Args:
-        result: What the run left.
+        result: The result of the run.
         front: Its front with error bars.
-        noise: What they come from.
-        best: One row, or none.
-        evaluator: What scored the designs.
-        where: The database.
-        page: The page, if it could be written.
+        noise: The training noise that the errors are computed from.
+        best: The best design as one row; empty if there is none.
+        evaluator: Name of the evaluator that scored the designs.
+        where: Printable address of the database.
+        page: The page; None if it could not be written.
         storage: The database as it was given on the command line, for the next command.
     """
     print_front(front, noise)
@@ -236,11 +274,11 @@ def print_outcome(
 
 
 def print_trials(frame: pd.DataFrame, reached: Mapping[int, Sequence[float]]) -> None:
-    """Every trial in one line.
+    """Prints one line for each trial.
 
     Args:
         frame: As `srsearch.store.Store.trials` gives it.
-        reached: Of running and stopped trials the last step and its PSNR, by number.
+        reached: By number of a running or stopped trial, its last step and the PSNR there.
     """
     from rich import box
     from rich.table import Table
@@ -270,7 +308,7 @@ def _with_reason(design: Text, reason: str | None) -> Text:
 
 
 def print_studies(frame: pd.DataFrame, where: str) -> None:
-    """The studies of a database."""
+    """Prints the studies in a database."""
     from rich import box
     from rich.table import Table
 
@@ -291,7 +329,7 @@ def print_studies(frame: pd.DataFrame, where: str) -> None:
 
 
 def print_forecast(found: Forecast) -> None:
-    """What a study will take: what was measured, a training, the whole."""
+    """Prints a forecast: the measurements, the time of one training, and that of the study."""
     from rich import box
     from rich.table import Table
 

@@ -8,6 +8,7 @@ part is refused. Nothing is written by hand, so a bill cannot drift from its net
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,10 +17,10 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from srsearch.architecture import Factory, InvalidDesign, Part
 from srsearch.architecture.assembly import first_line, make_part
+from srsearch.architecture.meta import MetaMode
 from srsearch.architecture.network import IN_CHANNELS, Colour, ImageResidual
 from srsearch.architecture.registry import cached
 
@@ -31,7 +32,7 @@ _SIZES = ((48, 48), (48, 96), (96, 96))
 
 
 class Tally(NamedTuple):
-    """What something costs, in six numbers.
+    """The cost of a part, in six numbers.
 
     Attributes:
         weights: Trainable parameters other than biases.
@@ -39,7 +40,7 @@ class Tally(NamedTuple):
         mult_adds: Mult-Adds for each pixel of the input.
         mult_adds_per_image: Mult-Adds that do not depend on the area.
         activations: Elements written by convolutions, for each pixel of the input.
-        activations_per_image: The same, where it does not depend on the area.
+        activations_per_image: Elements written by convolutions that do not depend on the area.
     """
 
     weights: Exact = 0
@@ -80,11 +81,44 @@ class Bill:
     uses: dict[tuple[str, Any], Uses]
 
 
-_UNCOUNTED = {
+_MATRIX_PRODUCTS = {
     getattr(torch.ops.aten, name)
-    for name in ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "_scaled_dot_product_flash_attention_for_cpu")
+    for name in (
+        "mm",
+        "addmm",
+        "bmm",
+        "baddbmm",
+        "addbmm",
+        "mv",
+        "addmv",
+        "dot",
+        "vdot",
+        "addr",
+        "linear",
+        "_trilinear",
+        "_cdist_forward",
+        "_euclidean_dist",
+        "_scaled_dot_product_flash_attention_for_cpu",
+        "_scaled_dot_product_efficient_attention",
+        "_scaled_dot_product_fused_attention_overrideable",
+        "_scaled_dot_product_flash_attention",
+        "_scaled_dot_product_cudnn_attention",
+    )
+    if hasattr(torch.ops.aten, name)
 }
-"""Operations that cost Mult-Adds and are no convolutions; a bill without them would be wrong in silence."""
+"""Operations that multiply matrices: they cost Mult-Adds and are no convolutions."""
+
+_FAMILIES = {
+    "_fft": "transforms to frequencies",
+    "fft_": "transforms to frequencies",
+    "linalg_": "solves or factorises",
+}
+"""Beginnings of names of operations that cost more than convolutions are counted by."""
+
+_PRODUCTS = {
+    getattr(torch.ops.aten, name) for name in ("mul", "mul_", "div", "div_", "addcmul", "addcmul_", "addcdiv", "lerp")
+}
+"""Pointwise operations that multiply one tensor by another."""
 
 
 class _Stub(nn.Module):
@@ -102,54 +136,70 @@ class _Stub(nn.Module):
         return x.new_empty((n, self.channels or c, self.factor * h, self.factor * w))
 
 
-class _ConvolutionCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's base is untyped
-    """Counts every convolution that is executed, functional ones too."""
+class _ConvolutionCounter(MetaMode):  # type: ignore[no-untyped-call]  # torch's base is untyped
+    """Counts every convolution that is executed, functional ones too, and refuses other products by name.
 
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+    Args:
+        module: What is run. Its weights, and what is computed from them alone, are told from features. Features may be
+            scaled by each other (attention) or by one learned number. A sum of features times trained tensors is a
+            convolution by hand, which a count of convolutions would miss.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
         self.mult_adds = 0
         self.activations = 0
+        self._weights: dict[int, Tensor] = {_memory(each): each for each in module.parameters()}
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        # Torch would import its compiler to keep it away from this mode: seconds in every command that counts.
-        return False
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        shape = _plain_shape(func, args)
-        if shape is not None:
-            return torch.empty(shape, device="meta")
-        out = func(*args, **(kwargs or {}))
-        if func is torch.ops.aten.convolution.default:
+    def executed(self, operation: Any, args: Any, out: Any) -> None:
+        tensors = _tensors(args)
+        _refuse(operation, tensors, [each for each in tensors if _memory(each) in self._weights])
+        if operation is torch.ops.aten.convolution.default:
             source, weight, transposed = args[0], args[1], args[6]
             positions = source if transposed else out
             self.mult_adds += weight.numel() * positions.shape[0] * positions.shape[2:].numel()
             self.activations += out.numel()
-        elif func.overloadpacket in _UNCOUNTED:
-            raise InvalidDesign(f"it multiplies matrices ({func.overloadpacket}), which Mult-Adds do not count")
-        return out
+        elif tensors and isinstance(out, Tensor) and all(_memory(each) in self._weights for each in tensors):
+            self._weights[_memory(out)] = out  # held, so that its memory is not used again
 
 
-def _plain_shape(func: Any, args: Any) -> Sequence[int] | None:
-    """The shape that a pointwise operation or a concatenation gives; None for other ones, and where it may be wrong.
+def _memory(tensor: Tensor) -> int:
+    """Identifies the memory of a tensor; views share it, on the meta device too."""
+    return int(tensor.untyped_storage()._cdata)
 
-    On the meta device torch's own kernels for these are Python, and import its compiler, which takes seconds.
+
+def _tensors(arguments: Any) -> list[Tensor]:
+    """The tensors among arguments, those in lists included."""
+    found = [each for each in arguments if isinstance(each, Tensor)]
+    for each in arguments:
+        if isinstance(each, list | tuple):
+            found += [inner for inner in each if isinstance(inner, Tensor)]
+    return found
+
+
+def _refuse(func: Any, tensors: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
+    """Refuse an operation whose Mult-Adds no count of convolutions would see.
+
+    Raises:
+        InvalidDesign: It is one; names it.
     """
-    concatenates = func is torch.ops.aten.cat.default
-    if func._schema.is_mutable or not (concatenates or torch.Tag.pointwise in func.tags):
-        return None
-    tensors = [each for each in (args[0] if concatenates else args) if isinstance(each, Tensor)]
-    if any(each.dtype != torch.float32 for each in tensors):
-        return None
-    if not concatenates:
-        return np.broadcast_shapes(*(each.shape for each in tensors))
-    dim = args[1] if len(args) > 1 else 0
-    shapes = [list(each.shape) for each in tensors]
-    lengths = [shape.pop(dim) for shape in shapes]
-    if any(shape != shapes[0] for shape in shapes):
-        return None
-    shapes[0].insert(dim if dim >= 0 else len(shapes[0]) + 1 + dim, sum(lengths))
-    return shapes[0]
+    packet, name = func.overloadpacket, func.overloadpacket.__name__
+    if packet in _MATRIX_PRODUCTS:
+        raise InvalidDesign(f"it multiplies matrices ({packet}), which Mult-Adds do not count")
+    for beginning, does in _FAMILIES.items():
+        if name.startswith(beginning) and name != "linalg_vector_norm":
+            raise InvalidDesign(f"it {does} ({packet}), which Mult-Adds do not count")
+    if packet not in _PRODUCTS or len(tensors) < 2:
+        return
+    features = [each for each in tensors if not any(each is weight for weight in weights)]
+    if features and any(each.numel() > 1 for each in weights):
+        raise InvalidDesign(
+            f"it multiplies features by a trained tensor ({packet}), which Mult-Adds do not count; "
+            "a convolution can say the same, and is counted"
+        )
+    largest = math.prod(np.broadcast_shapes(*(each.shape for each in tensors)))
+    if features and largest > max(each.numel() for each in tensors):
+        raise InvalidDesign(f"it multiplies every value by several others ({packet}), which Mult-Adds do not count")
 
 
 def measure(
@@ -181,16 +231,17 @@ def measure(
 
     with torch.device("meta"):
         module = make(slot)
+    _refuse_lazy(module)
     counts, areas = [], []
     for height, width in _SIZES:
         for each in stubs:
             each.areas.clear()
-        with torch.no_grad(), _ConvolutionCounter() as counter:
+        with torch.no_grad(), _ConvolutionCounter(module) as counter:
             try:
                 run(module, torch.empty(1, in_channels, height, width, device="meta"))
             except InvalidDesign:
                 raise
-            except Exception as error:  # such as torch's word for wrong shapes; a part is anybody's code
+            except Exception as error:  # such as torch's error for wrong shapes: a part may be a user's code
                 raise InvalidDesign(f"it cannot be run: {first_line(error)}") from None
         counts.append((counter.mult_adds, counter.activations))
         areas.append([sum(each.areas) for each in stubs])
@@ -214,6 +265,17 @@ def measure(
     return Bill(Tally(weights, biases, *mult_adds, *activations), uses)
 
 
+def _refuse_lazy(module: nn.Module) -> None:
+    """Refuse a module whose weights get their shapes when it first runs: it cannot be initialised, nor sent anywhere.
+
+    Raises:
+        InvalidDesign: It is one; names the first such weight.
+    """
+    for name, parameter in [*module.named_parameters(), *module.named_buffers()]:
+        if nn.parameter.is_lazy(parameter):
+            raise InvalidDesign(f"its {name} has no shape until it first runs; give the number of its input channels")
+
+
 def _line(values: list[int]) -> tuple[Exact, Exact] | None:
     """Slope and intercept over the areas of ``_SIZES``; None where the three points are not on a line."""
     first, second, third = (height * width for height, width in _SIZES)
@@ -227,7 +289,7 @@ _Measuring = TypeVar("_Measuring", bound=Callable[..., Bill])
 
 
 def _failures_kept(measuring: _Measuring) -> _Measuring:
-    """Cache by arguments, failures too: what fails once would fail again in every design that has it."""
+    """Cache by arguments, failures included: a part that fails would fail again in every design that has it."""
 
     @cached
     def kept(*arguments: Any) -> Bill | InvalidDesign:

@@ -19,10 +19,10 @@ from srsearch.architecture.registry import cached
 from srsearch.cost.bill import UNUSED, Bill, Tally, Uses, network_bill, part_bill
 from srsearch.cost.conventions import Convention
 
-Six: TypeAlias = tuple[Any, Any, Any, Any, Any, Any]
+TallyNumbers: TypeAlias = tuple[Any, Any, Any, Any, Any, Any]
 """The numbers of a `Tally`, each exact, or an array of exact numbers."""
-Three: TypeAlias = tuple[Any, Any, Any]
-"""The numbers of `Uses`, likewise."""
+UseNumbers: TypeAlias = tuple[Any, Any, Any]
+"""The numbers of `Uses`, each exact, or an array of exact numbers."""
 
 
 class Mode(Protocol):
@@ -31,7 +31,7 @@ class Mode(Protocol):
     def call(self, rule: Callable[..., Any], *fields: Any) -> Any:
         """The rule's result."""
 
-    def numbers(self, result: Any, uses: Three | None = None) -> Any:
+    def numbers(self, result: Any, uses: UseNumbers | None = None) -> Any:
         """The numbers of a `Tally` or `Uses`.
 
         Args:
@@ -49,7 +49,7 @@ class OneDesign:
     call = staticmethod(directly)
 
     @staticmethod
-    def numbers(result: Any, uses: Three | None = None) -> Any:
+    def numbers(result: Any, uses: UseNumbers | None = None) -> Any:
         return result
 
     @staticmethod
@@ -57,7 +57,7 @@ class OneDesign:
         return bill.uses
 
 
-def compose(fields: Mapping[str, Any], scale: int, mode: Mode) -> Six:
+def compose(fields: Mapping[str, Any], scale: int, mode: Mode) -> TallyNumbers:
     """What a design costs, without a convention.
 
     Args:
@@ -70,7 +70,7 @@ def compose(fields: Mapping[str, Any], scale: int, mode: Mode) -> Six:
     """
     call, numbers = mode.call, mode.numbers
     bill = call(network_bill, *[fields[name] for name in _OUTLINE], scale)
-    total: Six = numbers(call(_own, bill))
+    total: TallyNumbers = numbers(call(_own, bill))
     numbers(call(_placed, fields["body"]))
     for slot, at in mode.slots(bill):
         uses = numbers(call(_uses, bill, slot, at))
@@ -81,7 +81,7 @@ def compose(fields: Mapping[str, Any], scale: int, mode: Mode) -> Six:
 _OUTLINE = ("levels", "channels", "colour", "scales", "global_skip", "image_residual")
 
 
-def _in_network(fields: Mapping[str, Any], slot: str, at: Any, uses: Three, mode: Mode) -> Six:
+def _in_network(fields: Mapping[str, Any], slot: str, at: Any, uses: UseNumbers, mode: Mode) -> TallyNumbers:
     """The cost of what stands in one slot of the network, for each pixel of its input."""
     call, channels, activation = mode.call, fields["channels"], fields["activation"]
     if slot == "body":
@@ -96,13 +96,13 @@ def _in_network(fields: Mapping[str, Any], slot: str, at: Any, uses: Three, mode
     return mode.numbers(tally, uses)  # type: ignore[no-any-return]
 
 
-def _body(fields: Mapping[str, Any], level: int, level_uses: Three, mode: Mode) -> Six:
+def _body(fields: Mapping[str, Any], level: int, level_uses: UseNumbers, mode: Mode) -> TallyNumbers:
     """The cost of the body of one level, with all that stands in it, for each pixel of its input."""
     call, numbers = mode.call, mode.numbers
     channels, activation, unit = fields["channels"], fields["activation"], fields["unit"]
     body = call(part_of_level, fields["body"], "body", fields["levels"], level)
     bill = call(body_bill, body, fields["body"], channels)
-    total: Six = numbers(call(_own, bill), level_uses)
+    total: TallyNumbers = numbers(call(_own, bill), level_uses)
     for slot, at in mode.slots(bill):
         uses = numbers(call(_uses, bill, slot, at))
         if slot == "block":
@@ -116,7 +116,7 @@ def _body(fields: Mapping[str, Any], level: int, level_uses: Three, mode: Mode) 
     return total
 
 
-def figures(costs: Six, scale: int, convention: Convention, in_channels: Any) -> Three:
+def figures(costs: TallyNumbers, scale: int, convention: Convention, in_channels: Any) -> UseNumbers:
     """Parameters, Mult-Adds and activations under a convention, not rounded.
 
     Args:
@@ -139,13 +139,13 @@ def figures(costs: Six, scale: int, convention: Convention, in_channels: Any) ->
     return params, multiplied, activations * area + activations_per_image
 
 
-def _sum(first: Six, second: Six) -> Six:
+def _sum(first: TallyNumbers, second: TallyNumbers) -> TallyNumbers:
     a, b, c, d, e, f = first
     g, h, i, j, k, m = second
     return a + g, b + h, c + i, d + j, e + k, f + m
 
 
-def _times(tally: Six, uses: Three) -> Six:
+def _times(tally: TallyNumbers, uses: UseNumbers) -> TallyNumbers:
     weights, biases, mult_adds, mult_adds_per_image, activations, activations_per_image = tally
     instances, applications, area = uses
     return (
@@ -196,7 +196,7 @@ def body_bill(body: Part, placement: Part, channels: int) -> Bill:
 
 def _filled(bill: Bill, slots: Mapping[str, Tally]) -> Tally:
     """A part with what stands in its slots."""
-    total: Six = bill.own
+    total: TallyNumbers = bill.own
     for (slot, _), uses in bill.uses.items():
         if slot in slots:
             total = _sum(total, _times(slots[slot], uses))

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def convention(name: str) -> Convention:
         InputError: Unknown name.
     """
     if name not in _CONVENTIONS:
-        raise InputError(f"unknown convention {name!r}; {nearest(name, _CONVENTIONS)}")
+        raise InputError(f"unknown convention {name!r}; {suggest(name, _CONVENTIONS)}")
     return _CONVENTIONS[name]
 
 

@@ -24,7 +24,7 @@ from srsearch.cost.conventions import (
     Convention,
 )
 from srsearch.cost.count import Cost, count
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 from srsearch.literature import PrintedCost, printed_costs, printed_quality
 
 Quality: TypeAlias = Mapping[str, Mapping[str, float | None]]
@@ -260,5 +260,5 @@ def of_paper(name: str) -> str:
         InputError: Unknown name.
     """
     if name.lower() not in PAPERS:
-        raise InputError(f"unknown paper {name!r}; {nearest(name.lower(), PAPERS)}")
+        raise InputError(f"unknown paper {name!r}; {suggest(name.lower(), PAPERS)}")
     return name.lower()

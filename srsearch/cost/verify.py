@@ -1,8 +1,11 @@
-"""Another count of the same cost: the network is built, and fvcore traces it."""
+"""An independent count of a design's cost: the network is built and traced by fvcore."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -11,18 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from srsearch.architecture import Architecture, build
+from srsearch.architecture.assembly import first_line
 from srsearch.architecture.network import Network
 from srsearch.cost.conventions import OURS, Convention
 from srsearch.cost.count import count
 from srsearch.errors import WorkError
 
-_SIDES = (8, 16)
-"""Sides of the square LR images that are traced: whole also after the strides of BP-U, and quick."""
+_SIDES = ((8, 16), (48, 96))
+"""Sides of the square LR images that are traced: small and quick, and those of the bill, which more strides divide."""
 
 
 @dataclass(frozen=True)
 class Verification:
-    """Ours, from the bill of parts, beside what is found on the built network.
+    """The cost from the bill of parts beside the cost counted on the built network.
 
     Attributes:
         scale: The scale that Mult-Adds are for.
@@ -42,7 +46,7 @@ class Verification:
 
     @property
     def agrees(self) -> bool:
-        """Whether both are the same, to the last one."""
+        """Whether both counts are exactly equal."""
         return (self.params, self.mult_adds) == (self.network_params, self.network_mult_adds)
 
     def record(self) -> dict[str, Any]:
@@ -85,11 +89,20 @@ def verify(design: Architecture, scale: int | None = None, convention: Conventio
     cost = count(design, scale=scale, convention=image)
     network = build(design, seed=0).eval()
     params = sum(each.numel() for each in network.parameters() if each.requires_grad)
-    small, large = (_traced(network, cost.scale, side) for side in _SIDES)
-    small_area, large_area = (side**2 for side in _SIDES)
-    slope = Fraction(large - small, large_area - small_area)
-    mult_adds = small + slope * (image.lr_area(cost.scale) - small_area)
-    return Verification(cost.scale, image.size_text(), cost.params, cost.mult_adds, params, round(mult_adds))
+    mult_adds = 0
+    for sides in _SIDES:
+        try:
+            small, large = (_traced(network, cost.scale, side) for side in sides)
+        except RuntimeError as error:  # torch's word for an image that the network cannot take
+            if sides == _SIDES[-1]:
+                raise WorkError(f"the built network cannot be run: {first_line(error)}") from None
+            continue
+        small_area, large_area = (side**2 for side in sides)
+        slope = Fraction(large - small, large_area - small_area)
+        mult_adds = round(small + slope * (image.lr_area(cost.scale) - small_area))
+        if mult_adds == cost.mult_adds:  # else a stride may not divide the sides
+            break
+    return Verification(cost.scale, image.size_text(), cost.params, cost.mult_adds, params, mult_adds)
 
 
 class _AtScale(nn.Module):
@@ -112,5 +125,16 @@ def _traced(network: Network, scale: int, side: int) -> int:
         raise WorkError("fvcore, which counts the built network, is not installed: pip install fvcore") from None
     image = torch.zeros(1, network.in_channels, side, side)
     found = FlopCountAnalysis(_AtScale(network, scale), image)
+    found.set_op_handle("aten::_convolution_mode", _named_padding)
     found.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    return int(found.by_operator()["conv"])
+    counted = int(found.by_operator()["conv"])
+    unknown = sorted(name for name in found.unsupported_ops() if "conv" in name)
+    if unknown:
+        raise WorkError(f"fvcore, which counts the built network, does not know {', '.join(unknown)}")
+    return counted
+
+
+def _named_padding(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
+    """What fvcore does not know: the Mult-Adds of a convolution whose padding is a word (``same``, ``valid``)."""
+    weight, out = (each.type().sizes() for each in (inputs[1], outputs[0]))
+    return Counter({"conv": math.prod(weight) * out[0] * math.prod(out[2:])})

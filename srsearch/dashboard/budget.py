@@ -13,12 +13,15 @@ import pandas as pd
 
 from srsearch.analysis import Noise
 from srsearch.analysis.front import non_dominated
-from srsearch.dashboard.formats import COSTS, HEADS, PLUS_MINUS, cell, decibels
+from srsearch.analysis.objectives import costs_of
+from srsearch.dashboard.formats import PLUS_MINUS, cell, headings
 from srsearch.errors import InputError
 from srsearch.labels import MISSING, axis_labels, axis_text
+from srsearch.objectives import objective, unit_suffix
 from srsearch.quantity import parse_quantity
 
-LIMITED = {"mult_adds": "Mult-Adds at most", "params": "Parameters at most"}
+LIMITED = ("mult_adds", "params")
+"""The costs that have a slider."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,11 @@ class Slider:
 def sliders(done: pd.DataFrame) -> list[Slider]:
     """One slider for each cost in which the finished designs differ."""
     made = []
-    for column, label in LIMITED.items():
+    for column in LIMITED:
         values = done[column].dropna()
         if values.empty or not 0 < (low := float(values.min())) < (high := float(values.max())):
             continue
+        label = f"{objective(column).label} at most"
         made.append(Slider(column, label, float(10 ** (math.floor(math.log10(low) * 50) / 50)), high))
     return made
 
@@ -90,11 +94,12 @@ def choice(rows: pd.DataFrame, axes: Sequence[str], *, quality: str, noise: Nois
         noise: The training noise; None where it is unknown.
     """
     labels = axis_labels(axes)
-    costs = [name for name in COSTS if rows[name].notna().any()]
+    costs = [name for name in costs_of(rows.columns) if rows[name].notna().any()]
+    heads = headings()
     return {
         "quality": quality,
-        "unit": decibels(quality),
-        "facts": [HEADS[name] for name in costs],
+        "unit": unit_suffix(quality),
+        "facts": [heads[name] for name in costs],
         "axes": [labels[axis] for axis in axes],
         "designs": [_design(record, costs, axes, quality, noise) for record in rows.to_dict("records")],
     }
@@ -105,7 +110,7 @@ def _design(
 ) -> dict[str, Any]:
     seeds = record.get("seeds")
     error = None if noise is None else noise.deviation / (1 if pd.isna(seeds) else max(int(seeds), 1)) ** 0.5
-    numbers = {name: None if pd.isna(record[name]) else float(record[name]) for name in (*COSTS, quality)}
+    numbers = {name: None if pd.isna(record[name]) else float(record[name]) for name in (*costs, quality)}
     return numbers | {
         "trial": int(record["trial"]),
         "score": cell(quality, record[quality]),

@@ -7,11 +7,11 @@ from numbers import Real
 import pandas as pd
 
 from srsearch.labels import MISSING, axis_text
+from srsearch.objectives import OBJECTIVES, is_cost
 from srsearch.quantity import format_quantity
 
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
-COSTS = ("mult_adds", "params", "activations")
 STATES = {
     "complete": "finished",
     "stopped": "stopped early",
@@ -20,58 +20,45 @@ STATES = {
     "infeasible": "over budget",
     "repeated": "seen before",
 }
-HEADS = {
+_HEADINGS = {
     "trial": "Trial",
     "state": "State",
     "reason": "Reason",
     "key": "Key",
-    "psnr": "PSNR (dB)",
-    "psnr_error": PLUS_MINUS,
     "psnr_sd": "SD (dB)",
-    "ssim": "SSIM",
-    "ssim_error": PLUS_MINUS,
     "seeds": "Seeds",
-    "mult_adds": "Mult-Adds",
-    "params": "Params",
-    "activations": "Activations",
     "seconds": "Seconds",
     "reached": "Step",
 }
-NAMES = {
-    "psnr": "PSNR",
-    "ssim": "SSIM",
-    "mult_adds": "Mult-Adds",
-    "params": "parameters",
-    "activations": "activations",
-}
-_DIGITS = {
-    "effect": 4,
-    "error": 4,
-    "together": 4,
-    "beyond": 4,
-    "tau": 3,
-    "psnr": 3,
-    "psnr_error": 3,
-    "psnr_sd": 3,
-    "ssim": 4,
-    "ssim_error": 4,
-    "seconds": 1,
-}
+_DIGITS = {"effect": 4, "error": 4, "together": 4, "beyond": 4, "tau": 3, "psnr_sd": 3, "seconds": 1}
+
+
+def headings() -> dict[str, str]:
+    """What stands at the head of each column that has a fixed name, with the unit: "PSNR (dB)"."""
+    titles = {row.name: f"{row.heading} ({row.unit})" if row.unit else row.heading for row in OBJECTIVES.values()}
+    errors = {f"{row.name}_error": PLUS_MINUS for row in OBJECTIVES.values() if not row.is_cost}
+    return _HEADINGS | titles | errors
+
+
+def digits(name: str) -> int | None:
+    """Decimals to show of a column; None where it is no measured number. An error has those of its quality."""
+    row = OBJECTIVES.get(name.removesuffix("_error"))
+    return row.digits or None if row is not None else _DIGITS.get(name)
 
 
 def cell(name: str, value: object) -> str:
     """A value as tables show it in the column of this name; a dash where there is none."""
     if value is None or value is pd.NA or (isinstance(value, float) and value != value):
         return MISSING
-    if name in COSTS:
+    if is_cost(name):
         return format_quantity(float(value))  # type: ignore[arg-type]
     if name == "state":
         return STATES.get(str(value), str(value))
     if name == "key":
         return str(value)[:8]
-    digits = _DIGITS.get(name)
-    if digits:
-        return f"{float(value):.{digits}f}"  # type: ignore[arg-type]
+    shown = digits(name)
+    if shown:
+        return f"{float(value):.{shown}f}"  # type: ignore[arg-type]
     return f"{value:.4g}" if isinstance(value, float) else axis_text(value)
 
 
@@ -81,8 +68,3 @@ def is_number(column: pd.Series) -> bool:
         return not pd.api.types.is_bool_dtype(column)
     values = list(column.dropna().head(200))
     return bool(values) and all(isinstance(value, Real) and not isinstance(value, bool) for value in values)
-
-
-def decibels(quality: str) -> str:
-    """The unit to write after a quality, with a space before it; empty for SSIM."""
-    return " dB" if quality == "psnr" else ""

@@ -34,12 +34,14 @@ from srsearch.analysis import (
 from srsearch.analysis.agreement import rung_agreement
 from srsearch.analysis.captions import several_seeds, standard_error_text, ties_text
 from srsearch.analysis.effects import at_equal_cost, interaction
+from srsearch.analysis.objectives import costs_of
 from srsearch.analysis.pace import per_hour
-from srsearch.dashboard.budget import choice, contenders, output_size, own_limits, sliders
+from srsearch.dashboard.budget import LIMITED, choice, contenders, output_size, own_limits, sliders
 from srsearch.dashboard.colours import css_colours
 from srsearch.dashboard.crops import Place, evenly, photos, source_of
 from srsearch.dashboard.curves import similar_curves
-from srsearch.dashboard.formats import COSTS, HEADS, NAMES, PLUS_MINUS, STATES, TIMES, cell, is_number
+from srsearch.dashboard.diagram import diagram
+from srsearch.dashboard.formats import PLUS_MINUS, STATES, TIMES, cell, headings, is_number
 from srsearch.dashboard.part_costs import bill
 from srsearch.dashboard.study_view import (
     CAPTIONS,
@@ -66,6 +68,7 @@ from srsearch.dashboard.study_view import (
 from srsearch.dashboard.vendored import plotly_js
 from srsearch.errors import InputError, WorkError
 from srsearch.labels import MISSING, axis_labels, axis_text
+from srsearch.objectives import QUALITIES, is_cost, objective, own_costs
 from srsearch.plots._theme import exchange
 from srsearch.quantity import format_duration, format_quantity
 from srsearch.search.checkpoints import Checkpoints
@@ -74,7 +77,6 @@ if TYPE_CHECKING:
     from srsearch.store import Curve, Store, StudyRecord, TrialRecord
 
 _MOST_SHOTS = 4
-_MEASURES = ("psnr", "psnr_error", "ssim", "ssim_error", "seeds", "mult_adds", "params")
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,7 @@ def render_report(data: ReportData) -> str:
         summary=_summary(data, done),
         best=_best_card(data, axes),
         front=_table(data.front, varied, _front_measures(data)),
-        trials=_table(data.trials, searched, ("psnr", "mult_adds", "params", "seconds"), data.reached),
+        trials=_table(data.trials, searched, _trial_measures(data), data.reached),
         failed=data.trials[data.trials["state"] == "failed"][["trial", "reason"]].to_dict("records"),
         states=state_counts(data.trials),
         settings=_settings(data.study),
@@ -255,7 +257,7 @@ def _add_design_views(views: _Views, data: ReportData, done: pd.DataFrame) -> No
     if row is None or not data.best_design:
         return
     number, cost = int(row["trial"]), _cost(data)
-    views.figures["diagram"] = plots.diagram(data.best_design)
+    views.figures["diagram"] = diagram(data.best_design)
     parts, views.texts["parts"] = bill(data.best_design, data.study.space)
     if parts is not None:
         views.figures["parts"] = plots.part_costs(parts)
@@ -291,9 +293,10 @@ def _choice(data: ReportData, done: pd.DataFrame, searched: Sequence[str]) -> di
 def _figures(data: ReportData, varied: list[str], more: Mapping[str, go.Figure]) -> dict[str, object]:
     cost = _cost(data)
     quality = quality_of(data.study.objectives)
-    shown = plots.Browse(cost=cost, quality=quality, limits=own_limits(data.study.space))
+    limits = own_limits(data.study.space)
+    shown = plots.front(data.trials, data.front, budget=limits, cost=cost, quality=quality, browse=plots.Browse())
     figures: dict[str, go.Figure] = {
-        "front": plots.browse(data.trials, data.front, shown).update_layout(dragmode="zoom"),
+        "front": shown.update_layout(dragmode="zoom"),
         "hypervolume": plots.hypervolume(data.history),
         "axes": plots.axes(data.front, varied, cost=cost),
         **more,
@@ -312,8 +315,7 @@ def _summary(data: ReportData, done: pd.DataFrame) -> list[tuple[str, str, str]]
     """The key figures at the top of the page: value, name, and a detail."""
     counts = data.trials["state"].value_counts().to_dict()
     limits = own_limits(data.study.space)
-    names = {"mult_adds": "Mult-Adds", "params": "params"}
-    budget = " · ".join(f"{format_quantity(most)} {names.get(name, name)}" for name, most in limits.items())
+    budget = " · ".join(f"{format_quantity(most)} {objective(name).short}" for name, most in limits.items())
     over_budget = int(counts.get("infeasible", 0))
     failed = _plural(int(counts.get("failed", 0)), "failed") or "none failed"
     stopped = _plural(int(counts.get("stopped", 0)), "stopped early")
@@ -368,14 +370,14 @@ def _best_card(data: ReportData, axes: list[str]) -> _Best | None:
     gain = f"{row['psnr'] - bicubic:+.2f} dB over bicubic ({bicubic:.2f} dB)" if bicubic else None
     error = cell(f"{quality}_error", row.get(f"{quality}_error"))
     seeds = f" (mean of {row['seeds']} seeds)" if several_seeds(row.to_frame().T) else ""
-    facts = [
-        (HEADS[name], cell(name, row.get(name))) for name in ("mult_adds", "params", "psnr", "ssim") if name != quality
-    ]
+    heads = headings()
+    shown = [*_costs_shown(data), *QUALITIES]
+    facts = [(heads[name], cell(name, row.get(name))) for name in shown if name != quality]
     return _Best(
         trial=int(row["trial"]),
         key=str(row.get("key", "")),
         score=cell(quality, row[quality]),
-        unit="dB" if quality == "psnr" else NAMES[quality],
+        unit=objective(quality).unit or objective(quality).noun,
         error=seeds if error == MISSING else f"{PLUS_MINUS} {error}{seeds}",
         gain=gain,
         ties=ties_text(tied_with_best(data.trials, data.noise, quality=quality), data.noise),
@@ -386,10 +388,20 @@ def _best_card(data: ReportData, axes: list[str]) -> _Best | None:
     )
 
 
+def _costs_shown(data: ReportData) -> list[str]:
+    """The costs that the page shows: Mult-Adds, parameters, and those among the objectives."""
+    return costs_of([*LIMITED, *data.study.objectives])
+
+
+def _trial_measures(data: ReportData) -> list[str]:
+    """The columns of the table of all trials before the axes."""
+    return ["psnr", *LIMITED, *(row.name for row in own_costs(data.study.objectives)), "seconds"]
+
+
 def _front_measures(data: ReportData) -> list[str]:
     """The columns of the front's table before its axes."""
-    activations = ["activations"] if "activations" in data.study.objectives else []
-    return columns_with_values(data.front, [*_MEASURES, *activations])
+    qualities = [f"{name}{end}" for name in QUALITIES for end in ("", "_error")]
+    return columns_with_values(data.front, [*qualities, "seeds", *_costs_shown(data)])
 
 
 @dataclass(frozen=True)
@@ -422,8 +434,8 @@ class _Table:
 def _table(
     frame: pd.DataFrame, axes: list[str], measures: Sequence[str], reached: Mapping[int, Sequence[float]] | None = None
 ) -> _Table:
-    labels = axis_labels(axes)
-    columns = [_Column(HEADS[name], name, True) for name in measures]
+    labels, heads = axis_labels(axes), headings()
+    columns = [_Column(heads[name], name, True) for name in measures]
     columns += [_Column(labels[name], name, is_number(frame[name])) for name in axes]
     names = [*measures, *axes]
     rows = [_row(record, names, (reached or {}).get(int(record["trial"]))) for record in frame.to_dict("records")]
@@ -474,7 +486,7 @@ def _flat(values: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, st
             more = f", and {len(value) - 12} more" if len(value) > 12 else ""
             yield before + name, ", ".join(map(str, value[:12])) + more
         else:
-            yield before + name, format_quantity(float(value)) if name in COSTS else axis_text(value)
+            yield before + name, format_quantity(float(value)) if is_cost(name) else axis_text(value)
 
 
 _TEMPLATES = jinja2.Environment(

@@ -15,9 +15,10 @@ from srsearch.analysis.captions import several_seeds
 from srsearch.analysis.effects import EqualCost
 from srsearch.analysis.objectives import costs_of
 from srsearch.dashboard.crops import SIDE, Picture, Place, Source, references, upscaled
-from srsearch.dashboard.formats import NAMES, STATES
+from srsearch.dashboard.formats import STATES
 from srsearch.errors import InputError
 from srsearch.labels import MISSING, axis_labels, axis_text
+from srsearch.objectives import COSTS, objective
 from srsearch.store import StudyRecord, TrialRecord
 from srsearch.store.changes import FollowedTrial
 
@@ -48,7 +49,7 @@ CAPTIONS: Mapping[str, Caption] = {
     "diagram": Caption(
         "Diagram",
         "The parts of the network, from LR to HR image.",
-        "Arcs show what is added or joined again later. Blocks with the same tint share their weights.",
+        "Lines above the boxes are results that are added or concatenated further on.",
     ),
     "parts": Caption("Cost of the parts", "Cost of each part, as bars."),
     "curve": Caption(
@@ -125,7 +126,7 @@ def pictures_warning(study: StudyRecord) -> Caveat:
 
 def main_cost(objectives: Iterable[str]) -> str:
     """The cost on x axes: the first among the objectives, else Mult-Adds."""
-    return next(iter(costs_of(objectives)), "mult_adds")
+    return next(iter(costs_of(objectives)), COSTS[0])
 
 
 def state_counts(trials: pd.DataFrame) -> list[tuple[str, str, int]]:
@@ -157,20 +158,21 @@ def strongest_axes(axes: Sequence[str], model: EqualCost | None) -> list[str]:
 def effects_text(model: EqualCost, cost: str) -> str:
     """How to read the figure of effects at equal cost."""
     return (
-        f"What a value adds to designs with the same {NAMES[cost]} and the same other axes, relative to the mean. Bars "
-        f"are two standard errors. The axes explain {model.explained:.0%} of the differences between designs of equal "
-        "cost."
+        f"What a value adds to designs with the same {objective(cost).noun} and the same other axes, relative to the "
+        f"mean. Bars are two standard errors. The axes explain {model.explained:.0%} of the differences between "
+        "designs of equal cost."
     )
 
 
 def hypervolume_text(objectives: Sequence[str]) -> str:
     """What the hypervolume is, its unit, and how to read its curve."""
-    costs = [f"powers of ten of {NAMES[name]}" for name in costs_of(objectives)]
-    qualities = ["dB" if name == "psnr" else NAMES[name] for name in objectives if not costs_of([name])]
+    rows = [objective(name) for name in objectives]
+    units = [row.unit or row.noun for row in rows if not row.is_cost]
+    units += [f"powers of ten of {row.noun}" for row in rows if row.is_cost]
     what = {1: "the gain", 2: "the area below the front"}.get(len(objectives), "the volume below the front")
     start = ", counted from bicubic upscaling" if "psnr" in objectives else ""
     return (
-        f"The hypervolume is {what}, in {' times '.join([*qualities, *costs])}{start}. When it stays flat, the search "
+        f"The hypervolume is {what}, in {' times '.join(units)}{start}. When it stays flat, the search "
         "has little left to find."
     )
 

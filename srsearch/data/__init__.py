@@ -1,4 +1,4 @@
-"""Photographs in, training pairs and patches out: folders, the photos that come along, bicubic resizing."""
+"""Training data: reads photographs, makes LR images by bicubic downscaling, and cuts patches."""
 
 from __future__ import annotations
 

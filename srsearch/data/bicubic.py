@@ -1,7 +1,7 @@
 """Bicubic resizing of uint8 images, exactly as the benchmark files Set5, Set14, B100 and Urban100 were made.
 
-Keys' kernel with a = -0.5, borders replicated, each of the two passes rounded half up to uint8. Everything is computed
-in integers, so it is the same on every machine.
+Keys' kernel with a = -0.5, borders replicated, each of the two passes rounded half up to uint8. All arithmetic is
+in integers, so results are the same on every machine.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def crop_to_multiple(pixels: Pixels, scale: int) -> Pixels:
-    """The image without the last rows and columns that ``scale`` does not divide (a view, not a copy)."""
+    """Crops rows and columns at the end so that ``scale`` divides both sides (a view, not a copy)."""
     height, width = pixels.shape[0] // scale * scale, pixels.shape[1] // scale * scale
     return pixels[:height, :width]
 
 
 def downscale(pixels: Pixels, scale: int) -> Pixels:
-    """Bicubic downscaling of the evaluation protocol, bit for bit that of the benchmarks' ``*_LR.png``.
+    """Bicubic downscaling for the evaluation protocol; gives the benchmarks' ``*_LR.png`` bit for bit.
 
     The kernel is stretched by the scale (antialiasing); rows first, then columns.
 
@@ -43,7 +43,7 @@ def downscale(pixels: Pixels, scale: int) -> Pixels:
 
 
 def upscale(pixels: Pixels, scale: int) -> Pixels:
-    """Bicubic upscaling, the reference that networks are compared with; rows first, then columns.
+    """Bicubic upscaling, the baseline for networks; rows first, then columns.
 
     Args:
         pixels: uint8 (h, w, 3).

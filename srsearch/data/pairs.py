@@ -1,4 +1,4 @@
-"""Training data: photos with their LR images, split by photo into training and validation."""
+"""Training data: photos and their LR images, split by photo into training and validation."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 
 from srsearch.data.bicubic import Pixels, crop_to_multiple, downscale
-from srsearch.data.photos import Photo, builtin_photos, middle, read_folder, shuffled
+from srsearch.data.photos import Photo, builtin_photos, center_crop, read_folder, shuffled
 from srsearch.errors import InputError
 
 BUILTIN = "builtin"
 """The source that stands for the photographs installed with scikit-image and scikit-learn."""
 BUILTIN_VALIDATION = ("chelsea", "coffee", "china")
-"""Fur, smooth surfaces with sharp edges, and fine regular detail."""
+"""The built-in photos for validation: fur, smooth surfaces with sharp edges, and fine regular detail."""
 
 _PHOTO_PIXELS = 1_000_000
 _TRAINING_PIXELS = 64_000_000
 _VALIDATION_PHOTOS = 10
 _VALIDATION_PIXELS = 1_500_000
-"""Of all validation photos together: each validation of a network has to stay much shorter than its training."""
+"""Limit for all validation photos together: validating a network must take much less time than training it."""
 _VALIDATION_PHOTO_PIXELS = 400_000
 
 
@@ -32,7 +32,7 @@ class Pair:
     """A photo and its LR image.
 
     Attributes:
-        name: The photo's.
+        name: The name of the photo.
         hr: uint8 (scale * h, scale * w, 3), RGB.
         lr: uint8 (h, w, 3), RGB.
     """
@@ -44,7 +44,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What networks of one scale are trained on and validated with; no photo is on both sides.
+    """The pairs on which networks of one scale are trained and validated; no photo is on both sides.
 
     Attributes:
         name: ``builtin``, or the folder as it was given.
@@ -52,7 +52,7 @@ class TrainingData:
         train: Pairs to train on.
         validation: Pairs to validate with.
         fingerprint: SHA-256 of names, split, scale and every pixel: equal for equal data on every machine.
-        description: Source, photo names of both sides and pixel counts; plain JSON.
+        description: Source, photo names and pixel counts of both sides, as plain JSON.
     """
 
     name: str
@@ -76,17 +76,18 @@ def make_pair(photo: Photo, scale: int) -> Pair:
 def load_training_data(
     source: str | Path, scale: int, *, patch: int, warn: Callable[[str], None] = lambda message: None
 ) -> TrainingData:
-    """The photos of a source, split, with their LR images.
+    """Loads the photos of a source, splits them, and makes their LR images.
 
     A folder is split by photo: ordered by the SHA-256 of their names, the first tenth (at least one, at most ten)
-    validate and the rest train. Of several files with the same pixels one is used. Photos above a megapixel are cut to
-    their middle, validation photos to 0.4 megapixels (1.5 together), and no more than 64 megapixels are read.
+    validate and the rest train. Of several files with the same pixels one is used. Larger photos are cropped to their
+    center: training photos to a megapixel, validation photos to 0.4 megapixels (1.5 together). At most 64 megapixels
+    are read.
 
     Args:
         source: ``builtin``, or a folder of images.
         scale: Integer factor.
         patch: Side of a training patch in LR pixels; photos that do not hold one are skipped.
-        warn: Told what was skipped, cut or left out.
+        warn: Receives messages about photos that were skipped, cropped or left out.
 
     Raises:
         InputError: The folder is missing, or fewer than two of its photos can be used.
@@ -125,7 +126,7 @@ def _split_folder(source: str | Path, *, min_side: int, warn: Callable[[str], No
     count = min(max(len(order) // 10, 1), _VALIDATION_PHOTOS)
     limit = min(_VALIDATION_PIXELS // count, _VALIDATION_PHOTO_PIXELS)
     train = [photos[name] for name in sorted(order[count:])]
-    validation = [Photo(name, middle(photos[name].pixels, limit, min_side)) for name in sorted(order[:count])]
+    validation = [Photo(name, center_crop(photos[name].pixels, limit, min_side)) for name in sorted(order[:count])]
     return train, validation
 
 

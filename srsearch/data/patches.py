@@ -1,4 +1,4 @@
-"""Training patches straight from memory."""
+"""Random training patches, cut from photos in memory."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from srsearch.data.pairs import Pair
 
 
 class PatchSampler:
-    """Endless random batches of LR and HR patches; equal for equal seeds.
+    """Draws random batches of LR and HR patches without end; equal seeds give equal batches.
 
-    Every position in every photo is equally likely, and so is each of the eight flips and turns. The photos are
-    used where they lie, as uint8; a batch of 8 costs about a millisecond, so there is nothing for a data loader to do.
+    Every position in every photo is equally likely, and so is each of the eight flips and rotations. The photos stay in
+    memory as uint8. A batch of 8 takes about a millisecond, so that data loader processes would not help.
 
     Args:
-        pairs: What to cut from.
+        pairs: Photos to cut patches from.
         patch: Side of an LR patch in pixels; at most the shortest LR side.
-        batch: Patches in a batch.
+        batch: Number of patches in a batch.
         scale: HR pixels per LR pixel along a side.
-        seed: Of the sampler's own generator.
-        device: Where the batches go.
+        seed: Seed of the sampler's own generator.
+        device: Device of the batches.
 
     Raises:
         ValueError: There are no pairs, or one is smaller than a patch.
@@ -43,7 +43,7 @@ class PatchSampler:
             if min(pair.lr.shape[:2]) < patch:
                 raise ValueError(f"the LR image of {pair.name} is smaller than a patch of {patch}x{patch}")
         self._photos = [(torch.from_numpy(pair.lr), torch.from_numpy(pair.hr)) for pair in pairs]
-        # A photo has so many patch positions; a drawn number below their sum names a photo and a position in it.
+        # A number drawn below the sum of all photos' patch positions identifies a photo and a position in it.
         self._columns = [pair.lr.shape[1] - patch + 1 for pair in pairs]
         counts = [(pair.lr.shape[0] - patch + 1) * columns for pair, columns in zip(pairs, self._columns, strict=True)]
         self._ends = torch.tensor(counts).cumsum(0)
@@ -53,7 +53,7 @@ class PatchSampler:
 
     @property
     def state(self) -> Tensor:
-        """Where it is in its sequence of batches; set it to go on there."""
+        """The state of the generator, which determines the next batches; set it to resume there."""
         return self._generator.get_state()
 
     @state.setter
@@ -90,7 +90,7 @@ class PatchSampler:
 
 
 def _turned(patch: Tensor, turn: int) -> Tensor:
-    """One of the eight flips and turns of a square (h, w, 3)."""
+    """One of the eight flips and rotations of a square (h, w, 3)."""
     if turn & 4:
         patch = patch.transpose(0, 1)
     flips = [axis for axis in (0, 1) if turn & (1 << axis)]

@@ -1,4 +1,4 @@
-"""Photographs: those that come with scikit-image and scikit-learn, and those of a folder."""
+"""Reads photographs: those that come with scikit-image and scikit-learn, and those in a folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 _MAX_PIXELS = 120_000_000
 """Larger files are not opened: decoding one would need more memory than the whole training."""
 _NAMED = 50
-"""So many skipped files are named in the warning; the rest are counted."""
+"""How many skipped files the warning names; the rest are counted."""
 
 _BUILTIN = {
     "astronaut": ("skimage", "data/astronaut.png"),
@@ -64,7 +64,7 @@ def _builtin_pixels(name: str, package: str, path: str) -> Pixels:
         file = Path(folder) / path
         if file.is_file():
             return _read(file)
-    raise WorkError(f"the photo {name!r} that comes with {project} is not there: reinstall {project}")
+    raise WorkError(f"the photo {name!r} that comes with {project} is missing: reinstall {project}")
 
 
 def read_folder(
@@ -75,17 +75,17 @@ def read_folder(
     max_photo_pixels: int | None = None,
     max_pixels: int | None = None,
 ) -> tuple[Photo, ...]:
-    """The different photos in a folder and its subfolders, in the order of :func:`shuffled`.
+    """The photos in a folder and its subfolders, without duplicates, in the order of :func:`shuffled`.
 
     Grey photos become RGB, transparency is dropped, 16 bits become 8, EXIF orientation is applied; of several frames
-    the first is read, and of several files with the same pixels one. Hidden files and folders are left alone.
+    the first is read, and of several files with the same pixels one. Hidden files and folders are skipped.
 
     Args:
         path: The folder.
-        min_side: Pixels that the shorter side needs.
-        warn: Told, naming them, which files were skipped (damaged, or too small), and what was cut or left out.
-        max_photo_pixels: Of a larger photo, only the middle is kept.
-        max_pixels: No more photos are read once those kept have so many pixels together.
+        min_side: Smallest length of the shorter side in pixels.
+        warn: Receives messages that name skipped files (damaged, or too small) and say what was cropped or left out.
+        max_photo_pixels: A larger photo is cropped to its center.
+        max_pixels: Reading stops once the photos have this many pixels together.
 
     Raises:
         InputError: There is no such folder, or no photo in it can be used.
@@ -97,7 +97,7 @@ def read_folder(
     cut = held = opened = 0
     for name in shuffled(files):
         if max_pixels is not None and held >= max_pixels:
-            warn(f"{len(photos)} of the {len(files)} images in {str(path)!r} are used: more are not held in memory")
+            warn(f"{len(photos)} of the {len(files)} images in {str(path)!r} are used: more would need too much memory")
             break
         opened += 1
         try:
@@ -109,7 +109,7 @@ def read_folder(
         if digest in seen:
             continue
         seen.add(digest)
-        pixels = middle(whole, max_photo_pixels, min_side) if max_photo_pixels else whole
+        pixels = center_crop(whole, max_photo_pixels, min_side) if max_photo_pixels else whole
         cut += pixels is not whole
         held += pixels.size // 3
         photos.append(Photo(name, pixels))
@@ -117,17 +117,17 @@ def read_folder(
     if opened > len(skipped) + len(photos):
         warn(f"left out {opened - len(skipped) - len(photos)} copies of other photos in {str(path)!r}")
     if cut:
-        warn(f"of {cut} large photos in {str(path)!r} only the middle is used")
+        warn(f"cropped {cut} large photos in {str(path)!r} to their center")
     return tuple(photos)
 
 
 def shuffled(names: Iterable[str]) -> list[str]:
-    """Names in an order that has nothing to do with them and is the same everywhere: by their SHA-256."""
+    """Names ordered by their SHA-256: unrelated to their meaning, and the same on every machine."""
     return sorted(names, key=lambda name: hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest())
 
 
-def middle(pixels: Pixels, limit: int, min_side: int) -> Pixels:
-    """The middle of an image, of about the same proportions and ``limit`` pixels, no side under ``min_side``.
+def center_crop(pixels: Pixels, limit: int, min_side: int) -> Pixels:
+    """The center of an image, with about its proportions and ``limit`` pixels, and no side shorter than ``min_side``.
 
     An image within the limit is returned as it is.
     """
@@ -163,10 +163,10 @@ def image_files(path: str | Path) -> list[tuple[str, Path]]:
         problem = "is not a folder" if folder.exists() else "does not exist"
         raise InputError(f"the data folder {str(path)!r} {problem}; give a folder of images, or 'builtin'")
     try:
-        found = [(file.relative_to(folder), file) for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES]
+        images = [(file.relative_to(folder), file) for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES]
     except OSError as error:
         raise InputError(f"the data folder {str(path)!r} cannot be read: {error.strerror}") from error
-    visible = [(name, file) for name, file in found if not any(part.startswith(".") for part in name.parts)]
+    visible = [(name, file) for name, file in images if not any(part.startswith(".") for part in name.parts)]
     files = sorted((name.as_posix(), file) for name, file in visible if file.is_file())
     if not files:
         kinds = ", ".join(sorted(suffix[1:] for suffix in SUFFIXES))
@@ -175,7 +175,7 @@ def image_files(path: str | Path) -> list[tuple[str, Path]]:
 
 
 class UnusablePhotoError(Exception):
-    """A file is no photo that could be used; the message says why."""
+    """A file cannot be used as a photo; the message says why."""
 
 
 def _open(file: Path, *, min_side: int) -> Pixels:
@@ -198,7 +198,7 @@ def _open(file: Path, *, min_side: int) -> Pixels:
 
 def _read(file: Path) -> Pixels:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's remarks on metadata and size: what matters is raised
+        warnings.simplefilter("ignore")  # about metadata and size: Pillow raises an error for what matters
         with Image.open(file) as image:
             if image.width * image.height > _MAX_PIXELS:
                 raise UnusablePhotoError(f"{image.width}x{image.height} is over {_MAX_PIXELS // 10**6} megapixels")

@@ -1,4 +1,4 @@
-"""How good an image or a network is: PSNR and SSIM by the evaluation protocol, and where networks run."""
+"""Measures images and networks: PSNR and SSIM by the evaluation protocol, and the runtime of networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks on whole images."""
+"""Measures networks on whole images."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from srsearch.evaluation.upscaling import upscale_image
 
 @dataclass(frozen=True)
 class Quality:
-    """PSNR and SSIM on luminance: means over images, and each image's.
+    """PSNR and SSIM on luminance: means over images, and the values of each image.
 
     Attributes:
-        psnr: Mean, in dB.
-        ssim: Mean; NaN where SSIM was not asked for.
-        per_image: Name, PSNR and SSIM of each.
+        psnr: Mean over the images, in dB.
+        ssim: Mean over the images; NaN if SSIM was not computed.
+        per_image: Name, PSNR and SSIM of each image.
     """
 
     psnr: float
@@ -39,14 +39,14 @@ def evaluate(
     protocol: str | Protocol = COMMON,
     ssim: bool = True,
 ) -> Quality:
-    """The quality of a network's images, each upscaled whole.
+    """Measures a network on images, each upscaled as a whole.
 
     Args:
-        network: Of RGB or luminance, as :func:`upscale_image` takes it; already placed by the runtime.
-        pairs: Images with their LR.
+        network: A network on RGB or luminance, see :func:`upscale_image`; already placed by the runtime.
+        pairs: HR images with their LR images.
         scale: Integer factor.
-        runtime: Where and how to compute.
-        protocol: How to quantise, or its name.
+        runtime: Device, precision and threads.
+        protocol: The protocol, or its name.
         ssim: Whether to compute SSIM, which takes longer than PSNR.
 
     Raises:
@@ -68,12 +68,12 @@ def evaluate(
 
 
 def bicubic_quality(pairs: Iterable[Pair], scale: int, protocol: str | Protocol = COMMON) -> Quality:
-    """The quality of plain bicubic upscaling (a = -0.5): what networks have to beat."""
+    """The quality of plain bicubic upscaling (a = -0.5), the baseline for networks."""
     return _quality(lambda pair: upscale(pair.lr, scale), pairs, scale, protocol_named(protocol), with_ssim=True)
 
 
 def _output(network: nn.Module, lr: Pixels, scale: int, runtime: Runtime) -> Tensor:
-    """What a network makes of one LR image uint8 (h, w, 3): RGB (3, scale * h, scale * w), float32, not clipped."""
+    """The output for one LR image, uint8 (h, w, 3): RGB (3, scale * h, scale * w), float32, not clipped."""
     batch = torch.from_numpy(lr).permute(2, 0, 1)[None].float().div_(PEAK)
     with torch.inference_mode(), runtime.autocast():
         return upscale_image(network, runtime.placed(batch), scale)[0]

@@ -1,4 +1,4 @@
-"""PSNR and SSIM on luminance, and the ways in which papers quantise before they measure.
+"""PSNR and SSIM on luminance, and the quantisation that papers apply before they measure.
 
 SSIM is that of Wang et al., "Image quality assessment: from error visibility to structural similarity" (2004):
 an 11x11 Gaussian window of sigma 1.5, K = (0.01, 0.03), averaged over the windows that lie fully inside.
@@ -16,14 +16,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from srsearch.data.bicubic import Pixels
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 
 Plane = npt.NDArray[np.float64]
 """One channel: float64 (h, w), 0..255."""
 
 PEAK = 255.0
 MAX_PSNR = 100.0
-"""What two equal images are given instead of infinity, which no mean and no database survives."""
+"""PSNR of two equal images, instead of infinity, which means and databases cannot hold."""
 _WINDOW, _SIGMA = 11, 1.5
 
 
@@ -32,7 +32,7 @@ class Protocol:
     """How images are quantised before they are compared.
 
     Attributes:
-        name: Told with every figure.
+        name: Printed with every figure.
         truncate: SR images are truncated to uint8 instead of rounded.
         round_luma: Luminance is rounded to whole numbers, as MATLAB's uint8 ``rgb2ycbcr`` does.
     """
@@ -61,22 +61,22 @@ class Protocol:
 
 
 COMMON = Protocol("common", truncate=False, round_luma=False)
-"""srsearch's main figure."""
+"""The protocol of srsearch's own figures."""
 PCARN = Protocol("pcarn", truncate=True, round_luma=True)
-"""As the PCARN paper's Table IV was measured; 0.01 to 0.13 dB below ``common``."""
+"""The protocol of the PCARN paper's Table IV; 0.01 to 0.13 dB below ``common``."""
 PROTOCOLS = {protocol.name: protocol for protocol in (COMMON, PCARN)}
 
 
 def protocol_named(protocol: str | Protocol) -> Protocol:
-    """The protocol of a name.
+    """The protocol with a name.
 
     Raises:
-        InputError: There is none of that name.
+        InputError: No protocol has that name.
     """
     if isinstance(protocol, Protocol):
         return protocol
     if protocol not in PROTOCOLS:
-        raise InputError(f"unknown evaluation protocol {protocol!r}: {nearest(protocol, PROTOCOLS)}")
+        raise InputError(f"unknown evaluation protocol {protocol!r}: {suggest(protocol, PROTOCOLS)}")
     return PROTOCOLS[protocol]
 
 
@@ -114,12 +114,12 @@ def ssim(sr: Plane, hr: Plane) -> float:
 
 
 def psnr_y(sr: Pixels, hr: Pixels, scale: int, protocol: str | Protocol = COMMON) -> float:
-    """PSNR in dB on luminance of two uint8 (h, w, 3) images, ``scale`` pixels left out at each border."""
+    """PSNR in dB on luminance of two uint8 (h, w, 3) images, without ``scale`` pixels at each border."""
     return psnr(*_compared(sr, hr, scale, protocol_named(protocol)))
 
 
 def ssim_y(sr: Pixels, hr: Pixels, scale: int, protocol: str | Protocol = COMMON) -> float:
-    """SSIM on luminance of two uint8 (h, w, 3) images, ``scale`` pixels left out at each border."""
+    """SSIM on luminance of two uint8 (h, w, 3) images, without ``scale`` pixels at each border."""
     return ssim(*_compared(sr, hr, scale, protocol_named(protocol)))
 
 

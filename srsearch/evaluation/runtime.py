@@ -1,4 +1,4 @@
-"""Where and how networks compute. Chosen once when a study is created: it changes results."""
+"""Device, precision, memory format and threads of networks. They change results, so a study fixes them for good."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 
 Precision = Literal["bf16", "fp32"]
 _Moved = TypeVar("_Moved", Tensor, nn.Module)
@@ -28,7 +28,7 @@ class Runtime:
         threads: CPU threads of one network.
 
     Raises:
-        InputError: A value is none of those.
+        InputError: A value is not valid.
     """
 
     device: str = "cpu"
@@ -40,20 +40,20 @@ class Runtime:
         for name, valid in (("device", ("cpu", "cuda")), ("precision", ("bf16", "fp32"))):
             value = getattr(self, name)
             if value not in valid:
-                raise InputError(f"unknown {name} {value!r}: {nearest(str(value), valid)}")
+                raise InputError(f"unknown {name} {value!r}: {suggest(str(value), valid)}")
         if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 1:
             raise InputError(f"threads: {self.threads!r} is not a whole number of at least 1")
 
     @classmethod
     def detect(cls, device: str = "auto", threads: int | None = None) -> Runtime:
-        """The fastest on this machine.
+        """The fastest runtime on this machine.
 
         Measured for trainings of 16 to 64 channels, plain and grouped: on a CPU that computes in bfloat16, bfloat16
         and channels-last are fastest for all of them; elsewhere bfloat16 is emulated, slowly, and float32 is taken.
 
         Args:
             device: ``auto`` takes a GPU if there is one.
-            threads: CPU threads; all that this process may use if None.
+            threads: Number of CPU threads; None: as many as this process has cores.
 
         Raises:
             InputError: An unknown device, or ``cuda`` without a usable GPU.
@@ -67,12 +67,12 @@ class Runtime:
         return cls(device, "bf16" if fast else "fp32", True, usable_cores() if threads is None else threads)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """The runtime as plain JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Runtime:
-        """The inverse of :meth:`to_dict`.
+        """Reads what :meth:`to_dict` gives.
 
         Raises:
             InputError: An unknown name or a wrong value.
@@ -80,7 +80,7 @@ class Runtime:
         names = [field.name for field in fields(cls)]
         for name in values:
             if name not in names:
-                raise InputError(f"unknown runtime setting {name!r}: {nearest(name, names)}")
+                raise InputError(f"unknown runtime setting {name!r}: {suggest(name, names)}")
         return cls(**values)
 
     def placed(self, what: _Moved) -> _Moved:
@@ -91,12 +91,12 @@ class Runtime:
         return moved
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The context of a forward pass."""
+        """The context for a forward pass: computes in bfloat16 if that is the precision."""
         return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Sets the threads, and cuDNN to repeatable algorithms, and sets them back."""
+        """Sets the threads and repeatable cuDNN algorithms while the context is open."""
         threads, cudnn = torch.get_num_threads(), torch.backends.cudnn
         before = cudnn.deterministic, cudnn.benchmark
         torch.set_num_threads(self.threads)

@@ -1,4 +1,4 @@
-"""RGB images through networks of either colour."""
+"""Upscales RGB images with networks on RGB or luminance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def is_luminance(network: nn.Module) -> bool:
     """Whether a network reads and writes luminance (``in_channels`` is 1) instead of RGB (3, or no such attribute).
 
     Raises:
-        ValueError: It has another number of channels.
+        ValueError: The network has another number of channels.
     """
     channels = getattr(network, "in_channels", 3)
     if channels not in (1, 3):
@@ -22,13 +22,13 @@ def is_luminance(network: nn.Module) -> bool:
 
 
 def upscale_image(network: nn.Module, lr: Tensor, scale: int) -> Tensor:
-    """RGB images through a network; where that is one on luminance, Cb and Cr are upscaled bicubically.
+    """Upscales RGB images with a network. For a network on luminance, Cb and Cr are upscaled bicubically.
 
-    The network is taken as it is, and the caller decides on gradients, autocast and its mode.
+    The caller chooses gradients, autocast and the mode of the network.
 
     Args:
-        network: On the images' device: (n, c, h, w) to (n, c, scale * h, scale * w), where c is its ``in_channels``, 3
-            if it has no such attribute. One with ``scales`` is called with ``scale=``.
+        network: A network on the images' device: (n, c, h, w) to (n, c, scale * h, scale * w), where c is its
+            ``in_channels``, 3 if it has no such attribute. A network with ``scales`` is called with ``scale=``.
         lr: (n, 3, h, w), RGB in 0..1, float32 or float64.
         scale: Integer factor.
 

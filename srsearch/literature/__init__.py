@@ -1,4 +1,4 @@
-"""Figures that the five papers print, of their own networks and of those that they compare with."""
+"""Costs and quality that the five papers print, for their own networks and those that they compare with."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PrintedQuality:
     """A figure of quality: one network on one set of images.
 
     Attributes:
-        paper: As of `PrintedCost`, and ``prosrn``.
+        paper: As in `PrintedCost`, or ``prosrn``.
         table: Number of the table, as printed.
         model: Name, as printed.
         scale: Upscaling factor, or None where none is printed.

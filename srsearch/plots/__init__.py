@@ -10,11 +10,12 @@ from __future__ import annotations
 from srsearch.labels import axis_labels
 from srsearch.plots._agreement import agreement, seeds
 from srsearch.plots._axes import axes
-from srsearch.plots._browse import MOST_POINTS, Browse, PublishedPoint, browse
-from srsearch.plots._design import curve, diagram, part_costs
+from srsearch.plots._design import curve, part_costs
+from srsearch.plots._diagram import diagram
 from srsearch.plots._effects import effects, importance, interaction, parallel
-from srsearch.plots._front import front
+from srsearch.plots._front import Browse, PublishedPoint, front
 from srsearch.plots._hypervolume import hypervolume
+from srsearch.plots._points import MOST_POINTS
 from srsearch.plots._studies import fronts, hypervolumes, rate
 from srsearch.plots._theme import DARK, LIGHT, Palette
 
@@ -28,7 +29,6 @@ __all__ = [
     "agreement",
     "axes",
     "axis_labels",
-    "browse",
     "curve",
     "diagram",
     "effects",

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from srsearch.labels import MISSING, axis_labels, axis_text
-from srsearch.plots._front import COSTS
+from srsearch.plots._points import axis_title
 from srsearch.plots._theme import LIGHT, empty, escaped, template
 from srsearch.quantity import format_quantity
 
@@ -61,7 +61,7 @@ def axes(front: pd.DataFrame, axes: Sequence[str], *, cost: str = "mult_adds") -
         showline=False,
         ticks="",
         fixedrange=True,
-        title_text=f"Designs of the front by {COSTS.get(cost) or escaped(cost)}",
+        title_text=f"Designs of the front by {axis_title(cost)}",
     )
     figure.update_yaxes(autorange="reversed", showgrid=False, fixedrange=True, type="category", ticksuffix="  ")
     figure.update_yaxes(tickfont={"color": LIGHT.ink, "size": 13})

@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 
 from srsearch.analysis.effects import level_order
 from srsearch.labels import axis_labels, axis_text
-from srsearch.plots._browse import _array
-from srsearch.plots._front import _axis_title
+from srsearch.objectives import unit_suffix
+from srsearch.plots._points import array, axis_title
 from srsearch.plots._theme import LIGHT, empty, escaped, template
 
 _MOST_LINES = 400
@@ -46,7 +46,7 @@ def parallel(trials: pd.DataFrame, axes: Sequence[str], *, quality: str = "psnr"
     figure = go.Figure(layout={"template": template(), "height": 460, "hovermode": "closest", "margin": {"t": 56}})
     # Lines of one value would all lie on one another: each is moved a little, the same at every axis.
     moved = np.linspace(-0.5, 0.5, len(rows))
-    values = _array(rows[quality])
+    values = array(rows[quality])
     for group, places in enumerate(np.array_split(np.arange(len(rows)), len(LIGHT.steps))):
         if len(places):
             xs: list[float | None] = []
@@ -88,9 +88,8 @@ def parallel(trials: pd.DataFrame, axes: Sequence[str], *, quality: str = "psnr"
 
 
 def _span(low: float, high: float, quality: str) -> str:
-    digits = 2 if quality == "psnr" else 4
-    unit = " dB" if quality == "psnr" else ""
-    return f"{low:.{digits}f} to {high:.{digits}f}{unit}"
+    digits = 2 if quality == "psnr" else 4  # fewer than in tables: six groups have to be told apart, no more
+    return f"{low:.{digits}f} to {high:.{digits}f}{unit_suffix(quality)}"
 
 
 def _add_levels(
@@ -132,7 +131,7 @@ def effects(frame: pd.DataFrame, *, quality: str = "psnr") -> go.Figure:
         f"{escaped(labels[axis])} \N{MIDDLE DOT} {escaped(word)}"
         for axis, word in zip(frame["axis"], frame["value"], strict=True)
     ]
-    unit = " dB" if quality == "psnr" else ""
+    unit = unit_suffix(quality)
     figure = go.Figure(
         layout={"template": template(), "height": 24 * len(frame) + 96, "showlegend": False, "margin": {"t": 12}}
     )
@@ -152,7 +151,7 @@ def effects(frame: pd.DataFrame, *, quality: str = "psnr") -> go.Figure:
     starts = np.flatnonzero(frame["axis"].to_numpy()[1:] != frame["axis"].to_numpy()[:-1]) + 0.5
     for start in starts:
         figure.add_hline(y=float(start), line={"color": LIGHT.grid, "width": 1})
-    figure.update_xaxes(title_text=f"{_axis_title(quality)} relative to the mean, at equal cost", zeroline=False)
+    figure.update_xaxes(title_text=f"{axis_title(quality)} relative to the mean, at equal cost", zeroline=False)
     figure.update_yaxes(autorange="reversed", type="category", showgrid=False, tickfont={"color": LIGHT.ink})
     return figure
 
@@ -171,7 +170,7 @@ def interaction(frame: pd.DataFrame, first: str, second: str, *, quality: str = 
     rows = sorted(set(frame["first"]), key=level_order)
     columns = sorted(set(frame["second"]), key=level_order)
     table = {(row["first"], row["second"]): row for row in frame.to_dict("records")}
-    unit = " dB" if quality == "psnr" else ""
+    unit = unit_suffix(quality)
 
     def cell(row: str, column: str) -> tuple[float | None, str, str]:
         if (row, column) not in table:

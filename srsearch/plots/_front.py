@@ -4,17 +4,86 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from itertools import pairwise
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from srsearch.analysis.effects import level_order
 from srsearch.labels import MISSING, axis_labels, axis_text
+from srsearch.plots._points import (
+    add_front,
+    add_limit,
+    array,
+    axes_of,
+    axis_title,
+    floats,
+    hovers,
+    log_ticks,
+    quality_range,
+    thinned,
+    trial_numbers,
+    with_errors,
+)
 from srsearch.plots._theme import LIGHT, empty, escaped, template
 from srsearch.quantity import format_quantity
 
-COSTS = {"mult_adds": "Mult-Adds", "params": "Parameters", "activations": "Activations"}
-QUALITIES = {"psnr": "PSNR", "ssim": "SSIM"}
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "star", "hexagon")
+_MOST_KINDS = len(LIGHT.marks)
+
+
+@dataclass(frozen=True)
+class PublishedPoint:
+    """A published network: its printed cost and quality.
+
+    Attributes:
+        name: As printed.
+        paper: Where.
+        cost: On the x axis.
+        quality: PSNR in dB or SSIM on some benchmark.
+    """
+
+    name: str
+    paper: str
+    cost: float
+    quality: float
+
+
+@dataclass(frozen=True)
+class Browse:
+    """What the figure of the dashboard shows beside the front.
+
+    Attributes:
+        colour: The column that colours the points; None: none does.
+        symbol: The column that shapes them.
+        selected: Numbers of the selected trials; None: all. Others are pale.
+        box: Left, right, low and high edge of the selection.
+        marked: Number of the design that is looked at; None: the pages' script marks the best inside the budget.
+        stopped: Whether stopped and running designs are shown at the PSNR that they have reached.
+        published: Networks to show on a scale of their own, at the right.
+        benchmark: The data set that their quality was measured on.
+        told: Hover texts of designs, by number; missing ones are added, to be used again.
+    """
+
+    colour: str | None = None
+    symbol: str | None = None
+    selected: frozenset[int] | None = None
+    box: tuple[float, float, float, float] | None = None
+    marked: int | None = None
+    stopped: bool = False
+    published: Sequence[PublishedPoint] = ()
+    benchmark: str = ""
+    told: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _View(Browse):
+    """A `Browse` with the columns of the two axes."""
+
+    cost: str = "mult_adds"
+    quality: str = "psnr"
 
 
 def front(
@@ -25,213 +94,336 @@ def front(
     title: str | None = None,
     cost: str = "mult_adds",
     quality: str = "psnr",
+    browse: Browse | None = None,
 ) -> go.Figure:
     """Quality over cost (log scale): the front as a staircase, the other trained designs muted behind it.
 
     Args:
         trials: Every trial, as `srsearch.store.Store.trials` gives them; rows without quality or cost are left out.
-        front: The rows of ``trials`` that nothing dominates. Where they have a column ``psnr_error`` (the quality's
-            name in place of psnr), it is drawn as error bars of that size.
+            They have ``reached_psnr`` where ``browse.stopped`` is asked for.
+        front: The rows of ``trials`` that nothing dominates. Where they have a column ``psnr_error`` (or
+            ``ssim_error``), it is drawn as error bars of that size.
         budget: Limits by objective name (``{"mult_adds": 40e9}``); the one on ``cost`` is drawn.
         title: Above the figure, shown as it is (never as markup).
         cost: The column on the x axis.
         quality: The column on the y axis.
+        browse: What the figure of the dashboard has beside these. With it at most `MOST_POINTS` dominated designs are
+            drawn, evenly over the figure; ``meta`` of the layout and of some traces has what the pages' script needs
+            to show a budget.
 
     Returns:
-        A figure in the light palette; the hover of every point tells the design.
+        A figure in the light palette; ``customdata`` of every point is its trial's number, its hover tells the design.
     """
-    done = trials.dropna(subset=[cost, quality])
+    how = _View(**vars(browse or Browse()), cost=cost, quality=quality)
+    done = trials[trials[cost].notna() & trials[quality].notna() & (trials["state"] == "complete")]
     chosen = front.dropna(subset=[cost, quality]).sort_values([cost, quality])
     if done.empty:
-        return empty("No design has finished training yet.", 460)
-    limit = (budget or {}).get(cost)
+        return empty("No design has finished training yet.", 460 if browse is None else 520)
     figure = go.Figure(layout={"template": template(), "height": 500, "hovermode": "closest"})
     if title:
         figure.update_layout(title=escaped(title), margin={"t": 84})
-    best = [y + sign * error for y, error in zip(*_measured(chosen, quality), strict=True) for sign in (-1, 1)]
-    low, high = _frame(_floats(done[quality]) + best, best)
-    axes = _axes_of(trials)
-    rest = done[~done["trial"].isin(chosen["trial"])]
-    _add_dominated(figure, rest, axes, cost, quality, low + 0.012 * (high - low))
-    xs = _floats(done[cost]) + ([float(limit)] if limit else [])
+    limit = (budget or {}).get(cost)
+    best = [y + sign * error for y, error in zip(*with_errors(chosen, quality), strict=True) for sign in (-1, 1)]
+    # A figure to browse may cut error bars off: it keeps its range when the noise becomes known.
+    low, high = quality_range(floats(done[quality]) + (best if browse is None else []), best)
+    xs = floats(done[cost]) + ([float(limit)] if limit else [])
     left, right = min(xs) / 1.12, max(xs) * 1.12
-    _add_front(figure, chosen, axes, cost, quality, (left, right), (low, high), float(limit) if limit else right)
-    if limit:
-        _add_limit(figure, float(limit))
+    rest = done[~done["trial"].isin(chosen["trial"])]
+    if browse is not None:
+        rest = rest.iloc[thinned(np.log(array(rest[cost])), np.maximum(array(rest[quality]), low))]
+    look = _Look.of(pd.concat([rest, chosen]), how)
+    axes, floor = axes_of(trials), low + 0.012 * (high - low)
+    if how.stopped:
+        _add_stopped(figure, trials, how, axes, low)
+    _add_rest(figure, rest, how, look, axes, floor)
+    add_front(figure, chosen, axes, cost, quality, (left, right), (low, high), float(limit or right))
+    _dress(figure.data[-1], chosen, how, look)
+    _add_legend(figure, how, look)
+    if browse is not None:
+        _prepare_for_script(figure, done, chosen, how, limit, floor, right)
+    elif limit:
+        add_limit(figure, float(limit))
+    if how.published:
+        left, right = _add_published(figure, how, left, right)
+    across = [math.log10(left), math.log10(right)]
     figure.update_xaxes(
-        type="log",
-        range=[math.log10(left), math.log10(right)],
-        tickformat="~s",
-        title_text=_axis_title(cost),
-        **_ticks(left, right),
+        type="log", range=across, tickformat="~s", title_text=axis_title(cost), **log_ticks(left, right)
     )
-    figure.update_yaxes(range=[low, high], title_text=_axis_title(quality))
+    figure.update_yaxes(range=[low, high], title_text=axis_title(quality), selector={"overlaying": None})
     return figure
 
 
-def _axis_title(column: str) -> str:
-    # Words for the objectives, the column's own name for what a user's own evaluator adds.
-    return {"psnr": "PSNR (dB)"}.get(column) or COSTS.get(column) or QUALITIES.get(column) or escaped(column)
-
-
-def _floats(column: pd.Series) -> list[float]:
-    return [float(value) for value in column]
-
-
-def _measured(rows: pd.DataFrame, quality: str) -> tuple[list[float], list[float]]:
-    """The quality of each row, and its standard error, 0 where that is unknown."""
-    name = f"{quality}_error"
-    errors = _floats(rows[name].fillna(0.0)) if name in rows.columns else [0.0] * len(rows)
-    return _floats(rows[quality]), errors
-
-
-def _frame(everything: list[float], best: list[float]) -> tuple[float, float]:
-    """The y range: the front with room below it; a network that never started learning is 15 dB off, and stays out."""
-    top, front_low = max(everything), min(best, default=min(everything))
-    room = max(0.75 * (top - front_low), 0.01 * abs(top), 1e-6)
-    low = min(value for value in everything if value >= front_low - room)
-    pad = 0.08 * (top - low) or 0.5 * room
-    return low - pad, top + 1.6 * pad
-
-
-def _ticks(left: float, right: float) -> dict[str, object]:
-    """Ticks people count in: 1, 2, 5, 10 where they fit, powers of ten on wide axes, even steps on narrow ones."""
-    decades = math.log10(right / left)
-    # Plotly's own choice between one and three decades writes all nine digits over one another.
-    return {"dtick": "D2" if decades < 3 else 1} if decades > 0.9 else {"nticks": 8}
-
-
-def _add_dominated(
-    figure: go.Figure, rest: pd.DataFrame, axes: Sequence[str], cost: str, quality: str, low: float
+def _prepare_for_script(
+    figure: go.Figure,
+    done: pd.DataFrame,
+    chosen: pd.DataFrame,
+    how: _View,
+    limit: float | None,
+    floor: float,
+    right: float,
 ) -> None:
-    if rest.empty:
-        return
-    ys = _floats(rest[quality])
+    """What the pages' script changes when a budget is set: the staircase, the best design, the limit; and the box."""
+    figure.update_layout(height=520, dragmode="select")
+    if len(chosen):
+        staircase = next(trace for trace in figure.data if trace.line.shape == "hv")
+        staircase.meta = {"part": "staircase"}
+    _add_marked(figure, done, how)
+    figure.layout.meta = {"cost": how.cost, "quality": how.quality, "floor": floor, "right": right, "limit": limit}
+    add_limit(figure, float(limit or right))
+    for part in (figure.layout.shapes[-1], figure.layout.annotations[-1]):
+        part.update(name="limit", visible=limit is not None)
+    if how.box:
+        x0, x1, y0, y1 = how.box
+        line = {"color": LIGHT.accent, "width": 1.5, "dash": "dot"}
+        figure.add_shape(type="rect", x0=x0, x1=x1, y0=y0, y1=y1, line=line, fillcolor=LIGHT.veil)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Which colour and symbol stand for which value.
+
+    Attributes:
+        colours: By the value's text; empty: by none.
+        symbols: By the value's text.
+        bins: Edges where a numeric column has many values: the text is that of the bin.
+    """
+
+    colours: Mapping[str, str]
+    symbols: Mapping[str, str]
+    bins: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame, how: _View) -> _Look:
+        bins = _bins(rows[how.colour]) if how.colour else ()
+        colours = _colours(_words(rows[how.colour], bins)) if how.colour else {}
+        kinds = sorted(set(_words(rows[how.symbol], ())), key=level_order) if how.symbol else []
+        return cls(colours, {kind: SYMBOLS[min(i, len(SYMBOLS) - 1)] for i, kind in enumerate(kinds)}, bins)
+
+    def colour(self, rows: pd.DataFrame, column: str | None) -> list[str]:
+        """The colour of each row."""
+        if column is None:
+            return [LIGHT.muted] * len(rows)
+        return [self.colours.get(word, LIGHT.muted) for word in _words(rows[column], self.bins)]
+
+    def symbol(self, rows: pd.DataFrame, column: str | None) -> list[str]:
+        """The symbol of each row."""
+        if column is None:
+            return ["circle"] * len(rows)
+        return [self.symbols.get(word, "circle") for word in _words(rows[column], ())]
+
+
+def _bins(column: pd.Series) -> tuple[float, ...]:
+    """Edges of six bins of equal numbers where there are more values than colours; none for words."""
+    values = column.dropna()
+    if values.nunique() <= _MOST_KINDS or not pd.api.types.is_numeric_dtype(values):
+        return ()
+    edges = np.unique(np.quantile(values.to_numpy(dtype=np.float64), np.linspace(0, 1, len(LIGHT.steps) + 1)))
+    return tuple(float(edge) for edge in edges) if len(edges) > 2 else ()
+
+
+def _words(column: pd.Series, bins: tuple[float, ...]) -> list[str]:
+    if not bins:
+        return [axis_text(value) for value in column]
+    names = [f"{_short(low)} to {_short(high)}" for low, high in pairwise(bins)]
+    places = np.clip(np.searchsorted(bins, array(column), side="right") - 1, 0, len(names) - 1)
+    return [MISSING if pd.isna(v) else names[place] for v, place in zip(column, places, strict=True)]
+
+
+def _short(value: float) -> str:
+    return format_quantity(value) if value >= 1000 else f"{value:.4g}"
+
+
+def _colours(words: Sequence[str]) -> dict[str, str]:
+    """Numbers (and bins) from low to high, words each its own; what is missing is muted."""
+    kinds = sorted(set(words) - {MISSING}, key=_bin_order)
+    numeric = all(_bin_order(kind)[0] == 0 for kind in kinds)
+    if numeric and len(kinds) <= len(LIGHT.steps):
+        places = [round(i / max(len(kinds) - 1, 1) * (len(LIGHT.steps) - 1)) for i in range(len(kinds))]
+        return {kind: LIGHT.steps[place] for kind, place in zip(kinds, places, strict=True)}
+    return {kind: LIGHT.marks[min(i, _MOST_KINDS - 1)] for i, kind in enumerate(kinds)}
+
+
+def _bin_order(word: str) -> tuple[int, float, str]:
+    first = word.partition(" to ")[0]
+    factor = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}.get(first[-1:], 1.0)
+    found = level_order(first[:-1] if factor > 1 else first)
+    return found[0], found[1] * factor, word if found[0] else ""
+
+
+def _told(rows: pd.DataFrame, axes: Sequence[str], told: dict[int, str]) -> list[str]:
+    """What hovering tells of each row: most of the time that a figure takes."""
+    numbers = trial_numbers(rows)
+    missing = [place for place, number in enumerate(numbers) if number not in told]
+    if missing:
+        told |= zip([numbers[place] for place in missing], hovers(rows.iloc[missing], axes), strict=True)
+    return [told[number] for number in numbers]
+
+
+def _pale(rows: pd.DataFrame, how: _View) -> np.ndarray:
+    """Which rows are outside the selection."""
+    if how.selected is None:
+        return np.zeros(len(rows), dtype=bool)
+    return ~rows["trial"].isin(how.selected).to_numpy(dtype=bool)
+
+
+def _points(rows: pd.DataFrame, pale: np.ndarray, usual: float, faint: float) -> dict[str, object]:
+    """What the pages' script needs to make points beyond a budget pale."""
+    costs = {name: _numbers_or_none(rows[name]) for name in ("mult_adds", "params") if name in rows.columns}
+    return {"part": "points", "usual": [faint if each else usual for each in pale], "faint": faint, **costs}
+
+
+def _numbers_or_none(column: pd.Series) -> list[float | None]:
+    return [None if math.isnan(value) else value for value in array(column).tolist()]
+
+
+def _add_rest(figure: go.Figure, rest: pd.DataFrame, how: _View, look: _Look, axes: Sequence[str], low: float) -> None:
+    ys = array(rest[how.quality])
+    below, pale = ys < low, _pale(rest, how)
+    hovers, xs, numbers = _told(rest, axes, how.told), floats(rest[how.cost]), trial_numbers(rest)
+    colours, symbols = look.colour(rest, how.colour), look.symbol(rest, how.symbol)
+    groups: dict[str, list[int]] = {}
+    for place, word in enumerate(_words(rest[how.colour], look.bins) if how.colour else ["dominated"] * len(rest)):
+        groups.setdefault(word, []).append(place)
+    for word in sorted(groups, key=_bin_order):
+        places = groups[word]
+        points = _points(rest.iloc[places], pale[places], 0.75, 0.15)
+        figure.add_scatter(
+            x=[xs[place] for place in places],
+            y=[max(float(ys[place]), low) for place in places],
+            mode="markers",
+            name=escaped(word),
+            legendgroup=word,
+            showlegend=not how.colour,
+            marker={
+                "color": colours[places[0]],
+                "size": [10 if below[place] else 7 for place in places],
+                "opacity": points["usual"],
+                # What lies below the frame sits on its edge and points down.
+                "symbol": ["triangle-down" if below[place] else symbols[place] for place in places],
+            },
+            meta=points,
+            cliponaxis=False,
+            customdata=[numbers[place] for place in places],
+            hovertext=[hovers[place] for place in places],
+            hovertemplate="%{hovertext}<extra></extra>",
+        )
+
+
+def _add_legend(figure: go.Figure, how: _View, look: _Look) -> None:
+    """What colours and symbols stand for: a legend of the points themselves would show a pale one, or none."""
+    for word in sorted(look.colours, key=_bin_order):
+        name = axis_labels([how.colour or ""])[how.colour or ""]
+        _add_key(figure, f"{escaped(name)} {escaped(word)}", look.colours[word], "circle", group=word)
+    for word, symbol in look.symbols.items():
+        name = axis_labels([how.symbol or ""])[how.symbol or ""]
+        _add_key(figure, f"{escaped(name)} {escaped(word)}", LIGHT.muted, symbol)
+
+
+def _add_key(figure: go.Figure, name: str, colour: str, symbol: str, *, group: str | None = None) -> None:
+    marker = {"color": colour, "size": 8, "symbol": symbol}
     figure.add_scatter(
-        x=_floats(rest[cost]),
+        x=[None], y=[None], mode="markers", name=name, marker=marker, legendgroup=group, hoverinfo="skip"
+    )
+
+
+def _dress(trace: go.Scatter, chosen: pd.DataFrame, how: _View, look: _Look) -> None:
+    """Colours and symbols of the front's points, which are larger and have a ring."""
+    if how.colour:
+        trace.marker.color = look.colour(chosen, how.colour)
+        trace.marker.line = {"color": LIGHT.accent, "width": 2}
+    if how.symbol:
+        trace.marker.symbol = look.symbol(chosen, how.symbol)
+    points = _points(chosen, _pale(chosen, how), 1.0, 0.2)
+    trace.meta, trace.marker.opacity = points, points["usual"]
+
+
+def _add_stopped(figure: go.Figure, trials: pd.DataFrame, how: _View, axes: Sequence[str], low: float) -> None:
+    """Designs on the way: rings at what they had reached, which is not what they would end with."""
+    if "reached_psnr" not in trials.columns or how.quality != "psnr":
+        return
+    begun = trials[trials["reached_psnr"].notna() & trials[how.cost].notna()]
+    begun = begun.iloc[thinned(np.log(array(begun[how.cost])), np.maximum(array(begun["reached_psnr"]), low), 800)]
+    if begun.empty:
+        return
+    steps = array(begun["reached"])
+    ys = floats(begun["reached_psnr"])
+    points = _points(begun, np.zeros(len(begun), dtype=bool), 0.45, 0.1)
+    figure.add_scatter(
+        x=floats(begun[how.cost]),
         y=[max(y, low) for y in ys],
         mode="markers",
-        name="dominated",
-        marker={
-            "color": LIGHT.muted,
-            "size": [7 if y >= low else 10 for y in ys],
-            "opacity": 0.75,
-            # What lies below the frame sits on its edge and points down.
-            "symbol": ["circle" if y >= low else "triangle-down" for y in ys],
-        },
+        name="set aside or running, at the rung reached",
+        marker={"color": LIGHT.limit, "size": 5, "symbol": "circle-open", "opacity": points["usual"]},
+        meta=points,
         cliponaxis=False,
-        customdata=_numbers(rest),
-        hovertext=_hovers(rest, axes),
+        customdata=trial_numbers(begun),
+        hovertext=[
+            f"{text}<br>{y:.3f} dB after {step:.0f} steps, {escaped(str(state))}"
+            for text, y, step, state in zip(hovers(begun, axes), ys, steps, begun["state"], strict=True)
+        ],
         hovertemplate="%{hovertext}<extra></extra>",
     )
 
 
-def _add_front(
-    figure: go.Figure,
-    chosen: pd.DataFrame,
-    axes: Sequence[str],
-    cost: str,
-    quality: str,
-    across: tuple[float, float],
-    height: tuple[float, float],
-    end: float,
-) -> None:
-    xs, (ys, errors) = _floats(chosen[cost]), _measured(chosen, quality)
-    steps = [(x, y) for i, (x, y) in enumerate(zip(xs, ys, strict=True)) if y > max(ys[:i], default=-math.inf)]
-    if steps:
-        # The staircase goes on to the budget: with all of it, the best design is still the best.
+def _add_marked(figure: go.Figure, done: pd.DataFrame, how: _View) -> None:
+    found = done[done["trial"] == how.marked] if how.marked is not None else done.head(0)
+    if how.marked is None or len(found):
         figure.add_scatter(
-            x=[x for x, _ in steps] + [max(end, steps[-1][0])],
-            y=[y for _, y in steps] + [steps[-1][1]],
-            mode="lines",
-            line={"shape": "hv", "color": LIGHT.accent, "width": 2},
+            x=floats(found[how.cost]),
+            y=floats(found[how.quality]),
+            mode="markers",
+            name=f"trial {how.marked}",
+            showlegend=bool(len(found)),
+            marker={"size": 20, "symbol": "circle-open", "color": LIGHT.limit, "line": {"width": 3}},
+            meta={"part": "best"} if how.marked is None else None,
             hoverinfo="skip",
-            showlegend=False,
-            legendgroup="front",
         )
+
+
+def _roomy_names(points: Sequence[PublishedPoint]) -> list[str]:
+    """Their names, left out where they would stand on another one (hovering still tells them)."""
+    xs, ys = np.log([point.cost for point in points]), np.array([point.quality for point in points])
+    width, height = max(float(np.ptp(xs)), 1.5), max(float(np.ptp(ys)), 1e-9)
+    names: list[str] = []
+    taken: list[tuple[float, float]] = []
+    for point, x, y in zip(points, xs, ys, strict=True):
+        free = all(abs(x - at) / width > 0.16 or abs(y - level) / height > 0.07 for at, level in taken)
+        names.append(escaped(point.name) if free else "")
+        taken += [(float(x), float(y))] if free else []
+    return names
+
+
+def _add_published(figure: go.Figure, how: _View, left: float, right: float) -> tuple[float, float]:
+    """Diamonds on an axis of their own, at the right; the x range that holds them too."""
+    costs = [point.cost for point in how.published]
     figure.add_scatter(
-        x=xs,
-        y=ys,
+        x=costs,
+        y=[point.quality for point in how.published],
+        yaxis="y2",
         mode="markers+text",
-        name="Pareto front",
-        legendgroup="front",
-        marker={"color": LIGHT.accent, "size": 10, "line": {"color": LIGHT.surface, "width": 1.5}},
-        # Pale and without ends: the staircase, which has upright lines too, stays what is seen first.
-        error_y={"array": errors, "color": LIGHT.ramp[-1], "thickness": 3, "width": 0} if any(errors) else None,
-        text=_roomy_labels(chosen, xs, ys, across, height),
-        textposition="top left",
-        textfont={"color": LIGHT.ink, "size": 12},
-        cliponaxis=False,
-        customdata=_numbers(chosen),
-        hovertext=_hovers(chosen, axes),
+        name=f"published, {escaped(how.benchmark)} (right scale)",
+        marker={"symbol": "diamond-open", "size": 9, "color": LIGHT.limit, "line": {"width": 1.5}},
+        text=_roomy_names(how.published),
+        # At the right edge a name has no room but at the left.
+        textposition=["top left" if cost > 0.6 * max(costs) else "top center" for cost in costs],
+        textfont={"color": LIGHT.limit, "size": 11},
+        hovertext=[
+            f"<b>{escaped(point.name)}</b> ({escaped(point.paper)})<br>{format_quantity(point.cost)}, "
+            f"{point.quality:g} on {escaped(how.benchmark)}, trained in full"
+            for point in how.published
+        ],
         hovertemplate="%{hovertext}<extra></extra>",
     )
-
-
-def _roomy_labels(
-    chosen: pd.DataFrame, xs: list[float], ys: list[float], across: tuple[float, float], height: tuple[float, float]
-) -> list[str]:
-    """Trial numbers, left out where they would stand on the last one (hover still tells them)."""
-    wide = math.log(across[1] / across[0])
-    labels: list[str] = []
-    taken: list[tuple[float, float]] = []
-    # From the best design down, so that the one most looked for is always named.
-    for x, y, number in reversed(list(zip(xs, ys, _numbers(chosen), strict=True))):
-        at = (math.log(x / across[0]) / wide, (y - height[0]) / (height[1] - height[0]))
-        free = all(abs(at[0] - other[0]) > 0.04 or abs(at[1] - other[1]) > 0.05 for other in taken)
-        labels.append(f"#{number}" if free else "")
-        taken += [at] if free else []
-    return labels[::-1]
-
-
-def _add_limit(figure: go.Figure, limit: float) -> None:
-    figure.add_vline(x=limit, line={"color": LIGHT.limit, "width": 1.5, "dash": "dash"})
-    figure.add_annotation(
-        x=math.log10(limit),
-        y=0.02,
-        yref="paper",
-        yanchor="bottom",
-        xanchor="right",
-        xshift=-6,
-        text=f"budget {format_quantity(limit)}",
-        showarrow=False,
-        font={"color": LIGHT.limit, "size": 12},
+    unit = axis_title(how.quality)
+    figure.update_layout(
+        yaxis2={
+            "overlaying": "y",
+            "side": "right",
+            "showgrid": False,
+            "tickmode": "auto",
+            "nticks": 6,
+            "title": {"text": f"Published {unit} on {escaped(how.benchmark)}: another scale", "standoff": 12},
+            "color": LIGHT.limit,
+        }
     )
-
-
-def _axes_of(trials: pd.DataFrame) -> list[str]:
-    return [name for name in trials.attrs.get("axes", []) if name in trials.columns]
-
-
-def _numbers(rows: pd.DataFrame) -> list[int]:
-    return [int(number) for number in rows["trial"]]
-
-
-def _hovers(rows: pd.DataFrame, axes: Sequence[str]) -> list[str]:
-    labels = axis_labels(axes)
-    return [_hover(row, labels) for row in rows.to_dict("records")]
-
-
-def _hover(row: Mapping[Any, Any], labels: Mapping[str, str]) -> str:
-    """One design in a few lines, escaped: Plotly reads hover text as markup."""
-
-    def count(column: str) -> str:
-        value = row.get(column)
-        return MISSING if pd.isna(value) else format_quantity(float(value))
-
-    lines = [f"<b>Trial {row['trial']}</b>  {escaped(str(row.get('key', ''))[:8])}"]
-    psnr = row.get("psnr")
-    if not pd.isna(psnr):
-        error, seeds = row.get("psnr_error"), row.get("seeds")
-        bar = "" if pd.isna(error) else f" \N{PLUS-MINUS SIGN} {float(error):.3f}"
-        mean = "" if pd.isna(seeds) or int(seeds) < 2 else f", mean of {int(seeds)} seeds"
-        lines.append(f"<b>{float(psnr):.3f}{bar} dB</b>{mean}")
-    if not pd.isna(row.get("ssim")):
-        lines.append(f"SSIM {float(row['ssim']):.4f}")
-    lines.append(f"{count('mult_adds')} Mult-Adds, {count('params')} params")
-    lines += [
-        f"{escaped(label)}: {escaped(axis_text(row[path]))}"
-        for path, label in labels.items()
-        if axis_text(row[path]) != MISSING
-    ]
-    return "<br>".join(lines)
+    return min(left, min(costs) / 1.2), max(right, max(costs) * 1.2)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 import plotly.graph_objects as go
 
-from srsearch.plots._front import _axis_title, _floats, _ticks
+from srsearch.plots._points import axis_title, floats, log_ticks
 from srsearch.plots._theme import LIGHT, empty, escaped, template
 
 _DASHES = ("solid", "dash", "dot", "dashdot")
@@ -27,8 +27,8 @@ def fronts(found: Mapping[str, pd.DataFrame], *, cost: str = "mult_adds", qualit
     figure = go.Figure(layout={"template": template(), "height": 460, "hovermode": "closest", "showlegend": True})
     for place, (name, front) in enumerate(shown.items()):
         figure.add_scatter(
-            x=_floats(front[cost]),
-            y=_floats(front[quality]),
+            x=floats(front[cost]),
+            y=floats(front[quality]),
             mode="lines+markers",
             name=escaped(name),
             line={"shape": "hv", "width": 2, **_line(place)},
@@ -37,9 +37,9 @@ def fronts(found: Mapping[str, pd.DataFrame], *, cost: str = "mult_adds", qualit
             hovertemplate=f"<b>{escaped(name)}</b> trial %{{customdata}}<br>%{{y:.4~f}} at %{{x:.3s}}<extra></extra>",
         )
     costs = pd.concat([front[cost] for front in shown.values()])
-    ticks = _ticks(float(costs.min()), float(costs.max()))
-    figure.update_xaxes(type="log", tickformat="~s", title_text=_axis_title(cost), **ticks)
-    figure.update_yaxes(title_text=_axis_title(quality))
+    ticks = log_ticks(float(costs.min()), float(costs.max()))
+    figure.update_xaxes(type="log", tickformat="~s", title_text=axis_title(cost), **ticks)
+    figure.update_yaxes(title_text=axis_title(quality))
     return figure
 
 
@@ -55,7 +55,7 @@ def hypervolumes(found: Mapping[str, pd.DataFrame]) -> go.Figure:
     for place, (name, history) in enumerate(found.items()):
         figure.add_scatter(
             x=[int(value) for value in history["evaluation"]],
-            y=_floats(history["hypervolume"]),
+            y=floats(history["hypervolume"]),
             mode="lines",
             name=escaped(name),
             line={"shape": "hv", "width": 2, **_line(place)},
@@ -78,7 +78,7 @@ def rate(found: pd.DataFrame) -> go.Figure:
     middles = (found["start"] + pd.to_timedelta(found["hours"] / 2, unit="h")).dt.tz_localize(None).dt.floor("s")
     figure.add_bar(
         x=[time.isoformat() for time in middles],
-        y=_floats(found["rate"]),
+        y=floats(found["rate"]),
         width=[hours * 3_600_000 for hours in found["hours"]],
         marker={"color": LIGHT.accent, "opacity": 0.8},
         hovertemplate="%{y:.1f} per hour around %{x}<extra></extra>",

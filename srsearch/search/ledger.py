@@ -10,6 +10,7 @@ import pandas as pd
 
 from srsearch.analysis import directions, pareto_front
 from srsearch.analysis.front import non_dominated
+from srsearch.objectives import OBJECTIVES
 from srsearch.store import State, TrialRecord, frames
 
 _NEVER_ASKED: frozenset[State] = frozenset({"infeasible", "repeated"})
@@ -106,7 +107,9 @@ class Ledger:
         self._unranked = []
         if self._front is None:
             rows = [self[each] for number in self._leading for each in (number, *self.replicates(number))]
-            self._front = pareto_front(frames.of_records(rows, self._axes), self._directions)
+            frame = frames.of_records(rows, self._axes)
+            known = {record.key: record.description for record in rows if record.key is not None}
+            self._front = pareto_front(frames.with_own_costs(frame, self._directions, known), self._directions)
         return self._front
 
     def layers(self, count: int) -> list[int]:
@@ -143,7 +146,7 @@ class Ledger:
         tried = [record, *(self[n] for n in self.replicates(record.number) if self[n].state == "complete")]
         values = []
         for name, direction in self._directions.items():
-            each = [value for trial in tried if (value := getattr(trial, name)) is not None]
+            each = [value for trial in tried if (value := OBJECTIVES[name].of(trial)) is not None]
             if not each:
                 return None
             mean = sum(each) / len(each)

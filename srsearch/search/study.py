@@ -17,13 +17,15 @@ from srsearch.analysis import Convergence, converged, quality_of, retraining_noi
 from srsearch.architecture import Architecture, catalogue
 from srsearch.cost import Cost
 from srsearch.errors import InputError, WorkError
+from srsearch.objectives import is_cost, own_costs
 from srsearch.search.checkpoints import Checkpoints
 from srsearch.search.evaluators.base import Evaluator, Score
 from srsearch.search.ledger import Ledger
 from srsearch.search.model.stopping import EarlyStopping
 from srsearch.search.processes import one_thread
+from srsearch.search.samplers.lookup import sampler_type
 from srsearch.search.samplers.prior import Observation, observations_from
-from srsearch.search.samplers.proposer import REPAIRED, Acceptance, Proposer, proposal_seed
+from srsearch.search.samplers.proposer import Acceptance, Proposer, proposal_seed
 from srsearch.search.trial import Trial
 from srsearch.space import Candidate, Space
 from srsearch.store import (
@@ -87,7 +89,7 @@ class Study:
         self.exhausted = False
         self.checkpoints = Checkpoints(store, record, checkpoints) if evaluator.keeps_checkpoints else None
         self._unknown = 2 * workers - 1 if workers > 1 else 0
-        quality = next(name for name in space.objectives if name in ("psnr", "ssim"))
+        quality = next(name for name in space.objectives if not is_cost(name))
         self._proposer = Proposer(space, record.sampler, record.seed, record.reference.get(quality), self._prior())
         self._stopping: EarlyStopping | None = None
         if space.search.early_stopping and evaluator.steps:
@@ -178,6 +180,9 @@ class Study:
             if trial is None and (limit is None or self.done + self.running < limit):
                 trial = self._promoted() or self._new() or self._any_stopped()
                 self.exhausted = trial is None
+            for row in own_costs(self.space.objectives):
+                if trial is not None and row.measure is not None:
+                    row.measure(trial.design.key, trial.design.to_dict())  # a design without this cost is not trained
         return self._given(trial)
 
     def replicate(self, seeds: int) -> Trial | None:
@@ -210,7 +215,7 @@ class Study:
             Whether to go on. If not, the trial is set aside already; it may be asked for again.
         """
         record = self._trials[trial.number]
-        if step <= record.cleared:
+        if step <= record.cleared_step:
             return True  # told again, after an interruption
         stopping = self._stopping if trial.replicate_of is None else None
         if stopping is not None:
@@ -223,10 +228,10 @@ class Study:
             return True
         with one_thread():
             going_on = stopping.goes_on(trial.number, self._trials.proposals)
-        cleared = step if going_on else None
-        self.store.keep_curve(self.name, trial.number, record.curve, cleared=cleared, stop=not going_on)
+        cleared_step = step if going_on else None
+        self.store.keep_curve(self.name, trial.number, record.curve, cleared_step=cleared_step, stop=not going_on)
         stopped = replace(record, state="stopped", owner=None)
-        self._trials.put(replace(record, cleared=step) if going_on else stopped)
+        self._trials.put(replace(record, cleared_step=step) if going_on else stopped)
         return going_on
 
     def tell(self, trial: Trial, score: Score, seconds: float) -> EvaluationRecord:
@@ -339,7 +344,7 @@ class Study:
         """While this process chooses, no other one does; it knows what they have chosen."""
         record = self.record
         try:
-            with self.store.alone(f"{record.space_hash} {record.created_at.isoformat()}", wait=300):
+            with self.store.exclusive(f"{record.space_hash} {record.created_at.isoformat()}", wait=300):
                 self.refresh()
                 yield
         except BaseException:
@@ -364,8 +369,8 @@ class Study:
         record = self._trials[number]
         if not self.store.take_up(self.name, record, self._owner):
             return None
-        cleared = record.curve[-1][0] if record.state == "stopped" and record.curve else record.cleared
-        record = replace(record, state="running", owner=self._owner, cleared=int(cleared))
+        cleared_step = record.curve[-1][0] if record.state == "stopped" and record.curve else record.cleared_step
+        record = replace(record, state="running", owner=self._owner, cleared_step=int(cleared_step))
         self._trials.put(record)
         return self._as_trial(record)
 
@@ -389,7 +394,7 @@ class Study:
                     finished_at=None,
                     replicate_of=original,
                     seed=self.record.seed + tried,
-                    cleared=0,
+                    cleared_step=0,
                     owner=self._owner,
                 )
                 return self._added([record])
@@ -484,7 +489,7 @@ class Study:
         Returns:
             The design, and what is kept for the sampler: it takes a repaired proposal for its own.
         """
-        if self.record.sampler in REPAIRED:
+        if sampler_type(self.record.sampler).learns:
             rng = np.random.default_rng(proposal_seed(self.record.seed, number))
             found = self.space.repaired(turned_down.axes, rng, seen)
             if found is not None:

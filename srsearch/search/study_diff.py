@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from srsearch.errors import InputError
+from srsearch.objectives import COSTS
 from srsearch.quantity import format_quantity
 from srsearch.space import Space
 from srsearch.space.source import Source
@@ -15,7 +16,11 @@ from srsearch.store import StudyRecord
 _SEARCH = ("sampler", "seed", "start_with", "inform")
 """What of the ``search`` section makes a study; the rest says how long and how fast."""
 
-_WORDS = {"evaluator": "the evaluator", "training_version": "the version of the training code"}
+_WORDS = {
+    "evaluator": "the evaluator",
+    "training_version": "the version of the training code",
+    "digests": "the source of the recipe's own functions",
+}
 
 
 def differences(record: StudyRecord, space: Space, recipe: Mapping[str, Any], data_fingerprint: str) -> list[str]:
@@ -100,7 +105,7 @@ def _named(value: Any) -> tuple[str, Mapping[str, Any]]:
 
 def _constraints(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     yield from _value("constraints.convention", old.get("convention"), new.get("convention"))
-    for cost in ("mult_adds", "params", "activations"):
+    for cost in COSTS:
         before, after = old.get(cost, {}), new.get(cost, {})
         for side in ("min", "max"):
             limits = [format_quantity(each[side], 15) if side in each else None for each in (before, after)]

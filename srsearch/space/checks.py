@@ -1,4 +1,4 @@
-"""What a space file asks for that can never be built: refused where it is written, before anything is counted."""
+"""Finds values in a space file that can never be built, so that they are refused before anything is counted."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from srsearch.architecture.registry import OptionValue
+from srsearch.objectives import COSTS
 from srsearch.space.candidates import Candidate
 from srsearch.space.enumeration import Codes, Mask, Table
 from srsearch.space.grid import Grid
@@ -18,7 +19,6 @@ from srsearch.space.grid import Grid
 _SAMPLES = 200_000
 _COUNTED_SAMPLES = 400
 """Random combinations for which it is counted how many others describe their network."""
-_COSTS = ("mult_adds", "params", "activations")
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ def _ranges(table: Table, feasible: Codes) -> dict[str, tuple[int, int]]:
     if not len(feasible):
         return {}
     found = {}
-    for name in _COSTS:
+    for name in COSTS:
         values = getattr(table, name)[feasible]
         found[name] = (int(values.min()), int(values.max()))
     return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+import re
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -13,11 +14,12 @@ from srsearch.architecture.design import Scale
 from srsearch.architecture.network import Colour, ImageResidual
 from srsearch.architecture.registry import PLACES, PartType, PositiveInt, part_types
 from srsearch.cost import convention_names
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
+from srsearch.objectives import OBJECTIVES, QUALITIES, is_cost
 from srsearch.quantity import parse_output_size, parse_quantity
 
-Sampler: TypeAlias = Literal["frontier", "tpe", "nsga2", "nsga3", "random", "qmc", "gp", "cmaes"]
-Objective: TypeAlias = Literal["psnr", "ssim", "mult_adds", "params", "activations"]
+SAMPLERS = ("frontier", "tpe", "nsga2", "nsga3", "random", "qmc", "gp", "cmaes")
+"""Names of the samplers that come with srsearch."""
 
 
 class Section(pydantic.BaseModel):
@@ -30,7 +32,7 @@ class Section(pydantic.BaseModel):
     def _names(cls, data: Any) -> Any:
         for key in data if isinstance(data, dict) else ():
             if key not in cls.model_fields:
-                hint = nearest(key, cls.model_fields)
+                hint = suggest(key, cls.model_fields)
                 raise PydanticCustomError("unknown_key", "unknown key {key}; {hint}", {"key": repr(key), "hint": hint})
         return data
 
@@ -71,8 +73,10 @@ class Objectives(OneOrMany):
 
     @staticmethod
     def _check_values(values: tuple[Any, ...]) -> tuple[Any, ...]:
-        if not {"psnr", "ssim"} & set(OneOrMany._check_values(values)):
-            raise PydanticCustomError("objectives", "without psnr or ssim the cheapest design is best; add one of them")
+        if all(map(is_cost, OneOrMany._check_values(values))):
+            raise PydanticCustomError(
+                "objectives", f"without {' or '.join(QUALITIES)} the cheapest design is best; add one of them"
+            )
         return values
 
 
@@ -100,7 +104,7 @@ class PartChoice(Section):
     @classmethod
     def _unknown(cls, name: str) -> PydanticCustomError:
         message = "unknown {kind} {key}; {hint} (a part of your own comes with --plugin FILE)"
-        context = {"kind": cls.kind(), "key": repr(name), "hint": nearest(name, cls.model_fields)}
+        context = {"kind": cls.kind(), "key": repr(name), "hint": suggest(name, cls.model_fields)}
         return PydanticCustomError("unknown_part", message, context)
 
     @classmethod
@@ -174,7 +178,7 @@ class ImageBound(Bound):
 
 def _convention_name(value: Any) -> str:
     if value not in convention_names():
-        hint = nearest(str(value), convention_names())
+        hint = suggest(str(value), convention_names())
         raise PydanticCustomError(
             "convention", "unknown convention {name}; {hint}", {"name": repr(value), "hint": hint}
         )
@@ -209,12 +213,35 @@ class Proxy(Section):
     learning_rate: Annotated[float, Field(gt=0, le=1, strict=False)] | None = Field(
         None, description="peak learning rate"
     )
+    schedule: str | None = Field(None, description="`one_cycle`, `constant`, or one that a plugin registers")
+    loss: str | None = Field(None, description="`l1`, `l2`, or one that a plugin registers")
+
+
+def _sampler_name(value: Any) -> str:
+    if value in SAMPLERS or (isinstance(value, str) and re.fullmatch(_OWN_CLASS, value)):
+        return str(value)
+    hint = suggest(str(value), SAMPLERS)
+    message = "{name} is not one of {names}{hint}, or module:Class of your own"
+    context = {"name": repr(value), "names": ", ".join(SAMPLERS), "hint": f"; {hint}" if hint.startswith("did") else ""}
+    raise PydanticCustomError("sampler", message, context)
+
+
+_OWN_CLASS = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
+
+Sampler = Annotated[
+    str,
+    pydantic.PlainValidator(_sampler_name),
+    pydantic.WithJsonSchema({"anyOf": [{"enum": list(SAMPLERS)}, {"type": "string", "pattern": f"^{_OWN_CLASS}$"}]}),
+    pydantic.PlainSerializer(lambda v: v),
+]
 
 
 class Search(Section):
     """How designs are chosen, and how many."""
 
-    sampler: Sampler = Field("frontier", description="what proposes: frontier, or one of Optuna's")
+    sampler: Sampler = Field(
+        "frontier", description="what proposes designs: frontier, one of Optuna's, or module:Class of your own"
+    )
     trials: PositiveInt = Field(30, description="finished evaluations in the whole study")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of proposals and of training")
     start_with: Literal["none", "catalogue"] = Field(
@@ -286,17 +313,25 @@ class SpaceFile(Section):
     scale: Scale = Field(description="upscaling factor")
     architecture: Section = Field(description="the axes: one value, or a list of values")
     constraints: Constraints = Constraints()
-    objectives: Annotated[tuple[Objective, ...], Objectives()] = ("psnr", "mult_adds")
+    objectives: tuple[str, ...] = ("psnr", "mult_adds")
     proxy: Proxy = Proxy()
     search: Search = Search()
 
 
 def document_model() -> type[SpaceFile]:
-    """The model of a whole space file, with the parts that are registered now."""
+    """The model of a whole space file, with the parts and objectives that are registered now."""
     about = SpaceFile.model_fields["architecture"].description
     return pydantic.create_model(
-        "SpaceFile", __base__=SpaceFile, architecture=(_architecture_model(), Field(description=about))
+        "SpaceFile",
+        __base__=SpaceFile,
+        architecture=(_architecture_model(), Field(description=about)),
+        objectives=(_objectives_type(), SpaceFile.model_fields["objectives"].default),
     )
+
+
+def _objectives_type() -> Any:
+    names: Any = Literal[tuple(OBJECTIVES)]
+    return Annotated[tuple[names, ...], Objectives()]
 
 
 def json_schema() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.resources
 from pathlib import Path
 
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 
 
 def find_space(name: str | Path) -> Path:
@@ -28,7 +28,7 @@ def find_space(name: str | Path) -> Path:
     if path.is_dir():
         raise InputError(f"{path}: is a folder, not a space file")
     raise InputError(
-        f"{path}: no such file, and no space of that name comes with srsearch; {nearest(path.stem, shipped)}"
+        f"{path}: no such file, and no space of that name comes with srsearch; {suggest(path.stem, shipped)}"
     )
 
 

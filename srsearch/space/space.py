@@ -17,7 +17,8 @@ from srsearch.architecture import Architecture
 from srsearch.architecture.canonical import could_be
 from srsearch.architecture.registry import OptionValue
 from srsearch.cost import Convention, convention
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
+from srsearch.objectives import COSTS
 from srsearch.space.axes import Axis, AxisTree
 from srsearch.space.candidates import Candidate, Designs
 from srsearch.space.checks import impossible
@@ -30,9 +31,6 @@ from srsearch.space.validation import changed_section, validated
 
 if TYPE_CHECKING:
     from srsearch.space.report import SpaceReport
-
-
-_COSTS = ("mult_adds", "params", "activations")
 
 
 class Space:
@@ -121,7 +119,7 @@ class Space:
     @property
     def budget(self) -> dict[str, int]:
         """The upper limits by cost."""
-        return {name: bound.max for name in _COSTS if (bound := self._bound(name)).max is not None}
+        return {name: bound.max for name in COSTS if (bound := self._bound(name)).max is not None}
 
     def with_budget(self, *, max_mult_adds: int | None = None, max_params: int | None = None) -> Space:
         """The same space under other upper limits; None leaves a limit as it is."""
@@ -184,7 +182,7 @@ class Space:
         known = {axis.name: axis for axis in self.axes}
         for name, value in axes.items():
             if name not in known:
-                raise InputError(f"the space has no axis {name!r}; {nearest(name, known)}")
+                raise InputError(f"the space has no axis {name!r}; {suggest(name, known)}")
             if value not in known[name].values:
                 raise InputError(
                     f"axis {name} has no value {value!r}; it has {', '.join(map(repr, known[name].values))}"
@@ -301,7 +299,7 @@ class Space:
 
     def _limits(self) -> tuple[tuple[str, int, int], ...]:
         limits = []
-        for name in _COSTS:
+        for name in COSTS:
             bound = self._bound(name)
             limits += [(name, sign, limit) for sign, limit in ((1, bound.max), (-1, bound.min)) if limit is not None]
         return tuple(limits)

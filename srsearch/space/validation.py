@@ -1,4 +1,4 @@
-"""What is said of a space file that is not one."""
+"""Checking a space file, and the messages for its mistakes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pydantic
 
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 from srsearch.space.schema import Section, SpaceFile, document_model
 from srsearch.space.source import Source
 
@@ -36,7 +36,9 @@ def _problem(source: Source, error: Any) -> InputError:
         location = (*location, error["ctx"]["key"].strip("'"))
     elif error["type"] == "missing":
         return source.error(location[:-1], f"the key {location[-1]!r} is missing")
-    return source.error(location, _message(error))
+    own = error["type"] == "literal_error" and location[0] == "objectives"
+    hint = " (an objective of your own comes with --plugin FILE)" if own else ""
+    return source.error(location, _message(error) + hint)
 
 
 def _message(error: Any) -> str:
@@ -48,7 +50,7 @@ def _message(error: Any) -> str:
         return f"{value!r} {error['msg'].removeprefix('Value error, ')}"
     if error["type"] == "literal_error":
         valid = [each.strip("' ") for each in error["ctx"]["expected"].replace(" or ", ", ").split(",")]
-        hint = nearest(str(value), valid)
+        hint = suggest(str(value), valid)
         return f"{value!r} is not one of {', '.join(valid)}{f'; {hint}' if hint.startswith('did') else ''}"
     if error["type"] in ("model_type", "dict_type"):
         return f"{value!r} is not a mapping of names to values"
@@ -76,5 +78,6 @@ _OWN = (
     "objectives",
     "convention",
     "scope",
+    "sampler",
 )
 """Errors of our own, whose messages name the value themselves."""

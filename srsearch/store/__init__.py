@@ -1,8 +1,8 @@
-"""The one truth: studies, trials, evaluations and architectures in SQL."""
+"""Studies, trials, evaluations and architectures in a SQL database: the only state that a search keeps."""
 
 from __future__ import annotations
 
-from srsearch.store.database import EndedElsewhere, Gone, Store
+from srsearch.store.database import EndedElsewhere, Store
 from srsearch.store.place import DEFAULT_PATH
 from srsearch.store.records import (
     STATES,
@@ -14,6 +14,7 @@ from srsearch.store.records import (
     TrialRecord,
     content_hash,
 )
+from srsearch.store.transactions import Gone
 
 __all__ = [
     "DEFAULT_PATH",

@@ -1,4 +1,4 @@
-"""Looking at a database again and again, reading only what has changed. Changes nothing and holds no lock between."""
+"""Follows a database that others write: reads only what has changed, and holds no lock between two readings."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from srsearch.store.database import Store
 from srsearch.store.tables import EvaluationRow, StudyRow, TrialRow
 
 _SLACK = timedelta(minutes=10)
-"""By how much the clocks of hosts that share a study may differ."""
+"""How far the clocks of hosts that share a study may differ."""
 
 _MOST_NUMBERS = 5_000  # SQLite takes 32,766 values in one statement
 
 
 class FollowedTrial(NamedTuple):
-    """One row of a study as followers keep it: columns of `frames.TRIALS`, then what they leave out.
+    """A trial as followers keep it: the fields of a `frames.FrameRow`, then more.
 
     Attributes:
-        axes: JSON text; a hundred thousand of them are parsed together.
-        curve: JSON text of (step, PSNR) pairs: the evaluation's, else those reported so far.
+        axes: JSON text, as parsing a hundred thousand of them together is faster than one by one.
+        curve: JSON text of (step, PSNR) pairs: those of the evaluation, else those reported so far.
         evaluated_seed: The seed of the evaluation; None without one.
     """
 
@@ -50,11 +50,11 @@ class FollowedTrial(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StudyIdentity:
-    """Which study it is, whatever it is called now.
+    """Identifies a study whatever it is called now.
 
     Attributes:
-        number: Of its row.
-        created_at: Numbers of deleted studies are used again; together with this they are not.
+        number: The id of its row.
+        created_at: Tells it from a deleted study, whose number may be used again.
         name: Its present name.
     """
 
@@ -64,31 +64,31 @@ class StudyIdentity:
 
 
 _TRIALS: Select[*tuple[Any, ...]] = frames.TRIALS.add_columns(
-    cast(func.coalesce(EvaluationRow.curve, TrialRow.curve, type_=TrialRow.curve.type), Text),
+    cast(func.coalesce(EvaluationRow.curve, TrialRow.curve, type_=TrialRow.curve.type), Text).label("curve"),
     TrialRow.started_at,
     TrialRow.owner,
-    EvaluationRow.seed,
+    EvaluationRow.seed.label("evaluated_seed"),
 )
 
 
 def file_state(store: Store) -> object:
-    """What differs once somebody has written to a SQLite file; None for other databases, which have to be asked."""
+    """A value that changes when somebody writes to a SQLite file; None for other databases, which must be queried."""
     return None if store.path is None else sqlite.file_state(store.path)
 
 
 def identities(store: Store) -> list[StudyIdentity]:
     """All studies, oldest first."""
     query = select(StudyRow.id, StudyRow.created_at, StudyRow.name).order_by(StudyRow.id)
-    return [StudyIdentity(*row) for row in store._select(query)]
+    return [StudyIdentity(row.id, row.created_at, row.name) for row in store._select(query)]
 
 
 def all_trials(store: Store, study: str) -> list[FollowedTrial]:
-    """Every trial of a study by number.
+    """All trials of a study, by number.
 
     Raises:
         InputError: No such study.
     """
-    return [FollowedTrial(*row) for row in store._of_study(study, _TRIALS)]
+    return [FollowedTrial._make(row) for row in store._of_study(study, _TRIALS)]
 
 
 def changed_trials(
@@ -102,24 +102,25 @@ def changed_trials(
 ) -> list[FollowedTrial]:
     """The trials that may have changed since they were read.
 
-    New and running ones are found by the primary key. A stopped trial may be taken up again and end between two
-    readings: only where there are any, the study's rows are looked through for what has ended lately.
+    New and running trials are looked up by the primary key. A stopped trial may be continued and end between two
+    readings: only if there are stopped ones, all rows of the study are searched for those that ended lately.
 
     Args:
-        store: Where.
-        study: Its name.
+        store: The database.
+        study: The study's name.
         after: The largest number that is known.
-        running: Numbers of those that were running.
-        newest: When the last one known had ended; None: none has.
-        stopped: Whether any were stopped.
+        running: Numbers of the trials that were running.
+        newest: When the last known trial ended; None: none has.
+        stopped: Whether any trials were stopped.
 
     Raises:
         InputError: No such study.
     """
-    found: dict[int, FollowedTrial] = {}
+    changed: dict[int, FollowedTrial] = {}
     for condition in _conditions(after, running, newest, stopped):
-        found |= {row[0]: FollowedTrial(*row) for row in store._of_study(study, _TRIALS.where(condition))}
-    return [found[number] for number in sorted(found)]
+        trials = map(FollowedTrial._make, store._of_study(study, _TRIALS.where(condition)))
+        changed |= {trial.number: trial for trial in trials}
+    return [changed[number] for number in sorted(changed)]
 
 
 def _conditions(

@@ -1,4 +1,4 @@
-"""Engines for writing and for reading, and what went wrong with them in the user's words."""
+"""Creates engines for writing and for reading, and explains their errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool, StaticPool
 
-from srsearch.errors import InputError, nearest
+from srsearch.errors import InputError, suggest
 from srsearch.store import sqlite
 from srsearch.store.diagnosis import explanation
 from srsearch.store.place import Place
@@ -26,8 +26,8 @@ COMMITTING = {"isolation_level": "AUTOCOMMIT"}
 """Execution options of a statement that is a transaction by itself."""
 
 _POOL = {"pool_size": 2, "max_overflow": 4}
-"""A run asks one thing at a time, and holds a lock meanwhile: a server of 100 connections bears 32 runs and readers.
-What lay in the pool while the server was restarted fails at its next use, and the others with it (`persistently`)."""
+"""A run sends one query at a time while it holds a lock, so a server with 100 connections serves 32 runs and readers.
+After a restart of the server the pooled connections fail at their next use; `transactions.retrying` opens new ones."""
 
 _CONNECT_SECONDS = 10
 """How long a server may take to answer at all, where neither the URL nor PGCONNECT_TIMEOUT says so."""
@@ -92,7 +92,7 @@ def _create_engine(place: Place, **options: Any) -> Engine:
     try:
         return create_engine(url, json_serializer=_to_json, json_deserializer=_from_json, **options)
     except NoSuchModuleError as error:
-        hint = nearest(place.url.drivername, ["sqlite", "postgresql", "mysql", "mariadb"])
+        hint = suggest(place.url.drivername, ["sqlite", "postgresql", "mysql", "mariadb"])
         raise InputError(f"unknown kind of database {place.url.drivername!r} in {place}; {hint}") from error
     except ModuleNotFoundError as error:
         name = error.name
@@ -125,7 +125,7 @@ def explained(place: Place, *, opening: bool = False) -> Iterator[None]:
 
     Args:
         place: Where the database is, for the message.
-        opening: Whether the database is just being opened: then what is wrong with it is the user's input.
+        opening: Whether the database is being opened: then most errors are wrong input.
 
     Raises:
         Away: A server that does not answer, or has ended the transaction: the same may succeed a little later.

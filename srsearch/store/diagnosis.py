@@ -1,14 +1,11 @@
-"""What goes wrong with a database, in the user's words, and waiting for a server that comes back."""
+"""Explains the errors of database drivers to the user."""
 
 from __future__ import annotations
 
 import getpass
 import os
 import re
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 from urllib.parse import quote
 
 from sqlalchemy.exc import DBAPIError
@@ -17,17 +14,6 @@ from srsearch.errors import InputError, WorkError
 from srsearch.store import sqlite
 from srsearch.store.place import Place
 
-_Answer = TypeVar("_Answer")
-
-AWAY_SECONDS = 60.0
-"""How long is waited for a server that has gone away: as long as a restart takes, or another machine to step in."""
-
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
-_SAID_AFTER = 1.0
-"""Seconds of waiting of which nobody has to be told."""
-
-_SAVED = "nothing that was finished is lost, and the same command goes on"
-
 
 class Away(WorkError):
     """The server does not answer, or has ended the transaction: the same may succeed a little later."""
@@ -35,7 +21,7 @@ class Away(WorkError):
 
 @dataclass(frozen=True)
 class _Trouble:
-    """A message, whether it is wrong input if it comes while opening, and whether it may pass by itself."""
+    """A message, whether it is wrong input while the database is opened, and whether waiting may help."""
 
     message: str
     is_input: bool = True
@@ -43,12 +29,12 @@ class _Trouble:
 
 
 def explanation(place: Place, error: Exception, *, opening: bool) -> InputError | WorkError:
-    """The error of ours for one of a driver's.
+    """Turns an error of a database driver into one of srsearch's.
 
     Args:
         place: Where the database is.
         error: What SQLAlchemy, a driver or the system has raised.
-        opening: Whether the database is just being opened: then what is wrong with it is the user's input.
+        opening: Whether the database is being opened: then most errors are wrong input.
     """
     if isinstance(error, OSError):
         text = f"cannot read the database {place}: {error.strerror or error}"
@@ -63,35 +49,6 @@ def explanation(place: Place, error: Exception, *, opening: bool) -> InputError 
     return Away(trouble.message) if trouble.passes else WorkError(trouble.message)
 
 
-def persistently(
-    act: Callable[[], _Answer], say: Callable[[str], None] = lambda message: None, *, wait: float | None = None
-) -> _Answer:
-    """What ``act`` gives, a whole transaction; done again while the server is away.
-
-    Args:
-        act: May be done again: it has happened completely or not at all, or does not mind having happened.
-        say: Told once that somebody is waited for.
-        wait: Seconds to wait at most; None: `AWAY_SECONDS`.
-
-    Raises:
-        WorkError: The server did not come back.
-    """
-    begun, pause, said = time.monotonic(), _FIRST_PAUSE, False
-    limit = AWAY_SECONDS if wait is None else wait
-    while True:
-        try:
-            return act()
-        except Away as error:
-            waited = time.monotonic() - begun
-            if waited + pause > limit:
-                raise WorkError(f"{error}; it was waited for {waited:.0f} seconds: {_SAVED}") from None
-            if waited > _SAID_AFTER and not said:
-                said = True
-                say(f"{error}; waiting for it, {limit:.0f} seconds at most")
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)
-
-
 def _of_sqlite(place: Place, cause: BaseException, name: str) -> _Trouble | None:
     if name == "SQLITE_FULL":
         return _full(place)
@@ -102,7 +59,9 @@ def _of_sqlite(place: Place, cause: BaseException, name: str) -> _Trouble | None
     if name.startswith("SQLITE_CANTOPEN"):
         return _Trouble(f"cannot open {place} for writing: it is a folder, or the folder is read-only")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return _Trouble(f"{place} has been locked by another process for {sqlite.BUSY_SECONDS:.0f} seconds", False)
+        return _Trouble(
+            f"{place} is locked by another process; timed out after {sqlite.BUSY_SECONDS:.0f} s waiting for it", False
+        )
     if name.startswith("SQLITE_CORRUPT"):
         return _Trouble(
             f"{place} is damaged ({cause}); restore a copy, or save what is readable with sqlite3's .recover", False
@@ -121,7 +80,7 @@ def _full(place: Place) -> _Trouble:
 
 
 _REFUSED = (
-    # What libpq says has no code, only words; in English, unless the server was told to speak otherwise.
+    # Errors of libpq have no code, only text; in English, unless the server is set to another language.
     (
         r"password authentication failed|no password supplied|authentication failed",
         "the server {host} does not accept the user {user} with this password: write it into the URL, "
@@ -156,7 +115,7 @@ _AWAY = (
 )
 
 _PASSING = ("08", "25P03", "40001", "40P01", "53300", "57P01", "57P02", "57P03", "57P05")
-"""Codes of what may succeed a little later: no connection, a conflict between transactions, a server that restarts."""
+"""Codes of errors that may pass: no connection, a conflict between transactions, a server that restarts."""
 
 
 def _of_server(place: Place, cause: BaseException, error: Exception) -> _Trouble | None:
@@ -179,9 +138,7 @@ def _of_server(place: Place, cause: BaseException, error: Exception) -> _Trouble
             return _Trouble(f"{place}: {_filled(message, place, text)}")
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
     if lost or re.search(_AWAY, text, re.IGNORECASE):
-        return _Trouble(
-            f"nobody answers at {place} ({text}): is the server running, and reachable from here", True, True
-        )
+        return _Trouble(f"no answer from {place} ({text}): is the server running, and reachable from here?", True, True)
     return None
 
 

@@ -1,9 +1,8 @@
-"""Leases: who trains a trial, and whether they still do.
+"""Leases: who trains a trial, and whether that process is still alive.
 
-An owner is one run in one process on one host. A dead process on this host holds no lease, at once; whether one on
-another host lives only its heartbeats tell, by the database's clock. Processes are told apart by the time at which
-they started, counted since the host booted: neither a process number that is used again nor a clock that is set
-deceives.
+An owner is one run in one process on one host. The lease of a process on this host ends when the process dies. For a
+process on another host, only its heartbeats tell, by the database's clock. A process is identified by its number and
+the time at which it started, counted since the host booted: reused numbers and changed clocks do no harm.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import socket
 from pathlib import Path
 
 HEARTBEAT_SECONDS = 15.0
-"""How often an owner says that it is alive."""
+"""Seconds between two heartbeats of an owner."""
 
 LEASE_SECONDS = 90.0
 """How long after its last heartbeat an owner on another host is believed to be alive."""
@@ -37,10 +36,10 @@ def retire(owner: str) -> None:
 
 
 def is_void(owner: str | None, age: float | None) -> bool:
-    """Whether a lease holds no more.
+    """Whether a lease has ended.
 
     Args:
-        owner: Who has it; None: nobody, as in a database that an older srsearch made.
+        owner: Who holds it; None: nobody, as in a database that an older srsearch made.
         age: Seconds since its last heartbeat.
     """
     if owner is None:

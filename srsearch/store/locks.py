@@ -1,4 +1,4 @@
-"""Doing something alone, among all processes that use one database."""
+"""Exclusive sections: only one of the processes that use a database is in a section at a time."""
 
 from __future__ import annotations
 
@@ -20,34 +20,35 @@ _LOCK = text("SELECT set_config('lock_timeout', :wait, true), pg_advisory_xact_l
 
 
 @contextmanager
-def alone(place: Place, engine: Engine, what: str, wait: float) -> Iterator[Connection | None]:
-    """While this is open no other process is in the same section.
+def exclusive(place: Place, engine: Engine, section: str, wait: float) -> Iterator[Connection | None]:
+    """Keeps other processes out of the section while the context is open.
 
-    On PostgreSQL an advisory lock of a transaction, which ends with it or with the connection; this is given, so that
-    all that is done in the section is one transaction. Else a locked file, which the system unlocks when the
-    process ends: beside a database file, so that whoever uses the file meets the lock, otherwise for this user.
+    On PostgreSQL the lock is an advisory lock of a transaction, which ends with the transaction or the connection. The
+    connection is given to the caller, so that everything in the section is part of that transaction. For other
+    databases the lock is a file, which the operating system unlocks when the process ends: beside a SQLite file, so
+    that everybody who uses the file meets the lock; otherwise in a folder of this user.
 
     Args:
         place: The database.
         engine: Its engine.
-        what: Names the section.
-        wait: Seconds that it may take until the others are out.
+        section: The section's name.
+        wait: Seconds to wait until other processes have left the section.
 
     Raises:
-        WorkError: They were not.
-        InputError: The file cannot be made.
+        WorkError: Another process stayed in the section.
+        InputError: The lock file cannot be created.
     """
     if engine.dialect.name == "postgresql":
         with engine.begin() as connection:
-            _lock(connection, place, what, wait)
+            _lock(connection, place, section, wait)
             yield connection
         return
-    # Waiting processes look often: one that looks seldom never finds the lock free among others that are quick.
-    lock = filelock.FileLock(_lock_file(place, what), timeout=wait, poll_interval=0.002)
+    # A process that polled seldom would never find the lock free among others that hold it briefly.
+    lock = filelock.FileLock(_lock_file(place, section), timeout=wait, poll_interval=0.002)
     try:
         lock.acquire()
     except filelock.Timeout:
-        raise WorkError(f"{place}: another process has been at it for {wait:.0f} seconds ({what})") from None
+        raise _timed_out(place, section, wait) from None
     except OSError as error:
         raise InputError(f"{place} cannot be locked: {lock.lock_file}: {error.strerror}") from None
     try:
@@ -56,23 +57,29 @@ def alone(place: Place, engine: Engine, what: str, wait: float) -> Iterator[Conn
         lock.release()
 
 
-def _lock(connection: Connection, place: Place, what: str, wait: float) -> None:
-    number = int.from_bytes(hashlib.sha256(what.encode()).digest()[:8], "big", signed=True)
+def _lock(connection: Connection, place: Place, section: str, wait: float) -> None:
+    number = int.from_bytes(hashlib.sha256(section.encode()).digest()[:8], "big", signed=True)
     try:
         connection.execute(_LOCK, {"wait": f"{round(wait * 1000)}ms", "number": number})
     except DBAPIError as error:
         if str(getattr(error.orig, "sqlstate", "")) != "55P03":  # lock_not_available
             raise
-        raise WorkError(f"{place}: another process has been at it for {wait:.0f} seconds ({what})") from None
+        raise _timed_out(place, section, wait) from None
 
 
-def _lock_file(place: Place, what: str) -> Path:
-    name = hashlib.sha256(f"{place} {what}".encode()).hexdigest()[:16] + ".lock"
+def _timed_out(place: Place, section: str, wait: float) -> WorkError:
+    return WorkError(
+        f"{place}: timed out after {wait:.0f} s waiting for a lock that another srsearch process holds ({section})"
+    )
+
+
+def _lock_file(place: Place, section: str) -> Path:
+    name = hashlib.sha256(f"{place} {section}".encode()).hexdigest()[:16] + ".lock"
     return place.path.with_name(f".{place.path.name}.{name}") if place.path is not None else own_folder() / name
 
 
 def own_folder() -> Path:
-    """Where this user's programs keep what must survive a restart; else the temporary folder."""
+    """The folder of this user's files that must survive a restart; the temporary folder if it cannot be created."""
     folder = platformdirs.user_state_path("srsearch")
     try:
         folder.mkdir(parents=True, exist_ok=True)

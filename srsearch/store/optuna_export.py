@@ -1,4 +1,4 @@
-"""A study of ours as one of Optuna's, for optuna-dashboard and Optuna's own analyses. Optuna is imported only here.
+"""Exports a study to Optuna's database, for optuna-dashboard and Optuna's own analyses. Optuna is imported only here.
 
 States: complete -> COMPLETE; infeasible -> PRUNED with a constraint above zero (as FAIL, Optuna's TPE would come back
 to it again and again); stopped -> PRUNED; failed -> FAIL. Left out are running trials, which would never end there,
@@ -8,6 +8,7 @@ number is in ``user_attrs["trial"]``.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from srsearch.analysis import directions
 from srsearch.errors import InputError, WorkError
+from srsearch.objectives import objective
 from srsearch.quantity import parse_quantity
 from srsearch.store.place import Place
 from srsearch.store.records import Axis, StudyRecord, TrialRecord
@@ -96,7 +98,7 @@ def _frozen(
 ) -> FrozenTrial:
     frozen = create_trial(
         state=_STATES[trial.state],
-        values=[float(getattr(trial, name)) for name in study.objectives] if trial.state == "complete" else None,
+        values=_values(trial, study.objectives) if trial.state == "complete" else None,
         params=dict(trial.axes),
         distributions={name: spread[name] for name in trial.axes},
         user_attrs=_attributes(trial),
@@ -111,6 +113,11 @@ def _frozen(
         frozen.datetime_start = started.astimezone().replace(tzinfo=None)
         frozen.datetime_complete = finished.astimezone().replace(tzinfo=None)
     return frozen
+
+
+def _values(trial: TrialRecord, objectives: Sequence[str]) -> list[float]:
+    values = [objective(name).of(trial) for name in objectives]
+    return [math.nan if value is None else float(value) for value in values]
 
 
 def _attributes(trial: TrialRecord) -> dict[str, Any]:

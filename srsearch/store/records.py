@@ -1,4 +1,4 @@
-"""What goes into the store and comes out of it: plain frozen data, no SQL."""
+"""The data that the store takes and gives back: frozen data classes without SQL."""
 
 from __future__ import annotations
 
@@ -81,13 +81,13 @@ class TrialRecord:
         ssim: Validation SSIM, once complete.
         curve: The evaluation's curve once complete, else the points reported so far.
         seconds: Training time of the evaluation (of the original one where it was cached).
-        cached: Whether the evaluation was there already.
-        sampler_state: What the sampler wants to see again when it is rebuilt, as plain JSON.
+        cached: Whether the evaluation is reused from an earlier training.
+        sampler_state: What the sampler needs when it is rebuilt, as plain JSON.
         started_at: Time with a time zone; None in a record to be added: now.
         finished_at: Time with a time zone; None while running or stopped.
         replicate_of: Number of the trial whose design this one evaluates again, with another seed; None: a proposal.
-        seed: Of a replicate's evaluation; None: the study's.
-        cleared: The training step up to which early stopping has let the trial go on.
+        seed: Seed of a replicate's evaluation; None: the study's.
+        cleared_step: The training step up to which early stopping has let the trial go on.
         owner: Who trains it (`srsearch.store.leases`); None: nobody.
     """
 
@@ -110,7 +110,7 @@ class TrialRecord:
     finished_at: datetime | None = None
     replicate_of: int | None = None
     seed: int | None = None
-    cleared: int = 0
+    cleared_step: int = 0
     owner: str | None = None
 
 
@@ -123,12 +123,12 @@ class EvaluationRecord:
         recipe: Recipe and runtime as plain JSON.
         recipe_hash: Identifies the recipe: all that changes results, with the version of the training code.
         data_fingerprint: Identifies the training data.
-        seed: Of the training; below 2**63.
+        seed: Seed of the training; below 2**63.
         psnr: Validation PSNR in dB.
         ssim: Validation SSIM; None where it was not measured.
         curve: PSNR by training step.
         seconds: Training time.
-        versions: Versions of what it was made with.
+        versions: Versions of the software that trained it.
 
     Raises:
         ValueError: PSNR, SSIM or the curve holds NaN or infinity: that is a failed training, never a result.

@@ -1,4 +1,4 @@
-"""The version of a database, and bringing it up to this package's."""
+"""The version of a database's tables, and their upgrade to this package's version."""
 
 from __future__ import annotations
 

@@ -148,6 +148,6 @@ class TrialRow(Base):
     finished_at: Mapped[datetime | None]
     replicate_of: Mapped[int | None]
     seed: Mapped[int | None] = mapped_column(BigInteger)
-    cleared: Mapped[int]
+    cleared_step: Mapped[int] = mapped_column("cleared", key="cleared_step")
     owner: Mapped[str | None]
     heartbeat: Mapped[float | None]

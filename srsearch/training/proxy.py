@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from srsearch._version import __version__
 from srsearch.architecture.colour import luma
@@ -25,8 +24,6 @@ TRAINING_VERSION = 1
 """Raised whenever the same training gives other numbers; part of an evaluation's identity."""
 
 _log = logging.getLogger(__name__)
-
-_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": F.l1_loss, "l2": F.mse_loss}
 
 
 class TrainingFailed(Exception):
@@ -130,7 +127,7 @@ class Trainer:
         self._luminance = is_luminance(network)
         self._recipe, self._runtime = recipe, runtime
         self._sampler = PatchSampler(data.train, recipe.patch, recipe.batch, data.scale, seed, runtime.device)
-        self._loss = _LOSSES[recipe.loss]
+        self._loss = recipe.loss_function
         self._optimizer = torch.optim.Adam(network.parameters(), recipe.learning_rate, fused=True)
         self.done = 0
 

@@ -1,4 +1,7 @@
-"""What a training does, apart from the network, the data and the machine. A recipe never changes the network."""
+"""`Recipe`: what a training does, apart from the network, the data and the machine. It never changes the network.
+
+Losses and schedules are functions under a name, of srsearch or of the user's (`srsearch.architecture.register`).
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from srsearch.errors import InputError, nearest
+from torch import Tensor
+from torch.nn import functional as F
 
-Schedule = Literal["one_cycle", "constant"]
-Loss = Literal["l1", "l2"]
+from srsearch.architecture.registry import FUNCTION_KINDS, functions
+from srsearch.errors import InputError, suggest
+
 Optimizer = Literal["adam"]
 
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "schedule": ("one_cycle", "constant"),
-    "optimizer": ("adam",),
-    "loss": ("l1", "l2"),
-}
+_OPTIMIZERS = ("adam",)
+_VERSION_1 = frozenset({"steps", "batch", "patch", "learning_rate", "schedule", "optimizer", "loss", "rungs"})
+"""The fields of the first version, which an identity always writes out."""
+
 _LEAST = {"steps": 1, "batch": 1, "patch": 8}
 _WARM_UP = 0.15
 """Share of the steps in which one_cycle's learning rate rises."""
@@ -36,9 +40,10 @@ class Recipe:
         batch: Patches in a step.
         patch: Side of an LR patch in pixels.
         learning_rate: Of the optimizer; the highest of the schedule.
-        schedule: ``one_cycle`` rises from a tenth and falls to nearly nothing, along cosines; or ``constant``.
+        schedule: ``one_cycle`` rises from a tenth and falls to nearly nothing, along cosines; ``constant``; or one of
+            your own.
         optimizer: ``adam``.
-        loss: ``l1`` or ``l2``, on RGB.
+        loss: ``l1``, ``l2``, or one of your own, on RGB.
         rungs: Shares of the steps after which the network is validated, besides the end: there early stopping decides.
             Neither the schedule nor the result depends on them.
 
@@ -50,9 +55,9 @@ class Recipe:
     batch: int = 4
     patch: int = 24
     learning_rate: float = 2e-3
-    schedule: Schedule = "one_cycle"
+    schedule: str = "one_cycle"
     optimizer: Optimizer = "adam"
-    loss: Loss = "l1"
+    loss: str = "l1"
     rungs: tuple[float, ...] = (0.125, 0.25, 0.5)
 
     def __post_init__(self) -> None:
@@ -62,10 +67,15 @@ class Recipe:
                 raise InputError(f"recipe: {name}: {value!r} is not a whole number of at least {least}")
         if not _is_number(self.learning_rate) or not 0 < self.learning_rate <= 1:
             raise InputError(f"recipe: learning_rate: {self.learning_rate!r} is not a number above 0 and at most 1")
-        for name, valid in _CHOICES.items():
-            value = getattr(self, name)
-            if value not in valid:
-                raise InputError(f"recipe: unknown {name} {value!r}: {nearest(str(value), valid)}")
+        if self.optimizer not in _OPTIMIZERS:
+            raise InputError(f"recipe: unknown optimizer {self.optimizer!r}: {suggest(self.optimizer, _OPTIMIZERS)}")
+        for kind, ours in _OURS.items():
+            name, own = getattr(self, kind), functions(kind)
+            for taken in ours.keys() & own.keys():
+                raise InputError(f"recipe: srsearch has a {kind} {taken!r} already; register yours by another name")
+            if name not in ours and name not in own:
+                hint = suggest(str(name), [*ours, *own])
+                raise InputError(f"recipe: unknown {kind} {name!r}: {hint} (one of your own comes with --plugin FILE)")
         if not isinstance(self.rungs, list | tuple) or not all(
             _is_number(rung) and 0 < rung < 1 for rung in self.rungs
         ):
@@ -75,6 +85,19 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         return asdict(self) | {"rungs": list(self.rungs)}
+
+    def identity(self) -> dict[str, Any]:
+        """What a training's results depend on, as plain data to be hashed.
+
+        Version 1's fields are always written out. Later ones are left out at their defaults, so that an option added
+        later orphans no evaluation. A user's own loss or schedule adds the digest of its source.
+        """
+        plain = self.to_dict()
+        later = {field.name: field.default for field in fields(self) if field.name not in _VERSION_1}
+        plain = {name: value for name, value in plain.items() if name not in later or value != later[name]}
+        own = {kind: functions(kind).get(getattr(self, kind)) for kind in FUNCTION_KINDS}
+        digests = {kind: function.digest for kind, function in own.items() if function is not None}
+        return plain | ({"digests": digests} if digests else {})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
@@ -86,8 +109,13 @@ class Recipe:
         names = [field.name for field in fields(cls)]
         for name in values:
             if name not in names:
-                raise InputError(f"recipe: unknown key {name!r}: {nearest(str(name), names)}")
+                raise InputError(f"recipe: unknown key {name!r}: {suggest(str(name), names)}")
         return cls(**values)
+
+    @property
+    def loss_function(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The loss: two batches of images (n, c, h, w), the network's and the photos', to a scalar."""
+        return _function("loss", self.loss)
 
     @property
     def validation_steps(self) -> tuple[int, ...]:
@@ -95,8 +123,8 @@ class Recipe:
         return tuple(sorted({max(1, round(rung * self.steps)) for rung in self.rungs} | {self.steps}))
 
     def learning_rate_at(self, step: int) -> float:
-        """The learning rate of a step, counted from 1."""
-        return self.learning_rate * _SCHEDULES[self.schedule]((step - 0.5) / self.steps)
+        """The learning rate of a step, counted from 1; the schedule gets the share done in the middle of the step."""
+        return self.learning_rate * float(_function("schedule", self.schedule)((step - 0.5) / self.steps))
 
 
 def _one_cycle(done: float) -> float:
@@ -106,7 +134,14 @@ def _one_cycle(done: float) -> float:
     return 0.5005 + 0.4995 * math.cos(math.pi * (done - _WARM_UP) / (1 - _WARM_UP))
 
 
-_SCHEDULES: dict[str, Callable[[float], float]] = {"one_cycle": _one_cycle, "constant": lambda done: 1.0}
+_OURS: dict[str, dict[str, Callable[..., Any]]] = {
+    "loss": {"l1": F.l1_loss, "l2": F.mse_loss},
+    "schedule": {"one_cycle": _one_cycle, "constant": lambda done: 1.0},
+}
+
+
+def _function(kind: str, name: str) -> Callable[..., Any]:
+    return _OURS[kind][name] if name in _OURS[kind] else functions(kind)[name].function
 
 
 def _is_number(value: object) -> bool:

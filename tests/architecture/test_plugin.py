@@ -51,16 +51,16 @@ def in_python(code: str, folder: Path, **variables: str) -> subprocess.Completed
     return done
 
 
-def test_the_documented_commands(example: Path, srsearch: Command) -> None:
+def test_the_documented_commands(example: Path, srsearch_process: Command) -> None:
     (commands,) = documented("sh")
     space, count, run = (line.split()[1:] for line in commands.splitlines())
     assert [each[0] for each in (space, count, run)] == ["space", "count", "run"]
 
-    ended = srsearch(*space, "--json")
+    ended = srsearch_process(*space, "--json")
     report = json.loads(ended.stdout)
     assert {"unit", "unit.blueprint.kernel", "block.gated.reduction"} <= {axis["name"] for axis in report["axes"]}
 
-    ended = srsearch(*count)
+    ended = srsearch_process(*count)
     assert ended.returncode == 0, ended.stderr
     assert "fvcore counts the same" in ended.stdout
     rows = [line.split() for line in ended.stdout.splitlines()]
@@ -69,9 +69,9 @@ def test_the_documented_commands(example: Path, srsearch: Command) -> None:
         words = line.split()
         assert words in [row[: len(words)] for row in rows], line
 
-    ended = srsearch(*run, "--trials", "4", "--json")
+    ended = srsearch_process(*run, "--trials", "4", "--json")
     assert ended.returncode == 0, ended.stderr
-    trials = json.loads(srsearch("trials", "my_space", "--json").stdout)
+    trials = json.loads(srsearch_process("trials", "my_space", "--json").stdout)
     finished = [trial for trial in trials if trial["state"] == "complete"]
     assert len(finished) == 4
     assert not [trial for trial in trials if trial["state"] == "failed"]
@@ -80,19 +80,30 @@ def test_the_documented_commands(example: Path, srsearch: Command) -> None:
 
     # Its designs are known where the plugin is, and there only.
     number = next(trial["trial"] for trial in finished if trial["unit"] == "blueprint")
-    counted = srsearch("count", f"my_space:{number}", "--plugin", "my_parts.py", "--verify", "--json")
+    counted = srsearch_process("count", f"my_space:{number}", "--plugin", "my_parts.py", "--verify", "--json")
     assert json.loads(counted.stdout)["key"] == trials[number]["key"]
-    refused = srsearch("count", f"my_space:{number}")
+    refused = srsearch_process("count", f"my_space:{number}")
     assert refused.returncode == 2
     assert "--plugin" in refused.stderr
 
 
 def test_the_documented_python(example: Path) -> None:
-    code = documented("python")[1]
-    assert "load_plugin" in code
+    (code,) = (each for each in documented("python") if "load_plugin" in each)
     shown = in_python(code, example).stdout
     assert "blueprint(kernel=3)" in shown
     assert "gated(reduction=4)" in shown
+
+
+def test_the_documented_body_is_drawn_as_it_is_wired(example: Path) -> None:
+    (module,) = (each for each in documented("python") if each.startswith("# my_body.py"))
+    assert len(module.splitlines()) <= 15
+    (code,) = (each for each in documented("python") if "diagram.html" in each)
+    code += "wiring = read_wiring(design)\nnames = {i: box.name for i, box in enumerate(wiring.boxes)}\n"
+    code += "print([(names[s], names[t]) for s, t in wiring.arcs if 'block' == wiring.boxes[s].kind])"
+    arcs = in_python(code, example).stdout
+    assert arcs.strip() == "[('deep_1', 'deep_2'), ('deep_2', 'add'), ('shallow_1', 'add')]"
+    page = (example / "diagram.html").read_text(encoding="utf-8")
+    assert all(f'"{position}"' in page for position in ("deep_1", "deep_2", "shallow_1"))
 
 
 HEAD = "from torch import nn\nfrom srsearch.architecture import Factory, register\n"
@@ -137,7 +148,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_parts_without_an_exact_cost_are_refused(case: str, tmp_path: Path, srsearch: Command) -> None:
+def test_parts_without_an_exact_cost_are_refused(case: str, tmp_path: Path, srsearch_process: Command) -> None:
     first, last, message = REFUSED[case]
     (tmp_path / "parts.py").write_text(
         f"{HEAD}\n@register('unit')\nclass Mine(nn.Module):\n"
@@ -147,7 +158,7 @@ def test_parts_without_an_exact_cost_are_refused(case: str, tmp_path: Path, srse
         f"    def forward(self, x):\n        {first}\n        return {last}\n"
     )
     (tmp_path / "design.yaml").write_text("scale: 4\nunit: mine\n")
-    ended = srsearch("count", "design.yaml", "--plugin", "parts.py")
+    ended = srsearch_process("count", "design.yaml", "--plugin", "parts.py")
     assert ended.returncode == 2
     assert "unit mine" in ended.stderr
     assert message in ended.stderr
@@ -184,14 +195,14 @@ def test_a_changed_file_makes_other_designs(example: Path) -> None:
     assert not set(changed[:2]) & set(first)
 
 
-def test_loading_twice_is_harmless(example: Path, srsearch: Command) -> None:
+def test_loading_twice_is_harmless(example: Path, srsearch_process: Command) -> None:
     twice = ["--plugin", "my_parts.py", "--plugin", str(example / "my_parts.py")]
-    ended = srsearch("count", "my_design.yaml", *twice, "--json")
+    ended = srsearch_process("count", "my_design.yaml", *twice, "--json")
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["params"] == 55_035
     # A copy is another file, with parts of the same names.
     (example / "other.py").write_text((example / "my_parts.py").read_text())
-    ended = srsearch("count", "my_design.yaml", "--plugin", "my_parts.py", "--plugin", "other.py")
+    ended = srsearch_process("count", "my_design.yaml", "--plugin", "my_parts.py", "--plugin", "other.py")
     assert ended.returncode == 2
     assert "there is a unit named 'blueprint' already" in ended.stderr
 
@@ -212,17 +223,17 @@ def installed(folder: Path, package: str, source: str) -> None:
     (about / "entry_points.txt").write_text(f"[srsearch.parts]\n{name} = {module}\n")
 
 
-def test_parts_of_installed_packages(example: Path, srsearch: Command) -> None:
+def test_parts_of_installed_packages(example: Path, srsearch_process: Command) -> None:
     site = example / "site"
     installed(site, "my_package", (example / "my_parts.py").read_text())
     path = os.environ | {"PYTHONPATH": os.pathsep.join([str(site), str(CHECKOUT)])}
-    ended = srsearch("count", "my_design.yaml", "--json", env=path)
+    ended = srsearch_process("count", "my_design.yaml", "--json", env=path)
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["params"] == 55_035
     assert not ended.stderr
 
     installed(site, "broken_package", "import no_module_of_mine\n")
-    ended = srsearch("count", "my_design.yaml", "--json", env=path)
+    ended = srsearch_process("count", "my_design.yaml", "--json", env=path)
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["params"] == 55_035
     assert "broken_package.parts) cannot be loaded: No module named 'no_module_of_mine'" in ended.stderr

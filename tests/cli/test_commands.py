@@ -192,6 +192,19 @@ def test_costs_of_a_trial_are_those_of_its_study(tmp_path: Path, srsearch: Comma
         assert (counted["output"], counted["mult_adds"]) == ("2560x1440", row["mult_adds"])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(("front", "--json"), 0), (("best",), 0), (("front", "other"), 2)],
+)
+def test_the_program_answers_as_within_a_process(
+    studied: Path, srsearch: Command, srsearch_process: Command, arguments: tuple[str, ...], code: int
+) -> None:
+    """Most tests call the command within their own process; its exit code, results and messages are the program's."""
+    called, started = (run(*arguments) for run in (srsearch, srsearch_process))
+    assert started.returncode == called.returncode == code
+    assert (started.stdout, started.stderr) == (called.stdout, called.stderr)
+
+
 def test_output_that_nobody_reads_to_the_end(studied: Path) -> None:
     command = (
         f"{sys.executable} -c \"from srsearch.cli import main; main(['trials'])\" | head -1; echo ${{PIPESTATUS[0]}}"

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from srsearch.cli.progress import LineProgress, RichProgress, front_table, make_progress, sparkline
+from srsearch.cli.progress import LineProgress, RichProgress, make_progress, sparkline
+from srsearch.cli.tables import front_table
 from srsearch.search.progress import Progress, SilentProgress, StudyInfo, TrialView
 from tests.conftest import CHECKOUT
 
@@ -105,17 +106,22 @@ def test_panel_shows_at_most_eight_designs_of_the_front_with_both_ends() -> None
 def test_table_drops_axes_that_do_not_differ_and_counts_those_that_do_not_fit() -> None:
     def printed(width: int | None) -> str:
         console = Console(file=io.StringIO(), width=200)
-        console.print(front_table(front(), AXES, width=width))
+        console.print(front_table(front(), width))
         return console.file.getvalue()  # type: ignore[attr-defined]
 
     whole = printed(None)
     assert "fusion" not in whole
     assert "cascade.groups" in whole
     assert "upsampler.groups" in whole
-    narrow = printed(60)
+    narrow = printed(55)
     assert "channels" in narrow
     assert "+2" in narrow
     assert "cascade.groups" not in narrow
+    widest = max(map(len, whole.splitlines()))
+    assert printed(widest) == whole
+    for width in range(40, widest):
+        assert max(len(line.rstrip()) for line in printed(width).splitlines()) <= width
+        assert "+" in printed(width)
 
 
 def test_sparkline_spans_lowest_to_highest() -> None:

@@ -422,7 +422,7 @@ def test_a_design_is_drawn_and_its_command_saves_it(
     tab = page.open("?view=design&trial=3")
     tab.wait_for_selector("#figure-diagram .annotation-text:has-text('entry')")
     words = tab.locator("#figure-diagram .annotation-text").all_text_contents()
-    for word in ("entry", "residual", "exit", "global skip"):
+    for word in ("entry", "1_1", "exit", "global skip"):
         assert word in words, word
     tab.wait_for_selector("#figure-parts .bars .point")
     tab.wait_for_selector("#figure-curve .lines")

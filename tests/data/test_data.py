@@ -188,7 +188,7 @@ def test_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert [photo.pixels.shape for photo in photos] == [(40, 60, 3)] * 4
     assert photos[0].pixels.base is None
     assert "4 of the 8 images" in warnings[0]
-    assert "only the middle" in warnings[1]
+    assert "to their center" in warnings[1]
     assert photos_module._MAX_PIXELS < 2**27
     monkeypatch.setattr(photos_module, "_MAX_PIXELS", 5000)
     with pytest.raises(InputError, match="90x60 is over"):

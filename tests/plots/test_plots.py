@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 
 from srsearch import plots
+from srsearch.architecture import Architecture, catalogue, read_wiring
+from srsearch.architecture.assembly import positions
 from srsearch.labels import MISSING, axis_labels, axis_text
-from srsearch.plots._browse import thinned
+from srsearch.plots._points import thinned
 from srsearch.plots._theme import DARK, LIGHT, exchange, template
 from srsearch.store import Store
 from tests.conftest import CHECKOUT
@@ -196,7 +199,6 @@ def test_the_browsed_front_has_colours_symbols_limits_and_published_networks() -
     shown = plots.Browse(
         colour="channels",
         symbol="unit",
-        limits={"mult_adds": 10e9},
         selected=frozenset([0, 1, 2]),
         box=(1e9, 7e9, 25.5, 27),
         marked=1,
@@ -204,7 +206,7 @@ def test_the_browsed_front_has_colours_symbols_limits_and_published_networks() -
         published=[plots.PublishedPoint("CARN-<b>M</b>", "pcarn", 32.5e9, 28.42)],
         benchmark="Set14",
     )
-    figure = plots.browse(browsed(), front(), shown)
+    figure = plots.front(browsed(), front(), budget={"mult_adds": 10e9}, browse=shown)
     names = [one.name for one in figure.data]
     for word in (
         "channels 16",
@@ -245,47 +247,65 @@ def test_numbers_with_many_values_are_coloured_in_groups() -> None:
     frame = browsed()
     frame = pd.concat([frame] * 5, ignore_index=True).assign(trial=range(30), seconds=np.linspace(1, 3_000, 30))
     frame.attrs["axes"] = AXES
-    figure = plots.browse(frame, frame.head(1), plots.Browse(colour="seconds"))
+    figure = plots.front(frame, frame.head(1), browse=plots.Browse(colour="seconds"))
     names = [one.name for one in figure.data if one.name and one.name.startswith("seconds")]
     assert any(" to " in name for name in names)
     assert len(set(names)) <= len(LIGHT.steps)
 
 
-def test_a_design_is_drawn_from_its_parts() -> None:
-    body = {"cascade": {"groups": 2, "blocks": 3, "fusion": "both", "share": "group"}}
-    design = {
-        "scale": 4,
-        "channels": 32,
-        "block": "efficient_residual",
-        "unit": {"grouped": {"groups": 4}},
-        "body": body,
-    }
-    figure = plots.diagram(design | {"upsampler": {"pixel_shuffle": {"groups": 4}}, "image_residual": "bicubic"})
+def drawn(**fields: object) -> tuple[go.Figure, list[str], list[str]]:
+    """The diagram of a design, the words in it and in its legend, and what hovering over its boxes tells."""
+    figure = plots.diagram(read_wiring(Architecture.from_dict(fields)))
     words = [note.text for note in figure.layout.annotations if note.text]
-    assert words.count("efficient residual") == 6
-    for word in ("entry", "exit", "group 1, shared", "group 2, shared", "global skip", "bicubic image residual"):
+    words += [trace.name for trace in figure.data if trace.name]
+    return figure, words, list(figure.data[-1].hovertext)
+
+
+def test_a_design_is_drawn_from_its_wiring() -> None:
+    body = {"cascade": {"groups": 2, "blocks": 3, "fusion": "both", "share": "group"}}
+    unit, upsampler = {"grouped": {"groups": 4}}, {"pixel_shuffle": {"groups": 4}}
+    fields = {"channels": 32, "block": "efficient_residual", "unit": unit, "upsampler": upsampler, "body": body}
+    _, words, hovers = drawn(scale=4, image_residual="bicubic", **fields)
+    assert (words.count("1_1"), words.count("2_1"), words.count("1\N{MULTIPLICATION SIGN}1")) == (3, 3, 8)
+    named = "entry", "exit", "up \N{MULTIPLICATION SIGN}4", "group 1", "group 2", "global skip", "image residual"
+    for word in (*named, "block: efficient_residual of grouped(groups=4)", "dotted: the weights of an earlier box"):
         assert word in words, word
-    hovers = figure.data[-1].hovertext
-    assert any("grouped (groups 4)" in text and "the same weights" in text for text in hovers)
-    assert "no description" in plots.diagram({}).layout.annotations[0].text
+    assert sum("the weights of an earlier box" in text for text in hovers) == 4
+    assert "no description" in plots.diagram(None).layout.annotations[0].text
+    assert "&lt;b&gt;" in plots.diagram(None, "<b>").layout.annotations[0].text
+
+
+def test_the_symmetric_body_has_all_its_blocks_and_shows_where_activations_are_dropped() -> None:
+    figure, words, hovers = drawn(**catalogue.get("s-lwsr-16", scale=4).to_dict())
+    assert [word for word in words if re.fullmatch(r"\d+_\d", word)] == list(positions(catalogue.get("s-lwsr-16").body))
+    assert sum("without the activation" in text for text in hovers) == 26 - 12
+    assert figure.layout.height < 450
+
+
+def test_levels_are_rows_and_the_same_network_again_is_drawn_once() -> None:
+    _, words, _ = drawn(**catalogue.get("csrcnn-6-4-2", scale=8).to_dict())
+    assert [words.count(f"1_{n}") for n in range(1, 7)] == [3, 3, 2, 2, 1, 1]
+    assert [word for word in words if word.startswith("level")] == ["level 1", "level 2", "level 3"]
+    _, words, _ = drawn(**catalogue.get("prosrn", scale=8).to_dict())
+    assert words.count("1_10") == 1
+    assert "applied 3 times with the same weights, each time to its own output" in words
+    assert "global skip" not in words
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "blocks", "ends"),
     [
-        {"chain": {"blocks": 40}},
-        {"residual_groups": {"groups": 2, "blocks": 5}},
-        {"symmetric": {"bunches": 4, "blocks": 3, "middle": 2, "pool": "six"}},
-        {"dense": {"blocks": 4}},
-        {"memory": {"blocks": 10}},
-        "<i>of my own</i>",
+        ({"chain": {"blocks": 60}}, 54, "1_4 \N{HORIZONTAL ELLIPSIS} 1_57"),
+        ({"cascade": {"groups": 6, "blocks": 6}}, 30, "1_4 \N{HORIZONTAL ELLIPSIS} 6_3"),
+        ({"dense": {"blocks": 40}}, 34, "1_4 \N{HORIZONTAL ELLIPSIS} 1_37"),
     ],
     ids=str,
 )
-def test_every_body_can_be_drawn(body: object) -> None:
-    figure = plots.diagram({"scale": [2, 4], "channels": 16, "body": body, "levels": {"pyramid": {}}})
-    assert "<i>" not in str(figure.to_dict())
-    assert len(figure.data[-1].x) >= 4
+def test_blocks_of_a_long_body_are_put_together(body: object, blocks: int, ends: str) -> None:
+    _, words, hovers = drawn(scale=2, channels=8, body=body)
+    assert f"{blocks} blocks<br>{ends}" in words
+    assert sum(re.fullmatch(r"\d+_\d+", word) is not None for word in words) == 6
+    assert len(hovers) < 30
 
 
 def test_parallel_lines_can_be_clicked_by_value() -> None:

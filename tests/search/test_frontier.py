@@ -64,7 +64,7 @@ def test_the_model_finds_what_matters() -> None:
     assert np.mean(np.abs(errors) < 2 * deviations) > 0.8
     assert 0.015 < model.noise_deviation < 0.06
     assert model.lengths[0] < model.lengths[1] < min(model.lengths[2:])
-    believed = model.believing(fresh[:5], np.full(5, 40.0))
+    believed = model.fantasize(fresh[:5], np.full(5, 40.0))
     again, sure = believed.predict(fresh[:5])
     assert np.allclose(again, 40, atol=0.1)
     assert (sure < deviations[:5] + 1e-9).all()

@@ -17,7 +17,7 @@ from srsearch.errors import InputError, WorkError
 from srsearch.search import SyntheticEvaluator, run
 from srsearch.search.study import Study
 from srsearch.space import Space
-from srsearch.store import EndedElsewhere, Store, diagnosis, leases
+from srsearch.store import EndedElsewhere, Store, leases, transactions
 from tests.conftest import SMALL_SPACE, Command
 from tests.search.test_search import outcome
 from tests.search.test_sharing import WIDE_SPACE
@@ -145,7 +145,7 @@ def test_a_server_that_restarts_is_waited_for(server: Server, url: str, crash: b
 
 
 def test_a_server_that_stays_away(server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnosis, "AWAY_SECONDS", 3.5)
+    monkeypatch.setattr(transactions, "AWAY_SECONDS", 3.5)
     said: list[str] = []
     with Store(url) as store:
         store.say = said.append

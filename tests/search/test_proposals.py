@@ -13,8 +13,9 @@ import optuna
 import pytest
 
 from srsearch.errors import InputError
+from srsearch.search.samplers.lookup import check_sampler, sampler_type
 from srsearch.search.samplers.parameters import suggest_axes
-from srsearch.search.samplers.proposer import _SAMPLERS, Acceptance, Proposer, check_sampler, proposal_seed
+from srsearch.search.samplers.proposer import Acceptance, Proposer, proposal_seed
 from srsearch.space import Candidate, Space
 from srsearch.store import State, TrialRecord
 
@@ -128,7 +129,7 @@ def _by_optunas_storage(space: Space, sampler: str, seed: int, history: Sequence
     study = optuna.create_study(
         storage=storage,
         study_name="theirs",
-        sampler=_SAMPLERS[sampler](proposal_seed(seed, 25), seed),
+        sampler=sampler_type(sampler).make(proposal_seed(seed, 25), seed),
         directions=["maximize", "minimize"],
     )
     told = Proposer(space, sampler, seed, 20.0)

@@ -212,6 +212,7 @@ def test_columns_give_what_single_designs_give() -> None:
     space = Space.from_dict(EVERYTHING)
     assert space.grid.table is not None
     assert len(space.grid.table) == space.combinations > 3_000_000
+    within = space.grid.table.within(space.limits)
     keys: dict[int, str] = {}
     broken = 0
     for index in np.random.default_rng(0).integers(space.combinations, size=800).tolist():
@@ -222,7 +223,7 @@ def test_columns_give_what_single_designs_give() -> None:
             continue
         for name in ("params", "mult_adds", "activations"):
             assert getattr(space.grid.table, name)[index] == getattr(point.cost, name), point
-        assert bool(space.grid.table.within(space.limits)[index]) == (point.broken is None)
+        assert bool(within[index]) == (point.broken is None)
         assert keys.setdefault(int(space.grid.table.identity[index]), point.design.key) == point.design.key
     assert len(set(keys.values())) == len(keys)
     assert 0 < broken < 800

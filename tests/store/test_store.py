@@ -281,16 +281,16 @@ def check_changes(store: Store, reading: Store, trials: list[TrialRecord]) -> No
     assert [reading.description(each.key or "") for each in trials] == [each.description for each in trials]
     assert reading.changed_trials(name, {5: trials[5]}, after=6) == [trials[5]]
     assert reading.changed_trials(name, {5: replace(trials[5], state="stopped")}, after=6) == [trials[5]]
-    store.keep_curve(name, 5, [(100, 23.5)], cleared=100, stop=True)
+    store.keep_curve(name, 5, [(100, 23.5)], cleared_step=100, stop=True)
     (stopped,) = reading.changed_trials(name, {5: trials[5]}, after=6)
     assert (
         stopped
         == reading.trial_records(name)[5]
-        == replace(trials[5], state="stopped", curve=((100, 23.5),), cleared=100)
+        == replace(trials[5], state="stopped", curve=((100, 23.5),), cleared_step=100)
     )
     assert reading.changed_trials(name, {5: stopped}, after=6) == []
     assert store.take_up(name, stopped, "somebody")
-    store.keep_curve(name, 5, trials[5].curve, cleared=0)
+    store.keep_curve(name, 5, trials[5].curve, cleared_step=0)
     store.release(name, "somebody")
 
 
@@ -659,7 +659,7 @@ def test_a_lock_that_is_never_given_back(tmp_path: Path, monkeypatch: pytest.Mon
         store.create_study(STUDY)
         other = sqlite3.connect(tmp_path / "locked.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(WorkError, match="locked by another process"):
+        with pytest.raises(WorkError, match="is locked by another process"):
             store.add_trials(STUDY.name, [proposal(0)])
         assert store.study_names() == [STUDY.name]
         other.execute("ROLLBACK")

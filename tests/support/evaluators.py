@@ -1,4 +1,4 @@
-"""Evaluators that go wrong in the ways that real training does."""
+"""Evaluators for tests: slow ones, and ones that fail in the ways that real training fails."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from srsearch.search.evaluators.proxy import ProxyEvaluator
 
 
 class Troubled(SyntheticEvaluator):
-    """By the design's key: some give NaN, some raise, some kill their own process, one runs out of memory."""
+    """Depending on the design's key, gives NaN, raises, runs out of memory, or kills its own process."""
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -34,7 +34,7 @@ class Troubled(SyntheticEvaluator):
 
 
 class Odd(SyntheticEvaluator):
-    """Gives what an evaluator must not give, by the design's key; prints and reports nonsense."""
+    """Depending on the design's key, returns what an evaluator must not return; prints and reports nonsense."""
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Odd(SyntheticEvaluator):
 
 
 class Poisoned(ProxyEvaluator):
-    """Trains for real, half of the designs from a weight that is no number."""
+    """Trains for real; half of the designs start with a weight that is NaN."""
 
     def prepare(self) -> None:
         super().prepare()
@@ -79,14 +79,14 @@ class Hopeless(SyntheticEvaluator):
 
 
 class Unready(SyntheticEvaluator):
-    """Cannot start."""
+    """Fails in `prepare`, so that no worker can start."""
 
     def prepare(self) -> None:
         raise OSError("the photos are gone")
 
 
 class Constant(SyntheticEvaluator):
-    """Finds nothing to tell designs apart by."""
+    """Gives every design the same score."""
 
     def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
         curve = tuple((step, 30.0) for step in self.RUNGS)
@@ -94,14 +94,14 @@ class Constant(SyntheticEvaluator):
 
 
 class Slow(SyntheticEvaluator):
-    """Takes long enough to be killed in the middle."""
+    """Takes 0.3 s for each design, long enough to be killed in the middle."""
 
     def __init__(self) -> None:
         super().__init__(seconds=0.3)
 
 
 class Slower(SyntheticEvaluator):
-    """Takes longer than another run needs to start."""
+    """Takes 3 s for each design, longer than another run needs to start."""
 
     def __init__(self) -> None:
         super().__init__(seconds=3)
@@ -128,7 +128,7 @@ class Silent:
 
 
 class Brief(SyntheticEvaluator):
-    """The score is a function of the design and the seed; it takes a tenth of a second."""
+    """Takes 0.1 s for each design; the score depends on the design and the seed alone."""
 
     def __init__(self) -> None:
         super().__init__(seconds=0.1)
@@ -141,7 +141,7 @@ class Homebound(SyntheticEvaluator):
 
     @classmethod
     def elsewhere(cls) -> Homebound:
-        """Where the folder is."""
+        """The same evaluator on a node that has the folder."""
         found = cls()
         found.there = True
         return found

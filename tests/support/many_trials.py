@@ -1,4 +1,4 @@
-"""A study with any number of trials that nobody trained, written straight into the tables."""
+"""A study with any number of invented trials, written straight into the tables."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def study(name: str = "many", **changes: Any) -> StudyRecord:
 
 
 def write(store: Store, number: int, *, name: str = "many", record: StudyRecord | None = None) -> None:
-    """A study with so many trials: nine of ten finished, the others stopped, failed or over budget."""
+    """Write a study with ``number`` trials: nine of ten finished, the others stopped, failed or over budget."""
     record = record or study(name)
     store.create_study(record)
-    with store._engine.begin() as connection:
+    with store._transactions.write() as connection:
         row = store._study_id(connection, record.name)
         rows = list(_trials(number, row))
         for table, place in ((ArchitectureRow, 0), (EvaluationRow, 1), (TrialRow, 2)):
@@ -119,7 +119,7 @@ def _trials(number: int, study_id: int) -> Iterator[tuple[dict[str, Any], dict[s
                 "finished_at": None if state == "stopped" else started + timedelta(seconds=12),
                 "replicate_of": None,
                 "seed": None,
-                "cleared": 0,
+                "cleared_step": 0,
                 "owner": None,
                 "heartbeat": None,
             },

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own, from the wheel's binaries: no root needed, nothing of the system's."""
+"""A PostgreSQL server for the tests, run from the binaries of a wheel: it needs no root and no system package."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from typing import Any
 import pytest
 
 PASSWORD = "hunter2 %&/"
-"""Of the user ``postgres`` for connections over the network; on the socket none is asked for."""
+"""Password of the user ``postgres`` over the network; connections on the socket need none."""
 
 
 class Unavailable(Exception):
-    """There is no server to be started here; says why."""
+    """No server can be started on this machine; says why."""
 
 
 class Server:
     """A server on a socket and on the loopback address, in a temporary folder, until `remove`.
 
     Attributes:
-        folder: Of its socket and its data.
-        port: On the loopback address.
+        folder: Holds its socket and its data.
+        port: Its port on the loopback address.
     """
 
     def __init__(self, *, durable: bool = False) -> None:
@@ -57,15 +57,15 @@ class Server:
 
     @property
     def url(self) -> str:
-        """By the socket."""
+        """URL that connects on the socket."""
         return f"postgresql+psycopg://postgres:secret@/postgres?host={self.folder}&port={self.port}"
 
     def tcp_url(self, user: str = "postgres:hunter2 %25&%2F@", database: str = "postgres") -> str:
-        """Over the network."""
+        """URL that connects over the network."""
         return f"postgresql+psycopg://{user}127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
-        """Starts it, and waits until it answers."""
+        """Start the server and wait until it answers."""
         self._process = subprocess.Popen(
             [
                 *(self._programs / "postgres", "-D", self.folder / "data", "-k", self.folder),
@@ -84,14 +84,14 @@ class Server:
         raise RuntimeError("PostgreSQL did not start: " + (self.folder / "log").read_text(errors="replace")[-500:])
 
     def stop(self, *, crash: bool = False) -> None:
-        """Ends it and all its connections at once, in order or as in a crash."""
+        """Stop the server and close all its connections, in order or as a crash would."""
         if self._process is not None:
             self._process.send_signal(signal.SIGQUIT if crash else signal.SIGINT)
             self._process.wait(30)
             self._process = None
 
     def sql(self, statement: str, *, check: bool = True) -> list[Any]:
-        """Rows of a statement of the superuser's."""
+        """Run a statement as the superuser; returns its rows. With ``check=False`` an error gives no rows."""
         import psycopg
 
         address = f"host={self.folder} port={self.port} user=postgres dbname=postgres"
@@ -105,7 +105,7 @@ class Server:
             return []
 
     def remove(self) -> None:
-        """Ends it, and removes everything."""
+        """Stop the server and delete its folder."""
         self.stop()
         shutil.rmtree(self.folder)
 
@@ -124,7 +124,7 @@ class Server:
 
 
 def server_or_skip() -> Iterator[Server]:
-    """For fixtures: a server for as long as they need it."""
+    """What a fixture yields from: a running server, removed at the end; skips the test where none can run."""
     try:
         found = Server()
     except Unavailable as error:

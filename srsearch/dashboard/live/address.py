@@ -14,9 +14,7 @@ from urllib.parse import parse_qsl, urlencode
 import pandas as pd
 
 from srsearch.labels import axis_text
-
-COSTS = ("mult_adds", "params", "activations")
-QUALITIES = ("psnr", "ssim")
+from srsearch.objectives import OBJECTIVES, QUALITIES, is_cost
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class Address:
         return cls(
             study=last.get("study"),
             view=last.get("view") or "overview",
-            cost=_one_of(last.get("cost"), COSTS),
+            cost=_one_of(last.get("cost"), [name for name in OBJECTIVES if is_cost(name)]),
             quality=_one_of(last.get("quality"), QUALITIES),
             limits={
                 name: limit
@@ -161,6 +159,6 @@ def _box(text: str | None) -> Box | None:
         return None
     (x, left, right), (y, low, high) = parts
     edges = [_number(edge) for edge in (left, right, low, high)]
-    if x not in COSTS or y not in QUALITIES or any(edge is None for edge in edges):
+    if not is_cost(x) or y not in QUALITIES or any(edge is None for edge in edges):
         return None
     return Box(x, edges[0], edges[1], y, edges[2], edges[3])  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from srsearch.dashboard.budget import Slider
-from srsearch.dashboard.formats import HEADS, STATES, cell, is_number
+from srsearch.dashboard.formats import STATES, cell, headings, is_number
 from srsearch.dashboard.live.address import Address
 from srsearch.dashboard.study_view import CAPTIONS, NOTHING_FINISHED, Caveat
 from srsearch.labels import axis_labels
@@ -173,13 +173,13 @@ def table(
         frame: All rows.
         columns: The columns to show.
         address: The page's address.
-        heads: Headings of columns that `HEADS` does not have.
+        heads: Headings of columns that `formats.headings` does not have.
         links: Columns whose cells are links: ``{"trial": "design"}`` opens that view with the trial of the row, any
             other column sets the choice of this name in the link.
     """
     page.tables[name] = frame
     shown = [column for column in columns if column in frame.columns]
-    names = axis_labels(shown) | HEADS | dict(heads or {})
+    names = axis_labels(shown) | headings() | dict(heads or {})
     order, most = address.more.get(f"sort_{name}", ""), _most(address.more.get(f"rows_{name}"))
     ordered = _sorted(frame, order)
     numeric = {column: is_number(frame[column]) for column in shown}

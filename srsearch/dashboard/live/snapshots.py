@@ -23,6 +23,7 @@ from srsearch.analysis import (
     standard_errors,
 )
 from srsearch.dashboard.study_view import main_cost
+from srsearch.objectives import OBJECTIVES
 from srsearch.store import Curve, Store, StudyRecord, frames
 from srsearch.store.changes import (
     FollowedTrial,
@@ -96,6 +97,11 @@ class Snapshot:
     def varied(self) -> list[str]:
         """The axes in which finished trials differ."""
         return differing_axes(self.done, self.axes)
+
+    @property
+    def objectives(self) -> list[str]:
+        """All qualities and costs that the trials have a column for."""
+        return [name for name in OBJECTIVES if name in self.trials.columns]
 
     @property
     def quality(self) -> str:

@@ -71,7 +71,7 @@ class ProxyEvaluator(Evaluator):
     def recipe(self) -> dict[str, Any]:
         from srsearch.training import TRAINING_VERSION
 
-        return {"evaluator": "proxy", "training_version": TRAINING_VERSION, **self._recipe.to_dict()}
+        return {"evaluator": "proxy", "training_version": TRAINING_VERSION, **self._recipe.identity()}
 
     @property
     def runtime(self) -> dict[str, Any]:

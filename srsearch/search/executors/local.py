@@ -10,15 +10,18 @@ import contextlib
 import multiprocessing
 import pickle
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from srsearch.errors import InputError
 from srsearch.search.evaluators.base import Evaluator
-from srsearch.search.events import Broken, Event, Failed, Finished, Reported, Stopped
+from srsearch.search.events import Broken, Event, Failed, Reported
+from srsearch.search.executors.base import event_of
+from srsearch.search.executors.evaluation import Job
 from srsearch.search.executors.worker import work
 from srsearch.search.processes import GUARD, WORKER_NAME, describe, without_signals
 from srsearch.search.session import Session
@@ -35,6 +38,39 @@ class _Worker:
 
 
 class LocalExecutor:
+    """Evaluates trials in processes of this machine."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Do nothing: the processes live as long as `execute`."""
+
+    def detect(self, device: str) -> dict[str, Any] | None:
+        return None
+
+    def room(self, runtime: Mapping[str, Any]) -> int | None:
+        return None
+
+    def check(self, evaluator: Evaluator) -> None:
+        evaluator.check_machine()
+
+    def execute(self, session: Session, evaluator: Evaluator, workers: int, *, waits: bool) -> None:
+        pool = _Pool(evaluator, workers, waits=waits)
+        try:
+            with session.interrupts:
+                try:
+                    _run(session, pool)
+                finally:
+                    while events := list(pool.events(timeout=0)):
+                        session.save_last(events)
+        finally:
+            pool.close()
+
+
+class _Pool:
     """Worker processes on this machine.
 
     Args:
@@ -63,14 +99,14 @@ class LocalExecutor:
         return len(self.idle) < len(self._workers)
 
     def submit(self, index: int, trial: Trial, checkpoint: str | None = None) -> None:
-        """Give a trial to an idle worker, in a new process if the last one died; it goes on from its checkpoint."""
+        """Give a trial to an idle worker, whose process is started again if it has died."""
         worker = self._workers[index]
         if not worker.process.is_alive():
             worker = self._workers[index] = self._start(index)
         worker.trial = trial
         # A worker that died just now is noticed in `events`.
         with contextlib.suppress(OSError):
-            worker.pipe.send((trial.design.to_dict(), trial.seed, checkpoint, self._waits))
+            worker.pipe.send(Job(trial.design.to_dict(), trial.seed, checkpoint, self._waits))
 
     def answer(self, index: int, going_on: bool) -> None:
         """Tell a worker that has reported whether its trial goes on."""
@@ -79,7 +115,7 @@ class LocalExecutor:
                 self._workers[index].pipe.send(going_on)
 
     def events(self, timeout: float) -> Iterator[Event]:
-        """What happened, waiting for it at most ``timeout`` seconds; each event is taken when it is asked for."""
+        """Wait at most ``timeout`` seconds for something to happen; each event is received when it is iterated over."""
         busy = [worker for worker in self._workers if worker.trial is not None]
         ready = wait([each for worker in busy for each in (worker.pipe, worker.process.sentinel)], timeout)
         for worker in busy:
@@ -87,7 +123,7 @@ class LocalExecutor:
                 yield from self._received(worker)
 
     def close(self) -> None:
-        """End all workers at once; what they were doing is given up."""
+        """Kill all workers and what they were doing."""
         for worker in self._workers:
             worker.process.kill()
         for worker in self._workers:
@@ -108,7 +144,7 @@ class LocalExecutor:
         return _Worker(index, process, ours)
 
     def _received(self, worker: _Worker) -> Iterator[Event]:
-        """What a worker has sent, up to a report that it waits for or the end of its trial."""
+        """Events of what a worker has sent, up to a report that it waits for or the end of its trial."""
         trial, points = worker.trial, list[tuple[int, float]]()
         assert trial is not None
         while (message := self._message(worker))[0] == "reported":
@@ -124,17 +160,15 @@ class LocalExecutor:
             return
         worker.trial = None
         match kind:
-            case "finished":
-                yield Finished(worker.index, trial, *content)
-            case "stopped":
-                yield Stopped(worker.index, trial)
+            case "ended":
+                yield event_of(content[0], worker.index, trial)
             case "broken":
                 yield Broken(worker.index, trial, *content)
             case _:
                 yield Failed(worker.index, trial, *content)
 
     def _message(self, worker: _Worker) -> tuple[Any, ...]:
-        """The next one; what a worker sent before it died comes first: only then its pipe is at an end."""
+        """The worker's next message. What it sent before it died comes first; only then its pipe ends."""
         try:
             message: tuple[Any, ...] = worker.pipe.recv()
             return message
@@ -144,32 +178,18 @@ class LocalExecutor:
             return ("failed", ended) if worker.ready else ("broken", f"{ended} before it was ready ({GUARD})")
 
 
-def run_local(session: Session, evaluator: Evaluator, workers: int, *, waits: bool) -> None:
-    """Executes a session with processes of this machine, until it is over."""
-    executor = LocalExecutor(evaluator, workers, waits=waits)
-    try:
-        with session.interrupts:
-            try:
-                _run(session, executor)
-            finally:
-                while events := list(executor.events(timeout=0)):
-                    session.save_last(events)
-    finally:
-        executor.close()
-
-
-def _run(session: Session, executor: LocalExecutor) -> None:
+def _run(session: Session, pool: _Pool) -> None:
     while not session.interrupts.pending:
-        for worker in executor.idle:
+        for worker in pool.idle:
             trial = session.begin(worker)
             if trial is None:
                 break
-            executor.submit(worker, trial, session.checkpoint(trial))
-        if executor.busy:
-            for event in executor.events(timeout=0.25):
+            pool.submit(worker, trial, session.checkpoint(trial))
+        if pool.busy:
+            for event in pool.events(timeout=0.25):
                 going_on = session.handle(event)
                 if isinstance(event, Reported):
-                    executor.answer(event.worker, going_on)
+                    pool.answer(event.worker, going_on)
         elif session.over:
             return
         else:

@@ -1,6 +1,6 @@
 """Ray Tune as an executor: one machine with several GPUs, or a cluster.
 
-Tune runs what the study asks for. Its `Searcher` and its `TrialScheduler` are doors to the session that the local
+Tune runs what the study asks for. Its `Searcher` and its `TrialScheduler` are bridge to the session that the local
 executor drives, too: so a run on Ray makes the decisions that a local one makes for the same order of reports. Nothing
 that matters is kept by Ray: a run that was interrupted goes on from the database, as any other.
 
@@ -19,24 +19,23 @@ import queue
 import socket
 import tempfile
 import threading
-import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from srsearch.architecture import Architecture
 from srsearch.errors import InputError, WorkError
-from srsearch.search.checkpoint_copy import Kept, kept
-from srsearch.search.evaluators.base import EvaluationFailed, Evaluator, Score, checked_score
-from srsearch.search.events import Broken, Event, Failed, Finished, Reported, Stopped
+from srsearch.search.evaluators.base import Evaluator, Score
+from srsearch.search.events import Broken, Event, Failed, Reported, Stopped
+from srsearch.search.executors.base import event_of
+from srsearch.search.executors.evaluation import Job, Outcome, evaluated
 from srsearch.search.processes import describe
 from srsearch.search.session import Session
 from srsearch.search.trial import Trial
@@ -66,44 +65,68 @@ _QUIET = {
 }
 
 
-def run_ray(
-    session: Session,
-    evaluator: Evaluator,
-    *,
-    waits: bool,
-    workers: int | None,
-    cpus: float,
-    gpus: float,
-    address: str | None,
-) -> None:
-    """Executes a session with Ray Tune, until it is over.
+class RayExecutor:
+    """Evaluates trials with Ray Tune.
+
+    Without an address Ray is started on this machine for the time of `execute`, and this machine answers `detect`,
+    `room` and `check` as for local workers.
 
     Args:
-        session: What gives out trials, and keeps what comes back.
-        evaluator: Put into Ray's object store once, with its data.
-        waits: Whether a trial waits after each report until it is known whether it goes on.
-        workers: Trials at a time; None: as many as the cluster has room for.
-        cpus: That each trial takes; parts of one are possible.
-        gpus: Likewise.
-        address: Of a cluster; None: Ray is started on this machine.
+        address: ``HOST:PORT`` of a running cluster, or ``auto``; None: Ray is started on this machine.
+        cpus: CPUs that each trial takes; fractions are possible.
+        gpus: GPUs that each trial takes, likewise; None: one where the study computes on GPUs, else none.
+    """
+
+    def __init__(self, address: str | None, cpus: float, gpus: float | None) -> None:
+        self._address, self._cpus, self._gpus = address, cpus, gpus
+        self._connection = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        if self._address is not None:
+            self._connection.enter_context(connected(self._address, cpus=self._cpus, gpus=self._gpus or 0.0))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def detect(self, device: str) -> dict[str, Any] | None:
+        return None if self._address is None else detected_runtime(device, self._cpus, self._gpus)
+
+    def room(self, runtime: Mapping[str, Any]) -> int | None:
+        return None if self._address is None else room(self._cpus, self._gpus_of(runtime))
+
+    def check(self, evaluator: Evaluator) -> None:
+        if self._address is None:
+            evaluator.check_machine()  # on a cluster each worker does, as this machine may be another kind
+
+    def execute(self, session: Session, evaluator: Evaluator, workers: int, *, waits: bool) -> None:
+        gpus = self._gpus_of(evaluator.runtime)
+        with connected(self._address, cpus=self._cpus, gpus=gpus, least_cpus=math.ceil(workers * self._cpus)):
+            _tune(session, evaluator, workers, self._cpus, gpus, waits=waits)
+
+    def _gpus_of(self, runtime: Mapping[str, Any]) -> float:
+        return float(runtime.get("device") == "cuda") if self._gpus is None else self._gpus
+
+
+def _tune(session: Session, evaluator: Evaluator, workers: int, cpus: float, gpus: float, *, waits: bool) -> None:
+    """Let Tune evaluate what the session gives out, until it is over; the evaluator is sent with its data, once.
 
     Raises:
-        InputError: The cluster cannot be reached, or has no room for a single trial.
-        WorkError: Tune failed, or the session did.
+        WorkError: Ray failed, or the session did.
     """
-    least = math.ceil((workers or 0) * cpus)
-    ray_is_there = connected(address, cpus=cpus, gpus=gpus, least_cpus=least)
-    with ray_is_there, session.interrupts, tempfile.TemporaryDirectory() as folder:
+    with session.interrupts, tempfile.TemporaryDirectory() as folder:
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong the session tells
-        doors = _Doors(session, waits)
+        bridge = _Bridge(session, waits)
         trainable = tune.with_resources(
             tune.with_parameters(Evaluation, evaluator=evaluator.with_data()), {"cpu": cpus, "gpu": gpus}
         )
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=_Asking(doors),
-                scheduler=_Deciding(doors),
+                search_alg=_StudySearcher(bridge),
+                scheduler=_StudyScheduler(bridge),
                 num_samples=-1,
                 max_concurrent_trials=workers,
                 reuse_actors=True,
@@ -114,7 +137,7 @@ def run_ray(
                 name="srsearch",
                 storage_path=folder,
                 verbose=0,
-                stop=_Ending(doors),
+                stop=_StudyStopper(bridge),
                 # By itself Tune saves at the end of each trial: a journey for nothing, and an error on nodes that do
                 # not see the folder.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
@@ -123,9 +146,9 @@ def run_ray(
         try:
             tuner.fit()
         except ray.exceptions.RayError as error:
-            raise doors.trouble or WorkError(f"Ray failed: {describe(error)}") from None
-        if doors.trouble is not None:
-            raise doors.trouble
+            raise bridge.error or WorkError(f"Ray failed: {describe(error)}") from None
+        if bridge.error is not None:
+            raise bridge.error
 
 
 @contextlib.contextmanager
@@ -275,7 +298,7 @@ def _detected(device: str) -> dict[str, Any]:
     return Runtime.detect(device, threads=1).to_dict()
 
 
-class _Doors:
+class _Bridge:
     """What Tune's parts share: the session, which trial of ours is which of Tune's, and what went wrong."""
 
     def __init__(self, session: Session, waits: bool) -> None:
@@ -285,11 +308,11 @@ class _Doors:
         self.deaths: dict[str, str] = {}
         self.again: list[Trial] = []
         self._died: Counter[int] = Counter()
-        self.trouble: Exception | None = None
+        self.error: Exception | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Tune saves what it is given, for a restoring that is not needed here.
-        return _Doors, (None, False)
+        return _Bridge, (None, False)
 
     def begin(self) -> Trial | None:
         trial: Trial | None = self._guarded(lambda: self.session.begin(len(self.trials)))
@@ -308,43 +331,38 @@ class _Doors:
 
     def _guarded(self, what: Any) -> Any:
         """What goes wrong ends the run, not Tune's loop in the middle."""
-        if self.trouble is not None:
+        if self.error is not None:
             return None
         try:
             return what()
         except (InputError, WorkError) as error:
-            self.trouble = error
+            self.error = error
             return None
 
 
-class _Asking(Searcher):
+class _StudySearcher(Searcher):
     """Tune asks, the study answers."""
 
-    def __init__(self, doors: _Doors) -> None:
+    def __init__(self, bridge: _Bridge) -> None:
         super().__init__(metric="psnr", mode="max")
-        self._doors = doors
+        self._bridge = bridge
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        doors = self._doors
-        trial = doors.again.pop(0) if doors.again and not doors.trouble else doors.begin()
+        bridge = self._bridge
+        trial = bridge.again.pop(0) if bridge.again and not bridge.error else bridge.begin()
         if trial is None:
             finished = cast(dict[str, Any], Searcher.FINISHED)  # a word, whatever the annotation says
-            return finished if doors.trouble or (doors.session.over and not doors.trials) else None
-        doors.trials[trial_id] = trial
-        job = {
-            "design": trial.design.to_dict(),
-            "seed": trial.seed,
-            "checkpoint": doors.session.checkpoint(trial),
-            "waits": doors.waits,
-        }
-        return {"job": json.dumps(job)}  # as text: Tune would make names of what is inside
+            return finished if bridge.error or (bridge.session.over and not bridge.trials) else None
+        bridge.trials[trial_id] = trial
+        job = Job(trial.design.to_dict(), trial.seed, bridge.session.checkpoint(trial), bridge.waits)
+        return {"job": json.dumps(asdict(job))}  # as text: Tune would make names of what is inside
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        trial = self._doors.trials.pop(trial_id, None)
+        trial = self._bridge.trials.pop(trial_id, None)
         if trial is not None:
-            why = self._doors.deaths.pop(trial_id, _death(None)) if error else None
-            if why is None or not self._doors.lost(trial):
-                self._doors.handle(_ended(trial, result or {}, why))
+            why = self._bridge.deaths.pop(trial_id, _death(None)) if error else None
+            if why is None or not self._bridge.lost(trial):
+                self._bridge.handle(_ended(trial, result or {}, why))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: what there is to know is in the database."""
@@ -361,28 +379,29 @@ def _ended(trial: Trial, result: Mapping[str, Any], error: str | None) -> Event:
     end = json.loads(result["end"])
     if "broken" in end:
         return Broken(0, trial, end["broken"])
-    if "failed" in end:
-        return Failed(0, trial, end["failed"])
-    curve = tuple((int(step), float(psnr)) for step, psnr in end["score"]["curve"])
-    return Finished(0, trial, Score(**end["score"] | {"curve": curve}), float(end["seconds"]))
+    score: Score | None = None
+    if end["score"] is not None:
+        curve = tuple((int(step), float(psnr)) for step, psnr in end["score"]["curve"])
+        score = Score(**end["score"] | {"curve": curve})
+    return event_of(Outcome(score, float(end["seconds"]), end["failure"]), 0, trial)
 
 
-class _Deciding(FIFOScheduler):
+class _StudyScheduler(FIFOScheduler):
     """A trial reports, the study says whether it goes on."""
 
-    def __init__(self, doors: _Doors) -> None:
+    def __init__(self, bridge: _Bridge) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._doors = doors
+        self._bridge = bridge
 
     def on_trial_result(self, tune_controller: TuneController, trial: TuneTrial, result: dict[str, Any]) -> str:
-        ours = self._doors.trials.get(trial.trial_id)
+        ours = self._bridge.trials.get(trial.trial_id)
         points = json.loads(result.get("points", "[]"))
-        going_on = ours is None or not points or self._doors.handle(Reported(0, ours, points))
+        going_on = ours is None or not points or self._bridge.handle(Reported(0, ours, points))
         return str(TrialScheduler.CONTINUE if going_on else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: TuneController, trial: TuneTrial) -> None:
         with contextlib.suppress(Exception):  # what Tune has kept of it, for a message
-            self._doors.deaths[trial.trial_id] = _death(trial.get_pickled_error())
+            self._bridge.deaths[trial.trial_id] = _death(trial.get_pickled_error())
 
 
 def _death(error: BaseException | None) -> str:
@@ -395,19 +414,19 @@ def _death(error: BaseException | None) -> str:
     return text[:300] if text else type(error).__name__
 
 
-class _Ending(tune.Stopper):
+class _StudyStopper(tune.Stopper):
     """Asked all the time: tells others that we are alive, and Tune when to give up what is running."""
 
-    def __init__(self, doors: _Doors) -> None:
-        self._doors = doors
+    def __init__(self, bridge: _Bridge) -> None:
+        self._bridge = bridge
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        session = self._doors.session
+        session = self._bridge.session
         session.beat()
-        return session.interrupts.pending or self._doors.trouble is not None
+        return session.interrupts.pending or self._bridge.error is not None
 
 
 class Evaluation(tune.Trainable):
@@ -452,7 +471,7 @@ class Evaluation(tune.Trainable):
         """Likewise."""
 
     def _begin(self, config: Mapping[str, Any]) -> None:
-        self._thread = _Evaluating(self._evaluator, **json.loads(config["job"]))
+        self._thread = _Evaluating(self._evaluator, Job(**json.loads(config["job"])))
         self._thread.start()
 
     def _end(self) -> None:
@@ -462,17 +481,11 @@ class Evaluation(tune.Trainable):
 
 
 class _Evaluating(threading.Thread):
-    """One evaluation; itself what the evaluator reports to."""
+    """One evaluation in a thread of its own, which Tune's steps read the reports of."""
 
-    def __init__(
-        self, evaluator: Evaluator, design: dict[str, Any], seed: int, checkpoint: str | None, waits: bool
-    ) -> None:
+    def __init__(self, evaluator: Evaluator, job: Job) -> None:
         super().__init__(daemon=True)
-        self._waits = waits
-        self._evaluator, self._design, self._seed = evaluator, design, seed
-        self._place = checkpoint
-        self._kept = Kept(None)
-        self.checkpoint: Path | None = None
+        self._evaluator, self._job = evaluator, job
         self._told: queue.Queue[tuple[int, float] | dict[str, Any]] = queue.Queue()
         self._answers: queue.Queue[bool] = queue.Queue()
         self._asked = self._given_up = False
@@ -486,7 +499,7 @@ class _Evaluating(threading.Thread):
             while True:
                 told.append(self._told.get_nowait())
         points = [each for each in told if isinstance(each, tuple)]
-        self._asked = self._waits and bool(points)
+        self._asked = self._job.waits and bool(points)
         # As text: Tune makes names of what is inside.
         message: dict[str, Any] = {"points": json.dumps(points)}
         if isinstance(told[-1], dict):
@@ -500,24 +513,12 @@ class _Evaluating(threading.Thread):
         self.join(timeout=60)
 
     def run(self) -> None:
-        started = time.monotonic()
-        try:
-            with kept(self._place) as self._kept:
-                self.checkpoint = self._kept.path
-                score = checked_score(self._evaluator.evaluate(Architecture.from_dict(self._design), self._seed, self))
-            seconds = time.monotonic() - started if score.seconds is None else score.seconds
-            end: dict[str, Any] = {"score": asdict(score), "seconds": seconds}
-        except EvaluationFailed as error:
-            end = {"failed": str(error)}
-        except Exception as error:  # anybody's code: whatever it raises fails this trial only
-            end = {"failed": describe(error)}
-        self._told.put(end)
+        self._told.put(asdict(evaluated(self._evaluator, self._job, self._tell)))
 
-    def __call__(self, step: int, psnr: float) -> bool:
-        # A point that is no number is not worth keeping; whether the evaluation is, its score tells.
-        if math.isfinite(psnr) and not self._given_up:
-            self._kept.send()
-            self._told.put((int(step), float(psnr)))
-            if self._waits:
-                self._given_up = not self._answers.get()
+    def _tell(self, step: int, psnr: float) -> bool:
+        if self._given_up:
+            return False
+        self._told.put((step, psnr))
+        if self._job.waits:
+            self._given_up = not self._answers.get()
         return not self._given_up

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,28 +13,31 @@ import numpy as np
 from scipy.stats.qmc import Halton
 
 from srsearch.analysis.gaussian_process import Array
+from srsearch.architecture import Architecture
 from srsearch.architecture.registry import OptionValue
+from srsearch.objectives import COSTS, Objective, own_costs
 from srsearch.space import Space
 from srsearch.space.enumeration import Codes, Mask, Table
-
-COSTS = ("mult_adds", "params", "activations")
 
 _RANDOM, _NEIGHBOURS = 1536, 512
 _NEAREST = 48
 """Designs near a wanted cost among which one is drawn."""
+
+_MOST_MEASURED = 128
+"""Candidates where a cost is the user's own: its function may take milliseconds a design."""
 
 Positions = tuple[int, ...]
 """The position of the alternative of every field of a design's description, in order."""
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Combinations of a space.
+class Candidates:
+    """Designs of a space with what is known of them before training: their features and exact costs.
 
     Attributes:
         positions: (n, fields) of the alternatives.
         features: (n, d) what a model sees; NaN in the columns of costs where parts do not fit together.
-        costs: (n, 3) decimal logarithms of Mult-Adds, parameters and activations.
+        costs: (n, k) decimal logarithms of `FeatureTable.costs`.
         feasible: (n,) whether they are within the budget.
         identity: (n,) equal for combinations that describe one network; comparable within one table only.
     """
@@ -47,9 +51,9 @@ class Rows:
     def __len__(self) -> int:
         return len(self.positions)
 
-    def take(self, which: Any) -> Rows:
+    def take(self, which: Any) -> Candidates:
         """Some of the rows, by positions, a mask or a slice."""
-        return Rows(
+        return Candidates(
             self.positions[which],
             self.features[which],
             self.costs[which],
@@ -58,15 +62,18 @@ class Rows:
         )
 
 
-class Points:
-    """The combinations of a space as rows.
+class FeatureTable:
+    """Turns designs of a space into features for a model.
 
     Attributes:
-        groups: For each feature the number of its axis, then those of the costs.
+        groups: For each feature the number of its axis, then those of the counted costs.
+        costs: Names of the costs: those that srsearch counts, then the user's own among the space's objectives.
     """
 
     def __init__(self, space: Space) -> None:
         self._space = space
+        self._own = own_costs(space.objectives)
+        self.costs = (*COSTS, *(row.name for row in self._own))
         self._fields = list(space.grid.alternatives)
         self._counts = [len(space.grid.alternatives[field]) for field in self._fields]
         self._rows, self.groups = _features(space)
@@ -94,10 +101,10 @@ class Points:
 
     @functools.cached_property
     def limits(self) -> Array:
-        """(3,) the logarithms of the costs that count up to: the budget, or the largest there is."""
+        """(k,) the logarithms of the costs that count up to: the budget, or the largest there is."""
         budget = self._space.budget
-        largest = self._span[1]
-        return np.array([math.log10(budget[n]) if n in budget else largest[i] for i, n in enumerate(COSTS)])
+        largest = [*self._span[1], *(math.log10(largest_own(self._space, row)) for row in self._own)]
+        return np.array([math.log10(budget[n]) if n in budget else largest[i] for i, n in enumerate(self.costs)])
 
     def find(self, axes: Mapping[str, OptionValue]) -> Positions:
         """The positions of some values of the axes.
@@ -124,12 +131,26 @@ class Points:
             chosen |= self._space.grid.alternatives[field][position].axes
         return chosen
 
-    def rows(self, positions: Codes) -> Rows:
+    def rows(self, positions: Codes) -> Candidates:
         """Combinations with their features and costs.
 
         Args:
             positions: (n, fields).
         """
+        return self._with_own(self._counted(positions))
+
+    def _with_own(self, rows: Candidates) -> Candidates:
+        """The rows with the costs of the user's own; NaN where parts do not fit together."""
+        if not self._own:
+            return rows
+        values = np.full((len(rows), len(self._own)), np.nan)
+        for place in np.flatnonzero(~np.isnan(rows.costs[:, 0])):
+            design = self._space.grid.at(dict(zip(self._fields, rows.positions[place].tolist(), strict=True))).design
+            values[place] = [math.log10(_measured(row, design)) for row in self._own]
+        return dataclasses.replace(rows, costs=np.concatenate([rows.costs, values], axis=1))
+
+    def _counted(self, positions: Codes) -> Candidates:
+        """Combinations with the costs that srsearch counts."""
         table = self._space.grid.table
         if table is None:
             found = self._space.grid.tabulate({field: positions[:, i] for i, field in enumerate(self._fields)})
@@ -139,9 +160,9 @@ class Points:
         low, high = self._span
         scaled = (costs - low) / np.maximum(high - low, 1e-9)
         features = np.concatenate([*(rows[positions[:, i]] for i, rows in enumerate(self._rows)), scaled], axis=1)
-        return Rows(positions, features, costs, found.within(self._space.limits), found.identity)
+        return Candidates(positions, features, costs, found.within(self._space.limits), found.identity)
 
-    def candidates(self, rng: np.random.Generator, seen: Codes, front: Codes) -> Rows:
+    def candidates(self, rng: np.random.Generator, seen: Codes, front: Codes) -> Candidates:
         """Random feasible designs and neighbours of the front's, without those seen.
 
         Args:
@@ -150,14 +171,17 @@ class Points:
             front: (m, fields) combinations whose neighbours are.
         """
         drawn = np.concatenate([self._random(rng), *self._neighbours(rng, front)])
-        rows = self.rows(np.concatenate([seen, drawn]))
+        rows = self._counted(np.concatenate([seen, drawn]))
         fresh = rows.feasible & ~np.isin(rows.identity, rows.identity[: len(seen)])
         fresh[: len(seen)] = False
         chosen = np.flatnonzero(fresh)
         _, first = np.unique(rows.identity[chosen], return_index=True)
-        return rows.take(chosen[np.sort(first)])
+        chosen = chosen[np.sort(first)]
+        if self._own and len(chosen) > _MOST_MEASURED:
+            chosen = np.sort(rng.choice(chosen, _MOST_MEASURED, replace=False))
+        return self._with_own(rows.take(chosen))
 
-    def spread(self, index: int, rng: np.random.Generator, candidates: Rows) -> Sequence[int]:
+    def spread(self, index: int, rng: np.random.Generator, candidates: Candidates) -> Sequence[int]:
         """A candidate near one of a few costs spread over the range: the ends first, then ever finer."""
         # 0, 1, 1/2, 1/4, 3/4, 1/8, ...
         share = float(index) if index < 2 else float(Halton(1, scramble=False).fast_forward(index - 1).random()[0, 0])
@@ -186,6 +210,17 @@ class Points:
                 keep = rng.random(each) < more
                 changed[np.arange(each), column] = np.where(keep, changed[np.arange(each), column], fresh)
             yield changed
+
+
+def largest_own(space: Space, row: Objective) -> float:
+    """The largest cost of the user's own among 64 random feasible designs."""
+    rng = np.random.default_rng(0)
+    return max(_measured(row, space.sample(rng)) for _ in range(64))
+
+
+def _measured(row: Objective, design: Architecture) -> float:
+    assert row.measure is not None
+    return row.measure(design.key, design.to_dict())
 
 
 def _logarithms(table: Table) -> Array:

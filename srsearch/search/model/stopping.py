@@ -16,7 +16,6 @@ and the share that goes on come from the model.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -24,9 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from srsearch.analysis.gaussian_process import Array
+from srsearch.objectives import is_cost, objective
 from srsearch.search.model.expected_gain import expected_gain
-from srsearch.search.model.features import COSTS, Points, Rows
-from srsearch.search.model.surrogate import Observations, QualityModel, Seen, sampled, without_end
+from srsearch.search.model.features import Candidates, FeatureTable
+from srsearch.search.model.surrogate import Observations, QualityModel, TrialObservation, sampled, without_end
 from srsearch.space import Space
 from srsearch.store import TrialRecord
 
@@ -59,9 +59,9 @@ class EarlyStopping:
         self.steps = steps
         self._seed = seed
         self._reference = reference
-        self._points = Points(space)
+        self._features = FeatureTable(space)
         self._applies = "psnr" in space.objectives  # curves are of PSNR
-        self._columns = [COSTS.index(name) for name in space.objectives if name in COSTS]
+        self._columns = [self._features.costs.index(name) for name in space.objectives if is_cost(name)]
 
     def goes_on(self, number: int, history: Sequence[TrialRecord]) -> bool:
         """Whether a trial that came to a rung is trained further.
@@ -103,30 +103,33 @@ class EarlyStopping:
         best = int(np.argmax(promises))
         return int(standing.numbers[best]) if promises[best] >= _PROMOTION * standing.of_a_new_design(number) else None
 
-    def _told(self, number: int, history: Sequence[TrialRecord]) -> list[Seen]:
+    def _told(self, number: int, history: Sequence[TrialRecord]) -> list[TrialObservation]:
         """The trials that a decision is made from; none while that is too early."""
-        seen = [self._seen(trial) for trial in history if trial.state in ("complete", "stopped", "running")]
+        seen = [self._observation(trial) for trial in history if trial.state in ("complete", "stopped", "running")]
         if not self._applies or sum(trial.state == "complete" for trial in seen) < LEAST_FINISHED:
             return []
         chosen = set(sampled(seen, np.random.default_rng([self._seed, number])))
         latest = range(max(0, len(seen) - _LATEST), len(seen))
         return [trial for i, trial in enumerate(seen) if i in chosen or i in latest or trial.number == number]
 
-    def _seen(self, trial: TrialRecord) -> Seen:
-        positions = self._points.find(trial.axes)
+    def _observation(self, trial: TrialRecord) -> TrialObservation:
+        positions = self._features.find(trial.axes)
         curve = {int(step): float(psnr) for step, psnr in trial.curve}
         if trial.state != "complete":
-            return Seen(trial.number, positions, "stopped" if trial.state == "stopped" else "running", curve=curve)
+            return TrialObservation(
+                trial.number, positions, "stopped" if trial.state == "stopped" else "running", curve=curve
+            )
         assert trial.psnr is not None
-        costs = tuple(math.log10(getattr(trial, COSTS[column])) for column in self._columns)
-        return Seen(trial.number, positions, "complete", (trial.psnr,), costs, without_end(curve))
+        rows = [objective(self._features.costs[column]) for column in self._columns]
+        costs = tuple(row.scaled(row.of(trial)) for row in rows)
+        return TrialObservation(trial.number, positions, "complete", (trial.psnr,), costs, without_end(curve))
 
-    def _observed(self, told: Sequence[Seen]) -> tuple[Rows, Observations]:
-        rows = self._points.rows(self._points.stacked([trial.positions for trial in told]))
+    def _observed(self, told: Sequence[TrialObservation]) -> tuple[Candidates, Observations]:
+        rows = self._features.rows(self._features.stacked([trial.positions for trial in told]))
         return rows, Observations.of(told, rows)
 
-    def _standing(self, told: Sequence[Seen], rows: Rows, seen: Observations) -> _Standing:
-        process = QualityModel.fit(self._points, rows, seen).process
+    def _standing(self, told: Sequence[TrialObservation], rows: Candidates, seen: Observations) -> _Standing:
+        process = QualityModel.fit(self._features, rows, seen).process
         trials = [told[i] for i in seen.which.tolist()]
         complete = np.array([trial.state == "complete" for trial in trials])
         reference = self._reference if self._reference is not None else float(seen.values[complete].min()) - 1e-3
@@ -136,9 +139,9 @@ class EarlyStopping:
             shares=np.array([1.0 if t.state == "complete" else max(t.curve) / self.steps for t in trials]),
             costs=rows.costs[seen.which][:, self._columns],
             expected=process.predict(process.inputs),
-            left_out=process.left_out(),
+            leave_one_out=process.leave_one_out(),
             reference=reference,
-            limits=self._points.limits[self._columns],
+            limits=self._features.limits[self._columns],
         )
 
 
@@ -152,7 +155,7 @@ class _Standing:
         shares: (n,) of the steps that they have done.
         costs: (n, k) logarithms of the costs that are objectives.
         expected: (n,) PSNR and its standard deviation, by all that is known.
-        left_out: The same without the trial's own results.
+        leave_one_out: What is expected without the trial's own results, in the same form.
         reference: PSNR that counts from.
         limits: (k,) the costs that count up to.
     """
@@ -162,7 +165,7 @@ class _Standing:
     shares: Array
     costs: Array
     expected: tuple[Array, Array]
-    left_out: tuple[Array, Array]
+    leave_one_out: tuple[Array, Array]
     reference: float
     limits: Array
 
@@ -180,13 +183,13 @@ class _Standing:
         for i in latest:
             others = self.complete.copy()
             others[i] = False
-            gains.append(float(self._gains(np.array([i]), self.left_out, others)[0]))
+            gains.append(float(self._gains(np.array([i]), self.leave_one_out, others)[0]))
         return float(np.mean(gains)) if gains else 0.0
 
     def _gains(
-        self, which: npt.NDArray[np.int64], believed: tuple[Array, Array], front: npt.NDArray[np.bool_]
+        self, which: npt.NDArray[np.int64], predicted: tuple[Array, Array], front: npt.NDArray[np.bool_]
     ) -> Array:
-        means, deviations = believed
+        means, deviations = predicted
         return expected_gain(
             means[which, None],
             deviations[which, None],

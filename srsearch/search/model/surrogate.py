@@ -14,7 +14,7 @@ from srsearch.analysis.front import non_dominated
 from srsearch.analysis.gaussian_process import Array, GaussianProcess
 from srsearch.architecture.registry import OptionValue
 from srsearch.errors import InputError
-from srsearch.search.model.features import Points, Positions, Rows
+from srsearch.search.model.features import Candidates, FeatureTable, Positions
 from srsearch.search.model.rungs import Curve, RungModel
 
 MOST_OBSERVATIONS = 240
@@ -25,7 +25,7 @@ _LEAST_PRIOR, _MOST_PRIOR = 4, 120
 
 
 @dataclass(frozen=True)
-class Seen:
+class TrialObservation:
     """A trial as a model sees it.
 
     Attributes:
@@ -45,7 +45,7 @@ class Seen:
     curve: Curve = field(default_factory=dict)
 
 
-def sampled(trials: Sequence[Seen], rng: np.random.Generator, most: int = MOST_OBSERVATIONS) -> list[int]:
+def sampled(trials: Sequence[TrialObservation], rng: np.random.Generator, most: int = MOST_OBSERVATIONS) -> list[int]:
     """Positions of at most so many trials that say something: of more, the front and a random sample of the others."""
     telling = [
         i for i, trial in enumerate(trials) if trial.state == "complete" or (trial.curve and trial.state != "failed")
@@ -63,12 +63,12 @@ def without_end(curve: Curve) -> Curve:
     return {step: psnr for step, psnr in curve.items() if step < max(curve)}
 
 
-def best(trials: Sequence[Seen]) -> list[Seen]:
+def best(trials: Sequence[TrialObservation]) -> list[TrialObservation]:
     """The complete trials that no other beats."""
     return [trials[i] for i in _front(trials)]
 
 
-def _front(trials: Sequence[Seen]) -> list[int]:
+def _front(trials: Sequence[TrialObservation]) -> list[int]:
     if not trials:
         return []
     front = non_dominated(np.array([(*trial.costs, *(-each for each in trial.qualities)) for trial in trials]))
@@ -94,7 +94,7 @@ class Observations:
     rungs: RungModel
 
     @classmethod
-    def of(cls, trials: Sequence[Seen], rows: Rows, quality: int = 0) -> Observations:
+    def of(cls, trials: Sequence[TrialObservation], rows: Candidates, quality: int = 0) -> Observations:
         """Observations of trials.
 
         Args:
@@ -129,12 +129,12 @@ class Prior:
         groups: Of the features.
     """
 
-    rows: Rows
+    rows: Candidates
     values: Array
     groups: Sequence[int]
 
     @classmethod
-    def of(cls, points: Points, results: Sequence[tuple[Mapping[str, OptionValue], float]]) -> Prior | None:
+    def of(cls, table: FeatureTable, results: Sequence[tuple[Mapping[str, OptionValue], float]]) -> Prior | None:
         """From values of the space's axes and what was reached there; of many, some evenly over what was reached.
 
         Raises:
@@ -144,11 +144,11 @@ class Prior:
         if len(ranked) > _MOST_PRIOR:
             ranked = [ranked[i] for i in np.linspace(0, len(ranked) - 1, _MOST_PRIOR).round().astype(int)]
         try:
-            rows = points.rows(points.stacked([points.find(axes) for axes, _ in ranked]))
+            rows = table.rows(table.stacked([table.find(axes) for axes, _ in ranked]))
         except KeyError as missing:
             raise InputError(f"prior: the space has no design with {missing}") from None
         rows, values = rows.take(built := np.isfinite(rows.costs).all(axis=1)), np.array([v for _, v in ranked])[built]
-        return cls(rows, values, points.groups) if len(values) >= _LEAST_PRIOR else None
+        return cls(rows, values, table.groups) if len(values) >= _LEAST_PRIOR else None
 
     @functools.cached_property
     def process(self) -> GaussianProcess:
@@ -173,23 +173,23 @@ class QualityModel:
     informed: bool = False
 
     @classmethod
-    def fit(cls, points: Points, rows: Rows, seen: Observations, prior: Prior | None = None) -> QualityModel:
+    def fit(cls, table: FeatureTable, rows: Candidates, seen: Observations, prior: Prior | None = None) -> QualityModel:
         """Fit to at least one observation.
 
         Args:
-            points: The space.
+            table: The space.
             rows: The designs of all trials.
             seen: What these say.
             prior: Results of another study.
         """
         features = rows.features[seen.which]
         if prior is None:
-            return cls(GaussianProcess.fit(features, seen.values, points.groups, seen.variances))
+            return cls(GaussianProcess.fit(features, seen.values, table.groups, seen.variances))
         before = prior.shifted(features, seen.values)
         process = GaussianProcess.fit(
             np.concatenate([_of_study(features, 0.0), _of_study(prior.rows.features, 1.0)]),
             np.concatenate([seen.values, before]),
-            [*points.groups, max(points.groups) + 1],
+            [*table.groups, max(table.groups) + 1],
             np.concatenate([seen.variances, np.zeros(len(before))]),
         )
         return cls(process, informed=True)
@@ -198,12 +198,16 @@ class QualityModel:
         """(n,) means and (n,) standard deviations at (n, d) features, without noise."""
         return self.process.predict(_of_study(features, 0.0) if self.informed else features)
 
-    def believing(self, features: Array) -> QualityModel:
-        """The model as if what it expects at some features (m, d) had been observed."""
+    def fantasize(self, features: Array) -> QualityModel:
+        """The model after it has also observed its own predictions at ``features`` (m, d).
+
+        Designs in training are treated so, as in Ginsbourger et al. (2010), "kriging believer": then the next
+        proposal differs from them.
+        """
         if not len(features):
             return self
         inputs = _of_study(features, 0.0) if self.informed else features
-        return replace(self, process=self.process.believing(inputs, self.predict(features)[0]))
+        return replace(self, process=self.process.fantasize(inputs, self.predict(features)[0]))
 
 
 def _of_study(features: Array, study: float) -> Array:

@@ -21,9 +21,18 @@ from optuna.trial import FrozenTrial, TrialState
 
 from srsearch.analysis.gaussian_process import Array
 from srsearch.architecture.registry import OptionValue
+from srsearch.objectives import is_cost
 from srsearch.search.model.expected_gain import expected_gain
-from srsearch.search.model.features import COSTS, Points, Rows
-from srsearch.search.model.surrogate import Observations, Prior, QualityModel, Seen, best, sampled, without_end
+from srsearch.search.model.features import Candidates, FeatureTable
+from srsearch.search.model.surrogate import (
+    Observations,
+    Prior,
+    QualityModel,
+    TrialObservation,
+    best,
+    sampled,
+    without_end,
+)
 from srsearch.search.samplers.parameters import decoded, distributions, encoded
 from srsearch.space import Space
 
@@ -81,11 +90,11 @@ class FrontierSampler(BaseSampler):
         self._seed = int(np.random.default_rng(seed).integers(2**32)) if seed is None else seed
         self._distributions = distributions(space)
         self._fallback = RandomSampler(seed=seed)
-        self._points = Points(space)
-        self._prior = Prior.of(self._points, prior)
-        self._kept: dict[int, tuple[FrozenTrial, Seen | None]] = {}
-        self._qualities = [i for i, name in enumerate(space.objectives) if name not in COSTS]
-        self._costs = [i for i, name in enumerate(space.objectives) if name in COSTS]
+        self._features = FeatureTable(space)
+        self._prior = Prior.of(self._features, prior)
+        self._kept: dict[int, tuple[FrozenTrial, TrialObservation | None]] = {}
+        self._qualities = [i for i, name in enumerate(space.objectives) if not is_cost(name)]
+        self._costs = [i for i, name in enumerate(space.objectives) if is_cost(name)]
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return dict(self._distributions)
@@ -111,58 +120,60 @@ class FrontierSampler(BaseSampler):
             number: The trial that it is for; it seeds what is random.
         """
         rng = np.random.default_rng([self._seed, number])
-        points = self._points
-        seen = [trial for each in trials if (trial := self._seen_once(each)) is not None]
-        known = points.stacked([trial.positions for trial in seen])
+        table = self._features
+        seen = [trial for each in trials if (trial := self._cached_observation(each)) is not None]
+        known = table.stacked([trial.positions for trial in seen])
         started = sum(trial.state != "failed" for trial in seen)
         startup = STARTUP if self._prior is None else _STARTUP_INFORMED
         if started < startup or sum(trial.state == "complete" for trial in seen) < _LEAST:
-            candidates = points.candidates(rng, known, known[:0])
-            return points.axes(points.spread(started, rng, candidates)) if len(candidates) else self._any(rng)
+            candidates = table.candidates(rng, known, known[:0])
+            return table.axes(table.spread(started, rng, candidates)) if len(candidates) else self._any(rng)
         told = [seen[i] for i in sampled(seen, rng)]
         told += [trial for trial in seen if trial.state == "running" and not trial.curve]
         complete = [trial for trial in told if trial.state == "complete"]
-        candidates = points.candidates(rng, known, points.stacked([trial.positions for trial in best(complete)]))
+        candidates = table.candidates(rng, known, table.stacked([trial.positions for trial in best(complete)]))
         if not len(candidates):
             return self._any(rng)
         gains = self._gains(candidates, told)
-        return points.axes(candidates.positions[int(np.argmax(gains))].tolist())
+        return table.axes(candidates.positions[int(np.argmax(gains))].tolist())
 
     def _any(self, rng: np.random.Generator) -> Mapping[str, OptionValue]:
         """Where no candidate is left."""
         return self._space.random_point(rng).axes
 
-    def _seen_once(self, trial: FrozenTrial) -> Seen | None:
+    def _cached_observation(self, trial: FrozenTrial) -> TrialObservation | None:
         """The same; of a trial that was seen before and has ended, at once."""
         kept = self._kept.get(trial.number)
         if kept is None or kept[0] is not trial:
-            kept = self._kept[trial.number] = trial, self._seen(trial)
+            kept = self._kept[trial.number] = trial, self._observation(trial)
         return kept[1]
 
-    def _seen(self, trial: FrozenTrial) -> Seen | None:
+    def _observation(self, trial: FrozenTrial) -> TrialObservation | None:
         """A trial as the model sees it; None where it says nothing."""
         if not trial.params or (trial.state == TrialState.PRUNED and not trial.intermediate_values):
             return None
-        positions = self._points.find(decoded(self._space, trial.params))
+        positions = self._features.find(decoded(self._space, trial.params))
         state = _STATES[trial.state]
         if state != "complete":
-            return Seen(trial.number, positions, state, curve=trial.intermediate_values)
+            return TrialObservation(trial.number, positions, state, curve=trial.intermediate_values)
         qualities, costs = (tuple(trial.values[i] for i in which) for which in (self._qualities, self._costs))
-        return Seen(trial.number, positions, state, qualities, costs, without_end(trial.intermediate_values))
+        return TrialObservation(
+            trial.number, positions, state, qualities, costs, without_end(trial.intermediate_values)
+        )
 
-    def _gains(self, candidates: Rows, trials: Sequence[Seen]) -> Array:
+    def _gains(self, candidates: Candidates, trials: Sequence[TrialObservation]) -> Array:
         """(n,) expected gain of hypervolume of each candidate."""
-        rows = self._points.rows(self._points.stacked([trial.positions for trial in trials]))
+        rows = self._features.rows(self._features.stacked([trial.positions for trial in trials]))
         counted = [i for i, trial in enumerate(trials) if trial.state in ("complete", "running")]
         running = [i for i, trial in enumerate(trials) if trial.state == "running"]
-        columns = [COSTS.index(self._space.objectives[i]) for i in self._costs]
+        columns = [self._features.costs.index(self._space.objectives[i]) for i in self._costs]
         models = [
             QualityModel.fit(
-                self._points,
+                self._features,
                 rows,
                 Observations.of(trials, rows, quality),
                 self._prior if self._space.objectives[position] == "psnr" else None,
-            ).believing(rows.features[running])
+            ).fantasize(rows.features[running])
             for quality, position in enumerate(self._qualities)
         ]
         means, deviations = (
@@ -176,10 +187,10 @@ class FrontierSampler(BaseSampler):
             np.stack([model.predict(rows.features[counted])[0] for model in models], axis=1),
             rows.costs[counted][:, columns],
             self._corner(trials),
-            self._points.limits[columns],
+            self._features.limits[columns],
         )
 
-    def _corner(self, trials: Sequence[Seen]) -> Array:
+    def _corner(self, trials: Sequence[TrialObservation]) -> Array:
         """The qualities that count from; those that are not given, a little below the worst so far."""
         worst = np.min([trial.qualities for trial in trials if trial.state == "complete"], axis=0)
         corner = np.asarray(worst - 1e-3)

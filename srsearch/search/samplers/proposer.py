@@ -1,8 +1,8 @@
-"""Optuna's samplers behind one door: ask and tell on a study that is rebuilt from our tables.
+"""`Proposer`: asks an Optuna sampler for the next design, on a study that is rebuilt from our tables.
 
-No sampler state lives outside SQL: each proposal is drawn by a fresh sampler, seeded by (study seed, trial number),
-from the trials so far; the few attributes that a sampler keeps on trials and study are stored with the trial, and put
-back.
+No sampler state lives outside SQL. Each proposal is drawn by a new sampler, seeded by the study's seed and the trial's
+number, from the trials so far. The attributes that a sampler writes to its trial and study are stored with the trial,
+and given to the next sampler.
 """
 
 from __future__ import annotations
@@ -13,86 +13,29 @@ import io
 import math
 import pickle
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import optuna
-from optuna.samplers import (
-    BaseSampler,
-    CmaEsSampler,
-    GPSampler,
-    NSGAIIISampler,
-    NSGAIISampler,
-    QMCSampler,
-    TPESampler,
-)
+from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from srsearch.errors import InputError, nearest
-from srsearch.search.processes import one_thread
+from srsearch.errors import InputError
+from srsearch.objectives import is_cost, objective
+from srsearch.search.processes import describe, one_thread
 from srsearch.search.samplers.frontier import FrontierSampler
+from srsearch.search.samplers.lookup import SAMPLER_TYPES, check_sampler, sampler_type
 from srsearch.search.samplers.optuna_storage import STUDY_NAME, RebuiltStorage
 from srsearch.search.samplers.parameters import distributions, encoded, suggest_axes
 from srsearch.search.samplers.prior import Observation
 from srsearch.space import Candidate, Space
-from srsearch.space.schema import Sampler
 from srsearch.store import TrialRecord
 
-_POPULATION = 20
-
-_SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {
-    "tpe": lambda seed, _: TPESampler(seed=seed, multivariate=True, group=True, warn_independent_sampling=False),
-    "nsga2": lambda seed, _: NSGAIISampler(seed=seed, population_size=_POPULATION),
-    "nsga3": lambda seed, _: NSGAIIISampler(seed=seed, population_size=_POPULATION),
-    # A sequence is one only under one seed.
-    "qmc": lambda _, seed: QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False),
-    "gp": lambda seed, _: GPSampler(seed=seed, warn_independent_sampling=False),
-    # With a margin: without it, axes of few values soon stand still (Hamano et al., GECCO 2022).
-    "cmaes": lambda seed, _: CmaEsSampler(seed=seed, with_margin=True, warn_independent_sampling=False),
-}
-"""Optuna's samplers by name, made from the proposal's seed and the study's."""
-
-REPAIRED = frozenset({"tpe", "nsga2", "nsga3", "gp", "cmaes"})
-"""The samplers that learn: what they propose outside the feasible set tells where to look, so the nearest feasible
-design stands in for it. Of those that do not (random, qmc) it would only heap designs at the edge of the budget: for
-them a random feasible design stands in. `frontier` proposes feasible designs only."""
-
 _SAID_TWICE = ("tpe:relative_params", "gp:relative_params")
-"""What a sampler proposed, which the trial's axes say: there only for samplers that run at the same time."""
-
-
-def check_sampler(space: Space, name: str) -> None:
-    """Whether a sampler can search a space.
-
-    Raises:
-        InputError: There is no such sampler, or it cannot; says why, and which can.
-    """
-    known: tuple[str, ...] = get_args(Sampler)
-    if name not in known:
-        raise InputError(f"unknown sampler {name!r}; {nearest(name, known)}")
-    if name != "cmaes":
-        return
-    words = [axis.name for axis in space.axes if not axis.ordered]
-    conditional = [axis.name for axis in space.axes if axis.condition is not None]
-    why = ""
-    if len(space.objectives) > 1:
-        why = f"it has one objective, this study {len(space.objectives)} ({', '.join(space.objectives)})"
-    elif words:
-        why = f"all its axes are numbers; {_some(words)} {'is' if len(words) == 1 else 'are'} not"
-    elif conditional:
-        why = f"all its axes always exist; {_some(conditional)} only under another axis' value"
-    elif len(space.axes) < 2:
-        why = f"it needs two axes, this space has {len(space.axes)}"
-    if why:
-        others = ", ".join(each for each in known if each != name)
-        raise InputError(f"the sampler cmaes does not apply to {space.name}: {why}; these do: {others}")
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+"""Attributes that repeat a trial's axes, for samplers that run at the same time; they are not stored."""
 
 
 def proposal_seed(study_seed: int, number: int) -> int:
@@ -103,7 +46,7 @@ def proposal_seed(study_seed: int, number: int) -> int:
 
 @dataclass(frozen=True)
 class Acceptance:
-    """How much of what a sampler proposed could be evaluated.
+    """How many of a sampler's proposals could be evaluated.
 
     Attributes:
         taken: Feasible and new.
@@ -117,14 +60,14 @@ class Acceptance:
 
     @classmethod
     def of(cls, records: Iterable[TrialRecord]) -> Acceptance:
-        """Of a study's trials. Designs that no sampler proposed (published, repaired, random) do not count."""
+        """Count a study's trials. Designs that no sampler proposed (published, repaired, random) do not count."""
         states = [record.state for record in records if _proposed_by_sampler(record)]
         infeasible, repeated = states.count("infeasible"), states.count("repeated")
         return cls(len(states) - infeasible - repeated, infeasible, repeated)
 
     @property
     def proposed(self) -> int:
-        """All that the sampler proposed."""
+        """Number of proposals."""
         return self.taken + self.infeasible + self.repeated
 
     @property
@@ -166,10 +109,10 @@ class Proposer:
 
     Args:
         space: The space.
-        sampler: ``frontier``, ``random``, or one of Optuna's: tpe, nsga2, nsga3, qmc, gp, cmaes.
+        sampler: A name of `SAMPLER_TYPES`, or ``module:Class`` of the user's.
         seed: The study's seed.
         reference: The quality that the study's hypervolume counts from.
-        prior: What another study has found, for ``frontier``.
+        prior: Results of another study, for ``frontier``.
 
     Raises:
         InputError: The sampler cannot search this space.
@@ -189,28 +132,27 @@ class Proposer:
         self._seed = seed
         self._distributions = distributions(space)
         self._directions = [
-            StudyDirection.MAXIMIZE if name in ("psnr", "ssim") else StudyDirection.MINIMIZE
-            for name in space.objectives
+            StudyDirection.MINIMIZE if is_cost(name) else StudyDirection.MAXIMIZE for name in space.objectives
         ]
         self._frontier: FrontierSampler | None = None
         if sampler == "frontier":
             self._frontier = FrontierSampler(space, reference=reference, seed=seed, prior=prior)
-        # TPE orders pruned trials by their curves, and for that asks a study of several objectives for its only one.
-        self._curves = sampler != "tpe" or len(space.objectives) == 1
+        self._type = sampler_type(sampler)
+        self._curves = self._type.takes_curves or len(space.objectives) == 1
         self._kept: dict[int, _Kept] = {}
 
     def propose(self, number: int, history: Sequence[TrialRecord]) -> tuple[Candidate, dict[str, Any]]:
-        """The next point, feasible or not.
+        """Propose the next point, feasible or not.
 
         Args:
-            number: The trial that it is for.
+            number: Number of the trial.
             history: All trials before it.
 
         Returns:
-            The point, and what the sampler wants kept with the trial.
+            The point, and the sampler's state to store with the trial.
 
         Raises:
-            InputError: What was kept is not what a sampler keeps.
+            InputError: The stored state is not what a sampler writes, or a sampler of the user's failed.
         """
         if self._sampler == "random":
             point = self._space.random_point(np.random.default_rng(proposal_seed(self._seed, number)))
@@ -229,9 +171,13 @@ class Proposer:
         for record in history:
             attributes |= record.sampler_state.get("study", {})
         storage = RebuiltStorage(self._directions, self._trials(history), attributes)
-        sampler = self._frontier or _SAMPLERS[self._sampler](proposal_seed(self._seed, number), self._seed)
-        study = optuna.load_study(study_name=STUDY_NAME, storage=storage, sampler=sampler)
-        chosen = suggest_axes(study.ask(), self._space)
+        study = optuna.load_study(study_name=STUDY_NAME, storage=storage, sampler=self._fresh_sampler(number))
+        try:
+            chosen = suggest_axes(study.ask(), self._space)
+        except Exception as error:  # a sampler of the user's may raise anything
+            if self._sampler in SAMPLER_TYPES:
+                raise
+            raise InputError(f"sampler {self._sampler!r} failed at trial {number}: {describe(error)}") from error
         written = storage.asked.system_attrs.items()
         state = {
             "trial": {name: value for name, value in written if not name.startswith(_SAID_TWICE)},
@@ -239,8 +185,15 @@ class Proposer:
         }
         return self._space.candidate(chosen), state
 
+    def _fresh_sampler(self, number: int) -> BaseSampler:
+        """The sampler of one proposal; ``frontier`` has no state but caches, and stays."""
+        if self._frontier is not None:
+            return self._frontier
+        assert self._type.make is not None
+        return self._type.make(proposal_seed(self._seed, number), self._seed)
+
     def _trials(self, history: Sequence[TrialRecord]) -> list[FrozenTrial]:
-        """The trials as samplers are told of them; those that are over are made once."""
+        """The trials as Optuna's; those that have ended are converted once."""
         trials: list[FrozenTrial] = []
         for record in history:
             # A repeat must neither count twice nor speak against its design: samplers are not told of it.
@@ -257,7 +210,7 @@ class Proposer:
         return trials
 
     def _frozen(self, record: TrialRecord) -> FrozenTrial:
-        """A trial of ours as one of Optuna's."""
+        """Convert a trial of ours into one of Optuna's."""
         params = encoded(self._space, record.axes)
         attributes = dict(record.sampler_state.get("trial", {}))
         _check_optimizer(attributes)
@@ -269,7 +222,7 @@ class Proposer:
         curve = {int(step): float(psnr) for step, psnr in record.curve} if self._curves else {}
         match record.state:
             case "complete":
-                values = [objective_value(name, getattr(record, name)) for name in self._space.objectives]
+                values = [row.scaled(row.of(record)) for row in map(objective, self._space.objectives)]
                 return optuna.trial.create_trial(
                     state=TrialState.COMPLETE, values=values, intermediate_values=curve, **common
                 )
@@ -287,15 +240,8 @@ class Proposer:
                 return optuna.trial.create_trial(state=TrialState.FAIL, **common)
 
 
-def objective_value(name: str, value: float | int | None) -> float:
-    """A result as samplers see it: costs as their decimal logarithm."""
-    if value is None:
-        return math.nan
-    return float(value) if name in ("psnr", "ssim") else math.log10(value)
-
-
 _OPTIMIZER = "cmawm:optimizer"
-"""How the attributes begin in which Optuna keeps it."""
+"""Prefix of the attributes in which Optuna keeps it."""
 
 _OPTIMIZER_PARTS = frozenset(
     {
@@ -311,17 +257,16 @@ _OPTIMIZER_PARTS = frozenset(
 
 
 def _check_optimizer(attributes: Mapping[str, Any]) -> None:
-    """Optuna's CMA-ES keeps its optimizer as a pickle, and loads what it finds: it must be nothing else.
+    """Check the pickle in which Optuna's CMA-ES keeps its optimizer, as loading it may run any code.
 
     Raises:
-        InputError: It holds something else, which may be a program.
+        InputError: It holds anything but such an optimizer.
     """
-    pieces = [name for name in attributes if name.startswith(_OPTIMIZER)]
-    if not pieces:
+    chunks = [name for name in attributes if name.startswith(_OPTIMIZER)]
+    if not chunks:
         return
     try:
-        # Put together as Optuna does.
-        whole = "".join(attributes[f"{_OPTIMIZER}:{i}"] for i in range(len(pieces)))
+        whole = "".join(attributes[f"{_OPTIMIZER}:{i}"] for i in range(len(chunks)))
         _Inspector(io.BytesIO(bytes.fromhex(whole))).load()
     except Exception as error:  # a damaged pickle may raise anything
         raise InputError(f"what the sampler cmaes kept with a trial is no optimizer of its own: {error}") from None

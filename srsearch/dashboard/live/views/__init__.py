@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -11,6 +12,7 @@ from srsearch.dashboard.live.address import Address
 from srsearch.dashboard.live.components import Control, Option, limit
 from srsearch.dashboard.live.snapshots import Snapshot, Watcher
 from srsearch.labels import axis_labels, axis_text
+from srsearch.objectives import Objective, objective
 
 _MOST_VALUES = 24
 
@@ -32,7 +34,8 @@ class ViewContext:
     @property
     def cost(self) -> str:
         """The column on x axes."""
-        return self.address.cost or self.snapshot.cost
+        chosen = self.address.cost
+        return chosen if chosen in self.snapshot.objectives else self.snapshot.cost
 
     @property
     def quality(self) -> str:
@@ -68,17 +71,15 @@ def budget_controls(context: ViewContext) -> list[Control]:
 def measure_controls(context: ViewContext) -> list[Control]:
     """The choice of what the two axes of a figure show."""
     done = context.snapshot.done
-    costs = {"mult_adds": "Mult-Adds", "params": "Parameters", "activations": "Activations"}
-    qualities = {"psnr": "PSNR", "ssim": "SSIM"}
-    measured = {name: label for name, label in (costs | qualities).items() if done[name].notna().any()}
+    shown = [objective(name) for name in context.snapshot.objectives if done[name].notna().any()]
     return [
-        Control("quality", "Vertical axis", "select", context.quality, _options(measured, qualities), group="Figure"),
-        Control("cost", "Horizontal axis", "select", context.cost, _options(measured, costs), group="Figure"),
+        Control("quality", "Vertical axis", "select", context.quality, _options(shown, costs=False), group="Figure"),
+        Control("cost", "Horizontal axis", "select", context.cost, _options(shown, costs=True), group="Figure"),
     ]
 
 
-def _options(measured: dict[str, str], labels: dict[str, str]) -> tuple[Option, ...]:
-    return tuple(Option(name, label) for name, label in labels.items() if name in measured)
+def _options(shown: Sequence[Objective], *, costs: bool) -> tuple[Option, ...]:
+    return tuple(Option(row.name, row.label) for row in shown if row.is_cost == costs)
 
 
 def selection_controls(context: ViewContext) -> list[Control]:

@@ -12,7 +12,8 @@ from dash.development.base_component import Component
 from srsearch import plots
 from srsearch.analysis import best
 from srsearch.dashboard.curves import similar_curves
-from srsearch.dashboard.formats import HEADS, STATES, cell, decibels
+from srsearch.dashboard.diagram import diagram
+from srsearch.dashboard.formats import STATES, cell, headings
 from srsearch.dashboard.live.components import (
     Control,
     Option,
@@ -29,6 +30,7 @@ from srsearch.dashboard.live.components import (
 from srsearch.dashboard.live.views import ViewContext, budget_controls
 from srsearch.dashboard.part_costs import bill
 from srsearch.dashboard.study_view import CAPTIONS, axis_values, design_yaml, save_command
+from srsearch.objectives import COSTS, OBJECTIVES, unit_suffix
 from srsearch.store.changes import FollowedTrial
 
 
@@ -53,7 +55,7 @@ def design(context: ViewContext) -> Page:
         page.children += chips(address, context.counted)
     description = context.watcher.design(row.key) if row.key else None
     page.children.append(_head(context, row))
-    page.draw("diagram", plots.diagram(description or {}))
+    page.draw("diagram", diagram(description))
     page.children.append(
         section(
             CAPTIONS["diagram"].title,
@@ -67,7 +69,7 @@ def design(context: ViewContext) -> Page:
     page.draw("curve", plots.curve(points, band, what=f"{others} designs of similar cost"))
     pair: list[Component] = []
     if costs is not None:
-        measure = address.chosen("part_measure", ("mult_adds", "params", "activations"), "mult_adds")
+        measure = address.chosen("part_measure", COSTS, COSTS[0])
         page.draw("parts", plots.part_costs(costs, measure=measure))
         pair.append(section(CAPTIONS["parts"].title, place("parts", height=200), lead=total))
     else:
@@ -96,8 +98,8 @@ def _trial_controls(context: ViewContext) -> list[Control]:
         *known,
         *(Option(str(n), f"trial {n}, front") for n in numbers),
     )
-    measures = (Option("mult_adds", "Mult-Adds"), Option("params", "Parameters"), Option("activations", "Activations"))
-    measure = context.address.chosen("part_measure", ("mult_adds", "params", "activations"), "mult_adds")
+    measures = tuple(Option(name, OBJECTIVES[name].label) for name in COSTS)
+    measure = context.address.chosen("part_measure", COSTS, COSTS[0])
     return [
         Control("trial", "Design", "select", "" if chosen is None else str(chosen), options, group="Design"),
         Control("part_measure", "Parts by", "select", measure, measures, group="Design"),
@@ -109,9 +111,10 @@ def _head(context: ViewContext, row: FollowedTrial) -> Component:
     state = STATES.get(row.state, row.state)
     frame = snapshot.trials[snapshot.trials["trial"] == row.number]
     values = frame.iloc[0] if len(frame) else None
+    heads = headings()
     measured = [
-        (HEADS[name], f"{cell(name, values[name])}{decibels(name) if name == 'psnr' else ''}")
-        for name in ("psnr", "ssim", "mult_adds", "params", "activations", "seeds", "seconds")
+        (heads[name], f"{cell(name, values[name])}{unit_suffix(name)}")
+        for name in (*snapshot.objectives, "seeds", "seconds")
         if values is not None and not pd.isna(values[name])
     ]
     axes = [] if values is None else axis_values(values, snapshot.axes)

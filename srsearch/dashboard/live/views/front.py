@@ -12,7 +12,7 @@ from srsearch import plots
 from srsearch.analysis import tied_with_best
 from srsearch.analysis.captions import standard_error_text, ties_text
 from srsearch.dashboard.budget import choice, contenders, own_limits
-from srsearch.dashboard.formats import HEADS
+from srsearch.dashboard.formats import headings
 from srsearch.dashboard.live.address import Address
 from srsearch.dashboard.live.components import (
     Control,
@@ -41,7 +41,7 @@ def front(context: ViewContext) -> Page:
         return page
     page.controls = _controls(context)
     designs = snapshot.front(context.quality, context.cost)
-    selected = context.selected
+    selected, heads = context.selected, headings()
     shown = _shown(context)
     page.figures["front"] = _figure(context, designs, shown)
     page.budget = _budget(context, selected)
@@ -49,7 +49,7 @@ def front(context: ViewContext) -> Page:
     figure = section(
         "The front",
         place(
-            "front", f"{HEADS[context.quality]} over {HEADS[context.cost]} of all designs, which the tables list.", 520
+            "front", f"{heads[context.quality]} over {heads[context.cost]} of all designs, which the tables list.", 520
         ),
         html.P(_caption(context), className="quiet"),
         lead="Every point is a trained design. The line joins those that no other design beats. Draw a rectangle to "
@@ -96,11 +96,8 @@ def _shown(context: ViewContext) -> plots.Browse:
     here = box is not None and (box.x, box.y) == (context.cost, context.quality)
     selected = frozenset(address.selected(snapshot.done)["trial"]) if address.selects else None
     return plots.Browse(
-        cost=context.cost,
-        quality=context.quality,
         colour=_column(address, "colour", axes),
         symbol=_column(address, "symbol", axes),
-        limits=own_limits(snapshot.study.space),
         selected=selected,
         box=(box.left, box.right, box.low, box.high) if box is not None and here else None,
         marked=address.trial,
@@ -122,13 +119,22 @@ def _shown(context: ViewContext) -> plots.Browse:
 def _figure(context: ViewContext, designs: pd.DataFrame, shown: plots.Browse) -> str:
     """The figure as JSON. It does not depend on the budget, which the page's script draws."""
 
+    cost, quality = context.cost, context.quality
+
     def make() -> str:
-        figure = plots.browse(context.snapshot.trials, designs, shown)
+        figure = plots.front(
+            context.snapshot.trials,
+            designs,
+            budget=own_limits(context.snapshot.study.space),
+            cost=cost,
+            quality=quality,
+            browse=shown,
+        )
         # Zoom stays while the study grows, and goes when the axes change.
-        figure.layout.uirevision = f"{shown.cost} {shown.quality} {shown.benchmark}"
+        figure.layout.uirevision = f"{cost} {quality} {shown.benchmark}"
         return str(figure.to_json())
 
-    chosen = (shown.cost, shown.quality, shown.colour, shown.symbol, shown.stopped, shown.benchmark, shown.marked)
+    chosen = (cost, quality, shown.colour, shown.symbol, shown.stopped, shown.benchmark, shown.marked)
     return context.snapshot.once(("front", *chosen, *context.selection), make)
 
 

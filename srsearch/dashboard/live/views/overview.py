@@ -11,7 +11,7 @@ from dash.development.base_component import Component
 
 from srsearch import plots
 from srsearch.analysis.pace import per_hour
-from srsearch.dashboard.formats import cell, decibels
+from srsearch.dashboard.formats import cell
 from srsearch.dashboard.live.components import Page, empty, facts, note, place, section, table
 from srsearch.dashboard.live.views import ViewContext
 from srsearch.dashboard.study_view import (
@@ -23,6 +23,7 @@ from srsearch.dashboard.study_view import (
     state_counts,
 )
 from srsearch.labels import MISSING
+from srsearch.objectives import unit_suffix
 from srsearch.quantity import format_duration
 
 _STUDY_HEADS = {
@@ -93,7 +94,7 @@ def _figures(context: ViewContext) -> Component:
         progress.append(html.Progress(value=str(min(complete, target)), max=str(target)))
     pairs.append(("Designs finished", html.Span(progress)))
     best = snapshot.done[snapshot.quality].max() if complete else pd.NA
-    pairs.append(("Best so far", html.Strong(f"{cell(snapshot.quality, best)}{decibels(snapshot.quality)}")))
+    pairs.append(("Best so far", html.Strong(f"{cell(snapshot.quality, best)}{unit_suffix(snapshot.quality)}")))
     if complete:
         pairs.append(("On the front", html.Strong(f"{len(snapshot.plain_front()):,}")))
         pairs.append(("Hypervolume", html.Strong(f"{snapshot.history['hypervolume'].iloc[-1]:.3f}")))

@@ -1,0 +1,249 @@
+"""How the parts of a design are connected, read off its network.
+
+The network is made on the meta device with stubs for its parts and run once. Which result reaches which part is what
+was executed, so the wiring of a body from a plugin is as true as that of the bodies that come with srsearch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from srsearch.architecture.assembly import InvalidDesign, asked, first_line, position_name
+from srsearch.architecture.build import Assembler
+from srsearch.architecture.meta import MetaMode
+from srsearch.architecture.network import Network
+
+if TYPE_CHECKING:
+    from srsearch.architecture.design import Architecture
+
+_SIDE = 48
+"""Side of the LR image in the run: divisible by every stride in use."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """One application of a part, or of an operation that combines several results.
+
+    Attributes:
+        kind: ``image``, ``entry``, ``block``, ``closing``, ``unit``, ``convolution`` (one that the body itself has,
+            such as a fusion), ``upsampler``, ``refinement``, ``exit``, ``image_upsampler``, ``output``, or
+            ``operation``.
+        name: The position of a block, the factor of an upsampler, the size of a convolution such as ``1x1``, or the
+            name of an operation such as ``add`` or ``cat``; empty where there is none.
+        part: The part with its options; empty where the box is no registered part.
+        level: The level that it belongs to, from 1. A body that is run after an upsampler begins the next one.
+        first: Index of the first box that has the same weights; its own index where it is the first.
+        compressed: Whether it is a block of the place ``compressed``.
+        keeps_activation: Whether it has the activation between its two units; True where the part has none to drop.
+    """
+
+    kind: str
+    name: str = ""
+    part: str = ""
+    level: int = 1
+    first: int = 0
+    compressed: bool = False
+    keeps_activation: bool = True
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """A network as boxes and arcs.
+
+    Attributes:
+        boxes: In the order in which they are executed; the first is the image, the last is the output.
+        arcs: Pairs of indices of boxes, source and target, sorted by target; for the inputs of an operation in the
+            order in which it takes them. Operations on a single result, such as an activation function, are not boxes.
+        channels: Width between entry and exit.
+        scale: The scale that the network was run at.
+        scales: All scales that it has upsamplers for.
+        unit: The unit in its blocks, empty where they have none.
+        global_skip: Whether the input of each body is added to its output.
+    """
+
+    boxes: tuple[Box, ...]
+    arcs: tuple[tuple[int, int], ...]
+    channels: int
+    scale: int
+    scales: tuple[int, ...]
+    unit: str = ""
+    global_skip: bool = False
+
+    def sources(self, index: int) -> tuple[int, ...]:
+        """The boxes that a box gets its input from."""
+        return tuple(source for source, target in self.arcs if target == index)
+
+
+def read_wiring(design: Architecture, scale: int | None = None) -> Wiring:
+    """The wiring of a design's network at one of its scales.
+
+    Args:
+        design: What to read.
+        scale: One of the design's scales; the largest by default.
+
+    Raises:
+        InvalidDesign: The parts do not fit together, or cannot be run.
+        ValueError: The scale is not one of the design's.
+
+    Example:
+        >>> wiring = read_wiring(catalogue.get("carn-m", scale=4))
+        >>> [box.name for box in wiring.boxes if box.kind == "block"][:3]
+        ['1_1', '1_1', '1_1']
+    """
+    design.check_placement()
+    scale = design.scales[-1] if scale is None else scale
+    trace = _Trace()
+    with torch.device("meta"):
+        network = _Outline(design, trace).network().eval()
+    with torch.no_grad(), trace:
+        try:
+            image = torch.empty(1, network.in_channels, _SIDE, _SIDE, device="meta")
+            trace.add(Box("image"), image)
+            out = network(image, scale=scale)
+            trace.add(Box("output"), out, [out])
+        except (InvalidDesign, ValueError):
+            raise
+        except Exception as error:  # a part may be a user's code
+            raise InvalidDesign(f"it cannot be run: {first_line(error)}") from None
+    unit = str(design.unit) if trace.units else ""
+    return Wiring(
+        tuple(trace.boxes), tuple(trace.arcs), design.channels, scale, design.scales, unit, design.global_skip
+    )
+
+
+class _Trace(MetaMode):  # type: ignore[no-untyped-call]  # torch's base is untyped
+    """Notes boxes and arcs while a network runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.boxes: list[Box] = []
+        self.arcs: list[tuple[int, int]] = []
+        self.units = False
+        self._level = 1
+        self._upsampled = False
+        self._origins: dict[int, int] = {}
+        self._first: dict[int, int] = {}
+        self._paused = False
+        self._alive: list[Tensor] = []  # as long as a tensor lives, no other has its id
+
+    def begin_body(self) -> None:
+        """An entry or a body behind an upsampler begins the next level."""
+        self._level += self._upsampled
+        self._upsampled = False
+
+    def pause(self, paused: bool) -> None:
+        """Whether operations are parts of one box, and no boxes themselves."""
+        self._paused = paused
+
+    def end(self, box: Box, out: Tensor, inputs: list[Tensor], weights: object) -> None:
+        """Note the box that operations were parts of."""
+        self._paused = False
+        self.add(box, out, inputs, weights)
+
+    def add(self, box: Box, out: Tensor, inputs: list[Tensor] | None = None, weights: object = None) -> None:
+        """Note a box.
+
+        Args:
+            box: Its kind, name and part.
+            out: What it gives.
+            inputs: What it gets.
+            weights: What boxes with the same weights have in common; None where it has no weights.
+        """
+        index = len(self.boxes)
+        first = index if weights is None else self._first.setdefault(id(weights), index)
+        self.boxes.append(Box(box.kind, box.name, box.part, self._level, first, box.compressed, box.keeps_activation))
+        self.arcs += [(source, index) for source in self._sources(inputs or [])]
+        self._upsampled |= box.kind == "upsampler"
+        self._mark(out, index)
+
+    def executed(self, operation: Any, args: Any, out: Any) -> None:
+        sources = self._sources(args)
+        if operation is torch.ops.aten.convolution.default and not self._paused:
+            weight = args[1]
+            size = "x".join(map(str, weight.shape[2:]))
+            self._alive.append(weight)
+            self.add(Box("convolution", size, f"{size} convolution"), out, [args[0]], weight)
+        elif len(sources) > 1:
+            self.add(Box("operation", operation.overloadpacket.__name__.rstrip("_")), out, list(_tensors(args)))
+        elif sources:
+            for each in _tensors(out):
+                self._mark(each, sources[0])
+
+    def _sources(self, values: Any) -> list[int]:
+        origins = (self._origins.get(id(each)) for each in _tensors(values))
+        return list(dict.fromkeys(origin for origin in origins if origin is not None))
+
+    def _mark(self, tensor: Tensor, index: int) -> None:
+        self._origins[id(tensor)] = index
+        self._alive.append(tensor)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _tensors(each)
+
+
+class _Stub(nn.Module):
+    """Stands for a part: gives features of the right shape and notes that it was applied."""
+
+    def __init__(self, trace: _Trace, box: Box, channels: int | None = None, factor: int = 1) -> None:
+        super().__init__()
+        self._trace, self._box, self._channels, self._factor = trace, box, channels, factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self._box.kind == "entry":
+            self._trace.begin_body()
+        n, c, h, w = x.shape
+        out = x.new_empty((n, self._channels or c, self._factor * h, self._factor * w))
+        self._trace.add(self._box, out, [x], self)
+        return out
+
+
+class _Outline(Assembler):
+    """Makes the network with stubs in place of all parts but the levels and the bodies."""
+
+    def __init__(self, design: Architecture, trace: _Trace) -> None:
+        super().__init__(design)
+        self._trace = trace
+
+    def network(self) -> Network:
+        network = super().network()
+        self._observe(network.exit, Box("exit", "", "3x3 convolution"))
+        for module in network.image_upsamplers.values():
+            self._observe(module, Box("image_upsampler", "", "transposed convolution"))
+        return network
+
+    def _observe(self, module: nn.Module, box: Box) -> None:
+        """Note a module of the network itself as one box, whatever it executes."""
+        module.register_forward_pre_hook(lambda *_: self._trace.pause(True))
+        module.register_forward_hook(lambda _, inputs, out: self._trace.end(box, out, list(inputs), module))
+
+    def _module(self, kind: str, place: str, level: int = 1, *, kept: bool = True, scale: int = 0) -> nn.Module:
+        part = self._design.part_at(place, level)
+        if kind == "body":
+            body = super()._module(kind, place, level)
+            body.register_forward_pre_hook(lambda *_: self._trace.begin_body())
+            return body
+        if kind == "activation" or (kind == "refinement" and part.name == "none"):
+            return nn.Identity()
+        if kind == "upsampler":
+            return _Stub(self._trace, Box(kind, f"x{scale}", str(part)), None, scale)
+        channels = self._design.channels if kind == "entry" else None
+        return _Stub(self._trace, Box("closing" if place == "closing" else kind, "", str(part)), channels)
+
+    def _block(self, *at: Any) -> nn.Module:
+        position = position_name(*at)
+        place, kept = self._design.at_position(position)
+        part = self._design.part_at(place)
+        slots = asked("block", part, self._design.channels).slots
+        self._trace.units |= "unit" in slots
+        keeps = kept or "inner_activation" not in slots
+        return _Stub(self._trace, Box("block", position, str(part), 1, 0, place == "compressed", keeps))

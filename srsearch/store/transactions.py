@@ -1,0 +1,242 @@
+"""Transactions of one database: begun, repeated while a server is away, and exclusive sections."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Concatenate, ParamSpec, Protocol, TypeVar, cast
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from srsearch.errors import InputError, WorkError
+from srsearch.store import locks, schema, sqlite
+from srsearch.store.connection import COMMITTING, READING, explained, reading_engine, writing_engine
+from srsearch.store.diagnosis import Away
+from srsearch.store.place import Place
+
+_Answer = TypeVar("_Answer")
+_Arguments = ParamSpec("_Arguments")
+
+AWAY_SECONDS = 60.0
+"""How long to wait for a server that has gone away: enough for a restart, or for another machine to take over."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+_QUIET_SECONDS = 1.0
+"""A shorter wait is not reported."""
+
+_SAVED = "nothing that was finished is lost, and the same command goes on"
+
+_MOST_FAILURES = 5
+
+
+class Gone(WorkError):
+    """The database's file was deleted or replaced while it was in use. Waiting would not help."""
+
+
+class _HasTransactions(Protocol):
+    @property
+    def _transactions(self) -> Transactions: ...
+
+
+_Owner = TypeVar("_Owner", bound=_HasTransactions)
+
+
+def retried(
+    change: Callable[Concatenate[_Owner, _Arguments], _Answer],
+) -> Callable[Concatenate[_Owner, _Arguments], _Answer]:
+    """Decorates a method that makes one transaction: it is repeated while the server is away.
+
+    The method must be safe to repeat: the server may have committed the transaction before the connection was lost.
+    """
+
+    @functools.wraps(change)
+    def repeat(self: _Owner, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer:
+        return self._transactions.retrying(lambda: change(self, *args, **kwargs))
+
+    return repeat
+
+
+class _OpenSection(threading.local):
+    """The connection of a thread's exclusive section on a server; None outside of one."""
+
+    connection: Connection | None = None
+
+
+class Transactions:
+    """Begins the transactions of one database.
+
+    Opens the database: makes or upgrades its tables, or checks them where it is only read.
+
+    Args:
+        place: The database.
+        read_only: Create and change nothing.
+
+    Raises:
+        InputError: The database cannot be opened; see `Store`.
+        WorkError: The disk is full, or another process does not release its lock.
+
+    Attributes:
+        say: Receives a message when a server that has gone away is waited for.
+    """
+
+    def __init__(self, place: Place, *, read_only: bool) -> None:
+        self.read_only = read_only
+        self.say: Callable[[str], None] = lambda message: None
+        self._place = place
+        self._section = _OpenSection()
+        with explained(place, opening=True):
+            self._engine = reading_engine(place) if read_only else writing_engine(place)
+            self._reading = self._engine.execution_options(**READING)
+            self._committing = self._engine.execution_options(**COMMITTING)
+            try:
+                if read_only:
+                    self._read(lambda connection: schema.check(connection, place), opening=True)
+                else:
+                    with self._engine.begin() as connection:
+                        schema.upgrade(connection, place)
+            except BaseException:
+                self._engine.dispose()
+                raise
+        self._file = self._file_identity()
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def write(self, *, once: bool = False) -> Iterator[Connection]:
+        """A transaction that may write: committed at the end, rolled back by any exception.
+
+        Args:
+            once: Only one statement changes something. It may be its own transaction, which saves a server round trips.
+
+        Raises:
+            InputError: The database was opened for reading only.
+            Gone: The database's file was deleted or replaced.
+        """
+        if self.read_only:
+            raise InputError(f"{self._place} was opened for reading only")
+        if self._section.connection is not None:
+            with explained(self._place):
+                yield self._section.connection
+            return
+        engine = self._committing if once and not self._place.is_sqlite else self._engine
+        with explained(self._place), engine.begin() as connection:
+            # SQLite goes on writing to a file that has been deleted, and nobody would ever find it.
+            if self._file != self._file_identity():
+                raise Gone(f"the database {self._place} is gone: its file was deleted or replaced while it was in use")
+            yield connection
+
+    def read(self, ask: Callable[[Connection], _Answer]) -> _Answer:
+        """Returns what ``ask`` reads in one transaction. It may be called more than once."""
+        return self._read(ask, opening=False)
+
+    def retrying(self, act: Callable[[], _Answer]) -> _Answer:
+        """Returns what ``act`` returns, repeating it while the server is away; once only in an exclusive section.
+
+        Args:
+            act: A whole transaction that is safe to repeat.
+
+        Raises:
+            WorkError: The server did not come back within `AWAY_SECONDS`.
+        """
+        return act() if self._section.connection is not None else retrying(act, self.say)
+
+    @contextmanager
+    def exclusive(self, section: str, *, wait: float) -> Iterator[None]:
+        """Keeps other processes out of a section; see `Store.exclusive`."""
+        if self._place.is_sqlite and self._place.path is None:
+            yield  # a database in memory belongs to one process
+            return
+        with ExitStack() as lock:
+            self._section.connection = self.retrying(lambda: self._enter(lock, section, wait))
+            try:
+                yield
+            except BaseException:
+                with contextlib.suppress(DBAPIError):  # a lost connection rolls everything back, too
+                    lock.__exit__(*sys.exc_info())
+                raise
+            finally:
+                self._section.connection = None
+            # Errors raised inside the section pass as they are; those of entering and leaving it are explained.
+            with explained(self._place):
+                lock.close()
+
+    def _enter(self, lock: ExitStack, section: str, wait: float) -> Connection | None:
+        with explained(self._place):
+            return lock.enter_context(locks.exclusive(self._place, self._engine, section, wait))
+
+    def _read(self, ask: Callable[[Connection], _Answer], *, opening: bool) -> _Answer:
+        return self.retrying(lambda: self._read_once(ask, opening=opening))
+
+    def _read_once(self, ask: Callable[[Connection], _Answer], *, opening: bool) -> _Answer:
+        with explained(self._place, opening=opening):
+            if self._section.connection is not None:
+                return ask(self._section.connection)
+            if not self.read_only or self._place.path is None:
+                with self._reading.begin() as connection:
+                    return ask(connection)
+            return self._read_file(self._place.path, ask)
+
+    def _read_file(self, path: Path, ask: Callable[[Connection], _Answer]) -> _Answer:
+        """Reads a SQLite file; repeated where it was read without locks and somebody wrote meanwhile."""
+        deadline, failures = time.monotonic() + sqlite.BUSY_SECONDS, 0
+        while time.monotonic() < deadline:
+            try:
+                with self._reading.begin() as connection:
+                    answer = ask(connection)
+                    files = cast(sqlite.Reader, connection.connection.dbapi_connection).files
+                if files is None or files == sqlite.file_state(path):
+                    return answer
+            except (DBAPIError, sqlite.Error, OSError):
+                # A writer that came or went at that instant causes an error once, not again and again.
+                failures += 1
+                if failures == _MOST_FAILURES:
+                    raise
+            time.sleep(0.01)
+        raise WorkError(f"{self._place} keeps changing while it is read")
+
+    def _file_identity(self) -> tuple[int, int] | None:
+        """Device and inode of a SQLite file; None for other databases, and where the file is missing."""
+        try:
+            status = os.stat(self._place.path) if self._place.path is not None else None
+        except OSError:
+            return None
+        return None if status is None else (status.st_dev, status.st_ino)
+
+
+def retrying(
+    act: Callable[[], _Answer], say: Callable[[str], None] = lambda message: None, *, wait: float | None = None
+) -> _Answer:
+    """Returns what ``act`` returns, repeating it while the server is away.
+
+    Args:
+        act: A whole transaction that is safe to repeat.
+        say: Receives one message if the wait is long.
+        wait: Seconds to wait at most; None: `AWAY_SECONDS`.
+
+    Raises:
+        WorkError: The server did not come back in time.
+    """
+    started, pause, reported = time.monotonic(), _FIRST_PAUSE, False
+    limit = AWAY_SECONDS if wait is None else wait
+    while True:
+        try:
+            return act()
+        except Away as error:
+            waited = time.monotonic() - started
+            if waited + pause > limit:
+                raise WorkError(f"{error}; gave up after {waited:.0f} s: {_SAVED}") from None
+            if waited > _QUIET_SECONDS and not reported:
+                reported = True
+                say(f"{error}; waiting up to {limit:.0f} s for it")
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
