@@ -19,23 +19,24 @@ _KINDS = (*registry.KINDS, "objective", *EXTENSION_KINDS)
 
 
 def register(kind: str, name: str | None = None, *, title: str | None = None) -> Callable[[_Registered], _Registered]:
-    """Decorator: add a part, an objective, a loss, a schedule or a view of your own.
+    """Decorator: makes a class of modules a part of designs, or a function an objective, a loss, a schedule or a view.
 
     Args:
-        kind: What it is.
+        kind: What it becomes. Before a class of torch modules, the kind of part: ``unit``, ``block``, ``body``,
+            ``upsampler``, ``refinement``, ``entry``, ``levels`` or ``activation``. Before a function, one of:
 
-            Before a class of torch modules: ``unit``, ``block``, ``body``, ``upsampler``, ``refinement``, ``entry``,
-            ``levels`` or ``activation``.
-
-            Before a function: ``objective``, which maps an `Architecture` to its cost, a number above zero that is the
-            same whenever it is computed; ``loss``, which maps the network's images and the photos, both (n, c, h, w),
-            to a scalar tensor; ``schedule``, which maps the share of the training done, 0 to 1, to a factor of the
-            learning rate; ``view``, which maps a ``ViewContext`` of the live dashboard to a ``Page``.
-        name: Its name in space files and links; by default the function's, or the class's in snake_case.
-        title: A view's name for people.
+            - ``objective``: takes an `Architecture` and returns its cost, a number above zero that is the same
+              whenever it is computed.
+            - ``loss``: takes images (n, c, h, w) of the network and the photos, and returns a scalar tensor.
+            - ``schedule``: takes the share of the training done, between 0 and 1, and returns a factor of the
+              learning rate.
+            - ``view``: takes a `srsearch.dashboard.live.views.ViewContext` and returns a page of the live dashboard.
+        name: The name in YAML, tables and links; by default the class's name in snake_case, or the function's.
+        title: What people read; only for views.
 
     Raises:
-        ValueError: Unknown kind, a name already taken, or not what the kind asks for.
+        ValueError: Unknown kind, a name already taken, a title for something else than a view, a class where a
+            function belongs or the reverse, or a constructor that cannot be read as a declaration.
     """
     if not isinstance(kind, str):
         raise ValueError(f"write @register with what it registers: {', '.join(_KINDS)}")

@@ -253,7 +253,7 @@ def test_sliders_tell_the_best_design_inside_a_budget(opened) -> None:
     limit = float(f"{low * (high / low) ** 0.6:.6g}")
     assert shown["line"]["x0"] == shown["line"]["x1"] == limit
     most = format_quantity(limit)
-    assert shown["told"].startswith(f"Best inside {most} Mult-Adds: trial 1, 26.390 dB, 1.69G Mult-Adds, 24K params")
+    assert shown["told"].startswith(f"Best within {most} Mult-Adds: trial 1, 26.390 dB, 1.69G Mult-Adds, 24K params")
     assert "unit conv" in shown["told"]
     opacity = {
         number: value
@@ -426,7 +426,7 @@ def test_the_page_tells_noise_ties_and_what_was_stopped(opened) -> None:
     assert "\N{PLUS-MINUS SIGN} 0.017 (mean of 3 seeds)" in card
     spread = "standard deviation 0.030 dB, from 12 replicates"
     assert f"Tied with 1 other design within the noise ({spread}); the cheapest is trial 2 with 9G Mult-Adds." in card
-    assert f"The bars are one standard error of the PSNR ({spread}, divided" in tab.locator("body").inner_text()
+    assert f"The bars are one standard error of the PSNR, {spread}, divided" in tab.locator("body").inner_text()
     assert page.column("front-table", 2) == ["0.030", "0.030", "0.030", "0.017"]
     assert page.column("front-table", 4) == ["1", "1", "1", "3"]
     assert tab.locator("#figure-front .errorbar").count() == 4
