@@ -1,4 +1,4 @@
-"""Published networks for the figure of the front. Reads the catalogue's tables alone: no torch."""
+"""Published networks for the figure of the front, from the tables in `srsearch.literature`. No torch."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def _table(name: str) -> pd.DataFrame:
 
 
 def published(scale: int, benchmark: str, *, cost: str, quality: str, most: float) -> list[PublishedPoint]:
-    """Networks of a scale with a printed cost and a printed quality.
+    """The networks for which a paper prints both the cost and the quality at a scale.
 
     Args:
         scale: Upscaling factor.
         benchmark: One of `BENCHMARKS`.
         cost: ``mult_adds`` or ``params``: papers print no activations.
         quality: ``psnr`` or ``ssim``.
-        most: Largest cost that still fits into the figure.
+        most: The largest cost that fits into the figure.
 
     Returns:
-        At most 14, the best of similar cost; each network once, by the first paper that prints it.
+        At most 14: those with the highest quality, by cost. Each network appears once, from the first paper.
     """
     if cost not in ("mult_adds", "params"):
         return []
