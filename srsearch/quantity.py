@@ -45,6 +45,14 @@ def _short(value: object) -> str:
     return text if len(text) <= 50 else f"{text[:20]}…{text[-10:]}"
 
 
+def parse_natural(text: str) -> int | None:
+    """Parses a whole number of at most nine decimal digits, such as a trial's number or a port; None: it is none.
+
+    Python's own `int` and ``isdigit`` know digits of all scripts, and do not agree on all of them.
+    """
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
+
+
 def format_quantity(count: int | float, digits: int = 3) -> str:
     """Formats a count with a suffix, to ``digits`` significant digits: 412032 -> ``412K``, 32.48e9 -> ``32.5G``."""
     if count == 0:

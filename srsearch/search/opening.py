@@ -15,6 +15,15 @@ from srsearch.objectives import COSTS, is_cost, objective
 from srsearch.search.evaluators.base import Evaluator
 from srsearch.search.evaluators.cores import Plan
 from srsearch.search.evaluators.lookup import evaluator_for
+from srsearch.search.evaluators.plain import (
+    data_of,
+    fingerprint_of,
+    plan_of,
+    recipe_of,
+    reference_psnr_of,
+    runtime_of,
+    steps_of,
+)
 from srsearch.search.model.features import largest_own
 from srsearch.search.progress import Progress
 from srsearch.search.samplers.lookup import check_sampler
@@ -63,7 +72,8 @@ def find_or_create(
             raise InputError(f"the sampler {space.search.sampler} cannot be informed by another study; frontier can")
     if named and not same:
         _tell_differences(named, space, evaluator, progress, new=new)
-    record = _new_record(store, space, evaluator, evaluator.plan(at_once, progress.message))
+    steps_of(evaluator)  # refused before anything is written, as all else that the evaluator says
+    record = _new_record(store, space, evaluator, plan_of(evaluator, at_once, progress.message))
     store.create_study(record)
     return record, False
 
@@ -76,8 +86,9 @@ def _tell_differences(
     Raises:
         InputError: No study was made from the space file as it is now, and ``new`` is not given.
     """
+    recipe, fingerprint = recipe_of(evaluator), fingerprint_of(evaluator)
     changes, record = min(
-        ((differences(each, space, evaluator.recipe, evaluator.data_fingerprint), each) for each in reversed(records)),
+        ((differences(each, space, recipe, fingerprint), each) for each in reversed(records)),
         key=lambda compared: len(compared[0]),
     )
     changes = changes or [_version_change(record)]
@@ -107,10 +118,10 @@ def as_recorded(record: StudyRecord, space: Space, evaluator: Evaluator, *, devi
     runtime = record.recipe.get("runtime", {})
     if device != "auto" and runtime.get("device") not in (None, device):
         raise InputError(f"study {record.name!r} runs on {runtime['device']}, not {device}; --new starts another")
-    if evaluator.runtime == runtime:
+    if runtime_of(evaluator) == runtime:
         return evaluator
     if given:
-        raise InputError(f"study {record.name!r} was made with the runtime {runtime}, not {evaluator.runtime}")
+        raise InputError(f"study {record.name!r} was made with the runtime {runtime}, not {runtime_of(evaluator)}")
     return evaluator_for(space, runtime, device=device)
 
 
@@ -119,7 +130,7 @@ def study_identity(space: Space, evaluator: Evaluator) -> str:
 
     How long and how fast a study runs is not part of it.
     """
-    return _identities(space, evaluator.recipe, evaluator.data_fingerprint)[0]
+    return _identities(space, recipe_of(evaluator), fingerprint_of(evaluator))[0]
 
 
 def _identities(
@@ -145,7 +156,7 @@ def _recorded_identities(record: StudyRecord, grammar: int = GRAMMAR_VERSION) ->
 
 def _continued_by(records: Sequence[StudyRecord], space: Space, evaluator: Evaluator) -> list[StudyRecord]:
     """The studies that a run of this space continues."""
-    wanted = _identities(space, evaluator.recipe, evaluator.data_fingerprint)
+    wanted = _identities(space, recipe_of(evaluator), fingerprint_of(evaluator))
     same = [record for record in records if record.space_hash in wanted]
     if same:
         return same
@@ -186,9 +197,9 @@ def _new_record(store: Store, space: Space, evaluator: Evaluator, plan: Plan) ->
         objectives=space.objectives,
         sampler=space.search.sampler,
         seed=space.search.seed,
-        recipe=evaluator.recipe | {"runtime": evaluator.runtime},
-        data=evaluator.data,
-        data_fingerprint=evaluator.data_fingerprint,
+        recipe=recipe_of(evaluator) | {"runtime": runtime_of(evaluator)},
+        data=data_of(evaluator),
+        data_fingerprint=fingerprint_of(evaluator),
         reference=_reference(space, evaluator),
         created_at=datetime.now(UTC),
         workers=plan.workers,
@@ -197,7 +208,7 @@ def _new_record(store: Store, space: Space, evaluator: Evaluator, plan: Plan) ->
 
 def _reference(space: Space, evaluator: Evaluator) -> dict[str, float]:
     """The hypervolume's reference point, fixed with the study: no gain over bicubic, and the whole budget."""
-    reference: dict[str, float] = {"psnr": evaluator.reference_psnr, "ssim": 0.0}
+    reference: dict[str, float] = {"psnr": reference_psnr_of(evaluator), "ssim": 0.0}
     costs: Mapping[str, int] = space.budget
     for name in space.objectives:
         if is_cost(name):

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from srsearch.errors import InputError, WorkError
 from srsearch.search.evaluators.base import Evaluator, Score
+from srsearch.search.evaluators.plain import steps_of
 from srsearch.search.events import Broken, Event, Failed, Finished, Reported, Stopped
 from srsearch.search.interrupts import Interrupts
 from srsearch.search.progress import Progress, TrialView
@@ -62,7 +63,7 @@ class Session:
         self, study: Study, evaluator: Evaluator, progress: Progress, goal: Goal, deadline: float | None = None
     ) -> None:
         self._study = study
-        self._evaluator = evaluator
+        self._steps = steps_of(evaluator)
         self._progress = progress
         self._goal = goal
         self._deadline = deadline
@@ -112,7 +113,7 @@ class Session:
                 except WorkError as error:  # a point of a curve is worth less than the training that goes on
                     self._progress.warning(str(error))
                 for reached, psnr in event.points:
-                    self._progress.trial_report(trial.number, reached, self._evaluator.steps or reached, psnr)
+                    self._progress.trial_report(trial.number, reached, self._steps or reached, psnr)
             case Stopped():
                 self._progress.trial_stopped(trial.number)
             case Finished() if event.score.ssim is None and "ssim" in self._study.space.objectives:

@@ -260,7 +260,9 @@ class Search(Section):
         False,
         description="set designs aside at a rung that promise little for their cost; the best of them go on later",
     )
-    workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] | None = Field(None, description="worker processes; by default measured, once on a machine")
+    workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] | None = Field(
+        None, description="worker processes; by default measured, once on a machine"
+    )
 
     def identity(self) -> dict[str, Any]:
         """What makes two searches of one space two studies, as plain data: all but how long and how fast they run.

@@ -47,9 +47,14 @@ _WIDER = {"tag:yaml.org,2002:float": "tag:yaml.org,2002:int"}
 """A number without a point may be a float, too."""
 
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
-"""NUL and halves of characters, which escapes in quotes can make: neither files nor databases take them."""
+"""NUL and halves of characters, which escapes in quotes can make."""
 
 _SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")}
+
+
+def is_text(value: str) -> bool:
+    """Whether files and databases take a text: it holds no NUL and no halves of characters."""
+    return _NO_TEXT.search(value) is None
 
 
 class Source:
@@ -146,7 +151,7 @@ class Source:
         if patterns and not any(pattern.match(node.value) for pattern in patterns):
             raise InputError(f"{self.path}:{line}: {node.value!r} is not of the type {name} that its tag says")
         value = self._loader.construct_object(node)
-        if isinstance(value, str) and _NO_TEXT.search(value):
+        if isinstance(value, str) and not is_text(value):
             raise InputError(f"{self.path}:{line}: {value!a} holds a character that no text has; delete it")
         return value
 

@@ -364,8 +364,11 @@ def test_numbers_are_decimal_and_budgets_are_checked(tmp_path: Path) -> None:
     space = Space.from_yaml(written(tmp_path, GOOD))
     with pytest.raises(InputError, match="not above zero"):
         space.with_budget(max_params=0)
+    with pytest.raises(InputError, match="at most 1000000 pixels"):
+        Space.from_yaml(written(tmp_path, GOOD.replace("1280x720", "100000000x100000000")))
+    wide = Space.from_yaml(written(tmp_path, GOOD.replace("1280x720", "1000000x1000000").replace("[8, 16]", "4096")))
     with pytest.raises(InputError, match="too large"):
-        Space.from_yaml(written(tmp_path, GOOD.replace("1280x720", "100000000x100000000"))).size()
+        wide.size()
 
 
 def test_every_published_x4_network_is_in_the_space_of_the_papers() -> None:
