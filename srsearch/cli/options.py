@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,6 +32,19 @@ class QuantityType(click.ParamType):  # type: ignore[type-arg]  # generic only i
         except InputError as error:
             self.fail(str(error), param, ctx)
 
+
+class FiniteType(click.FloatRange):
+    """A number in a range; "nan" is in none, and "inf" is no setting."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
+
+
+MOST = 10**7
+"""The largest number of anything that an option counts."""
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 

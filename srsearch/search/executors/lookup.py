@@ -12,26 +12,50 @@ Backend: TypeAlias = Literal["local", "ray"]
 """What executes the trials."""
 
 
-def executor_for(backend: Backend, address: str | None, cpus: float, gpus: float | None) -> Executor:
+_MOST, _LEAST = 1_000_000, 0.0001
+"""CPUs or GPUs of a trial; Ray counts in ten-thousandths."""
+
+
+def check_backend(backend: str, address: str | None, cpus: float | None, gpus: float | None) -> None:
+    """Check the name of an executor, and the options that belong to it.
+
+    Raises:
+        InputError: There is no such executor, or it does not take an option or its value.
+    """
+    if backend not in get_args(Backend):
+        raise InputError(f"unknown backend {backend!r}; {suggest(str(backend), get_args(Backend))}")
+    for option, value in (("--address", address), ("--cpus-per-trial", cpus), ("--gpus-per-trial", gpus)):
+        if value is None:
+            continue
+        if backend != "ray":
+            raise InputError(f"{option} belongs to --backend ray")
+        if isinstance(value, str):
+            continue
+        if not (_LEAST <= value <= _MOST or (value == 0 and option == "--gpus-per-trial")):
+            raise InputError(f"{option} {value:g}: a trial takes between {_LEAST:g} and {_MOST:,}")
+        if value > 1 and value != int(value):
+            raise InputError(f"{option} {value:g}: only a share of one can be a fraction; write a whole number")
+
+
+def executor_for(backend: Backend, address: str | None, cpus: float | None, gpus: float | None) -> Executor:
     """The executor of a name. Ray is imported only where it is asked for.
 
     Args:
         backend: ``local``: processes of this machine; ``ray``: Ray Tune.
         address: Address of a running Ray cluster; None: Ray is started on this machine.
-        cpus: CPUs of a Ray cluster that each trial takes.
+        cpus: CPUs of a Ray cluster that each trial takes; None: one.
         gpus: GPUs that each trial takes; None: one where the study computes on GPUs.
 
     Raises:
-        InputError: There is no such executor, or Ray is not installed.
+        InputError: There is no such executor, an option does not belong to it, or Ray is not installed.
     """
+    check_backend(backend, address, cpus, gpus)
     if backend == "local":
         return LocalExecutor()
-    if backend != "ray":
-        raise InputError(f"unknown backend {backend!r}; {suggest(backend, get_args(Backend))}")
     try:
         from srsearch.search.executors.ray_tune import RayExecutor
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] != "ray":
             raise
         raise InputError("the backend ray needs Ray: pip install 'srsearch[ray]'") from None
-    return RayExecutor(address, cpus, gpus)
+    return RayExecutor(address, 1.0 if cpus is None else cpus, gpus)
