@@ -85,7 +85,7 @@ class Space:
         """
         try:
             text = json.dumps(plain, indent=1, ensure_ascii=False)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise InputError(f"space: is not plain data: {error}") from None
         return cls(Source(text, "space"))
 
@@ -173,6 +173,10 @@ class Space:
         if not numbers_as_written:
             plain["architecture"] = _numbers_ascending(plain["architecture"])
         return plain
+
+    def __reduce__(self) -> Any:
+        # The class of the document is made from the parts that are registered, so plain data travels.
+        return _restored, (self.to_dict(), self.text, self.source)
 
     def report(self) -> SpaceReport:
         """What the space holds, before any training: see `SpaceReport`."""
@@ -321,6 +325,13 @@ class Space:
         changed.__dict__.update(sections)
         changed._document = self._document.model_copy(update=sections)
         return changed
+
+
+def _restored(plain: dict[str, Any], text: str, source: str) -> Space:
+    """A space that was pickled. The parts of its plugins have to be registered in this process, too."""
+    space = Space.from_dict(plain)
+    space.text, space.source = text, source
+    return space
 
 
 def _numbers_ascending(plain: Any) -> Any:
