@@ -30,10 +30,10 @@ def parse_quantity(value: str | int | float) -> int:
     """
     match = _QUANTITY.fullmatch(str(value)) if not isinstance(value, bool) else None
     if match is None:
-        raise InputError(f"{value!r} is not a count; write a number above zero, such as 40G, 800K or 412032")
+        raise InputError(f"{_short(value)} is not a count; write a number above zero, such as 40G, 800K or 412032")
     exact = Decimal(match[1].replace("_", "")) * _FACTORS[match[2].upper()]
     if exact < 1:
-        raise InputError(f"{value!r} is not above zero")
+        raise InputError(f"{_short(value)} is not above zero")
     if exact > MAX_QUANTITY:
         raise InputError(f"{_short(value)} is above the largest count, 1000000T")
     return int(exact)
@@ -96,7 +96,7 @@ def parse_output_size(value: str) -> tuple[int, int]:
     """
     match = _SIZE.fullmatch(str(value))
     if match is None:
-        raise InputError(f"{value!r} is not an image size; write width x height as 1280x720")
+        raise InputError(f"{_short(value)} is not an image size; write width x height as 1280x720")
     width, height = Decimal(match[1]), Decimal(match[2])
     if max(width, height) > MAX_SIDE:
         raise InputError(f"{_short(value)}: a side of an image has at most {MAX_SIDE} pixels")
