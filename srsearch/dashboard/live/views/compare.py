@@ -13,6 +13,7 @@ from srsearch.dashboard.live.snapshots import Snapshot
 from srsearch.dashboard.live.views import ViewContext, measure_controls
 from srsearch.dashboard.study_view import Caveat
 from srsearch.errors import InputError
+from srsearch.objectives import objective
 
 _MOST_STUDIES = 12
 
@@ -61,7 +62,12 @@ def compare(context: ViewContext) -> Page:
             for name, each in shown.items()
         ]
     )
-    heads = {"name": "Study", "complete": "Finished", "front": "On the front", "best": "Best PSNR (dB)"}
+    heads = {
+        "name": "Study",
+        "complete": "Finished",
+        "front": "On the front",
+        "best": f"Best {objective('psnr').axis_title}",
+    }
     heads |= {"hypervolume": "Hypervolume", "sampler": "Sampler", "seed": "Seed", "data": "Data", "space": "Settings"}
     links = {"name": "study"}
     page.children.append(

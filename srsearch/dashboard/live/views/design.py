@@ -78,7 +78,7 @@ def design(context: ViewContext) -> Page:
     page.children.append(html.Div(pair, className="pair"))
     page.children.append(_file(context, row, description))
     if costs is not None:
-        columns = ["kind", "part", "instances", "applications", "params", "mult_adds", "activations"]
+        columns = ["kind", "part", "instances", "applications", *COSTS]
         heads = {"kind": "Place", "part": "Part", "instances": "Instances", "applications": "Applications"}
         page.children.append(
             section(
