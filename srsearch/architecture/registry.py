@@ -20,15 +20,11 @@ Example:
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
-import math
-import numbers
 import re
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import annotated_types
@@ -36,8 +32,7 @@ import pydantic
 from torch import nn
 
 from srsearch.errors import InputError, suggest
-from srsearch.extensions import EXTENSION_KINDS, add_extension
-from srsearch.objectives import add_cost
+from srsearch.extensions import origin, source_digest
 
 Factory: TypeAlias = Callable[..., nn.Module]
 """A slot. ``block(position)`` makes the block at a named position, other slots are called without arguments."""
@@ -228,122 +223,36 @@ def cached(function: _Function) -> _Function:
 _REGISTRY: dict[str, dict[str, PartType]] = {kind: {} for kind in KINDS}
 _PLACEMENT: dict[str, dict[str, Option]] = {kind: {} for kind in KINDS}
 
-_Registered = TypeVar("_Registered", bound=Callable[..., Any])
+_Module = TypeVar("_Module", bound=type[nn.Module])
 
 
-@dataclass(frozen=True)
-class FunctionType:
-    """A registered function of a training recipe.
-
-    Attributes:
-        function: What was registered.
-        digest: Digest of its source: a function that is changed makes another recipe.
-    """
-
-    function: Callable[..., Any]
-    digest: str
-
-
-FUNCTION_KINDS = ("loss", "schedule")
-_FUNCTIONS: dict[str, dict[str, FunctionType]] = {kind: {} for kind in FUNCTION_KINDS}
-
-
-def functions(kind: str) -> Mapping[str, FunctionType]:
-    """The registered functions of a kind by name."""
-    return _FUNCTIONS[kind]
-
-
-def register(kind: str, name: str | None = None, *, title: str | None = None) -> Callable[[_Registered], _Registered]:
-    """Decorator: makes a class of modules a part of designs, or a function an objective, a loss, a schedule or a view.
+def register(kind: str, name: str | None = None) -> Callable[[_Module], _Module]:
+    """Class decorator: make a torch module usable as a part in designs and spaces.
 
     Args:
-        kind: What it becomes. Before a class of torch modules, the kind of part: ``unit``, ``block``, ``body``,
-            ``upsampler``, ``refinement``, ``entry``, ``levels`` or ``activation``. Before a function, one of:
-
-            - ``objective``: takes an `Architecture` and returns its cost, a number above zero that is the same
-              whenever it is computed.
-            - ``loss``: takes images (n, c, h, w) of the network and the photos, and returns a scalar tensor.
-            - ``schedule``: takes the share of the training done, between 0 and 1, and returns a factor of the
-              learning rate.
-            - ``view``: takes a `srsearch.dashboard.live.views.ViewContext` and returns a page of the live dashboard.
-        name: The name in YAML, tables and links; by default the class's name in snake_case, or the function's.
-        title: What people read; only for views.
+        kind: One of `KINDS`.
+        name: The name to use in YAML; by default the class's name in snake_case.
 
     Raises:
-        ValueError: Unknown kind, a name already taken, a title for something else than a view, a class where a
-            function belongs or the reverse, or a constructor that cannot be read as a declaration.
+        ValueError: Unknown kind, a name already taken, or a constructor that cannot be read as a declaration.
     """
-    if not isinstance(kind, str):
-        raise ValueError(f"write @register with one of: {', '.join(_kinds())}")
-    if kind not in _kinds():
-        raise ValueError(f"{kind!r} is not a kind of part; {suggest(kind, _kinds())}")
-    if title is not None and kind not in EXTENSION_KINDS:
-        raise ValueError(f"{kind!r} has no title; leave it out")
+    if kind not in _REGISTRY:
+        raise ValueError(f"{kind!r} is not a kind of part; {suggest(kind, _REGISTRY)}")
 
-    def decorate(registered: _Registered) -> _Registered:
-        if kind in _REGISTRY:
-            _register_part(kind, name, registered)
-        elif kind == "objective":
-            _register_objective(name, registered)
-        elif kind in FUNCTION_KINDS:
-            _register_function(kind, name, registered)
-        else:
-            add_extension(kind, registered, name, title)
-        return registered
+    def decorate(module: _Module) -> _Module:
+        if not (isinstance(module, type) and issubclass(module, nn.Module)):
+            raise ValueError(f"@register({kind!r}) stands before a class of torch modules, not before {module!r}")
+        part_name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", module.__name__).lower()
+        taken = _REGISTRY[kind].get(part_name)
+        if taken is not None and origin(taken.module) != origin(module):
+            raise ValueError(f"there is a {kind} named {part_name!r} already")
+        _REGISTRY[kind][part_name] = _read_declaration(kind, part_name, module)
+        if taken is not None:
+            for forget in _FORGET:
+                forget()
+        return module
 
     return decorate
-
-
-def _kinds() -> list[str]:
-    """The kinds that `register` takes."""
-    return [*_REGISTRY, "objective", *FUNCTION_KINDS, *EXTENSION_KINDS]
-
-
-def _register_part(kind: str, name: str | None, module: Any) -> None:
-    """Adds a class of modules to the parts."""
-    if not (isinstance(module, type) and issubclass(module, nn.Module)):
-        raise ValueError(f"@register({kind!r}) stands before a class of torch modules, not before {module!r}")
-    part_name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", module.__name__).lower()
-    taken = _REGISTRY[kind].get(part_name)
-    if taken is not None and _origin(taken.module) != _origin(module):
-        raise ValueError(f"there is a {kind} named {part_name!r} already")
-    _REGISTRY[kind][part_name] = _read_declaration(kind, part_name, module)
-    if taken is not None:
-        for forget in _FORGET:
-            forget()
-
-
-def _register_function(kind: str, name: str | None, function: Any) -> None:
-    """Adds a function of a training recipe."""
-    if not inspect.isfunction(function):
-        raise ValueError(f"@register({kind!r}) stands before a function, not before {function!r}")
-    taken = _FUNCTIONS[kind].get(name or function.__name__)
-    if taken is not None and _origin(taken.function) != _origin(function):
-        raise ValueError(f"there is a {kind} named {name or function.__name__!r} already")
-    _FUNCTIONS[kind][name or function.__name__] = FunctionType(function, _source_digest(function))
-
-
-def _register_objective(name: str | None, function: Callable[..., Any]) -> None:
-    """Adds a function of a design to the table of objectives; its values are kept by the design's key."""
-    if isinstance(function, type) or not callable(function):
-        raise ValueError(f"@register('objective') stands before a function of a design, not before {function!r}")
-    objective_name = name or function.__name__
-    values: dict[str, float] = {}
-
-    def measure(key: str, description: Mapping[str, Any]) -> float:
-        if key not in values:
-            from srsearch.architecture.design import Architecture  # which needs the registry
-
-            values[key] = _checked_cost(objective_name, key, function(Architecture.from_dict(description)))
-        return values[key]
-
-    add_cost(objective_name, measure, _origin(function))
-
-
-def _checked_cost(name: str, key: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < float(value) < math.inf:
-        raise InputError(f"objective {name!r} is {value!r} for the design {key[:8]}; it must be a number above zero")
-    return int(value) if isinstance(value, numbers.Integral) else float(value)
 
 
 def placement_options(kind: str, **options: tuple[Any, OptionValue]) -> None:
@@ -391,14 +300,6 @@ def read_part(kind: str, plain: object) -> Part:
     raise InputError(f"{kind}: {plain!r} is not a part; write a name, or one name with its options: {{name: {{...}}}}")
 
 
-def _origin(module: Callable[..., Any]) -> tuple[str, str]:
-    """Where a class or function was written: a file that is loaded again registers the same parts again."""
-    try:
-        return inspect.getfile(module), module.__qualname__
-    except (OSError, TypeError):
-        return module.__module__, module.__qualname__
-
-
 def _read_declaration(kind: str, name: str, module: type[nn.Module]) -> PartType:
     hints = typing.get_type_hints(module.__init__, include_extras=True)
     slots: list[str] = []
@@ -433,7 +334,7 @@ def _read_declaration(kind: str, name: str, module: type[nn.Module]) -> PartType
         given,
         renamed,
         frozenset(placement),
-        None if module.__module__.startswith(_OUR_ROOM) else _source_digest(module),
+        None if module.__module__.startswith(_OUR_ROOM) else source_digest(module),
     )
 
 
@@ -449,21 +350,3 @@ def _checked_option(kind: str, name: str, option: Option) -> Option:
 
 
 _OUR_ROOM = __name__.rpartition(".")[0] + "."
-
-
-def _source_digest(module: Callable[..., Any]) -> str:
-    """Digest of what a part is written in: its file, or where it has none, as in a notebook, its methods."""
-    try:
-        text = Path(inspect.getfile(module)).read_text(encoding="utf-8")
-    except (OSError, TypeError, UnicodeDecodeError):
-        methods = [module] if inspect.isfunction(module) else [each for _, each in sorted(vars(module).items())]
-        text = "\n".join(_method_text(each) for each in methods if inspect.isfunction(each))
-    lines = [line.rstrip() for line in text.splitlines()]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
-
-
-def _method_text(method: Any) -> str:
-    try:
-        return inspect.getsource(method)
-    except (OSError, TypeError):
-        return f"{method.__code__.co_code.hex()} {method.__code__.co_consts}"
