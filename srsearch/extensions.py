@@ -21,13 +21,13 @@ class Extension:
         name: Its name in space files, links and commands.
         title: Its name for people.
         function: The function; the room that uses it says how it is called.
-        digest: Digest of its source, for identities that change when the function does.
+        digest: Digest of its source, for identities that change when the function does; empty for srsearch's own.
     """
 
     name: str
     title: str
     function: Callable[..., Any]
-    digest: str
+    digest: str = ""
 
 
 _EXTENSIONS: dict[str, dict[str, Extension]] = {"loss": {}, "schedule": {}, "view": {}}
