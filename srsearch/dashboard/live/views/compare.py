@@ -34,11 +34,20 @@ def compare(context: ViewContext) -> Page:
     differences = _differences(shown)
     if differences:
         page.children.append(note(Caveat("Different conditions.", differences)))
-    fronts = {name: each.plain_front(context.quality, context.cost) for name, each in shown.items() if len(each.done)}
+    counted = {name: each for name, each in shown.items() if context.cost in each.objectives}
+    fronts = {name: each.plain_front(context.quality, context.cost) for name, each in counted.items() if len(each.done)}
     page.draw("fronts", plots.fronts(fronts, cost=context.cost, quality=context.quality))
     volumes = _volumes(shown, context.snapshot)
     page.draw("volumes", plots.hypervolumes(volumes))
-    page.children.append(section("Fronts", place("fronts", "The fronts of the studies as step lines.", 460)))
+    left_out = ", ".join(name for name in shown if name not in counted)
+    lead = f"{objective(context.cost).label} is not an objective of {left_out}: no front is shown." if left_out else ""
+    page.children.append(
+        section(
+            "Fronts",
+            place("fronts", "The fronts of the studies as step lines.", 460),
+            lead=lead,
+        )
+    )
     page.children.append(
         section(
             "Hypervolume",
@@ -51,7 +60,7 @@ def compare(context: ViewContext) -> Page:
             {
                 "name": name,
                 "complete": len(each.done),
-                "front": len(fronts.get(name, ())),
+                "front": len(fronts[name]) if name in fronts else pd.NA,
                 "best": each.done["psnr"].max() if len(each.done) else pd.NA,
                 "hypervolume": volumes[name]["hypervolume"].iloc[-1] if len(volumes[name]) else pd.NA,
                 "sampler": each.study.sampler,
