@@ -406,8 +406,8 @@ def test_an_objective_of_ones_own_is_computed_for_every_view(
         late = TrialRecord(number=90, state="running", **design, **cost)
         store.add_trials("many", [late])
         store.finish_trial("many", 90, EvaluationRecord("f" * 64, {}, "c" * 64, "b" * 64, 0, psnr=39.0, curve=()))
-    tab.wait_for_selector("#table-designs tr:has(td:text-is('90'))")
-    assert tab.locator("#table-designs tr:has(td:text-is('90')) td").all_inner_texts()[head.index("Own width")] == "7"
+    tab.wait_for_selector("#table-designs tr:has(a:text-is('90'))")
+    assert tab.locator("#table-designs tr:has(a:text-is('90')) td").all_inner_texts()[head.index("Own width")] == "7"
 
 
 def test_a_plugins_view_cannot_replace_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -552,7 +552,7 @@ def test_without_weights_or_photos_there_are_no_pictures(store: Store, tmp_path:
     page = write_report(store, "lightweight_x4", tmp_path / "report.html").read_text(encoding="utf-8")
     assert 'class="gallery"' not in page
     with with_weights(tmp_path / "other.db") as other:
-        with other._engine.begin() as connection:
+        with other._transactions.write() as connection:
             connection.exec_driver_sql("UPDATE sr_studies SET data_fingerprint = 'b'")
         page = write_report(other, "many", tmp_path / "report.html").read_text(encoding="utf-8")
     assert 'class="gallery"' not in page
