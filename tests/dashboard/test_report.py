@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import os
 import re
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -552,8 +554,8 @@ def test_without_weights_or_photos_there_are_no_pictures(store: Store, tmp_path:
     page = write_report(store, "lightweight_x4", tmp_path / "report.html").read_text(encoding="utf-8")
     assert 'class="gallery"' not in page
     with with_weights(tmp_path / "other.db") as other:
-        with other._transactions.write() as connection:
-            connection.exec_driver_sql("UPDATE sr_studies SET data_fingerprint = 'b'")
+        with contextlib.closing(sqlite3.connect(tmp_path / "other.db")) as connection, connection:
+            connection.execute("UPDATE sr_studies SET data_fingerprint = 'b'")
         page = write_report(other, "many", tmp_path / "report.html").read_text(encoding="utf-8")
     assert 'class="gallery"' not in page
 
