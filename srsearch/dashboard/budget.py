@@ -31,12 +31,14 @@ class Slider:
     Attributes:
         column: The column of the cost.
         label: The text before the slider.
+        short: The cost within a line: "params".
         low: The smallest count.
         high: The largest count.
     """
 
     column: str
     label: str
+    short: str
     low: float
     high: float
 
@@ -48,8 +50,8 @@ def sliders(done: pd.DataFrame) -> list[Slider]:
         values = done[column].dropna()
         if values.empty or not 0 < (low := float(values.min())) < (high := float(values.max())):
             continue
-        label = f"{objective(column).label} at most"
-        made.append(Slider(column, label, float(10 ** (math.floor(math.log10(low) * 50) / 50)), high))
+        cost, lowest = objective(column), float(10 ** (math.floor(math.log10(low) * 50) / 50))
+        made.append(Slider(column, f"{cost.label} at most", cost.short, lowest, high))
     return made
 
 
@@ -72,7 +74,7 @@ def output_size(space: Mapping[str, Any]) -> str | None:
 
 
 def contenders(designs: pd.DataFrame, quality: str) -> pd.DataFrame:
-    """The designs that are best within some budget: no other is as good with as few Mult-Adds and parameters.
+    """The designs that are best within some budget: no other is as good with as low costs in `LIMITED`.
 
     Returns:
         Their rows, best first. The first one within a budget is the design that `srsearch.analysis.best` gives for it.
@@ -100,6 +102,7 @@ def choice(rows: pd.DataFrame, axes: Sequence[str], *, quality: str, noise: Nois
         "quality": quality,
         "unit": unit_suffix(quality),
         "facts": [heads[name] for name in costs],
+        "short": [objective(name).short for name in costs],
         "axes": [labels[axis] for axis in axes],
         "designs": [_design(record, costs, axes, quality, noise) for record in rows.to_dict("records")],
     }

@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from srsearch.dashboard.budget import output_size
+from srsearch.dashboard.budget import LIMITED, output_size
 from srsearch.dashboard.formats import TIMES
 from srsearch.errors import InputError
-from srsearch.quantity import format_quantity, parse_output_size
+from srsearch.objectives import objective
+from srsearch.quantity import parse_output_size
 
 
 def bill(description: Mapping[str, Any] | None, space: Mapping[str, Any]) -> tuple[pd.DataFrame | None, str]:
@@ -35,5 +36,5 @@ def bill(description: Mapping[str, Any] | None, space: Mapping[str, Any]) -> tup
     except InputError as error:  # a user's own part that is not registered in this process
         return None, f"The cost of the parts cannot be counted: {error}"
     shown = (size or "1280x720").replace("x", TIMES)
-    text = f"{format_quantity(cost.mult_adds)} Mult-Adds and {format_quantity(cost.params)} parameters"
-    return parts, f"{text}, for an output of {shown}."
+    total = " and ".join(f"{objective(name).text(getattr(cost, name))} {objective(name).noun}" for name in LIMITED)
+    return parts, f"{total}, for an output of {shown}."

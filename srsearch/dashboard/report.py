@@ -34,7 +34,6 @@ from srsearch.analysis import (
 from srsearch.analysis.agreement import rung_agreement
 from srsearch.analysis.captions import several_seeds, standard_error_text, ties_text
 from srsearch.analysis.effects import at_equal_cost, interaction
-from srsearch.analysis.objectives import costs_of
 from srsearch.analysis.pace import per_hour
 from srsearch.dashboard.budget import LIMITED, choice, contenders, output_size, own_limits, sliders
 from srsearch.dashboard.colours import css_colours
@@ -51,6 +50,7 @@ from srsearch.dashboard.study_view import (
     Shot,
     axis_values,
     columns_with_values,
+    costs_shown,
     design_yaml,
     effects_text,
     evaluated_seed,
@@ -371,7 +371,7 @@ def _best_card(data: ReportData, axes: list[str]) -> _Best | None:
     error = cell(f"{quality}_error", row.get(f"{quality}_error"))
     seeds = f" (mean of {row['seeds']} seeds)" if several_seeds(row.to_frame().T) else ""
     heads = headings()
-    shown = [*_costs_shown(data), *QUALITIES]
+    shown = [*costs_shown(data.study.objectives), *QUALITIES]
     facts = [(heads[name], cell(name, row.get(name))) for name in shown if name != quality]
     return _Best(
         trial=int(row["trial"]),
@@ -388,11 +388,6 @@ def _best_card(data: ReportData, axes: list[str]) -> _Best | None:
     )
 
 
-def _costs_shown(data: ReportData) -> list[str]:
-    """The costs that the page shows: Mult-Adds, parameters, and those among the objectives."""
-    return costs_of([*LIMITED, *data.study.objectives])
-
-
 def _trial_measures(data: ReportData) -> list[str]:
     """The columns of the table of all trials before the axes."""
     return ["psnr", *LIMITED, *(row.name for row in own_costs(data.study.objectives)), "seconds"]
@@ -401,7 +396,7 @@ def _trial_measures(data: ReportData) -> list[str]:
 def _front_measures(data: ReportData) -> list[str]:
     """The columns of the front's table before its axes."""
     qualities = [f"{name}{end}" for name in QUALITIES for end in ("", "_error")]
-    return columns_with_values(data.front, [*qualities, "seeds", *_costs_shown(data)])
+    return columns_with_values(data.front, [*qualities, "seeds", *costs_shown(data.study.objectives)])
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import yaml
 from srsearch.analysis.captions import several_seeds
 from srsearch.analysis.effects import EqualCost
 from srsearch.analysis.objectives import costs_of
+from srsearch.dashboard.budget import LIMITED
 from srsearch.dashboard.crops import SIDE, Picture, Place, Source, references, upscaled
 from srsearch.dashboard.formats import STATES
 from srsearch.errors import InputError
@@ -127,6 +128,11 @@ def pictures_warning(study: StudyRecord) -> Caveat:
 def main_cost(objectives: Iterable[str]) -> str:
     """The cost on x axes: the first among the objectives, else Mult-Adds."""
     return next(iter(costs_of(objectives)), COSTS[0])
+
+
+def costs_shown(objectives: Iterable[str]) -> list[str]:
+    """The costs in cards and tables: those that have a slider, and those among the objectives."""
+    return costs_of([*LIMITED, *objectives])
 
 
 def state_counts(trials: pd.DataFrame) -> list[tuple[str, str, int]]:

@@ -22,7 +22,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from srsearch import extensions
+from srsearch import extensions, objectives
 from srsearch.analysis import best
 from srsearch.architecture import load_plugin, register
 from srsearch.cli import main
@@ -217,6 +217,7 @@ def test_the_budget_slider_changes_the_best_design_and_the_link(large: Site, vis
 
 def test_the_browser_finds_what_the_server_would_find_inside_any_budget(medium: Site, visit: Any) -> None:
     page = visit(medium)
+    page.tab.clock.install()
     tab = page.open("?view=front")
     tab.wait_for_selector(BEST)
     asked: list[str] = []
@@ -226,6 +227,8 @@ def test_the_browser_finds_what_the_server_would_find_inside_any_budget(medium: 
     rng = np.random.default_rng(0)
     for link in ("", "&only=unit=grouped&only=share=none", "&cost=params&quality=ssim"):
         page.turn(f"?view=front&colour=unit{link}")
+        # The page's clock stands still while this test computes, and sliders move every 150 ms: they never rest.
+        tab.clock.pause_at(tab.evaluate("Date.now()") / 1000 + 1)
         asked.clear()
         address = Address.of(link)
         quality, cost = address.quality or "psnr", address.cost or "mult_adds"
@@ -235,6 +238,7 @@ def test_the_browser_finds_what_the_server_would_find_inside_any_budget(medium: 
         told = set()
         for places in [(200, 200), (0, 200), (200, 1), *rng.integers(20, 201, (4, 2)).tolist()]:
             shown = page.slide(dict(zip(("max_mult_adds", "max_params"), places, strict=True)))
+            tab.clock.run_for(150)
             limits = {name.removeprefix("max_"): value for name, value in shown["limits"].items() if value is not None}
             winner = best(selected, limits.get("mult_adds"), limits.get("params"), quality=quality)
             told.add(shown["best"])
@@ -254,8 +258,12 @@ def test_the_browser_finds_what_the_server_would_find_inside_any_budget(medium: 
         assert len(told) > 3
         assert asked == []  # while sliders move
         # Once they rest, the server says the same.
+        answered = tab.evaluate("document.documentElement.dataset.answered")
+        tab.clock.resume()
         tab.wait_for_url(re.compile("max_params="))
         tab.wait_for_selector(f"#table-designs .after:has-text('of {len(inside):,} rows')")
+        # The whole answer is drawn, so that the next link waits for its own.
+        tab.wait_for_selector(f"html:not([data-answered='{answered}'])")
         assert len(asked) == 1
         assert tab.inner_text("#best").startswith(shown["best"].partition("\n")[0])
 
@@ -358,6 +366,48 @@ def test_the_documented_view_of_a_plugin_stands_beside_the_others(
     assert tab.locator("#figure-over-time .points path").count() == len(inside) > 0
     ground = "document.querySelector('#figure-over-time .main-svg').style.backgroundColor"
     assert tab.evaluate(ground) == "rgb(22, 27, 33)"
+
+
+def test_an_objective_of_ones_own_is_computed_for_every_view(
+    site: Any, visit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = {"psnr": 26.0, "own_width": 100.0}
+    storage = small(tmp_path / "study.db", objectives=("psnr", "own_width"), reference=reference)
+    with Store(storage) as store:
+        many_trials.write(store, 20, name="other")
+    page = visit(site(storage))
+    tab = page.open("?study=many&view=front")
+    assert "'own_width', which no plugin registers" in tab.inner_text("[role=alert]")
+    assert "--plugin FILE" in tab.inner_text("[role=alert]")
+    assert "other" in tab.inner_text("#content ul")
+
+    register("objective", "own_width")(lambda design: design.channels)
+    monkeypatch.setitem(objectives._TABLE, "own_width", objectives._TABLE.pop("own_width"))  # forgotten afterwards
+    for view, label in TITLES.items():
+        for study, other in (("many", "other"), ("other", "many")):
+            tab = page.turn(Address(study=study, view=view, compared=(other,), cost="own_width").link())
+            tab.wait_for_selector(f"nav a[aria-current]:text-is('{label}')")
+            assert "cannot be shown" not in tab.inner_text("#content"), view
+    tab = page.turn(Address(study="many", view="compare", compared=("other",)).link())
+    assert "Own width is not an objective of other" in tab.inner_text("#content")
+    tab = page.turn("?study=many&view=front")
+    tab.wait_for_selector("#figure-front .xtitle:text-is('Own width')")
+    head = tab.locator("#table-designs th").all_inner_texts()
+    rows = tab.locator("#table-designs tbody tr")
+    shown = {row.split("\t")[0]: row.split("\t")[head.index("Own width")] for row in rows.all_inner_texts()}
+    with Store(storage) as store:
+        trials = store.trials("many").set_index("trial")
+        assert shown == {number: str(trials.loc[int(number), "channels"]) for number in shown}
+        assert len(shown) == 15
+        # A design that is found later has its cost, too.
+        description = dict(store.description(str(trials.loc[0, "key"]))) | {"channels": 7}
+        cost = {"params": 9_000, "mult_adds": 10**9, "activations": 10**6}
+        design = {"key": "f" * 64, "axes": {"channels": 7}, "description": description}
+        late = TrialRecord(number=90, state="running", **design, **cost)
+        store.add_trials("many", [late])
+        store.finish_trial("many", 90, EvaluationRecord("f" * 64, {}, "c" * 64, "b" * 64, 0, psnr=39.0, curve=()))
+    tab.wait_for_selector("#table-designs tr:has(a:text-is('90'))")
+    assert tab.locator("#table-designs tr:has(a:text-is('90')) td").all_inner_texts()[head.index("Own width")] == "7"
 
 
 def test_a_plugins_view_cannot_replace_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import pandas as pd
 
+from srsearch.dashboard.budget import LIMITED
 from srsearch.labels import axis_text
 from srsearch.objectives import OBJECTIVES, QUALITIES, is_cost
 from srsearch.quantity import parse_natural
@@ -72,16 +73,16 @@ class Address:
         for name, value in parse_qsl("&".join(written[:_MAX_FIELDS])):
             fields.setdefault(name, []).append(value)
         last = {name: values[-1] for name, values in fields.items()}
-        known = {"study", "view", "cost", "quality", "max_mult_adds", "max_params", "box", "only", "trial", "with"}
+        known = {"study", "view", "cost", "quality", "box", "only", "trial", "with"} | {
+            f"max_{name}" for name in LIMITED
+        }
         return cls(
             study=last.get("study"),
             view=last.get("view") or "overview",
             cost=_one_of(last.get("cost"), [name for name in OBJECTIVES if is_cost(name)]),
             quality=_one_of(last.get("quality"), QUALITIES),
             limits={
-                name: limit
-                for name in ("mult_adds", "params")
-                if (limit := _number(last.get(f"max_{name}"))) is not None and limit > 0
+                name: limit for name in LIMITED if (limit := _number(last.get(f"max_{name}"))) is not None and limit > 0
             },
             box=_box(last.get("box")),
             only=tuple(

@@ -10,6 +10,7 @@ import pandas as pd
 from srsearch.plots import PublishedPoint
 
 BENCHMARKS = ("Set5", "Set14", "B100", "Urban100")
+_COSTS = {"mult_adds": ("mult_adds_g", 1e9), "params": ("params_k", 1e3)}  # column of the table, and its unit
 _METRICS = {"psnr": "psnr_db", "ssim": "ssim"}
 _MOST = 14
 
@@ -28,16 +29,16 @@ def published(scale: int, benchmark: str, *, cost: str, quality: str, most: floa
     Args:
         scale: Upscaling factor.
         benchmark: One of `BENCHMARKS`.
-        cost: ``mult_adds`` or ``params``: papers print no activations.
-        quality: ``psnr`` or ``ssim``.
+        cost: The column of a cost; papers print Mult-Adds and parameters only.
+        quality: The column of a quality.
         most: The largest cost that fits into the figure.
 
     Returns:
         At most 14: those with the highest quality, by cost. Each network appears once, from the first paper.
     """
-    if cost not in ("mult_adds", "params"):
+    if cost not in _COSTS:
         return []
-    column, unit = ("mult_adds_g", 1e9) if cost == "mult_adds" else ("params_k", 1e3)
+    column, unit = _COSTS[cost]
     costs = _table("costs").query("scale == @scale", local_dict={"scale": str(scale)})
     costs = costs.assign(cost=pd.to_numeric(costs[column], errors="coerce") * unit).dropna(subset=["cost"])
     metric = _METRICS[quality]

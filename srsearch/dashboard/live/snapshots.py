@@ -23,7 +23,7 @@ from srsearch.analysis import (
     standard_errors,
 )
 from srsearch.dashboard.study_view import main_cost
-from srsearch.objectives import OBJECTIVES
+from srsearch.objectives import OBJECTIVES, own_costs
 from srsearch.store import Curve, Store, StudyRecord, frames
 from srsearch.store.changes import (
     FollowedTrial,
@@ -33,6 +33,7 @@ from srsearch.store.changes import (
     file_state,
     identities,
 )
+from srsearch.store.database import check_registered
 
 T = TypeVar("T")
 
@@ -57,6 +58,7 @@ class Snapshot:
         rows: Every trial and replicate, sorted by number.
         version: A number that no other snapshot of the database has.
         noises: By study, the number of trainings and the noise estimated from them; shared by all snapshots.
+        descriptions: The designs by key, only where the study has a cost that the user registered: it is computed.
         told: The hover texts of designs by number, reused when figures are drawn again.
     """
 
@@ -65,6 +67,7 @@ class Snapshot:
     rows: Sequence[FollowedTrial]
     version: int
     noises: dict[str, tuple[int, Noise | None]] = field(default_factory=dict)
+    descriptions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     told: dict[int, str] = field(default_factory=dict)
     _made: dict[Hashable, Any] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -73,6 +76,7 @@ class Snapshot:
     def trials(self) -> pd.DataFrame:
         """As `Store.trials`, with the last step that has a PSNR (``reached``), and its PSNR where unfinished."""
         frame = frames.trials([row[:_FRAME_COLUMNS] for row in self.rows])
+        frames.with_own_costs(frame, self.study.objectives, self.descriptions)
         proposals = [row for row in self.rows if row.replicate_of is None]
         lasts = [_last_point(row.curve) for row in proposals]
         frame["reached"] = pd.array([None if last is None else int(last[0]) for last in lasts], dtype="Int64")
@@ -261,19 +265,32 @@ class Watcher:
         record = self.store.study(study)  # the error for an unknown name lists the studies
         identity = next(each for each in identities(self.store) if each.name == study)
         if known is None or (known[0].number, known[0].created_at) != (identity.number, identity.created_at):
-            return identity, self._next(record, all_trials(self.store, study))
+            return identity, self._next(record, all_trials(self.store, study), {})
         before = known[1]
         changed = _changes(self.store, study, before.rows)
         if not changed:
             return identity, before
         rows = {row.number: row for row in before.rows} | {row.number: row for row in changed}
-        return identity, self._next(record, [rows[number] for number in sorted(rows)])
+        return identity, self._next(record, [rows[number] for number in sorted(rows)], before.descriptions)
 
-    def _next(self, record: StudyRecord, rows: Sequence[FollowedTrial]) -> Snapshot:
+    def _next(
+        self, record: StudyRecord, rows: Sequence[FollowedTrial], known: Mapping[str, Mapping[str, Any]]
+    ) -> Snapshot:
+        check_registered(record.name, record.objectives)
+        descriptions = self._descriptions(record, rows, known) if own_costs(record.objectives) else {}
         self._version += 1
-        snapshot = Snapshot(record, self.where, rows, self._version, self._noises)
+        snapshot = Snapshot(record, self.where, rows, self._version, self._noises, descriptions)
         _ = snapshot.trials  # computed here: its time counts towards the pause, and two threads would do it twice
         return snapshot
+
+    def _descriptions(
+        self, record: StudyRecord, rows: Sequence[FollowedTrial], known: Mapping[str, Mapping[str, Any]]
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """The designs of the trials by key; reads those that are not known yet."""
+        if not known:
+            return self.store.descriptions(record.name)
+        new = {row.key for row in rows if row.key is not None} - set(known)
+        return {**known, **{key: design for key in new if (design := self.store.description(key))}}
 
     def warm(self) -> None:
         """Read the newest study before a page asks for it. Errors are left to the page."""

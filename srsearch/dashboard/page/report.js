@@ -20,14 +20,13 @@
   }
 
   // The budget: the best design within it is shown while a slider moves.
-  const COSTS = { mult_adds: "Mult-Adds", params: "params" };
   function tell() {
     const shown = sliders.map((slider) => {
       const most = value(slider);
       const text = most === null ? "no limit" : srsearchBudget.quantity(most);
       slider.parentElement.querySelector("output").textContent = text;
       slider.setAttribute("aria-valuetext", text);
-      return most === null ? [] : [`${text} ${COSTS[slider.name]}`];
+      return most === null ? [] : [`${text} ${slider.dataset.short}`];
     }).flat();
     const design = best();
     const line = document.getElementById("inside");
@@ -36,7 +35,7 @@
     if (!design) { line.textContent = `${what}no design fits.`; return; }
     const strong = document.createElement("strong");
     strong.textContent = `trial ${design.trial}, ${design.score}${budget.unit}`;
-    const facts = budget.facts.map((name, at) => `${design.told[at]} ${name === "Mult-Adds" ? name : name.toLowerCase()}`);
+    const facts = budget.short.map((name, at) => `${design.told[at]} ${name}`);
     const axes = budget.axes.flatMap((name, at) => (design.values[at] ? [`${name} ${design.values[at]}`] : []));
     const error = design.error ? ` ${design.error}` : "";
     line.replaceChildren(what, strong, `${error}, ${facts.join(", ")}. ${axes.join(", ")}`);

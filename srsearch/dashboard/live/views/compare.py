@@ -13,6 +13,7 @@ from srsearch.dashboard.live.snapshots import Snapshot
 from srsearch.dashboard.live.views import ViewContext, measure_controls
 from srsearch.dashboard.study_view import Caveat
 from srsearch.errors import InputError
+from srsearch.objectives import objective
 
 _MOST_STUDIES = 12
 
@@ -33,11 +34,20 @@ def compare(context: ViewContext) -> Page:
     differences = _differences(shown)
     if differences:
         page.children.append(note(Caveat("Different conditions.", differences)))
-    fronts = {name: each.plain_front(context.quality, context.cost) for name, each in shown.items() if len(each.done)}
+    counted = {name: each for name, each in shown.items() if context.cost in each.objectives}
+    fronts = {name: each.plain_front(context.quality, context.cost) for name, each in counted.items() if len(each.done)}
     page.draw("fronts", plots.fronts(fronts, cost=context.cost, quality=context.quality))
     volumes = _volumes(shown, context.snapshot)
     page.draw("volumes", plots.hypervolumes(volumes))
-    page.children.append(section("Fronts", place("fronts", "The fronts of the studies as step lines.", 460)))
+    left_out = ", ".join(name for name in shown if name not in counted)
+    lead = f"{objective(context.cost).label} is not an objective of {left_out}: no front is shown." if left_out else ""
+    page.children.append(
+        section(
+            "Fronts",
+            place("fronts", "The fronts of the studies as step lines.", 460),
+            lead=lead,
+        )
+    )
     page.children.append(
         section(
             "Hypervolume",
@@ -50,7 +60,7 @@ def compare(context: ViewContext) -> Page:
             {
                 "name": name,
                 "complete": len(each.done),
-                "front": len(fronts.get(name, ())),
+                "front": len(fronts[name]) if name in fronts else pd.NA,
                 "best": each.done["psnr"].max() if len(each.done) else pd.NA,
                 "hypervolume": volumes[name]["hypervolume"].iloc[-1] if len(volumes[name]) else pd.NA,
                 "sampler": each.study.sampler,
@@ -61,7 +71,12 @@ def compare(context: ViewContext) -> Page:
             for name, each in shown.items()
         ]
     )
-    heads = {"name": "Study", "complete": "Finished", "front": "On the front", "best": "Best PSNR (dB)"}
+    heads = {
+        "name": "Study",
+        "complete": "Finished",
+        "front": "On the front",
+        "best": f"Best {objective('psnr').axis_title}",
+    }
     heads |= {"hypervolume": "Hypervolume", "sampler": "Sampler", "seed": "Seed", "data": "Data", "space": "Settings"}
     links = {"name": "study"}
     page.children.append(

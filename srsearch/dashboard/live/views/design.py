@@ -78,7 +78,7 @@ def design(context: ViewContext) -> Page:
     page.children.append(html.Div(pair, className="pair"))
     page.children.append(_file(context, row, description))
     if costs is not None:
-        columns = ["kind", "part", "instances", "applications", "params", "mult_adds", "activations"]
+        columns = ["kind", "part", "instances", "applications", *COSTS]
         heads = {"kind": "Place", "part": "Part", "instances": "Instances", "applications": "Applications"}
         page.children.append(
             section(
@@ -129,8 +129,11 @@ def _head(context: ViewContext, row: FollowedTrial) -> Component:
 
 
 def _band(context: ViewContext, row: FollowedTrial) -> tuple[pd.DataFrame, int]:
-    cost = getattr(row, context.cost)
-    return similar_curves(context.snapshot.done, context.snapshot.curves, row.number, context.cost, cost)
+    snapshot, cost = context.snapshot, context.cost
+    original = row.number if row.replicate_of is None else row.replicate_of
+    counted = snapshot.trials.loc[snapshot.trials["trial"] == original, cost].dropna()
+    value = float(counted.iloc[0]) if len(counted) else None
+    return similar_curves(snapshot.done, snapshot.curves, row.number, cost, value)
 
 
 def _file(context: ViewContext, row: FollowedTrial, description: Mapping[str, Any] | None) -> Component:

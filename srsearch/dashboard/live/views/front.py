@@ -11,6 +11,7 @@ from dash.development.base_component import Component
 from srsearch import plots
 from srsearch.analysis import tied_with_best
 from srsearch.analysis.captions import standard_error_text, ties_text
+from srsearch.analysis.objectives import costs_of
 from srsearch.dashboard.budget import choice, contenders, own_limits
 from srsearch.dashboard.formats import headings
 from srsearch.dashboard.live.address import Address
@@ -218,5 +219,5 @@ def _designs_table(context: ViewContext, page: Page, selected: pd.DataFrame) -> 
 
 
 def _measures(frame: pd.DataFrame, quality: str) -> list[str]:
-    names = [quality, f"{quality}_error", "seeds", "mult_adds", "params", "activations"]
+    names = [quality, f"{quality}_error", "seeds", *costs_of(frame.columns)]
     return columns_with_values(frame, names)

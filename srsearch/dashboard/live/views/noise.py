@@ -13,7 +13,7 @@ from srsearch.analysis.captions import ties_text
 from srsearch.dashboard.live.components import Page, chips, empty, place, section, table
 from srsearch.dashboard.live.snapshots import Snapshot
 from srsearch.dashboard.live.views import ViewContext, budget_controls, selection_controls
-from srsearch.dashboard.study_view import CAPTIONS, trainings
+from srsearch.dashboard.study_view import CAPTIONS, costs_shown, trainings
 
 
 def noise(context: ViewContext) -> Page:
@@ -40,7 +40,7 @@ def noise(context: ViewContext) -> Page:
                 "ties",
                 "The best selected design within the budget and those tied with it, cheapest first",
                 tied,
-                ["trial", snapshot.quality, "seeds", "mult_adds", "params", *context.varied(tied)],
+                ["trial", snapshot.quality, "seeds", *costs_shown(snapshot.study.objectives), *context.varied(tied)],
                 address,
                 links={"trial": "design"},
             ),

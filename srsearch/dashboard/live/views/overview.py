@@ -23,7 +23,7 @@ from srsearch.dashboard.study_view import (
     state_counts,
 )
 from srsearch.labels import MISSING
-from srsearch.objectives import unit_suffix
+from srsearch.objectives import COSTS, OBJECTIVES, unit_suffix
 from srsearch.quantity import format_duration
 
 _STUDY_HEADS = {
@@ -33,7 +33,7 @@ _STUDY_HEADS = {
     "stopped": "Stopped early",
     "failed": "Failed",
     "infeasible": "Over budget",
-    "best_psnr": "Best PSNR (dB)",
+    "best_psnr": f"Best {OBJECTIVES['psnr'].axis_title}",
     "created": "Created (UTC)",
 }
 
@@ -139,10 +139,12 @@ def _workers(context: ViewContext, page: Page) -> Component:
                 "begun": [row.started_at.strftime("%Y-%m-%d %H:%M:%S") for row in running],
                 "step": [None if point is None else int(point[0]) for point in reached],
                 "psnr": [None if point is None else point[1] for point in reached],
-                "mult_adds": [row.mult_adds for row in running],
+                COSTS[0]: [getattr(row, COSTS[0]) for row in running],
             }
         )
-        heads = {"worker": "Worker", "begun": "Started (UTC)", "step": "Step", "psnr": "PSNR at that step (dB)"}
+        psnr = OBJECTIVES["psnr"]
+        heads = {"worker": "Worker", "begun": "Started (UTC)", "step": "Step"}
+        heads[psnr.name] = f"{psnr.heading} at that step ({psnr.unit})"
         children.append(
             table(page, "running", "Designs in training", frame, list(frame.columns), context.address, heads=heads)
         )

@@ -20,6 +20,7 @@ from srsearch.dashboard.live.components import Control, Option, Page, chips, emp
 from srsearch.dashboard.live.views import ViewContext, budget_controls, selection_controls
 from srsearch.dashboard.study_view import SavedNetwork, Shot, evaluated_seed, pictures_warning, shots
 from srsearch.errors import InputError
+from srsearch.objectives import COSTS, objective
 from srsearch.search.checkpoints import Checkpoints
 from srsearch.store.changes import FollowedTrial
 
@@ -122,7 +123,8 @@ def _title(context: ViewContext, shot: Shot) -> Component | str:
     if row is None:
         return "HR (the photo)" if shot.name == "HR" else shot.name
     opened = link(shot.name, context.address, view="design", trial=row.number)
-    return html.Span([opened, f", {cell('mult_adds', row.mult_adds)} Mult-Adds"])
+    cost = objective(COSTS[0])
+    return html.Span([opened, f", {cell(cost.name, getattr(row, cost.name))} {cost.noun}"])
 
 
 def _controls(context: ViewContext, place: Place, shots: list[Shot]) -> list[Control]:
