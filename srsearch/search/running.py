@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import time
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from srsearch.errors import WorkError
+from srsearch.errors import InputError, WorkError
 from srsearch.search.evaluators.base import Evaluator
 from srsearch.search.evaluators.lookup import evaluator_for
 from srsearch.search.evaluators.plain import plan_of, runtime_of
@@ -117,6 +118,8 @@ def run(
     """
     if multiprocessing.current_process().name.startswith(WORKER_NAME):
         raise WorkError(f"srsearch.run was called while a worker process imported your script: {GUARD}")
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise InputError(f"minutes: {minutes!r} is not a number above zero")
     own = evaluator if isinstance(evaluator, Evaluator) else None
     proxy = {"data": None if data is None else str(data), "evaluator": None if own is not None else evaluator}
     search = {"sampler": sampler, "seed": seed, "workers": workers, "trials": trials}

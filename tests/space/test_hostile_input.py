@@ -21,6 +21,8 @@ from srsearch.cli import main
 from srsearch.dashboard.live.address import Address
 from srsearch.errors import InputError
 from srsearch.quantity import parse_natural, parse_output_size, parse_quantity
+from srsearch.search import run
+from srsearch.search.executors.lookup import check_backend
 from srsearch.space import Space, find_space, read_design, shipped_spaces
 from srsearch.space.source import Source
 from tests.conftest import SMALL_SPACE, Command
@@ -198,6 +200,12 @@ def test_options_of_ray_without_ray_are_refused(small_space: Space, srsearch: Co
             assert f"{option} belongs to --backend ray" in answer.stderr
     for value in ("0", "nan", "inf", "1.5", "1e300", "0.00000001"):
         assert srsearch("run", "small.yaml", "--backend", "ray", "--cpus-per-trial", value).returncode == 2
+    for wrong in ({"backend": "rya"}, {"address": "auto"}, {"gpus_per_trial": 1}, {"minutes": float("nan")}):
+        with pytest.raises(InputError):
+            run(small_space, store=str(tmp_path / "studies"), **wrong)  # type: ignore[arg-type]
+    for cpus in (0, float("nan"), 10**400, "2", True):
+        with pytest.raises(InputError, match="--cpus-per-trial"):
+            check_backend("ray", None, cpus, None)  # type: ignore[arg-type]
     assert not (tmp_path / "studies").exists()
 
 

@@ -24,17 +24,20 @@ def check_backend(backend: str, address: str | None, cpus: float | None, gpus: f
     """
     if backend not in get_args(Backend):
         raise InputError(f"unknown backend {backend!r}; {suggest(str(backend), get_args(Backend))}")
-    for option, value in (("--address", address), ("--cpus-per-trial", cpus), ("--gpus-per-trial", gpus)):
-        if value is None:
-            continue
-        if backend != "ray":
+    given = {"--address": address, "--cpus-per-trial": cpus, "--gpus-per-trial": gpus}
+    for option, value in given.items():
+        if value is not None and backend != "ray":
             raise InputError(f"{option} belongs to --backend ray")
-        if isinstance(value, str):
+    for option, least in (("--cpus-per-trial", _LEAST), ("--gpus-per-trial", 0)):
+        amount = given[option]
+        if amount is None:
             continue
-        if not (_LEAST <= value <= _MOST or (value == 0 and option == "--gpus-per-trial")):
-            raise InputError(f"{option} {value:g}: a trial takes between {_LEAST:g} and {_MOST:,}")
-        if value > 1 and value != int(value):
-            raise InputError(f"{option} {value:g}: only a share of one can be a fraction; write a whole number")
+        if isinstance(amount, bool) or not isinstance(amount, int | float) or not least <= amount <= _MOST:
+            raise InputError(f"{option} {amount!r}: not a number between {least:g} and {_MOST:,}")
+        if amount > 1 and amount != int(amount):
+            raise InputError(f"{option} {amount:g}: only a share of one can be a fraction; write a whole number")
+        if 0 < amount < _LEAST:
+            raise InputError(f"{option} {amount:g}: the smallest share is {_LEAST:g}")
 
 
 def executor_for(backend: Backend, address: str | None, cpus: float | None, gpus: float | None) -> Executor:
