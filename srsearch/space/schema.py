@@ -205,7 +205,7 @@ class Constraints(Section):
 class Proxy(Section):
     """How designs are compared: short training on photos. What is left out has the recipe's default."""
 
-    data: str = Field("builtin", description="`builtin`, or a folder of images")
+    data: Annotated[str, Field(min_length=1)] = Field("builtin", description="`builtin`, or a folder of images")
     evaluator: str = Field("proxy", description="`proxy` (training), `synthetic`, or module:Class of your own")
     steps: PositiveInt | None = Field(None, description="optimiser steps of each design")
     batch: PositiveInt | None = Field(None, description="patches in a step")
