@@ -19,12 +19,17 @@ from srsearch.cli.pages import dashboard, report
 from srsearch.cli.results import best, front, trials
 from srsearch.cli.run import run
 from srsearch.cli.spaces import catalogue, count, space
+from srsearch.cli.streams import print_anything
 from srsearch.cli.studies import studies
 from srsearch.errors import InputError, WorkError
 
 
 class _Commands(click.Group):
     """Turns errors into messages and exit codes, without a traceback."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        print_anything()
+        return super().main(*args, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         for before, given in itertools.pairwise(["", *args]):
