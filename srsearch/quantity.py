@@ -1,4 +1,4 @@
-"""Numbers as people write budgets: ``40G`` Mult-Adds, ``800K`` parameters."""
+"""Numbers as people write them: ``40G`` Mult-Adds, ``800K`` parameters, ``1 h 20 min``."""
 
 from __future__ import annotations
 
@@ -41,6 +41,28 @@ def format_quantity(count: int | float, digits: int = 3) -> str:
             text = f"{rounded:.{digits}g}" if abs(rounded) < 10**digits else f"{rounded:.0f}"
             return text + suffix
     raise AssertionError("unreachable: the last factor is 1")
+
+
+def format_duration(seconds: float) -> str:
+    """A time for people: ``4.2 s``, ``75 s``, ``12 min``, ``1 h 20 min``, ``3 days 4 h``.
+
+    Args:
+        seconds: The time, not negative and not NaN. It is rounded to the last unit shown.
+    """
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return _two_units(*divmod(minutes, 60), "h", "min")
+    return _two_units(*divmod(round(seconds / 3600), 24), "days", "h")
+
+
+def _two_units(large: int, small: int, large_unit: str, small_unit: str) -> str:
+    return f"{large} {large_unit} {small} {small_unit}" if small else f"{large} {large_unit}"
 
 
 def parse_output_size(value: str) -> tuple[int, int]:

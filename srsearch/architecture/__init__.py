@@ -11,7 +11,8 @@ from srsearch.architecture.design import GRAMMAR_VERSION, Architecture
 from srsearch.architecture.network import Network
 from srsearch.architecture.official_weights import load_official, official_state_dict
 from srsearch.architecture.parts import activations, blocks, bodies, entries, levels, refinements, units, upsamplers
-from srsearch.architecture.registry import CountingInt, Factory, Part, PositiveInt, register
+from srsearch.architecture.registration import register
+from srsearch.architecture.registry import CountingInt, Factory, Part, PositiveInt
 from srsearch.architecture.wiring import Wiring, read_wiring
 from srsearch.plugins import load_plugin, load_wanted_plugins
 

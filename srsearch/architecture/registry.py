@@ -20,15 +20,11 @@ Example:
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
-import math
-import numbers
 import re
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import annotated_types
@@ -36,7 +32,7 @@ import pydantic
 from torch import nn
 
 from srsearch.errors import InputError, suggest
-from srsearch.objectives import add_cost
+from srsearch.extensions import origin, source_digest
 
 Factory: TypeAlias = Callable[..., nn.Module]
 """A slot. ``block(position)`` makes the block at a named position, other slots are called without arguments."""
@@ -227,75 +223,28 @@ def cached(function: _Function) -> _Function:
 _REGISTRY: dict[str, dict[str, PartType]] = {kind: {} for kind in KINDS}
 _PLACEMENT: dict[str, dict[str, Option]] = {kind: {} for kind in KINDS}
 
-_Registered = TypeVar("_Registered", bound=Callable[..., Any])
+_Module = TypeVar("_Module", bound=type[nn.Module])
 
 
-@dataclass(frozen=True)
-class FunctionType:
-    """A registered function of a training recipe.
-
-    Attributes:
-        function: What was registered.
-        digest: Digest of its source: a function that is changed makes another recipe.
-    """
-
-    function: Callable[..., Any]
-    digest: str
-
-
-FUNCTION_KINDS = ("loss", "schedule")
-_FUNCTIONS: dict[str, dict[str, FunctionType]] = {kind: {} for kind in FUNCTION_KINDS}
-
-
-def functions(kind: str) -> Mapping[str, FunctionType]:
-    """The registered functions of a kind by name."""
-    return _FUNCTIONS[kind]
-
-
-def _register_function(kind: str, name: str | None, function: Any) -> Any:
-    if not inspect.isfunction(function):
-        raise ValueError(f"@register({kind!r}) stands before a function, not before {function!r}")
-    taken = _FUNCTIONS[kind].get(name or function.__name__)
-    if taken is not None and _origin(taken.function) != _origin(function):
-        raise ValueError(f"there is a {kind} named {name or function.__name__!r} already")
-    _FUNCTIONS[kind][name or function.__name__] = FunctionType(function, _source_digest(function))
-    return function
-
-
-def _kinds() -> list[str]:
-    """What `register` takes."""
-    return [*_REGISTRY, "objective", *FUNCTION_KINDS]
-
-
-def register(kind: str, name: str | None = None) -> Callable[[_Registered], _Registered]:
-    """Decorator: make a module usable as a part in designs and spaces, or a function as an objective or in recipes.
+def register(kind: str, name: str | None = None) -> Callable[[_Module], _Module]:
+    """Class decorator: make a torch module usable as a part in designs and spaces.
 
     Args:
-        kind: For a class of modules ``unit``, ``block``, ``body``, ``upsampler``, ``refinement``, ``entry``, ``levels``
-            or ``activation``. For a function ``objective``, which maps an `Architecture` to what it costs, a number
-            above zero that is the same whenever it is computed; ``loss``, which maps images (n, c, h, w) of the network
-            and the photos to a scalar tensor; or ``schedule``, which maps the share of the training done, between 0 and
-            1, to a factor of the learning rate.
-        name: The name to use in YAML; by default the class's name in snake_case, or the function's.
+        kind: One of `KINDS`.
+        name: The name to use in YAML; by default the class's name in snake_case.
 
     Raises:
         ValueError: Unknown kind, a name already taken, or a constructor that cannot be read as a declaration.
     """
-    if not isinstance(kind, str):
-        raise ValueError(f"write @register with one of: {', '.join(_kinds())}")
-    if kind not in _kinds():
-        raise ValueError(f"{kind!r} is not a kind of part; {suggest(kind, _kinds())}")
+    if kind not in _REGISTRY:
+        raise ValueError(f"{kind!r} is not a kind of part; {suggest(kind, _REGISTRY)}")
 
-    def decorate(module: Any) -> Any:
-        if kind == "objective":
-            return _register_objective(name, module)
-        if kind in FUNCTION_KINDS:
-            return _register_function(kind, name, module)
+    def decorate(module: _Module) -> _Module:
         if not (isinstance(module, type) and issubclass(module, nn.Module)):
             raise ValueError(f"@register({kind!r}) stands before a class of torch modules, not before {module!r}")
         part_name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", module.__name__).lower()
         taken = _REGISTRY[kind].get(part_name)
-        if taken is not None and _origin(taken.module) != _origin(module):
+        if taken is not None and origin(taken.module) != origin(module):
             raise ValueError(f"there is a {kind} named {part_name!r} already")
         _REGISTRY[kind][part_name] = _read_declaration(kind, part_name, module)
         if taken is not None:
@@ -304,30 +253,6 @@ def register(kind: str, name: str | None = None) -> Callable[[_Registered], _Reg
         return module
 
     return decorate
-
-
-def _register_objective(name: str | None, function: _Registered) -> _Registered:
-    """Adds a function of a design to the table of objectives; its values are kept by the design's key."""
-    if isinstance(function, type) or not callable(function):
-        raise ValueError(f"@register('objective') stands before a function of a design, not before {function!r}")
-    objective_name = name or function.__name__
-    values: dict[str, float] = {}
-
-    def measure(key: str, description: Mapping[str, Any]) -> float:
-        if key not in values:
-            from srsearch.architecture.design import Architecture  # which needs the registry
-
-            values[key] = _checked_cost(objective_name, key, function(Architecture.from_dict(description)))
-        return values[key]
-
-    add_cost(objective_name, measure, _origin(function))
-    return function
-
-
-def _checked_cost(name: str, key: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < float(value) < math.inf:
-        raise InputError(f"objective {name!r} is {value!r} for the design {key[:8]}; it must be a number above zero")
-    return int(value) if isinstance(value, numbers.Integral) else float(value)
 
 
 def placement_options(kind: str, **options: tuple[Any, OptionValue]) -> None:
@@ -375,14 +300,6 @@ def read_part(kind: str, plain: object) -> Part:
     raise InputError(f"{kind}: {plain!r} is not a part; write a name, or one name with its options: {{name: {{...}}}}")
 
 
-def _origin(module: Callable[..., Any]) -> tuple[str, str]:
-    """Where a class or function was written: a file that is loaded again registers the same parts again."""
-    try:
-        return inspect.getfile(module), module.__qualname__
-    except (OSError, TypeError):
-        return module.__module__, module.__qualname__
-
-
 def _read_declaration(kind: str, name: str, module: type[nn.Module]) -> PartType:
     hints = typing.get_type_hints(module.__init__, include_extras=True)
     slots: list[str] = []
@@ -417,7 +334,7 @@ def _read_declaration(kind: str, name: str, module: type[nn.Module]) -> PartType
         given,
         renamed,
         frozenset(placement),
-        None if module.__module__.startswith(_OUR_ROOM) else _source_digest(module),
+        None if module.__module__.startswith(_OUR_ROOM) else source_digest(module),
     )
 
 
@@ -433,21 +350,3 @@ def _checked_option(kind: str, name: str, option: Option) -> Option:
 
 
 _OUR_ROOM = __name__.rpartition(".")[0] + "."
-
-
-def _source_digest(module: Callable[..., Any]) -> str:
-    """Digest of what a part is written in: its file, or where it has none, as in a notebook, its methods."""
-    try:
-        text = Path(inspect.getfile(module)).read_text(encoding="utf-8")
-    except (OSError, TypeError, UnicodeDecodeError):
-        methods = [module] if inspect.isfunction(module) else [each for _, each in sorted(vars(module).items())]
-        text = "\n".join(_method_text(each) for each in methods if inspect.isfunction(each))
-    lines = [line.rstrip() for line in text.splitlines()]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
-
-
-def _method_text(method: Any) -> str:
-    try:
-        return inspect.getsource(method)
-    except (OSError, TypeError):
-        return f"{method.__code__.co_code.hex()} {method.__code__.co_consts}"

@@ -55,6 +55,8 @@ def dashboard(host: str, port: int, token: str | None, storage: str | None) -> N
     """Serve web pages that follow the studies in a database while they run. The database is only read.
 
     By default only this machine can open the pages. To let others in, set --host, and a --token that they must give.
+
+    A --plugin FILE can add views of your own.
     """
     from srsearch.dashboard.live.server import serve
 

@@ -119,11 +119,3 @@ def print_table(table: Table) -> None:
     with wide.capture() as captured:
         wide.print(table)
     click.echo("\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines()))
-
-
-def duration(seconds: float) -> str:
-    """A time for people: seconds, minutes, hours or days."""
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}" if seconds >= 10 * size else f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"

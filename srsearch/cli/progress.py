@@ -29,7 +29,7 @@ from rich.text import Text
 from srsearch.cli.printing import printable
 from srsearch.cli.tables import front_table
 from srsearch.labels import MISSING, axis_labels, axis_text
-from srsearch.quantity import format_quantity
+from srsearch.quantity import format_duration, format_quantity
 from srsearch.search.progress import Progress, SilentProgress, StudyInfo, TrialView
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -116,7 +116,7 @@ class LineProgress(Progress):
         if view:
             parts.append(f"{format_quantity(view.mult_adds)} Mult-Adds")
             parts.append(f"{format_quantity(view.params)} params")
-        parts.append("known already" if cached else _duration(seconds))
+        parts.append("known already" if cached else format_duration(seconds))
         ahead = len(front) > 0 and number in set(front["trial"])
         parts.append("new on the front" if ahead else f"front of {len(front)}")
         target = f"[{done}]"
@@ -124,7 +124,7 @@ class LineProgress(Progress):
             self._clock.done = done
             target = f"[{done}/{self._clock.info.target}]"
             left = self._clock.left()
-            parts += [f"{_duration(left)} left"] if left else []
+            parts += [f"{format_duration(left)} left"] if left else []
         axes = f" ({_design(view.axes, '=', ' ')})" if view and view.axes else ""
         again = view is not None and view.replicate_of is not None
         name = f"trial {number}, trial {view.replicate_of} with another seed" if view and again else f"trial {number}"
@@ -224,7 +224,7 @@ class RichProgress(Progress):
             self._front = front
             if self._clock:
                 self._clock.done = done
-            how = "known already" if cached else f"in {_duration(seconds)}"
+            how = "known already" if cached else f"in {format_duration(seconds)}"
             ahead = len(front) > 0 and number in set(front["trial"])
             text = f"trial {number}: {psnr:.3f} dB {how}{', new on the front' if ahead else ''}"
             self._notes.append(Text(text, style="green" if ahead else "dim"))
@@ -260,9 +260,8 @@ class RichProgress(Progress):
             failed = f", {self._failed} failed" if self._failed else ""
             failed += f", {self._aside} set aside" if self._aside else ""
             clock = self._clock
-            line = (
-                f"{clock.info.name}: {clock.done} of {clock.info.target} designs, {_duration(clock.elapsed())}{failed}"
-            )
+            took = format_duration(clock.elapsed())
+            line = f"{clock.info.name}: {clock.done} of {clock.info.target} designs, {took}{failed}"
             self._attempt(lambda: self._console.print(Text(printable(line), style="dim")))
 
     @contextmanager
@@ -316,7 +315,9 @@ class RichProgress(Progress):
                 finished_style="green",
             ),
             Text.assemble(
-                _timer(clock.elapsed()), ("  left ", "dim"), (_timer(left) if left is not None else MISSING, "bold")
+                format_duration(clock.elapsed()),
+                ("  left ", "dim"),
+                (format_duration(left) if left is not None else MISSING, "bold"),
             ),
         )
         return row
@@ -391,18 +392,3 @@ def _one_line(text: Text) -> Text:
     text.no_wrap = True
     text.overflow = "ellipsis"
     return text
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    if seconds < 99.5:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
-
-
-def _timer(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -11,7 +11,6 @@ import click
 
 from srsearch.cli.printing import (
     design_text,
-    duration,
     plain,
     print_table,
     print_widest,
@@ -22,7 +21,7 @@ from srsearch.cli.printing import (
 )
 from srsearch.errors import WorkError
 from srsearch.objectives import OBJECTIVES, Objective
-from srsearch.quantity import format_quantity
+from srsearch.quantity import format_duration, format_quantity
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,9 +72,9 @@ def print_front(frame: pd.DataFrame, noise: Noise | None = None) -> None:
         click.echo("No design has been evaluated yet.")
         return
     if noise is not None:
-        of_several = ", divided by the square root of its seeds" if _several_seeds(frame) else ""
-        name = OBJECTIVES[_quality(frame)].heading
-        click.echo(f"\N{PLUS-MINUS SIGN}: one standard error of the {name}, {noise}{of_several}\n")
+        from srsearch.analysis.captions import standard_error_text
+
+        click.echo(f"\N{PLUS-MINUS SIGN}: {standard_error_text(noise, frame)}\n")
     _print_designs(frame)
 
 
@@ -88,13 +87,15 @@ def print_best(frame: pd.DataFrame, noise: Noise | None, study: str, storage: st
         study: For the next command.
         storage: The database as it was given on the command line, for the next command.
     """
+    from srsearch.analysis.captions import ties_text
+
     winner = frame[frame["best"]]
     print_front(winner, noise)
     if _several_seeds(winner):
         click.echo(f"Its {OBJECTIVES[_quality(frame)].heading} is the mean of {winner['seeds'].iloc[0]} seeds.")
     if noise is None or len(frame) == 1:
         return
-    click.echo(f"\nTied with it within the noise ({noise}), cheapest first:\n")
+    click.echo(f"\n{ties_text(frame, noise)} Cheapest first:\n")
     if not _several_seeds(frame):
         frame = frame.drop(columns=f"{_quality(frame)}_error")  # the same for all, and just said
     shown = frame[[place < _MOST_TIES or best for place, best in enumerate(frame["best"])]]
@@ -103,7 +104,7 @@ def print_best(frame: pd.DataFrame, noise: Noise | None, study: str, storage: st
         click.echo(f"and {len(frame) - len(shown)} more; --json has them all")
     if not frame["best"].iloc[0]:
         command = f"srsearch best {shlex.quote(study)}{_storage_option(storage)} --trial {frame['trial'].iloc[0]}"
-        click.echo(f"\nThe cheapest of them may be what you want: {command}")
+        click.echo(f"\nTo look at the cheapest: {command}")
 
 
 def best_records(frame: pd.DataFrame, noise: Noise | None) -> list[dict[str, Any]]:
@@ -211,7 +212,9 @@ def _values(column: pd.Series) -> list[Any]:
 
 
 def _several_seeds(frame: pd.DataFrame) -> bool:
-    return "seeds" in frame.columns and bool((frame["seeds"] > 1).any())
+    from srsearch.analysis.captions import several_seeds
+
+    return several_seeds(frame)
 
 
 def _quality(frame: pd.DataFrame) -> str:
@@ -341,12 +344,12 @@ def print_forecast(found: Forecast) -> None:
     print_widest(table)
     mean, low, high = found.seconds
     click.echo(
-        f"\nA training of {found.steps} steps: {duration(mean)} on average over {found.space}'s feasible designs, "
-        f"{duration(low)} to {duration(high)} for nine of ten."
+        f"\nA training of {found.steps} steps: {format_duration(mean)} on average over {found.space}'s feasible "
+        f"designs, {format_duration(low)} to {format_duration(high)} for nine of ten."
     )
     click.echo(
         f"{found.trials} trainings: {found.device_hours:.2g} {unit}; with {found.at_once} at a time "
-        f"{duration(3600 * found.hours)}."
+        f"{format_duration(3600 * found.hours)}."
     )
     if found.gpus_wanted and not found.on_gpus:
         click.echo(

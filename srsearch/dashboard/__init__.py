@@ -1,4 +1,4 @@
-"""Pages to look at: the static report of a study."""
+"""Pages about studies: the report, one file per study, and (in `live`) the dashboard that follows a database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The budget: its sliders, and the designs that can be best inside one, for the script that the pages share."""
+"""The budget: its sliders, and the designs that are best within some budget, for the script ``budget.js``."""
 
 from __future__ import annotations
 
@@ -13,45 +13,50 @@ import pandas as pd
 
 from srsearch.analysis import Noise
 from srsearch.analysis.front import non_dominated
+from srsearch.analysis.objectives import costs_of
 from srsearch.dashboard.formats import PLUS_MINUS, cell, headings
 from srsearch.errors import InputError
 from srsearch.labels import MISSING, axis_labels, axis_text
-from srsearch.objectives import COSTS, unit_suffix
+from srsearch.objectives import objective, unit_suffix
 from srsearch.quantity import parse_quantity
 
-LIMITED = {"mult_adds": "Mult-Adds at most", "params": "Parameters at most"}
+LIMITED = ("mult_adds", "params")
+"""The costs that have a slider."""
 
 
 @dataclass(frozen=True)
 class Slider:
-    """A slider over the logarithm of a cost; at its upper end there is no limit.
+    """A slider over the logarithm of a cost. Its upper end means no limit.
 
     Attributes:
-        column: The cost.
-        label: Before it.
+        column: The column of the cost.
+        label: The text before the slider.
+        short: The cost within a line: "params".
         low: The smallest count.
-        high: The largest.
+        high: The largest count.
     """
 
     column: str
     label: str
+    short: str
     low: float
     high: float
 
 
 def sliders(done: pd.DataFrame) -> list[Slider]:
-    """One for each cost in which the designs differ."""
-    found = []
-    for column, label in LIMITED.items():
+    """One slider for each cost in which the finished designs differ."""
+    made = []
+    for column in LIMITED:
         values = done[column].dropna()
         if values.empty or not 0 < (low := float(values.min())) < (high := float(values.max())):
             continue
-        found.append(Slider(column, label, float(10 ** (math.floor(math.log10(low) * 50) / 50)), high))
-    return found
+        cost, lowest = objective(column), float(10 ** (math.floor(math.log10(low) * 50) / 50))
+        made.append(Slider(column, f"{cost.label} at most", cost.short, lowest, high))
+    return made
 
 
 def own_limits(space: Mapping[str, Any]) -> dict[str, float]:
-    """The limits that a space sets, by column, whether written 40G or 40000000000."""
+    """The limits that a space sets, by column, whether they are written 40G or 40000000000."""
     limits: dict[str, float] = {}
     for name, limit in (space.get("constraints") or {}).items():
         most = limit.get("max") if isinstance(limit, Mapping) else limit
@@ -61,35 +66,43 @@ def own_limits(space: Mapping[str, Any]) -> dict[str, float]:
     return limits
 
 
+def output_size(space: Mapping[str, Any]) -> str | None:
+    """The output size that a space's limit on Mult-Adds counts at, written ``1280x720``; None: the default."""
+    limit = (space.get("constraints") or {}).get("mult_adds")
+    at = limit.get("at") if isinstance(limit, Mapping) else None
+    return ("x".join(map(str, at)) if isinstance(at, list | tuple) else str(at)) if at else None
+
+
 def contenders(designs: pd.DataFrame, quality: str) -> pd.DataFrame:
-    """The designs that are best inside some budget: no other is as good at no more Mult-Adds and no more parameters.
+    """The designs that are best within some budget: no other is as good with as low costs in `LIMITED`.
 
     Returns:
-        Their rows, best first. The first that keeps to a budget is what `srsearch.analysis.best` finds inside it.
+        Their rows, best first. The first one within a budget is the design that `srsearch.analysis.best` gives for it.
     """
     rows = designs[designs[quality].notna()]
-    # A cost that is not known keeps to no limit.
+    # A design with an unknown cost is within no limit.
     costs = [rows[name].to_numpy(dtype=np.float64, na_value=np.inf) for name in LIMITED]
     order = non_dominated(np.column_stack([-rows[quality].to_numpy(dtype=np.float64), *costs]))
     return rows.iloc[order]
 
 
 def choice(rows: pd.DataFrame, axes: Sequence[str], *, quality: str, noise: Noise | None) -> dict[str, Any]:
-    """What the script tells of the best design inside any budget.
+    """What the script needs to show the best design within any budget, as JSON types.
 
     Args:
-        rows: As `contenders` gives them.
-        axes: Columns that are told.
-        quality: What they were ranked by.
-        noise: What another seed would change; None: unknown.
+        rows: The designs, as `contenders` gives them.
+        axes: Columns of the axes to show.
+        quality: The quality that ranks the designs.
+        noise: The training noise; None where it is unknown.
     """
     labels = axis_labels(axes)
-    costs = [name for name in COSTS if rows[name].notna().any()]
+    costs = [name for name in costs_of(rows.columns) if rows[name].notna().any()]
     heads = headings()
     return {
         "quality": quality,
         "unit": unit_suffix(quality),
         "facts": [heads[name] for name in costs],
+        "short": [objective(name).short for name in costs],
         "axes": [labels[axis] for axis in axes],
         "designs": [_design(record, costs, axes, quality, noise) for record in rows.to_dict("records")],
     }
@@ -100,7 +113,7 @@ def _design(
 ) -> dict[str, Any]:
     seeds = record.get("seeds")
     error = None if noise is None else noise.deviation / (1 if pd.isna(seeds) else max(int(seeds), 1)) ** 0.5
-    numbers = {name: None if pd.isna(record[name]) else float(record[name]) for name in (*COSTS, quality)}
+    numbers = {name: None if pd.isna(record[name]) else float(record[name]) for name in (*costs, quality)}
     return numbers | {
         "trial": int(record["trial"]),
         "score": cell(quality, record[quality]),

@@ -1,4 +1,4 @@
-"""What networks with kept weights make of a piece of a validation photo. Imports torch when it is asked to."""
+"""Crops of a validation photo, upscaled by networks with saved weights. Imports torch only when one is made."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SIDE = 72
-"""Of a piece, in LR pixels; networks see `_MARGIN` more on each side."""
+"""Side of a crop in LR pixels. Networks see `_MARGIN` more on each side."""
 
 _MARGIN = 16
 _lock = threading.Lock()
@@ -35,8 +35,8 @@ class Source:
     Attributes:
         data: ``builtin`` or a folder.
         scale: Upscaling factor.
-        patch: Side of the training patches.
-        fingerprint: Of the data the study was made with.
+        patch: Side of the training patches in LR pixels.
+        fingerprint: The fingerprint of the study's data.
     """
 
     data: str
@@ -47,12 +47,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Place:
-    """A piece of a photo.
+    """Where a crop lies.
 
     Attributes:
-        photo: Its name.
-        across: Of the left edge, 0..1 of the way it can go.
-        down: Of the upper edge.
+        photo: The photo's name.
+        across: Horizontal position, from 0 (left edge of the photo) to 1 (right edge).
+        down: Vertical position, from 0 (top edge) to 1 (bottom edge).
     """
 
     photo: str
@@ -62,11 +62,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a piece.
+    """A crop as an image.
 
     Attributes:
-        image: As a ``data:`` URL (PNG).
-        psnr: On luminance against HR, in dB; None for HR itself.
+        image: A ``data:`` URL (PNG).
+        psnr: PSNR on luma against HR in dB; None for HR itself.
     """
 
     image: str
@@ -74,22 +74,16 @@ class Picture:
 
 
 def source_of(study: StudyRecord) -> Source:
-    """The photos a study was made with."""
+    """The photos that a study was made with."""
     data = (study.space.get("proxy") or {}).get("data") or study.data.get("source") or "builtin"
     return Source(str(data), study.scale, int(study.recipe.get("patch", 24)), study.data_fingerprint)
 
 
 def evenly(designs: Sequence[T], most: int) -> list[T]:
-    """At most so many, evenly over the order they are in, with the first and the last."""
+    """At most ``most`` of the designs, evenly spaced in their order, with the first and the last."""
     if len(designs) <= most:
         return list(designs)
     return [designs[round(i * (len(designs) - 1) / max(most - 1, 1))] for i in range(most)]
-
-
-def described(name: str, picture: Picture) -> str:
-    """What a picture shows, for those who cannot see it."""
-    psnr = "" if picture.psnr is None else f", {picture.psnr:.2f} dB"
-    return f"{SIDE} LR pixels of the photo by {name}{psnr}"
 
 
 @functools.lru_cache(maxsize=2)
@@ -97,21 +91,21 @@ def photos(source: Source) -> Mapping[str, tuple[Pixels, Pixels]]:
     """HR and LR of each validation photo by name.
 
     Raises:
-        InputError: They are not here, or not those the study was made with.
+        InputError: The photos are not here, or are not those that the study was made with.
     """
     from srsearch.data import load_training_data
 
-    found = load_training_data(source.data, source.scale, patch=source.patch)
-    if found.fingerprint != source.fingerprint:
+    training_data = load_training_data(source.data, source.scale, patch=source.patch)
+    if training_data.fingerprint != source.fingerprint:
         raise InputError(f"the photos of {source.data!r} here are not those that the study was made with")
-    return {pair.name: (pair.hr, pair.lr) for pair in found.validation}
+    return {pair.name: (pair.hr, pair.lr) for pair in training_data.validation}
 
 
 def references(source: Source, place: Place) -> tuple[Picture, Picture]:
-    """HR and bicubic upscaling of a piece."""
+    """The crop from HR, and from bicubic upscaling."""
     from srsearch.data.bicubic import upscale
 
-    hr, lr, inside = _piece(source, place)
+    hr, lr, inside = _crop(source, place)
     bicubic = _cut(upscale(lr, source.scale), inside, source.scale)
     return Picture(_encoded(hr), None), Picture(_encoded(bicubic), _psnr(bicubic, hr, source.scale))
 
@@ -127,14 +121,14 @@ def _upscaled(path: Path, changed: int, description: str, source: Source, place:
     from srsearch.evaluation.upscaling import upscale_image
     from srsearch.training.checkpoint import Checkpoint
 
-    kept = Checkpoint.load(path)
-    if kept is None:
+    checkpoint = Checkpoint.load(path)
+    if checkpoint is None:
         raise InputError("its weights cannot be read")
     network = build(Architecture.from_dict(json.loads(description)))
-    network.load_state_dict(kept.network)
-    hr, lr, inside = _piece(source, place)
+    network.load_state_dict(checkpoint.network)
+    hr, lr, inside = _crop(source, place)
     with _lock, torch.inference_mode():
-        # A search may run on this machine.
+        # Leave the other cores to a search on this machine.
         torch.set_num_threads(1)
         given = torch.from_numpy(np.ascontiguousarray(lr)).permute(2, 0, 1)[None].float() / 255
         made = COMMON.quantise(upscale_image(network.eval(), given, source.scale)[0])
@@ -143,16 +137,16 @@ def _upscaled(path: Path, changed: int, description: str, source: Source, place:
 
 
 def upscaled(path: Path, description: Mapping[str, Any], source: Source, place: Place) -> Picture:
-    """What a network makes of a piece.
+    """The crop, upscaled by a network.
 
     Args:
-        path: Its checkpoint.
-        description: Its design.
-        source: Of the photos.
-        place: The piece.
+        path: The network's checkpoint.
+        description: The network's design.
+        source: The photos.
+        place: Where the crop lies.
 
     Raises:
-        InputError: The weights cannot be read, or are of another network.
+        InputError: The weights cannot be read, or belong to another network.
     """
     import json
 
@@ -161,12 +155,12 @@ def upscaled(path: Path, description: Mapping[str, Any], source: Source, place: 
         return _upscaled(path, changed, json.dumps(description, sort_keys=True), source, place)
     except OSError as error:
         raise InputError(f"its weights cannot be read: {error.strerror}") from error
-    except (RuntimeError, FloatingPointError) as error:  # weights of another network; an output that is no number
+    except (RuntimeError, FloatingPointError) as error:  # weights of another network; NaN in the output
         raise InputError(f"its weights cannot be used: {str(error).splitlines()[0]}") from error
 
 
-def _piece(source: Source, place: Place) -> tuple[Pixels, Pixels, tuple[int, int, int, int]]:
-    """HR of the piece, LR with a margin, and where the piece is in it: left, upper edge, width, height in LR pixels."""
+def _crop(source: Source, place: Place) -> tuple[Pixels, Pixels, tuple[int, int, int, int]]:
+    """The HR crop, the LR crop with a margin, and where the crop is in that: left, top, width, height in LR pixels."""
     hr, lr = photos(source)[place.photo]
     height, width = min(SIDE, lr.shape[0]), min(SIDE, lr.shape[1])
     top = round((lr.shape[0] - height) * place.down)

@@ -1,4 +1,4 @@
-"""Learning curves of designs of similar cost."""
+"""Quartiles of the learning curves of designs of similar cost."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import pandas as pd
 
 from srsearch.store import Curve
 
-_BAND = 1.25  # designs of so many times the cost, up and down, are of similar cost
+_BAND = 1.25  # designs within this factor of a cost are of similar cost
 _MOST_CURVES = 400
 
 
 def similar_curves(
     done: pd.DataFrame, curves: Mapping[int, Curve], number: int, cost: str, value: float | None
 ) -> tuple[pd.DataFrame, int]:
-    """Quartiles of the curves of finished designs of similar cost, and how many designs these are.
+    """Quartiles of the curves of finished designs of similar cost (as `curve_band`), and the number of these designs.
 
     Args:
         done: The finished designs.
-        curves: By number.
-        number: Of the design that is compared with them.
+        curves: The learning curves by trial number.
+        number: The trial to compare with them, which is left out.
         cost: The column of the cost.
-        value: What the design costs.
+        value: The cost of that trial; None: unknown, and no design is similar.
     """
     if value is None or not len(done):
         return curve_band([]), 0
@@ -37,11 +37,11 @@ def curve_band(curves: Sequence[Curve]) -> pd.DataFrame:
     """Quartiles of PSNR by step over several curves.
 
     Returns:
-        Columns ``step``, ``low``, ``middle``, ``high``; steps that fewer than three curves have are left out.
+        Columns ``step``, ``low``, ``middle``, ``high``; only steps that at least three curves have.
     """
     values: dict[float, list[float]] = {}
     for curve in curves:
         for step, psnr in curve:
             values.setdefault(step, []).append(psnr)
-    rows = [(step, *np.quantile(found, [0.25, 0.5, 0.75])) for step, found in sorted(values.items()) if len(found) > 2]
+    rows = [(step, *np.quantile(psnrs, [0.25, 0.5, 0.75])) for step, psnrs in sorted(values.items()) if len(psnrs) > 2]
     return pd.DataFrame(rows, columns=["step", "low", "middle", "high"])

@@ -1,4 +1,4 @@
-"""Figures and states in words, the same in the report and on the live pages."""
+"""Names, headings and number formats, for the report and the live pages."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def digits(name: str) -> int | None:
 
 
 def cell(name: str, value: object) -> str:
-    """A value of a column as tables show it."""
+    """A value as tables show it in the column of this name; a dash where there is none."""
     if value is None or value is pd.NA or (isinstance(value, float) and value != value):
         return MISSING
     if is_cost(name):
@@ -63,19 +63,8 @@ def cell(name: str, value: object) -> str:
 
 
 def is_number(column: pd.Series) -> bool:
-    """Whether all its values are numbers."""
+    """Whether all values of a column are numbers, so that tables align it to the right."""
     if pd.api.types.is_numeric_dtype(column):
         return not pd.api.types.is_bool_dtype(column)
     values = list(column.dropna().head(200))
     return bool(values) and all(isinstance(value, Real) and not isinstance(value, bool) for value in values)
-
-
-def duration(seconds: object) -> str:
-    """Seconds as people say them."""
-    if pd.isna(seconds):  # type: ignore[call-overload]
-        return MISSING
-    whole = round(float(seconds))  # type: ignore[arg-type]
-    if whole < 60:
-        return f"{float(seconds):.1f} s" if whole < 10 else f"{whole} s"  # type: ignore[arg-type]
-    hours, minutes = divmod(round(whole / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

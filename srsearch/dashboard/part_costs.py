@@ -1,4 +1,4 @@
-"""What the parts of a design cost, as the pages show it."""
+"""The cost of each part of a design, as the report and the live pages show it."""
 
 from __future__ import annotations
 
@@ -7,33 +7,34 @@ from typing import Any
 
 import pandas as pd
 
+from srsearch.dashboard.budget import LIMITED, output_size
+from srsearch.dashboard.formats import TIMES
 from srsearch.errors import InputError
-from srsearch.quantity import format_quantity, parse_output_size
+from srsearch.objectives import objective
+from srsearch.quantity import parse_output_size
 
 
 def bill(description: Mapping[str, Any] | None, space: Mapping[str, Any]) -> tuple[pd.DataFrame | None, str]:
-    """The cost of every part, and what it is the cost of; or None, and why it cannot be told.
+    """The cost of every part, and a sentence with the total; or None, and the reason why it cannot be counted.
 
     Args:
-        description: Of the design; None: the proposal was none.
-        space: Of the study, whose output size counts.
+        description: The design; None or empty where the proposal was not a valid design.
+        space: The study's space, which sets the output size.
     """
     if not description:
-        return None, "This proposal is no design: its values do not fit together."
-    # Here, as this imports torch, which the other views do without.
+        return None, "This proposal is not a valid design: its values do not fit together."
+    # Imported here because it loads torch, which the other views do not need.
     from srsearch.architecture import Architecture
     from srsearch.cost import OURS, count
 
-    limit = (space.get("constraints") or {}).get("mult_adds")
-    at = limit.get("at") if isinstance(limit, Mapping) else None
-    size = "x".join(map(str, at)) if isinstance(at, list | tuple) else at
+    size = output_size(space)
     try:
-        way = OURS.at(parse_output_size(str(size))) if size else OURS
+        way = OURS.at(parse_output_size(size)) if size else OURS
         made = Architecture.from_dict(description)
         cost = count(made, scale=made.scales[-1], convention=way)
         parts = cost.parts
-    except InputError as error:  # a part of the user's own that is not registered here
-        return None, f"The cost of the parts cannot be told here: {error}"
-    shown = str(size or "1280x720").replace("x", "\N{MULTIPLICATION SIGN}")
-    text = f"{format_quantity(cost.mult_adds)} Mult-Adds and {format_quantity(cost.params)} parameters"
-    return parts, f"{text}, for an output of {shown}."
+    except InputError as error:  # a user's own part that is not registered in this process
+        return None, f"The cost of the parts cannot be counted: {error}"
+    shown = (size or "1280x720").replace("x", TIMES)
+    total = " and ".join(f"{objective(name).text(getattr(cost, name))} {objective(name).noun}" for name in LIMITED)
+    return parts, f"{total}, for an output of {shown}."

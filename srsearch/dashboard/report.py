@@ -1,26 +1,23 @@
-"""One study as one self-contained HTML file: no network, no server, light and dark.
+"""The report: a study as one self-contained HTML file that needs no network and no server.
 
-What comes from the database (names, reasons, axis values) is written by Jinja's autoescape or as JSON inside a data
-block; the page's content security policy refuses everything that is not in the file.
+Text from the database (names, reasons, axis values) is escaped by Jinja or written as JSON inside a data block. The
+page's content security policy refuses everything that is not in the file.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shlex
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
-from numbers import Real
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 import pandas as pd
 import plotly.graph_objects as go
-import yaml
 from markupsafe import Markup
 
 from srsearch import plots
@@ -35,62 +32,70 @@ from srsearch.analysis import (
     tied_with_best,
 )
 from srsearch.analysis.agreement import rung_agreement
+from srsearch.analysis.captions import several_seeds, standard_error_text, ties_text
 from srsearch.analysis.effects import at_equal_cost, interaction
 from srsearch.analysis.pace import per_hour
-from srsearch.dashboard.budget import choice, contenders, own_limits, sliders
-from srsearch.dashboard.crops import Picture, Place, described, evenly, photos, references, source_of, upscaled
+from srsearch.dashboard.budget import LIMITED, choice, contenders, output_size, own_limits, sliders
+from srsearch.dashboard.colours import css_colours
+from srsearch.dashboard.crops import Place, evenly, photos, source_of
 from srsearch.dashboard.curves import similar_curves
 from srsearch.dashboard.diagram import diagram
-from srsearch.dashboard.formats import PLUS_MINUS, STATES, TIMES, digits, duration, headings
+from srsearch.dashboard.formats import PLUS_MINUS, STATES, TIMES, cell, headings, is_number
 from srsearch.dashboard.part_costs import bill
+from srsearch.dashboard.study_view import (
+    CAPTIONS,
+    NOTHING_FINISHED,
+    TRAINING_COLUMNS,
+    SavedNetwork,
+    Shot,
+    axis_values,
+    columns_with_values,
+    costs_shown,
+    design_yaml,
+    effects_text,
+    evaluated_seed,
+    hypervolume_text,
+    main_cost,
+    pictures_warning,
+    ranked_axes,
+    save_command,
+    score_warning,
+    shots,
+    state_counts,
+    strongest_axes,
+    trainings,
+)
 from srsearch.dashboard.vendored import plotly_js
 from srsearch.errors import InputError, WorkError
 from srsearch.labels import MISSING, axis_labels, axis_text
-from srsearch.objectives import COSTS, OBJECTIVES, QUALITIES, is_cost, objective
-from srsearch.plots._theme import DARK, LIGHT, exchange
-from srsearch.quantity import format_quantity
+from srsearch.objectives import QUALITIES, is_cost, objective, own_costs
+from srsearch.plots._theme import exchange
+from srsearch.quantity import format_duration, format_quantity
 from srsearch.search.checkpoints import Checkpoints
 from srsearch.text import well_formed
 
 if TYPE_CHECKING:
     from srsearch.store import Curve, Store, StudyRecord, TrialRecord
 
-_MOST_LANES = 9
 _MOST_SHOTS = 4
-
-_RESULTS = ["trial", "key", "seed", "psnr", "finished_at"]
-
-
-@dataclass(frozen=True)
-class Shot:
-    """A picture with its name."""
-
-    name: str
-    picture: Picture
-
-    @property
-    def described(self) -> str:
-        """For those who cannot see it."""
-        return described(self.name, self.picture)
 
 
 @dataclass(frozen=True)
 class ReportData:
-    """All a report shows.
+    """Everything that a report shows.
 
     Attributes:
         study: The study as it was created.
-        where: A printable name of its database (never with a password, nor with a folder).
+        where: A printable name of its database, without password and folder.
         trials: Every trial, as `Store.trials` gives them (``attrs["axes"]`` names the axis columns).
-        front: The rows nothing dominates.
-        history: ``evaluation``, ``trial``, ``hypervolume``.
-        best_design: The best design's description (plain JSON), None before one has finished.
-        noise: What another seed would change; None where that is unknown.
-        reached: Of running and stopped trials the last step and its PSNR, by number.
-        curves: (step, PSNR) of the trials that have any, by number.
-        results: Every finished training: ``trial`` (of the design), ``key``, ``seed``, ``psnr``, ``finished_at``.
-        shots: A piece of a photo: HR, bicubic upscaling, and designs of the front whose weights are kept; none where
-            there are no weights.
+        front: The non-dominated rows.
+        history: Columns ``evaluation``, ``trial``, ``hypervolume``.
+        best_design: The best design's description (plain JSON); None before one has finished.
+        noise: The training noise; None where it is unknown.
+        reached: The last step and its PSNR of running and stopped trials, by number.
+        curves: (step, PSNR) pairs of the trials that have any, by number.
+        results: Every finished training, as `srsearch.dashboard.study_view.trainings` gives them.
+        shots: A crop of a photo: HR, bicubic upscaling, and designs of the front; empty where no weights are saved.
     """
 
     study: StudyRecord
@@ -102,12 +107,12 @@ class ReportData:
     noise: Noise | None = None
     reached: Mapping[int, Sequence[float]] = field(default_factory=dict)
     curves: Mapping[int, Curve] = field(default_factory=dict)
-    results: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_RESULTS))
+    results: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=TRAINING_COLUMNS))
     shots: Sequence[Shot] = ()
 
 
 def write_report(store: Store, study: str, path: Path) -> Path:
-    """Write the report of ``study`` to ``path``, whole or not at all, and return where it is.
+    """Write the report of ``study`` to ``path``, whole or not at all, and return the path.
 
     Raises:
         InputError: No such study, or ``path`` is a folder.
@@ -126,14 +131,14 @@ def write_report(store: Store, study: str, path: Path) -> Path:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write beside ``path``, then take its place: a reader never sees half a page."""
+    """Write a file beside ``path``, then move it there, so that readers never see half a page."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
         umask = os.umask(0)  # can only be read by setting it
         os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
+        os.chmod(name, 0o666 & ~umask)  # mkstemp makes files that only the owner can read
         os.replace(name, path)
     except BaseException:
         with suppress(OSError):
@@ -149,62 +154,43 @@ def _gather(store: Store, study: str) -> ReportData:
         else pd.DataFrame(columns=["evaluation", "trial", "hypervolume"])
     )
     row = best(front, quality=quality_of(record.objectives))
-    known = store.trial_records(study)
+    records = store.trial_records(study)
     return ReportData(
         study=record,
-        where=store.where if store.path is None else store.path.name,  # a colleague has no use for our folders
+        where=store.where if store.path is None else store.path.name,  # readers of the report do not have these folders
         trials=trials,
         front=front,
         history=history,
-        best_design=next((t.description for t in known if row is not None and t.number == row["trial"]), None),
+        best_design=next((t.description for t in records if row is not None and t.number == row["trial"]), None),
         noise=retraining_noise(trials, quality_of(record.objectives)),
-        reached={t.number: t.curve[-1] for t in known if t.state in ("running", "stopped") and t.curve},
-        curves={t.number: t.curve for t in known if t.curve},
-        results=_results(known, record.seed),
-        shots=_shots(store, record, front, {t.number: t for t in known}),
+        reached={t.number: t.curve[-1] for t in records if t.state in ("running", "stopped") and t.curve},
+        curves={t.number: t.curve for t in records if t.curve},
+        results=trainings(records, record.seed),
+        shots=_shots(store, record, front, {t.number: t for t in records}),
     )
 
 
-def _shots(store: Store, study: StudyRecord, front: pd.DataFrame, known: Mapping[int, TrialRecord]) -> list[Shot]:
-    """The middle of the first photo, where there are weights and photos."""
-    designs = [trial for number in front["trial"] if (trial := known[int(number)]).key]
-    place = Checkpoints(store, study)
-    seeds = {trial.number: study.seed if trial.seed is None else trial.seed for trial in designs}
-    paths = {trial.number: place.path(str(trial.key), seeds[trial.number]) for trial in designs}
-    kept = evenly([trial for trial in designs if paths[trial.number].is_file()], _MOST_SHOTS)
-    if not kept:
+def _shots(store: Store, study: StudyRecord, front: pd.DataFrame, trials: Mapping[int, TrialRecord]) -> Sequence[Shot]:
+    """The middle of the first photo by networks of the front; empty where no weights or no photos are here."""
+    saved = Checkpoints(store, study)
+    designs = [trial for number in front["trial"] if (trial := trials[int(number)]).key]
+    networks = [
+        SavedNetwork(trial.number, path, trial.description)
+        for trial in designs
+        if (path := saved.path(str(trial.key), evaluated_seed(trial, study.seed))).is_file()
+    ]
+    if not networks:
         return []
     source = source_of(study)
-    shots = []
     try:
-        piece = Place(next(iter(photos(source))))
-        shots = [Shot(name, made) for name, made in zip(("HR", "bicubic"), references(source, piece), strict=True)]
-    except InputError:  # photos that are not here
+        made, _ = shots(source, Place(next(iter(photos(source)))), evenly(networks, _MOST_SHOTS))
+    except InputError:  # the photos are not here
         return []
-    for trial in kept:
-        with suppress(InputError):  # weights that cannot be read
-            made = upscaled(paths[trial.number], trial.description, source, piece)
-            shots.append(Shot(f"trial {trial.number}", made))
-    return shots if len(shots) > 2 else []
-
-
-def _results(known: Sequence[TrialRecord], seed: int) -> pd.DataFrame:
-    rows = [
-        (
-            t.number if t.replicate_of is None else t.replicate_of,
-            t.key,
-            seed if t.seed is None else t.seed,
-            t.psnr,
-            t.finished_at,
-        )
-        for t in known
-        if t.state == "complete" and t.psnr is not None
-    ]
-    return pd.DataFrame(rows, columns=_RESULTS)
+    return made if len(made) > 2 else []
 
 
 def render_report(data: ReportData) -> str:
-    """The page as text. With no finished trial it says so, and shows what there is."""
+    """The page as text. It can be made before any trial has finished."""
     axes = [name for name in data.trials.attrs.get("axes", []) if name in data.trials.columns]
     done = data.trials[data.trials["state"] == "complete"]
     errors = {f"{quality_of(data.study.objectives)}_error": standard_errors(data.front, data.noise)}
@@ -213,49 +199,51 @@ def render_report(data: ReportData) -> str:
     searched = differing_axes(data.trials, axes) if len(data.trials) else []
     views = _views(data, done, searched)
     return _TEMPLATES.get_template("report.html").render(
-        views=views.words,
+        views=views.texts,
         shown=views.figures,
         study=data.study,
         where=data.where,
         summary=_summary(data, done),
         best=_best_card(data, axes),
         front=_table(data.front, varied, _front_measures(data)),
-        trials=_table(data.trials, searched, ("psnr", "mult_adds", "params", "seconds"), data.reached),
+        trials=_table(data.trials, searched, _trial_measures(data), data.reached),
         failed=data.trials[data.trials["state"] == "failed"][["trial", "reason"]].to_dict("records"),
-        states=_state_counts(data.trials),
+        states=state_counts(data.trials),
         settings=_settings(data.study),
-        steps=data.study.recipe.get("steps"),
+        captions=CAPTIONS,
+        nothing_finished=NOTHING_FINISHED,
+        score_warning=score_warning(data.study),
+        pictures_warning=pictures_warning(data.study),
         shots=data.shots,
-        errors=_errors_text(data),
-        volume=_volume_text(data.study.objectives),
+        errors="" if data.noise is None else standard_error_text(data.noise, data.front),
+        volume=hypervolume_text(data.study.objectives),
         figures=_script_json(_figures(data, varied, views.figures)),
         sliders=sliders(done) if len(done) else [],
         budget=_script_json(_choice(data, done, searched)),
-        palette=_script_json(exchange(LIGHT, DARK)),
+        palette=_script_json(exchange()),
         plotly=Markup(plotly_js()),
-        light=asdict(LIGHT),
-        dark=asdict(DARK),
+        colours=Markup(css_colours()),
     )
 
 
 @dataclass(frozen=True)
 class _Views:
-    """What there is beside the front: figures by the name of their place, and what is said of each."""
+    """The figures beside the front by name, and the texts that go with them."""
 
     figures: dict[str, go.Figure] = field(default_factory=dict)
-    words: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
 
 
 def _views(data: ReportData, done: pd.DataFrame, searched: list[str]) -> _Views:
-    """The views that the live pages have too, where there is enough to show."""
+    """The figures that the live pages have, too, as far as there is enough to show."""
     views = _Views()
     if not len(done):
         return views
     _add_design_views(views, data, done)
     _add_axes_views(views, data, done, searched)
     ends = pd.to_datetime(data.results["finished_at"], utc=True)
-    if len(found := per_hour(ends)):
-        views.figures["rate"] = plots.rate(found)
+    if len(pace := per_hour(ends)):
+        views.figures["rate"] = plots.rate(pace)
     agreement = rung_agreement(data.curves[int(n)] for n in done["trial"] if int(n) in data.curves)
     if len(agreement):
         views.figures["rungs"] = plots.agreement(agreement, title="step")
@@ -265,13 +253,13 @@ def _views(data: ReportData, done: pd.DataFrame, searched: list[str]) -> _Views:
 
 
 def _add_design_views(views: _Views, data: ReportData, done: pd.DataFrame) -> None:
-    """Of the best design."""
+    """Figures of the best design."""
     row = best(data.front, quality=quality_of(data.study.objectives))
     if row is None or not data.best_design:
         return
     number, cost = int(row["trial"]), _cost(data)
     views.figures["diagram"] = diagram(data.best_design)
-    parts, views.words["parts"] = bill(data.best_design, data.study.space)
+    parts, views.texts["parts"] = bill(data.best_design, data.study.space)
     if parts is not None:
         views.figures["parts"] = plots.part_costs(parts)
     if number in data.curves:
@@ -284,27 +272,21 @@ def _add_axes_views(views: _Views, data: ReportData, done: pd.DataFrame, searche
     model = at_equal_cost(done, searched, cost=cost, quality=quality)
     if model is None:
         return
-    spread = model.effects.groupby("axis")["effect"].agg(lambda values: values.max() - values.min())
-    telling = list(spread.sort_values(ascending=False).index)
-    lanes = [axis for axis in searched if axis in telling[:_MOST_LANES]]
-    views.figures["parallel"] = plots.parallel(done, lanes, quality=quality)
+    views.figures["parallel"] = plots.parallel(done, strongest_axes(searched, model), quality=quality)
     views.figures["effects"] = plots.effects(model.effects, quality=quality)
-    views.words["effects"] = (
-        f"What a value adds to designs with the same {objective(cost).noun} and the same other axes, relative to the "
-        "mean. "
-        f"Bars are two standard errors. The axes explain {model.explained:.0%} of what designs of equal cost differ by."
-    )
-    if len(telling) > 1:
-        found = interaction(done, model, telling[0], telling[1])
-        views.figures["interaction"] = plots.interaction(found, telling[0], telling[1], quality=quality)
+    views.texts["effects"] = effects_text(model, cost)
+    ranked = ranked_axes(model)
+    if len(ranked) > 1:
+        pairs = interaction(done, model, ranked[0], ranked[1])
+        views.figures["interaction"] = plots.interaction(pairs, ranked[0], ranked[1], quality=quality)
 
 
 def _cost(data: ReportData) -> str:
-    return next(filter(is_cost, data.study.objectives), "mult_adds")
+    return main_cost(data.study.objectives)
 
 
 def _choice(data: ReportData, done: pd.DataFrame, searched: Sequence[str]) -> dict[str, Any]:
-    """What the page's script tells of the best design inside any budget."""
+    """What the page's script needs to show the best design within any budget."""
     quality = quality_of(data.study.objectives)
     return choice(contenders(done, quality), searched, quality=quality, noise=data.noise)
 
@@ -320,67 +302,47 @@ def _figures(data: ReportData, varied: list[str], more: Mapping[str, go.Figure])
         "axes": plots.axes(data.front, varied, cost=cost),
         **more,
     }
-    # As Plotly writes them (NaN to null, arrays to lists), so that the page reads them back unchanged.
+    # Plotly's own JSON turns NaN into null and arrays into lists; the page reads it back unchanged.
     return {name: json.loads(figure.to_json()) for name, figure in figures.items()}
 
 
 def _script_json(value: object) -> Markup:
-    """JSON for a script block: nothing in it can end the block or open a comment."""
+    """JSON for a script block, escaped so that nothing in it can end the block or open a comment."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
-def _output_size(space: Mapping[str, Any]) -> str | None:
-    limit = (space.get("constraints") or {}).get("mult_adds")
-    at = limit.get("at") if isinstance(limit, Mapping) else None
-    if isinstance(at, Sequence) and not isinstance(at, str):
-        at = "x".join(str(side) for side in at)
-    return str(at).replace("x", TIMES) if at else None
-
-
 def _summary(data: ReportData, done: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """The figures at the head of the page: value, what it is, what more there is to say."""
+    """The key figures at the top of the page: value, name, and a detail."""
     counts = data.trials["state"].value_counts().to_dict()
     limits = own_limits(data.study.space)
     budget = " · ".join(f"{format_quantity(most)} {objective(name).short}" for name, most in limits.items())
-    spared = int(counts.get("infeasible", 0))
+    over_budget = int(counts.get("infeasible", 0))
     failed = _plural(int(counts.get("failed", 0)), "failed") or "none failed"
     stopped = _plural(int(counts.get("stopped", 0)), "stopped early")
     rows = [
         (str(len(done)), "designs trained", ", ".join(filter(None, (failed, stopped)))),
         (str(len(data.front)), "on the front", f"of {len(done)} trained"),
-        (duration(data.trials["seconds"].sum()), "training time", f"{duration(done['seconds'].mean())} a design"),
-        (budget or "none", "budget", f"for an output of {size}" if (size := _output_size(data.study.space)) else ""),
+        (format_duration(data.trials["seconds"].sum()), "training time", _time_per_design(done)),
+        (budget or "none", "budget", _output_text(data.study.space)),
     ]
-    if spared:
-        rows.append((f"{spared:,}", "over budget", "told by cost alone, never trained"))
+    if over_budget:
+        rows.append((f"{over_budget:,}", "over budget", "rejected by cost, never trained"))
     return rows
+
+
+def _output_text(space: Mapping[str, Any]) -> str:
+    size = output_size(space)
+    return f"for an output of {size.replace('x', TIMES)}" if size else ""
+
+
+def _time_per_design(done: pd.DataFrame) -> str:
+    mean = done["seconds"].mean()
+    return "" if pd.isna(mean) else f"{format_duration(mean)} per design"
 
 
 def _plural(count: int, word: str) -> str:
     return f"{count} {word}" if count else ""
-
-
-def _errors_text(data: ReportData) -> str:
-    """What the bars in the figure mean; nothing where there are none."""
-    if data.noise is None:
-        return ""
-    of_several = ", divided by the square root of a design's seeds" if _several_seeds(data.front) else ""
-    return f"one standard error of the {objective(data.noise.quality).noun} ({data.noise}{of_several})"
-
-
-def _several_seeds(frame: pd.DataFrame) -> bool:
-    return "seeds" in frame.columns and bool((frame["seeds"] > 1).any())
-
-
-def _volume_text(objectives: Sequence[str]) -> str:
-    """What the hypervolume is, and its unit."""
-    rows = [objective(name) for name in objectives]
-    units = [row.unit or row.noun for row in rows if not row.is_cost]
-    units += [f"powers of ten of {row.noun}" for row in rows if row.is_cost]
-    what = {1: "the gain", 2: "the area below the front"}.get(len(objectives), "the volume below the front")
-    start = ", counted from bicubic upscaling" if "psnr" in objectives else ""
-    return f"{what}, in {' times '.join(units)}{start}"
 
 
 @dataclass(frozen=True)
@@ -405,70 +367,42 @@ def _best_card(data: ReportData, axes: list[str]) -> _Best | None:
     row = best(data.front, quality=quality)
     if row is None:
         return None
-    labels = axis_labels(axes)
     bicubic = data.study.reference.get("psnr")
     gain = f"{row['psnr'] - bicubic:+.2f} dB over bicubic ({bicubic:.2f} dB)" if bicubic else None
-    error = _cell(f"{quality}_error", row)
-    seeds = f" (mean of {row['seeds']} seeds)" if _several_seeds(row.to_frame().T) else ""
+    error = cell(f"{quality}_error", row.get(f"{quality}_error"))
+    seeds = f" (mean of {row['seeds']} seeds)" if several_seeds(row.to_frame().T) else ""
     heads = headings()
-    own = [name for name in data.study.objectives if is_cost(name) and name not in COSTS]
-    shown = ("mult_adds", "params", *own, *QUALITIES)
-    facts = [(heads[name], _cell(name, row)) for name in shown if name != quality]
+    shown = [*costs_shown(data.study.objectives), *QUALITIES]
+    facts = [(heads[name], cell(name, row.get(name))) for name in shown if name != quality]
     return _Best(
         trial=int(row["trial"]),
         key=str(row.get("key", "")),
-        score=_cell(quality, row),
+        score=cell(quality, row[quality]),
         unit=objective(quality).unit or objective(quality).noun,
         error=seeds if error == MISSING else f"{PLUS_MINUS} {error}{seeds}",
         gain=gain,
-        ties=_ties_text(data, quality),
+        ties=ties_text(tied_with_best(data.trials, data.noise, quality=quality), data.noise),
         facts=facts,
-        axes=[(labels[name], text) for name in axes if (text := axis_text(row[name])) != MISSING],
-        yaml=_yaml(data.best_design) if data.best_design else "",
-        command=f"srsearch best {shlex.quote(data.study.name)} --save design.yaml",
+        axes=axis_values(row, axes),
+        yaml=design_yaml(data.best_design) if data.best_design else "",
+        command=save_command(data.study.name),
     )
 
 
-def _ties_text(data: ReportData, quality: str) -> str:
-    """How many designs cannot be told from the best, and the cheapest of them; nothing where there are none."""
-    tied = tied_with_best(data.trials, data.noise, quality=quality)
-    others = tied[~tied["best"]]
-    if others.empty:
-        return ""
-    cheapest = tied.iloc[0]
-    number = f"{len(others)} other design{'s' if len(others) > 1 else ''}"
-    which = (
-        "of them it is the cheapest"
-        if cheapest["best"]
-        else f"the cheapest is trial {cheapest['trial']} with {_cell('mult_adds', cheapest)} Mult-Adds"
-    )
-    return f"Tied with {number} within the noise ({data.noise}); {which}."
-
-
-def _yaml(design: Mapping[str, Any]) -> str:
-    text: str = yaml.safe_dump(_plain(design), sort_keys=False, default_flow_style=False, width=34, allow_unicode=True)
-    return text
-
-
-def _plain(value: object) -> object:
-    """Mappings and sequences as YAML writes them without tags."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+def _trial_measures(data: ReportData) -> list[str]:
+    """The columns of the table of all trials before the axes."""
+    return ["psnr", *LIMITED, *(row.name for row in own_costs(data.study.objectives)), "seconds"]
 
 
 def _front_measures(data: ReportData) -> list[str]:
-    """The columns of the front's table before its axes: those that say something."""
-    front = data.front
+    """The columns of the front's table before its axes."""
     qualities = [f"{name}{end}" for name in QUALITIES for end in ("", "_error")]
-    costs = [name for name in OBJECTIVES if name in ("mult_adds", "params", *data.study.objectives) and is_cost(name)]
-    known = [name for name in (*qualities, "seeds", *costs) if name in front.columns and front[name].notna().any()]
-    return [name for name in known if name != "seeds" or _several_seeds(front)]
+    return columns_with_values(data.front, [*qualities, "seeds", *costs_shown(data.study.objectives)])
 
 
 @dataclass(frozen=True)
 class _Column:
-    """A column's head, its full name where the head is short for it, and whether it holds numbers."""
+    """A column: its heading, its full name, and whether it holds numbers."""
 
     label: str
     path: str
@@ -477,7 +411,7 @@ class _Column:
 
 @dataclass(frozen=True)
 class _Row:
-    """A trial's number and state, and for each column what is shown and what it is sorted by."""
+    """A row: the trial's number and state, and for each column the text shown and the value to sort by."""
 
     trial: int
     state: str
@@ -498,21 +432,16 @@ def _table(
 ) -> _Table:
     labels, heads = axis_labels(axes), headings()
     columns = [_Column(heads[name], name, True) for name in measures]
-    columns += [_Column(labels[name], name, _numeric(frame[name])) for name in axes]
+    columns += [_Column(labels[name], name, is_number(frame[name])) for name in axes]
     names = [*measures, *axes]
     rows = [_row(record, names, (reached or {}).get(int(record["trial"]))) for record in frame.to_dict("records")]
     return _Table(columns, rows)
 
 
-def _numeric(column: pd.Series) -> bool:
-    values = list(column.dropna())
-    return bool(values) and all(isinstance(value, Real) and not isinstance(value, bool) for value in values)
-
-
 def _row(record: Mapping[Any, Any], names: Sequence[str], reached: Sequence[float] | None) -> _Row:
-    shown = {name: (_cell(name, record), _order(record[name])) for name in names}
+    shown = {name: (cell(name, record[name]), _order(record[name])) for name in names}
     if reached is not None:
-        # Sorted with those that have no PSNR: what a design had on the way is not what it would have reached.
+        # Sorted with trials without PSNR: an intermediate PSNR cannot be compared with a final one.
         shown["psnr"] = (f"{reached[1]:.3f} at {reached[0]:.0f}", "")
     state = str(record.get("state", "complete"))
     reason = record.get("reason")
@@ -526,28 +455,13 @@ def _row(record: Mapping[Any, Any], names: Sequence[str], reached: Sequence[floa
     )
 
 
-def _cell(name: str, record: Mapping[Any, Any] | pd.Series) -> str:
-    value = record.get(name)
-    if value is None or pd.isna(value):
-        return MISSING
-    if is_cost(name):
-        return format_quantity(float(value))
-    shown = digits(name)
-    return f"{float(value):.{shown}f}" if shown else axis_text(value)
-
-
 def _order(value: object) -> str:
-    """What the page sorts by: the exact number, or the word; empty sorts last."""
+    """The value that the page sorts by: the exact number or the text; an empty one sorts last."""
     return "" if axis_text(value) == MISSING else str(value)
 
 
-def _state_counts(trials: pd.DataFrame) -> list[tuple[str, str, int]]:
-    counts = trials["state"].value_counts().to_dict()
-    return [(state, text, int(counts[state])) for state, text in STATES.items() if counts.get(state)]
-
-
 def _settings(study: StudyRecord) -> list[tuple[str, str]]:
-    """How the study was made, as rows of a table."""
+    """How the study was made: names and values."""
     rows = [
         ("Objectives", ", ".join(study.objectives)),
         ("Sampler", f"{study.sampler}, seed {study.seed}"),
@@ -572,9 +486,8 @@ def _flat(values: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, st
 
 
 _TEMPLATES = jinja2.Environment(
-    # What the report shares with the live pages is among their assets.
     loader=jinja2.ChoiceLoader(
-        [jinja2.PackageLoader("srsearch.dashboard", "page"), jinja2.PackageLoader("srsearch.dashboard.live", "assets")]
+        [jinja2.PackageLoader("srsearch.dashboard", "page"), jinja2.PackageLoader("srsearch.dashboard", "assets")]
     ),
     autoescape=True,
     undefined=jinja2.StrictUndefined,

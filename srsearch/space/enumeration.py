@@ -133,7 +133,7 @@ def tabulate(
     costs = compose(design, scale, engine)
     (in_channels,) = engine.arrays(engine.call(_in_channels, design["colour"]), 1)
     params, mult_adds, activations = figures(costs, scale, convention, in_channels)
-    if float(np.max(costs[2])) * float(convention.lr_area(scale)) >= _LARGEST:
+    if float(np.max(costs[2], initial=0)) * float(convention.lr_area(scale)) >= _LARGEST:
         raise InputError("costs of more than 4e18 Mult-Adds are too large to compare; is the size of the image right?")
     whole = tuple(len(values) for values in fields.values())
     shape: tuple[int, ...] = whole if rows is None else (len(next(iter(rows.values()))),)

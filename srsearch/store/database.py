@@ -59,6 +59,20 @@ class EndedElsewhere(WorkError):
     """A trial that was to be changed is not running: another process ended it."""
 
 
+def check_registered(study: str, objectives: Iterable[str]) -> None:
+    """Checks that the objectives of a study are known in this process.
+
+    Raises:
+        InputError: One is not; names the study, and says how to load it.
+    """
+    for name in objectives:
+        if not registered(name):
+            raise InputError(
+                f"study {study!r} has the objective {name!r}, which no plugin registers; "
+                "pass the file that does: --plugin FILE"
+            )
+
+
 class Store:
     """Studies, trials, evaluations and architectures in a SQL database.
 
@@ -468,17 +482,14 @@ class Store:
         from srsearch.store import frames
 
         frame = frames.trials(self._of_study(study, frames.TRIALS))
-        for name in objectives:
-            if not registered(name):
-                raise InputError(
-                    f"study {study!r} has the objective {name!r}, which no plugin registers; "
-                    "pass the file that does: --plugin FILE"
-                )
-        if not own_costs(objectives):
-            return frame
+        check_registered(study, objectives)
+        return frames.with_own_costs(frame, objectives, self.descriptions(study)) if own_costs(objectives) else frame
+
+    def descriptions(self, study: str) -> dict[str, Mapping[str, Any]]:
+        """The designs of a study as plain JSON, by key; empty where there is no such study."""
         keys = select(TrialRow.key).where(TrialRow.study_id == statements.id_of(study))
         query = select(ArchitectureRow.key, ArchitectureRow.description).where(ArchitectureRow.key.in_(keys))
-        return frames.with_own_costs(frame, objectives, dict(map(tuple, self._select(query))))
+        return dict(map(tuple, self._select(query)))
 
     def front(self, study: str, *, objectives: Sequence[str] | None = None) -> pd.DataFrame:
         """The non-dominated trials of a study, cheapest first, with the columns of `trials`.

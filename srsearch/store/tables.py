@@ -61,7 +61,7 @@ class WellFormed(TypeDecorator[str]):
 class WellFormedName(WellFormed):
     """The same with a greatest length."""
 
-    impl = String
+    impl = String  # type: ignore[assignment]  # narrower than Text
     cache_ok = True
 
 

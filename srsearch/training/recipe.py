@@ -13,8 +13,8 @@ from typing import Any, Literal
 from torch import Tensor
 from torch.nn import functional as F
 
-from srsearch.architecture.registry import FUNCTION_KINDS, functions
 from srsearch.errors import InputError, suggest
+from srsearch.extensions import extensions
 
 Optimizer = Literal["adam"]
 
@@ -70,7 +70,7 @@ class Recipe:
         if self.optimizer not in _OPTIMIZERS:
             raise InputError(f"recipe: unknown optimizer {self.optimizer!r}: {suggest(self.optimizer, _OPTIMIZERS)}")
         for kind, ours in _OURS.items():
-            name, own = getattr(self, kind), functions(kind)
+            name, own = getattr(self, kind), extensions(kind)
             for taken in ours.keys() & own.keys():
                 raise InputError(f"recipe: srsearch has a {kind} {taken!r} already; register yours by another name")
             if name not in ours and name not in own:
@@ -95,7 +95,7 @@ class Recipe:
         plain = self.to_dict()
         later = {field.name: field.default for field in fields(self) if field.name not in _VERSION_1}
         plain = {name: value for name, value in plain.items() if name not in later or value != later[name]}
-        own = {kind: functions(kind).get(getattr(self, kind)) for kind in FUNCTION_KINDS}
+        own = {kind: extensions(kind).get(getattr(self, kind)) for kind in _OURS}
         digests = {kind: function.digest for kind, function in own.items() if function is not None}
         return plain | ({"digests": digests} if digests else {})
 
@@ -141,7 +141,7 @@ _OURS: dict[str, dict[str, Callable[..., Any]]] = {
 
 
 def _function(kind: str, name: str) -> Callable[..., Any]:
-    return _OURS[kind][name] if name in _OURS[kind] else functions(kind)[name].function
+    return _OURS[kind][name] if name in _OURS[kind] else extensions(kind)[name].function
 
 
 def _is_number(value: object) -> bool:

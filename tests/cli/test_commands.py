@@ -76,7 +76,8 @@ def test_best_lists_what_is_tied_with_it_cheapest_first(studied: Path, srsearch:
     assert {row["trial"] for row in ties if row["tied"]} == near - {best["trial"]} != set()
     printed = srsearch("best").stdout
     spread = f"standard deviation {best['noise']:.3f} dB, as the model estimates it"
-    assert f"Tied with it within the noise ({spread}), cheapest first:" in printed
+    others = f"{len(ties)} other design{'s' if len(ties) > 1 else ''}"
+    assert f"Tied with {others} within the noise ({spread}); the " in printed
     cheapest = min([best, *ties], key=lambda row: (row["mult_adds"], row["params"]))
     assert (f"srsearch best small --trial {cheapest['trial']}\n" in printed) == (cheapest is not best)
     marked = [line.split()[0] for line in printed.splitlines() if "  best  " in line]
@@ -113,14 +114,15 @@ def test_means_of_several_seeds_are_said_to_be_means(capsys: pytest.CaptureFixtu
     found = tied_with_best(frame, noise).assign(psnr_error=lambda rows: standard_errors(rows, noise))
     print_best(found, noise, "my study", "other.db")
     printed = capsys.readouterr().out
-    assert "standard deviation 0.060 dB, from 15 replicates, divided by the square root of its seeds" in printed
+    assert "standard deviation 0.060 dB, from 15 replicates, divided by the square root of a design's seeds" in printed
     assert "11  28.100  0.035      3        12G" in printed
     assert "Its PSNR is the mean of 3 seeds." in printed
     assert "Tied" not in printed  # 28.0 is 0.1 dB below, and 1.645 * 0.06 * sqrt(2 / 3) is 0.081 dB
     frame.loc[10, "psnr"] = 28.05
     print_best(tied_with_best(frame, noise).assign(psnr_error=0.035), noise, "my study", "other.db")
     printed = capsys.readouterr().out
-    assert "Tied with it within the noise (standard deviation 0.060 dB, from 15 replicates), cheapest first:" in printed
+    spread = "standard deviation 0.060 dB, from 15 replicates"
+    assert f"Tied with 1 other design within the noise ({spread}); the cheapest is trial 10 with 11G" in printed
     assert "srsearch best 'my study' --storage other.db --trial 10" in printed
 
 

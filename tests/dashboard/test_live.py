@@ -22,11 +22,15 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from srsearch import extensions, objectives
 from srsearch.analysis import best
+from srsearch.architecture import load_plugin, register
 from srsearch.cli import main
 from srsearch.dashboard.formats import cell
 from srsearch.dashboard.live import server as live
-from srsearch.dashboard.live.address import VIEWS, Address
+from srsearch.dashboard.live.address import Address
+from srsearch.dashboard.live.components import Page
+from srsearch.dashboard.live.views.table import views
 from srsearch.errors import InputError
 from srsearch.quantity import format_quantity
 from srsearch.store import EvaluationRecord, Store, TrialRecord
@@ -37,6 +41,7 @@ from tests.support import many_trials
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&only=</script>"
 BEST = "#best-quality"
+TITLES = {name: view.title for name, view in views().items()}
 
 SLIDE = """places => {
   const limits = {};
@@ -212,6 +217,7 @@ def test_the_budget_slider_changes_the_best_design_and_the_link(large: Site, vis
 
 def test_the_browser_finds_what_the_server_would_find_inside_any_budget(medium: Site, visit: Any) -> None:
     page = visit(medium)
+    page.tab.clock.install()
     tab = page.open("?view=front")
     tab.wait_for_selector(BEST)
     asked: list[str] = []
@@ -221,6 +227,8 @@ def test_the_browser_finds_what_the_server_would_find_inside_any_budget(medium: 
     rng = np.random.default_rng(0)
     for link in ("", "&only=unit=grouped&only=share=none", "&cost=params&quality=ssim"):
         page.turn(f"?view=front&colour=unit{link}")
+        # The page's clock stands still while this test computes, and sliders move every 150 ms: they never rest.
+        tab.clock.pause_at(tab.evaluate("Date.now()") / 1000 + 1)
         asked.clear()
         address = Address.of(link)
         quality, cost = address.quality or "psnr", address.cost or "mult_adds"
@@ -230,11 +238,12 @@ def test_the_browser_finds_what_the_server_would_find_inside_any_budget(medium: 
         told = set()
         for places in [(200, 200), (0, 200), (200, 1), *rng.integers(20, 201, (4, 2)).tolist()]:
             shown = page.slide(dict(zip(("max_mult_adds", "max_params"), places, strict=True)))
+            tab.clock.run_for(150)
             limits = {name.removeprefix("max_"): value for name, value in shown["limits"].items() if value is not None}
             winner = best(selected, limits.get("mult_adds"), limits.get("params"), quality=quality)
             told.add(shown["best"])
             if winner is None:
-                assert shown["best"] == "No finished design fits."
+                assert shown["best"] == "No finished design fits the budget and the selection."
             else:
                 assert f"trial {winner['trial']}\n" in shown["best"]
                 assert cell(quality, winner[quality]) in shown["best"]
@@ -249,8 +258,12 @@ def test_the_browser_finds_what_the_server_would_find_inside_any_budget(medium: 
         assert len(told) > 3
         assert asked == []  # while sliders move
         # Once they rest, the server says the same.
+        answered = tab.evaluate("document.documentElement.dataset.answered")
+        tab.clock.resume()
         tab.wait_for_url(re.compile("max_params="))
         tab.wait_for_selector(f"#table-designs .after:has-text('of {len(inside):,} rows')")
+        # The whole answer is drawn, so that the next link waits for its own.
+        tab.wait_for_selector(f"html:not([data-answered='{answered}'])")
         assert len(asked) == 1
         assert tab.inner_text("#best").startswith(shown["best"].partition("\n")[0])
 
@@ -305,7 +318,7 @@ def test_colours_symbols_published_networks_and_rungs(medium: Site, visit: Any) 
     legend = tab.locator("#figure-front .legendtext").all_text_contents()
     for word in ("channels 16", "channels 64", "unit grouped", "published, Set14 (right scale)", "Pareto front"):
         assert word in legend, word
-    assert "it is another scale" in tab.inner_text(".caveat")
+    assert "another scale" in tab.inner_text(".caveat")
     ground = "document.querySelector('#figure-front .main-svg').style.backgroundColor"
     assert tab.evaluate(ground) == "rgb(22, 27, 33)"
     page.after(lambda: tab.emulate_media(color_scheme="light"))
@@ -330,10 +343,86 @@ def test_tables_can_be_sorted_and_taken_away(medium: Site, visit: Any) -> None:
     assert medium.get("data/nothing.csv?view=front")[0] == 404
 
 
+def test_the_documented_view_of_a_plugin_stands_beside_the_others(
+    medium: Site, visit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extensions, "_EXTENSIONS", {"view": {}})
+    monkeypatch.delenv("SRSEARCH_PLUGINS", raising=False)
+    guide = (CHECKOUT / "docs" / "your-own-part.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(# my_view\.py\n.*?)```", guide, re.DOTALL)
+    assert len(example.strip().splitlines()) <= 15
+    plugin = tmp_path / "my_view.py"
+    plugin.write_text(example)
+    load_plugin(plugin)
+    page = visit(medium, color_scheme="dark")
+    tab = page.open("?max_mult_adds=2e9")
+    page.after(lambda: tab.locator("nav a", has_text="PSNR over time").click())
+    tab.wait_for_selector("nav a[aria-current]:text-is('PSNR over time')")
+    assert "view=training_time" in tab.url
+    assert tab.inner_text("h2") == "PSNR over training time"
+    tab.wait_for_selector("#figure-over-time .points path")
+    with Store(medium.storage, read_only=True) as store:
+        inside = store.trials("many").query("state == 'complete' and mult_adds <= 2e9")
+    assert tab.locator("#figure-over-time .points path").count() == len(inside) > 0
+    ground = "document.querySelector('#figure-over-time .main-svg').style.backgroundColor"
+    assert tab.evaluate(ground) == "rgb(22, 27, 33)"
+
+
+def test_an_objective_of_ones_own_is_computed_for_every_view(
+    site: Any, visit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = {"psnr": 26.0, "own_width": 100.0}
+    storage = small(tmp_path / "study.db", objectives=("psnr", "own_width"), reference=reference)
+    with Store(storage) as store:
+        many_trials.write(store, 20, name="other")
+    page = visit(site(storage))
+    tab = page.open("?study=many&view=front")
+    assert "'own_width', which no plugin registers" in tab.inner_text("[role=alert]")
+    assert "--plugin FILE" in tab.inner_text("[role=alert]")
+    assert "other" in tab.inner_text("#content ul")
+
+    register("objective", "own_width")(lambda design: design.channels)
+    monkeypatch.setitem(objectives._TABLE, "own_width", objectives._TABLE.pop("own_width"))  # forgotten afterwards
+    for view, label in TITLES.items():
+        for study, other in (("many", "other"), ("other", "many")):
+            tab = page.turn(Address(study=study, view=view, compared=(other,), cost="own_width").link())
+            tab.wait_for_selector(f"nav a[aria-current]:text-is('{label}')")
+            assert "cannot be shown" not in tab.inner_text("#content"), view
+    tab = page.turn(Address(study="many", view="compare", compared=("other",)).link())
+    assert "Own width is not an objective of other" in tab.inner_text("#content")
+    tab = page.turn("?study=many&view=front")
+    tab.wait_for_selector("#figure-front .xtitle:text-is('Own width')")
+    head = tab.locator("#table-designs th").all_inner_texts()
+    rows = tab.locator("#table-designs tbody tr")
+    shown = {row.split("\t")[0]: row.split("\t")[head.index("Own width")] for row in rows.all_inner_texts()}
+    with Store(storage) as store:
+        trials = store.trials("many").set_index("trial")
+        assert shown == {number: str(trials.loc[int(number), "channels"]) for number in shown}
+        assert len(shown) == 15
+        # A design that is found later has its cost, too.
+        description = dict(store.description(str(trials.loc[0, "key"]))) | {"channels": 7}
+        cost = {"params": 9_000, "mult_adds": 10**9, "activations": 10**6}
+        design = {"key": "f" * 64, "axes": {"channels": 7}, "description": description}
+        late = TrialRecord(number=90, state="running", **design, **cost)
+        store.add_trials("many", [late])
+        store.finish_trial("many", 90, EvaluationRecord("f" * 64, {}, "c" * 64, "b" * 64, 0, psnr=39.0, curve=()))
+    tab.wait_for_selector("#table-designs tr:has(a:text-is('90'))")
+    assert tab.locator("#table-designs tr:has(a:text-is('90')) td").all_inner_texts()[head.index("Own width")] == "7"
+
+
+def test_a_plugins_view_cannot_replace_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extensions, "_EXTENSIONS", {"view": {}})
+    register("view", "front")(lambda context: Page())
+    with pytest.raises(InputError, match="a view named 'front'"):
+        live.make(str(small(tmp_path / "study.db", 2)), "127.0.0.1", 0, None)
+    with pytest.raises(ValueError, match="before a function"):
+        register("view")(dict)
+
+
 def test_no_view_scrolls_sideways(medium: Site, visit: Any) -> None:
     page = visit(medium)
     tab = page.open()
-    for view, label in VIEWS.items():
+    for view, label in TITLES.items():
         if view != "overview":
             page.after(lambda label=label: tab.locator("nav a", has_text=label).click())
         tab.wait_for_selector(f"nav a[aria-current]:text-is('{label}')")
@@ -369,7 +458,7 @@ def test_a_running_study_is_followed(site: Any, visit: Any, tmp_path: Path) -> N
         running.kill()
     tab.wait_for_selector("text=20 of 20", timeout=60_000)
     assert first < 20
-    for view, label in VIEWS.items():
+    for view, label in TITLES.items():
         page.after(lambda label=label: tab.locator("nav a", has_text=label).click())
         tab.wait_for_selector(f"nav a[aria-current]:text-is('{label}')")
         assert "cannot be shown" not in tab.inner_text("#content"), view
@@ -411,7 +500,7 @@ def test_hostile_names_are_text(site: Any, visit: Any, tmp_path: Path) -> None:
         store.fail_trial(HOSTILE, 91, HOSTILE)
     page = visit(site(storage))
     page.open(Address(study=HOSTILE).link())
-    for view, label in VIEWS.items():
+    for view, label in TITLES.items():
         tab = page.turn(Address(study=HOSTILE, view=view, compared=("other",), cost="params").link())
         tab.wait_for_selector(f"nav a[aria-current]:text-is('{label}')")
         assert HOSTILE in tab.inner_text("h1")
@@ -436,7 +525,7 @@ def test_a_page_for_everything_that_is_missing(site: Any, visit: Any, tmp_path: 
     for study, text in (("empty", "no trials yet"), ("failing", "No design has finished training yet")):
         tab = page.open(Address(study=study).link())
         assert text in tab.inner_text("#content")
-        for view in VIEWS:
+        for view in TITLES:
             tab = page.turn(Address(study=study, view=view).link())
             assert "went wrong" not in tab.inner_text("#content"), view
     assert "the loss was NaN at step 7" in page.turn("?study=failing").inner_text("#table-failures")
@@ -539,7 +628,7 @@ def test_pictures_come_from_kept_weights(site: Any, visit: Any, tmp_path: Path) 
     tab = page.open("?view=pictures&photo=coffee&across=start")
     tab.wait_for_selector(".gallery figure >> nth=2")
     captions = tab.locator(".gallery figcaption").all_inner_texts()
-    assert captions[0] == "HR, the photo"
+    assert captions[0] == "HR (the photo)"
     assert re.fullmatch(r"bicubic \d\d\.\d\d dB", captions[1])
     assert re.fullmatch(r"trial 0, 1G Mult-Adds -?\d+\.\d\d dB", captions[2])
     assert "trained for 600 steps" in tab.inner_text(".caveat")

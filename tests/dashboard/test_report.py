@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import os
 import re
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -253,7 +255,7 @@ def test_sliders_tell_the_best_design_inside_a_budget(opened) -> None:
     limit = float(f"{low * (high / low) ** 0.6:.6g}")
     assert shown["line"]["x0"] == shown["line"]["x1"] == limit
     most = format_quantity(limit)
-    assert shown["told"].startswith(f"Best inside {most} Mult-Adds: trial 1, 26.390 dB, 1.69G Mult-Adds, 24K params")
+    assert shown["told"].startswith(f"Best within {most} Mult-Adds: trial 1, 26.390 dB, 1.69G Mult-Adds, 24K params")
     assert "unit conv" in shown["told"]
     opacity = {
         number: value
@@ -426,7 +428,7 @@ def test_the_page_tells_noise_ties_and_what_was_stopped(opened) -> None:
     assert "\N{PLUS-MINUS SIGN} 0.017 (mean of 3 seeds)" in card
     spread = "standard deviation 0.030 dB, from 12 replicates"
     assert f"Tied with 1 other design within the noise ({spread}); the cheapest is trial 2 with 9G Mult-Adds." in card
-    assert f"The bars are one standard error of the PSNR ({spread}, divided" in tab.locator("body").inner_text()
+    assert f"The bars are one standard error of the PSNR, {spread}, divided" in tab.locator("body").inner_text()
     assert page.column("front-table", 2) == ["0.030", "0.030", "0.030", "0.017"]
     assert page.column("front-table", 4) == ["1", "1", "1", "3"]
     assert tab.locator("#figure-front .errorbar").count() == 4
@@ -552,8 +554,8 @@ def test_without_weights_or_photos_there_are_no_pictures(store: Store, tmp_path:
     page = write_report(store, "lightweight_x4", tmp_path / "report.html").read_text(encoding="utf-8")
     assert 'class="gallery"' not in page
     with with_weights(tmp_path / "other.db") as other:
-        with other._engine.begin() as connection:
-            connection.exec_driver_sql("UPDATE sr_studies SET data_fingerprint = 'b'")
+        with contextlib.closing(sqlite3.connect(tmp_path / "other.db")) as connection, connection:
+            connection.execute("UPDATE sr_studies SET data_fingerprint = 'b'")
         page = write_report(other, "many", tmp_path / "report.html").read_text(encoding="utf-8")
     assert 'class="gallery"' not in page
 

@@ -26,10 +26,14 @@ from srsearch.errors import InputError, WorkError
 from srsearch.search import Study, SyntheticEvaluator, run, session
 from srsearch.search.evaluators.lookup import evaluator_type
 from srsearch.search.progress import Progress
-from srsearch.space import Space
+from srsearch.search.samplers.frontier import STARTUP
+from srsearch.space import Space, shipped_spaces
 from srsearch.store import Store
 from tests.conftest import CHECKOUT, SMALL_SPACE, WIDE_SPACE, Command
 from tests.support.evaluators import Constant, Hopeless, Odd, Silent, Slow, Troubled, Unready
+
+FIRST_MODELLED = STARTUP + 1
+"""Trials of a search in which the last is proposed by the model."""
 
 SAMPLERS = ("frontier", "tpe", "nsga2", "nsga3", "random", "qmc", "gp")
 
@@ -39,6 +43,15 @@ def outcome(store: Store, study: str) -> list[tuple[Any, ...]]:
     return [
         (t.number, t.key, t.state, t.reason, t.psnr, tuple(map(tuple, t.curve))) for t in store.trial_records(study)
     ]
+
+
+@pytest.mark.parametrize("name", shipped_spaces())
+def test_every_space_that_comes_along_is_searched_as_it_stands(name: str, tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        result = run(name, store=store, evaluator="synthetic", trials=FIRST_MODELLED, workers=1)
+        states = store.trials(name)["state"].tolist()
+    assert result.done == FIRST_MODELLED
+    assert "failed" not in states
 
 
 def settled(space: Space, **search: object) -> Space:

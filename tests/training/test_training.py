@@ -20,7 +20,8 @@ from srsearch.data import PatchSampler, TrainingData, load_training_data
 from srsearch.data.pairs import Pair
 from srsearch.errors import InputError
 from srsearch.evaluation import bicubic_quality, evaluate
-from srsearch.training import ProxyResult, Recipe, Runtime, TrainingFailed, proxy, train_proxy, versions
+from srsearch.training import ProxyResult, Recipe, Runtime, TrainingFailed, train_proxy, versions
+from srsearch.training import recipe as recipes
 
 SHORT = Recipe(steps=12, batch=2, patch=12, rungs=(0.25, 0.5))
 FP32 = Runtime("cpu", "fp32", True, 1)
@@ -201,7 +202,7 @@ def test_both_sides_of_the_loss_have_the_networks_colour(
         compared.append((sr.detach().clone(), hr.clone()))
         return F.l1_loss(sr, hr)
 
-    monkeypatch.setitem(proxy._LOSSES, "l1", loss)
+    monkeypatch.setitem(recipes._OURS["loss"], "l1", loss)
     trained = Tiny(in_channels)
     train_proxy(trained, data, Recipe(steps=1, batch=3, patch=12, rungs=()), FP32, seed=5)
     lr, hr = PatchSampler(data.train, 12, 3, 2, seed=5).next()

@@ -1,4 +1,4 @@
-"""Who may look: nobody from elsewhere without the token, and no page may ask anything of another machine."""
+"""Access control: other machines need the token, and pages may not contact any other server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FORM = Markup(
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
+    """Whether only this machine can reach the address."""
     if host == "localhost":
         return True
     try:
@@ -35,12 +35,12 @@ def is_loopback(host: str) -> bool:
 
 
 def guard(server: flask.Flask, token: str | None, script_hashes: Sequence[str]) -> None:
-    """Refuse who must not look, and tell browsers what pages may do.
+    """Check every request, and add a content security policy to every response.
 
     Args:
-        server: Whose requests are looked at first.
-        token: Asked of every request; None: the server is reached from this machine only.
-        script_hashes: Of the scripts that Dash writes into the page.
+        server: The application to guard.
+        token: The token that every request must have; None where only this machine can reach the server.
+        script_hashes: CSP hashes of the scripts that Dash writes into the page.
     """
     policy = (
         f"default-src 'none'; script-src 'self' {' '.join(script_hashes)}; style-src 'self' 'unsafe-inline'; "
@@ -50,8 +50,8 @@ def guard(server: flask.Flask, token: str | None, script_hashes: Sequence[str]) 
 
     def check() -> flask.Response | None:
         if token is None:
-            # A page of another machine may give its own name this machine's address; its Host tells.
-            return None if is_loopback(_host()) else _refusal(403, "Not from here", "Open it as localhost.")
+            # DNS rebinding: a foreign page may point its own name to this machine. The Host header gives it away.
+            return None if is_loopback(_host()) else _refusal(403, "Access refused", "Open the dashboard as localhost.")
         return _check_token(token)
 
     def finish(response: flask.Response) -> flask.Response:
@@ -73,8 +73,8 @@ def _check_token(token: str) -> flask.Response | None:
     given = flask.request.args.get("token")
     if given is not None and flask.request.method == "GET":
         if not _same(given, token):
-            return _refusal(403, "Wrong token", "That is not the token of this dashboard.", form=True)
-        # Into a cookie, and out of the link: links are passed on.
+            return _refusal(403, "Wrong token", "This is not the token of this dashboard.", form=True)
+        # Move the token from the link to a cookie, because people share links.
         rest = [(name, value) for name, value in flask.request.args.items(multi=True) if name != "token"]
         answer = flask.redirect(flask.request.path + (f"?{urlencode(rest)}" if rest else ""))
         answer.set_cookie(_COOKIE, _sealed(token), httponly=True, samesite="Strict")
@@ -83,15 +83,15 @@ def _check_token(token: str) -> flask.Response | None:
     if bearer.startswith("Bearer "):
         if _same(bearer.removeprefix("Bearer "), token):
             return None
-        return _refusal(403, "Wrong token", "That is not the token of this dashboard.", form=True)
+        return _refusal(403, "Wrong token", "This is not the token of this dashboard.", form=True)
     cookie = flask.request.cookies.get(_COOKIE)
     if cookie is not None and _same(cookie, _sealed(token)):
         return None
-    return _refusal(401, "This dashboard needs its token", "It was given with --token when it was started.", form=True)
+    return _refusal(401, "This dashboard needs its token", "It was set with --token at the start.", form=True)
 
 
 def _same(given: str, right: str) -> bool:
-    """In a time that does not tell how much of it was right."""
+    """Compare in constant time."""
     return hmac.compare_digest(given.encode("utf-8", "replace"), right.encode("utf-8", "replace"))
 
 

@@ -1,7 +1,7 @@
-"""What a link says: which study, which view, and everything that was chosen in it.
+"""The address of a page: the study, the view, and every choice made in it, as a link.
 
-Whatever a link holds, it can be read: what makes no sense counts as not written, so that a link of an older version, or
-one that was cut off, still shows something.
+Reading a link never fails: parts that make no sense are ignored, so that links of older versions and truncated links
+still show a page.
 """
 
 from __future__ import annotations
@@ -13,23 +13,14 @@ from urllib.parse import parse_qsl, urlencode
 
 import pandas as pd
 
+from srsearch.dashboard.budget import LIMITED
 from srsearch.labels import axis_text
 from srsearch.objectives import OBJECTIVES, QUALITIES, is_cost
-
-VIEWS = {
-    "overview": "Overview",
-    "front": "Front",
-    "design": "Design",
-    "axes": "Axes",
-    "noise": "Noise",
-    "pictures": "Pictures",
-    "compare": "Compare",
-}
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle drawn around points: from and to on two columns."""
+    """A rectangle drawn around points: a range on each of two columns."""
 
     x: str
     left: float
@@ -47,15 +38,15 @@ class Address:
     """The state of a page.
 
     Attributes:
-        study: Its name; None: the newest.
-        view: One of `VIEWS`.
-        cost: The column on x axes; None: the study's.
-        quality: The column on y axes; None: the study's.
-        limits: Largest allowed value by column.
+        study: The study's name; None: the newest.
+        view: The view's name. The server shows the first view where it has none of this name.
+        cost: The column on x axes; None: the study's cost.
+        quality: The column on y axes; None: the study's quality.
+        limits: The budget: the largest allowed value by column.
         box: Only designs in this rectangle.
         only: Only designs with these values of axes.
-        trial: The design that is looked at; None: the best within the limits.
-        compared: Further studies, to compare with.
+        trial: The design shown; None: the best within the limits.
+        compared: Names of the studies to compare with.
         more: All other choices, by name.
     """
 
@@ -72,21 +63,21 @@ class Address:
 
     @classmethod
     def of(cls, search: str | None) -> Address:
-        """From the part of a link after the question mark."""
+        """Read the part of a link after the question mark."""
         fields: dict[str, list[str]] = {}
         for name, value in parse_qsl((search or "").lstrip("?"), max_num_fields=200):
             fields.setdefault(name, []).append(value)
         last = {name: values[-1] for name, values in fields.items()}
-        known = {"study", "view", "cost", "quality", "max_mult_adds", "max_params", "box", "only", "trial", "with"}
+        known = {"study", "view", "cost", "quality", "box", "only", "trial", "with"} | {
+            f"max_{name}" for name in LIMITED
+        }
         return cls(
             study=last.get("study"),
-            view=_one_of(last.get("view"), VIEWS) or "overview",
+            view=last.get("view") or "overview",
             cost=_one_of(last.get("cost"), [name for name in OBJECTIVES if is_cost(name)]),
             quality=_one_of(last.get("quality"), QUALITIES),
             limits={
-                name: limit
-                for name in ("mult_adds", "params")
-                if (limit := _number(last.get(f"max_{name}"))) is not None and limit > 0
+                name: limit for name in LIMITED if (limit := _number(last.get(f"max_{name}"))) is not None and limit > 0
             },
             box=_box(last.get("box")),
             only=tuple(
@@ -98,11 +89,11 @@ class Address:
         )
 
     def chosen(self, name: str, valid: Mapping[str, object] | tuple[str, ...] | list[str], default: str) -> str:
-        """What was chosen, where it is one of the valid words."""
+        """The choice of this name if it is one of the valid values, else the default."""
         return _one_of(self.more.get(name), valid) or default
 
     def link(self, **changes: object) -> str:
-        """A link to the same page with other values; None leaves one out."""
+        """A link to the same page with some values changed; None removes a value."""
         values: dict[str, object] = {
             "study": self.study,
             "view": self.view if self.view != "overview" else None,
@@ -120,35 +111,35 @@ class Address:
 
     @property
     def selects(self) -> bool:
-        """Whether not all designs are shown."""
+        """Whether the link selects some of the designs."""
         return self.box is not None or bool(self.only)
 
     def selected(self, trials: pd.DataFrame) -> pd.DataFrame:
-        """The trials that the selection holds, all of them where there is none."""
-        kept = trials
+        """The selected trials; all of them where the link selects none."""
+        rows = trials
         if self.box is not None:
             for column, low, high in (
                 (self.box.x, self.box.left, self.box.right),
                 (self.box.y, self.box.low, self.box.high),
             ):
-                if column in kept.columns:
-                    kept = kept[kept[column].between(low, high).fillna(False).astype(bool)]
+                if column in rows.columns:
+                    rows = rows[rows[column].between(low, high).fillna(False).astype(bool)]
         for axis in dict(self.only):
-            if axis in kept.columns:
+            if axis in rows.columns:
                 words = {word for name, word in self.only if name == axis}
-                # By its values: a hundred thousand rows have a handful of them.
-                values = [value for value in kept[axis].unique() if axis_text(value) in words]
-                kept = kept[kept[axis].isin([value for value in values if not pd.isna(value)])]
-        kept.attrs = trials.attrs
-        return kept
+                # Compare distinct values, not rows: there may be a hundred thousand rows.
+                values = [value for value in rows[axis].unique() if axis_text(value) in words]
+                rows = rows[rows[axis].isin([value for value in values if not pd.isna(value)])]
+        rows.attrs = trials.attrs
+        return rows
 
     def within(self, trials: pd.DataFrame) -> pd.DataFrame:
         """The trials inside the limits."""
-        kept = trials
+        rows = trials
         for column, limit in self.limits.items():
-            kept = kept[(kept[column] <= limit).fillna(False).astype(bool)]
-        kept.attrs = trials.attrs
-        return kept
+            rows = rows[(rows[column] <= limit).fillna(False).astype(bool)]
+        rows.attrs = trials.attrs
+        return rows
 
 
 def _one_of(word: str | None, valid: Mapping[str, object] | tuple[str, ...] | list[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""What pages are made of: places for figures, tables, controls. Dash components; nothing here reads a database."""
+"""The building blocks of pages: sections, places for figures, tables, controls. Nothing here reads a database."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from dash.development.base_component import Component
 from srsearch.dashboard.budget import Slider
 from srsearch.dashboard.formats import STATES, cell, headings, is_number
 from srsearch.dashboard.live.address import Address
+from srsearch.dashboard.study_view import CAPTIONS, NOTHING_FINISHED, Caveat
 from srsearch.labels import axis_labels
+from srsearch.plots._theme import template
 
 _ROWS = 15
+_PLOTLY_BACKGROUND = "white"  # of Plotly's default template
 
 Child = Component | str
 
 
 @dataclass(frozen=True)
 class Option:
-    """One choice: what the link holds, and what a person reads."""
+    """One choice: its value in the link, and the label that people read."""
 
     value: str
     label: str
@@ -31,18 +34,18 @@ class Option:
 
 @dataclass(frozen=True)
 class Control:
-    """Something to choose by, drawn by the page's script as a native element of the browser.
+    """A form element beside the page, drawn by the page's script as a native element of the browser.
 
     Attributes:
-        name: The name in the link.
-        label: Before it.
+        name: Its name in the link.
+        label: The text before it.
         kind: ``select``, ``check``, or ``limit``: a slider over the logarithm of a count.
-        value: As the link has it; empty: not chosen.
-        options: Of a select.
-        low: Of a slider: smallest count.
-        high: Of a slider: the largest; at it, there is no limit.
-        group: Controls of one group stand together under its name.
-        adds: Whether what is chosen is added to what the link has under the name.
+        value: The value in the link; empty where nothing was chosen.
+        options: The choices of a select.
+        low: The smallest count of a slider.
+        high: The largest count of a slider, which means no limit.
+        group: The heading under which controls of one group stand together.
+        adds: Whether a choice is added to those already in the link under this name, instead of replacing them.
     """
 
     name: str
@@ -56,24 +59,25 @@ class Control:
     adds: bool = False
 
     def plain(self) -> dict[str, Any]:
-        """For the page's script."""
+        """The control as JSON types, for the page's script."""
         return asdict(self)
 
 
 @dataclass
 class Page:
-    """A view, ready to be shown.
+    """The content of a view.
 
     Attributes:
-        children: From top to bottom.
-        figures: By the name of their place, as JSON.
-        tables: All rows of each table, for downloads, by name.
-        grids: What is shown of each table, for the page's script.
-        controls: At the side.
-        budget: What the page's script tells the best design inside any budget from; None: it is not told here.
+        children: Components from top to bottom.
+        figures: Figures as JSON, by the name of their place.
+        tables: All rows of each table by name, for downloads.
+        grids: The rows of each table that are shown, for the page's script.
+        controls: Form elements at the side.
+        budget: What the page's script needs to find the best design within any budget; None on pages that do not
+            show it.
     """
 
-    children: list[Component]
+    children: list[Component] = field(default_factory=list)
     figures: dict[str, str] = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     grids: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -81,17 +85,19 @@ class Page:
     budget: dict[str, Any] | None = None
 
     def draw(self, name: str, figure: go.Figure) -> None:
-        """Put a figure into its place."""
+        """Draw a figure at the `place` of that name, in the pages' colours unless it has a template of its own."""
+        if figure.layout.template.layout.paper_bgcolor == _PLOTLY_BACKGROUND:
+            figure.update_layout(template=template())
         self.figures[name] = figure.to_json()
 
 
 def named(label: str) -> dict[str, Any]:
-    """The name of an element for those who cannot see it."""
+    """The name of an element for screen readers."""
     return {"aria-label": label}
 
 
 def section(title: str, *children: Component | str | None, lead: str = "", kind: str = "") -> Component:
-    """A part of a page with its heading."""
+    """A part of a page with a heading, a lead below it, and its content."""
     identity = "title-" + "".join(letter if letter.isalnum() else "-" for letter in title.lower())
     inside: list[Any] = [html.H2(title, id=identity)]
     if lead:
@@ -101,36 +107,42 @@ def section(title: str, *children: Component | str | None, lead: str = "", kind:
     return html.Section(inside, className=kind, **by)
 
 
-def place(name: str, label: str, height: int = 120) -> Component:
-    """Where a figure will be drawn.
+def place(name: str, label: str = "", height: int = 120) -> Component:
+    """The place where `Page.draw` puts the figure of this name.
 
     Args:
-        name: Of the figure.
-        label: What it shows, for those who cannot see it.
-        height: In pixels, before it is drawn.
+        name: The figure's name.
+        label: What the figure shows, for screen readers; by default that of `CAPTIONS`.
+        height: Height in pixels until it is drawn.
     """
-    return html.Div(id=f"figure-{name}", className="figure", role="img", style={"minHeight": height}, **named(label))
+    aria = named(label or CAPTIONS[name].label)
+    return html.Div(id=f"figure-{name}", className="figure", role="img", style={"minHeight": height}, **aria)
 
 
 def link(text: Child, address: Address, **changes: object) -> Component:
-    """To the same page with other choices, without loading it anew."""
+    """A link to the same page with other choices, which does not reload it."""
     return html.A(text, href=address.link(**changes), className="inner")
 
 
-def note(*children: Child) -> Component:
-    """What has to be known to read a figure."""
-    return html.P(list(children), className="caveat")
+def note(caveat: Caveat) -> Component:
+    """A caveat as a paragraph that stands out."""
+    return html.P([html.Strong(f"{caveat.heading} "), caveat.text], className="caveat")
+
+
+def empty(text: Child | Sequence[Child] = NOTHING_FINISHED) -> Component:
+    """What a page says where it has nothing to show."""
+    return html.P(text, className="nothing", role="status")
 
 
 def facts(pairs: Sequence[tuple[str, Child]], kind: str = "facts") -> Component:
-    """Names and values in a row."""
+    """Pairs of names and values in a row."""
     return html.Dl([html.Div([html.Dt(name), html.Dd(value)]) for name, value in pairs], className=kind)
 
 
-def chips(address: Address, counted: str) -> Component | None:
-    """What is selected, each with a way to undo it; nothing where all is shown."""
+def chips(address: Address, counted: str) -> list[Component]:
+    """The selection, with a link to undo each part of it; empty where all designs are shown."""
     if not address.selects:
-        return None
+        return []
     inside: list[Any] = [html.Span("Selected: ", className="quiet"), html.Strong(counted)]
     if address.box is not None:
         inside.append(link("drawn rectangle \N{MULTIPLICATION SIGN}", address, box=None))
@@ -138,7 +150,7 @@ def chips(address: Address, counted: str) -> Component | None:
         rest = [f"{axis}={word}" for axis, word in address.only if (axis, word) != pair]
         inside.append(link(f"{pair[0]} = {pair[1]} \N{MULTIPLICATION SIGN}", address, only=rest))
     inside.append(link("show all", address, box=None, only=None))
-    return html.P(inside, className="chips", role="status")
+    return [html.P(inside, className="chips", role="status")]
 
 
 def table(
@@ -152,17 +164,18 @@ def table(
     heads: Mapping[str, str] | None = None,
     links: Mapping[str, str] | None = None,
 ) -> Component:
-    """A table that is sorted by its heads and can be taken away as CSV and JSON.
+    """A table that readers sort by clicking on its headings and download as CSV or JSON.
 
     Args:
-        page: Where it stands; keeps all rows.
-        name: Of the table: in links and file names.
-        caption: What it shows.
+        page: The page of the table, which keeps all its rows.
+        name: The table's name in links and file names.
+        caption: What the table shows.
         frame: All rows.
-        columns: Those that are shown.
-        address: The page's.
-        heads: Names of columns that are not usual ones.
-        links: Column to the name in a link that a click on a cell sets: ``{"trial": "design"}`` goes to that view.
+        columns: The columns to show.
+        address: The page's address.
+        heads: Headings of columns that `formats.headings` does not have.
+        links: Columns whose cells are links: ``{"trial": "design"}`` opens that view with the trial of the row, any
+            other column sets the choice of this name in the link.
     """
     page.tables[name] = frame
     shown = [column for column in columns if column in frame.columns]
@@ -207,14 +220,14 @@ def _sorted(frame: pd.DataFrame, order: str) -> pd.DataFrame:
         return frame
     try:
         return frame.sort_values(column, ascending=not order.startswith("-"), na_position="last", kind="stable")
-    except TypeError:  # words and numbers
+    except TypeError:  # text mixed with numbers
         words = frame[column].astype(str)
         return frame.loc[words.sort_values(ascending=not order.startswith("-"), kind="stable").index]
 
 
 def _head(column: str, label: str, numeric: bool, order: str, name: str, address: Address) -> dict[str, Any]:
     here = order.removeprefix("-") == column
-    # Numbers are wanted from the top first.
+    # A first click sorts numbers from the largest, and text from A.
     ways = [f"-{column}", column] if numeric else [column, f"-{column}"]
     following = ways[1] if order == ways[0] else ways[0]
     falling = order.startswith("-")
@@ -243,7 +256,7 @@ def _href(record: Mapping[Any, Any], column: str, address: Address, links: Mappi
 
 
 def limit(address: Address, slider: Slider) -> Control:
-    """A slider for the largest value of a cost."""
+    """The slider that limits a cost."""
     chosen = address.limits.get(slider.column)
     value = "" if chosen is None or chosen >= slider.high else f"{chosen:.6g}"
     name = f"max_{slider.column}"

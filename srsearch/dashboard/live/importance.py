@@ -1,4 +1,4 @@
-"""Importance of axes by Optuna's evaluators. Optuna is imported only when one is asked for."""
+"""Importance of axes by Optuna's evaluators. Optuna is imported only when an importance is computed."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _LEAST_TRIALS = 8
 
 
 def importance(trials: pd.DataFrame, axes: Sequence[str], *, evaluator: str, quality: str = "psnr") -> pd.Series:
-    """How much each axis matters.
+    """The importance of each axis for the quality.
 
     Args:
-        trials: Finished designs; of more than 400 an even share.
-        axes: Their columns. One that a design does not take is a value of its own there.
+        trials: The finished designs. Of more than 400, an evenly spaced part is used.
+        axes: Their columns. "Not taken" counts as a value of its own.
         evaluator: One of `EVALUATORS`.
-        quality: What is explained.
+        quality: The column to explain.
 
     Returns:
-        By axis, summing to 1; empty with fewer than eight designs.
+        Shares by axis that sum to 1; empty with fewer than eight designs.
     """
     rows = trials[trials[quality].notna()]
     rows = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, _MOST_TRIALS).round().astype(int))] if len(rows) else rows
@@ -41,13 +41,13 @@ def importance(trials: pd.DataFrame, axes: Sequence[str], *, evaluator: str, qua
         PedAnovaImportanceEvaluator,
     )
 
-    words = {axis: [axis_text(value) for value in rows[axis]] for axis in axes}
-    spread = {axis: CategoricalDistribution(tuple(sorted(set(found)))) for axis, found in words.items()}
+    texts = {axis: [axis_text(value) for value in rows[axis]] for axis in axes}
+    distributions = {axis: CategoricalDistribution(tuple(sorted(set(values)))) for axis, values in texts.items()}
     made = [
         optuna.trial.create_trial(
-            params={axis: words[axis][place] for axis in axes}, distributions=dict(spread), value=float(value)
+            params={axis: texts[axis][row] for axis in axes}, distributions=dict(distributions), value=float(value)
         )
-        for place, value in enumerate(rows[quality])
+        for row, value in enumerate(rows[quality])
     ]
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -62,7 +62,7 @@ def importance(trials: pd.DataFrame, axes: Sequence[str], *, evaluator: str, qua
                 "mdi": lambda: MeanDecreaseImpurityImportanceEvaluator(seed=0),
             }
             chosen = made_by[evaluator]()
-            found = optuna.importance.get_param_importances(study, evaluator=chosen)
+            shares = optuna.importance.get_param_importances(study, evaluator=chosen)
     finally:
         optuna.logging.set_verbosity(before)
-    return pd.Series(found, dtype=float).reindex(list(axes)).fillna(0.0)
+    return pd.Series(shares, dtype=float).reindex(list(axes)).fillna(0.0)

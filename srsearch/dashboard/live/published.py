@@ -1,4 +1,4 @@
-"""Published networks for the figure of the front. Reads the catalogue's tables alone: no torch."""
+"""Published networks for the figure of the front, from the tables in `srsearch.literature`. No torch."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pandas as pd
 from srsearch.plots import PublishedPoint
 
 BENCHMARKS = ("Set5", "Set14", "B100", "Urban100")
+_COSTS = {"mult_adds": ("mult_adds_g", 1e9), "params": ("params_k", 1e3)}  # column of the table, and its unit
 _METRICS = {"psnr": "psnr_db", "ssim": "ssim"}
 _MOST = 14
 
@@ -23,21 +24,21 @@ def _table(name: str) -> pd.DataFrame:
 
 
 def published(scale: int, benchmark: str, *, cost: str, quality: str, most: float) -> list[PublishedPoint]:
-    """Networks of a scale with a printed cost and a printed quality.
+    """The networks for which a paper prints both the cost and the quality at a scale.
 
     Args:
         scale: Upscaling factor.
         benchmark: One of `BENCHMARKS`.
-        cost: ``mult_adds`` or ``params``: papers print no activations.
-        quality: ``psnr`` or ``ssim``.
-        most: Largest cost that still fits into the figure.
+        cost: The column of a cost; papers print Mult-Adds and parameters only.
+        quality: The column of a quality.
+        most: The largest cost that fits into the figure.
 
     Returns:
-        At most 14, the best of similar cost; each network once, by the first paper that prints it.
+        At most 14: those with the highest quality, by cost. Each network appears once, from the first paper.
     """
-    if cost not in ("mult_adds", "params"):
+    if cost not in _COSTS:
         return []
-    column, unit = ("mult_adds_g", 1e9) if cost == "mult_adds" else ("params_k", 1e3)
+    column, unit = _COSTS[cost]
     costs = _table("costs").query("scale == @scale", local_dict={"scale": str(scale)})
     costs = costs.assign(cost=pd.to_numeric(costs[column], errors="coerce") * unit).dropna(subset=["cost"])
     metric = _METRICS[quality]

@@ -20,32 +20,19 @@ from plotly.utils import PlotlyJSONEncoder
 from threadpoolctl import threadpool_limits
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from srsearch.dashboard.colours import css_colours
 from srsearch.dashboard.live.access import guard, is_loopback
-from srsearch.dashboard.live.address import VIEWS, Address
+from srsearch.dashboard.live.address import Address
 from srsearch.dashboard.live.components import Page, named
 from srsearch.dashboard.live.snapshots import Watcher
-from srsearch.dashboard.live.views import Occasion, View
-from srsearch.dashboard.live.views.axes import axes
-from srsearch.dashboard.live.views.compare import compare
-from srsearch.dashboard.live.views.design import design
-from srsearch.dashboard.live.views.front import front
-from srsearch.dashboard.live.views.noise import noise
-from srsearch.dashboard.live.views.overview import overview
-from srsearch.dashboard.live.views.pictures import pictures
+from srsearch.dashboard.live.views import ViewContext
+from srsearch.dashboard.live.views.table import views
 from srsearch.dashboard.vendored import plotly_js
 from srsearch.errors import InputError, WorkError
-from srsearch.plots._theme import DARK, LIGHT, Palette, exchange
+from srsearch.plots._theme import exchange
 
-_MAKERS: dict[str, View] = {
-    "overview": overview,
-    "front": front,
-    "design": design,
-    "axes": axes,
-    "noise": noise,
-    "pictures": pictures,
-    "compare": compare,
-}
 _NICENESS = 5
+_SHARED_ASSETS = str(files("srsearch.dashboard") / "assets")
 _PREPARED = ("overview", "front", "axes")
 
 _INDEX = """<!doctype html>
@@ -57,8 +44,13 @@ _INDEX = """<!doctype html>
 <title>srsearch</title>
 <link rel="icon" href="data:,">
 <style>COLOURS</style>
+<link rel="stylesheet" href="shared/base.css">
+<link rel="stylesheet" href="shared/lens.css">
 {%css%}
 <script src="assets/before.js"></script>
+<script src="shared/figures.js"></script>
+<script src="shared/budget.js"></script>
+<script src="shared/lens.js"></script>
 <script src="plotly.min.js" defer></script>
 </head>
 <body>
@@ -74,9 +66,9 @@ class Shown:
     """A whole page.
 
     Attributes:
-        head: Study, views.
-        page: What is below.
-        title: Of the window.
+        head: The study's name and the navigation.
+        page: The content below.
+        title: The title of the window.
     """
 
     head: list[Component]
@@ -85,21 +77,21 @@ class Shown:
 
 
 class _Quiet(WSGIRequestHandler):
-    """Writes no line for each request."""
+    """A request handler that logs nothing."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Nothing."""
+        """Log nothing."""
 
     def log(self, type: str, message: str, *args: Any) -> None:
-        """Nothing: a browser that goes away in the middle is no event."""
+        """Log nothing: browsers often drop connections."""
 
 
 def application(watcher: Watcher, *, token: str | None = None) -> flask.Flask:
-    """The application, to be served.
+    """The WSGI application.
 
     Args:
         watcher: The database.
-        token: Asked of every request; None: nobody elsewhere can reach it.
+        token: The token that every request must have; None where only this machine can reach the server.
     """
     app = dash.Dash(
         "srsearch",
@@ -110,10 +102,9 @@ def application(watcher: Watcher, *, token: str | None = None) -> flask.Flask:
         include_assets_files=True,
     )
     app.title = "srsearch"
-    colours = json.dumps(exchange(LIGHT, DARK))
+    colours = json.dumps(exchange())
     index = _INDEX.replace("PALETTE", colours.replace("<", "\\u003c"))
-    dark = f"@media screen and (prefers-color-scheme: dark) {{ {_variables(DARK)} }}"
-    app.index_string = index.replace("COLOURS", f"{_variables(LIGHT)} {dark}")
+    app.index_string = index.replace("COLOURS", css_colours())
     app.layout = _layout()
     app.callback(Output("page", "data"), Input("address", "data"), Input("version", "data"), prevent_initial_call=True)(
         lambda search, _: _answer(watcher, search)
@@ -129,20 +120,14 @@ def application(watcher: Watcher, *, token: str | None = None) -> flask.Flask:
 
 
 def _prepare(watcher: Watcher) -> None:
-    """Begin what a page will ask for once its scripts have been loaded."""
+    """Start to compute the page while the browser loads the scripts."""
     address = Address.of(flask.request.query_string.decode())
     if flask.request.path == "/" and address.view in _PREPARED:
         threading.Thread(target=show, args=(watcher, address), daemon=True).start()
 
 
-def _variables(palette: Palette) -> str:
-    """The colours that the style sheet uses."""
-    names = ("surface", "raised", "ink", "quiet", "grid", "accent", "veil", "muted", "limit")
-    return ":root { " + " ".join(f"--{name}: {getattr(palette, name)};" for name in names) + " }"
-
-
 def _layout() -> Component:
-    """Empty places, which the page's script fills: React would make all of a page anew whenever any of it changes."""
+    """Empty elements that the page's script fills: React would rebuild the whole page on every change."""
     stores = [dcc.Store(id=name) for name in ("address", "version", "page", "drawn")]
     return html.Div(
         [
@@ -162,7 +147,7 @@ def _layout() -> Component:
 
 
 def _add_routes(server: flask.Flask, watcher: Watcher) -> None:
-    # In one piece: a file goes out in many, each of which waits for what else the process computes.
+    # Sent in one piece: each chunk of a file would wait for whatever else the process computes.
     script = plotly_js().encode()
 
     def plotly() -> flask.Response:
@@ -174,13 +159,17 @@ def _add_routes(server: flask.Flask, watcher: Watcher) -> None:
     def data(name: str, kind: str) -> flask.Response:
         return _data(watcher, Address.of(flask.request.query_string.decode()), name, kind)
 
+    def shared(name: str) -> flask.Response:
+        return flask.send_from_directory(_SHARED_ASSETS, name, max_age=0)
+
+    server.add_url_rule("/shared/<name>", "shared", shared)
     server.add_url_rule("/plotly.min.js", "plotly", plotly)
     server.add_url_rule("/version", "version", version)
     server.add_url_rule("/data/<name>.<kind>", "data", data)
 
 
 def _version(watcher: Watcher, address: Address) -> str:
-    """What differs whenever a page would."""
+    """A text that changes whenever the page changes."""
     try:
         names = watcher.names()
         study = address.study or next(iter(names), None)
@@ -193,9 +182,9 @@ def _version(watcher: Watcher, address: Address) -> str:
 
 
 def _answer(watcher: Watcher, search: str | None) -> str:
-    """What the callback of the whole page gives: JSON for its script."""
+    """The result of the page's only callback: JSON for its script."""
     address = Address.of(search)
-    made = _version(watcher, address)  # before it is made: a change in between is then seen as one
+    made = _version(watcher, address)  # read first, so that a change in between is noticed
     shown = show(watcher, address)
     page = shown.page
     told = {
@@ -213,38 +202,40 @@ def _answer(watcher: Watcher, search: str | None) -> str:
 
 
 def show(watcher: Watcher, address: Address) -> Shown:
-    """The page of a link; whatever goes wrong, a page that says so."""
+    """The page of a link; where something goes wrong, a page that says what."""
     try:
         names = watcher.names()
     except (InputError, WorkError) as error:
         return _problem(address, "The database cannot be read", f"{error}.", [])
     if not names:
         text = (
-            f"There is no study in {watcher.where} yet. `srsearch run lightweight_x4` makes one, and it appears here."
+            f"There is no study in {watcher.where} yet. Start one with `srsearch run lightweight_x4`; it appears here."
         )
         return _problem(address, "No study yet", text, names)
     study = address.study or names[0]
     if study not in names:
         return _problem(address, "No such study", f"There is no study {study!r} in {watcher.where}.", names)
-    address = replace(address, study=study)
+    table = views()
+    address = replace(address, study=study, view=address.view if address.view in table else next(iter(table)))
+    view = table[address.view]
     try:
-        occasion = Occasion(address, watcher.snapshot(study), watcher)
-        page = _MAKERS[address.view](occasion)
+        context = ViewContext(address, watcher.snapshot(study), watcher)
+        page = view.function(context)
     except (InputError, WorkError) as error:
-        return _problem(address, "This cannot be shown", f"{error}.", names)
-    except Exception as error:  # a page must never be a traceback; the server's own output says what it was
+        return _problem(address, "This page cannot be shown", f"{error}.", names)
+    except Exception as error:  # readers get a page instead of a traceback; the server's output names the error
         print(
             f"srsearch: the view {address.view} of {study!r} failed: {type(error).__name__}: {error}", file=sys.stderr
         )
-        text = "It went wrong while it was made; the output of srsearch dashboard says more. The other views may work."
+        text = "Something went wrong. The output of `srsearch dashboard` says more; the other views may work."
         return _problem(address, "This view cannot be shown", text, names)
-    return Shown(_head(address, names, occasion), page, f"{VIEWS[address.view]}, {study}")
+    return Shown(_head(address, names, context), page, f"{view.title}, {study}")
 
 
 def _problem(address: Address, title: str, text: str, names: list[str]) -> Shown:
     children: list[Component] = [html.H1(title), html.P(text, role="alert")]
     if names:
-        children.append(html.P("Studies there are:"))
+        children.append(html.P("Studies in this database:"))
         children.append(html.Ul([html.Li(_study_link(name)) for name in names]))
     return Shown(_brand(), Page([html.Div(children, className="nothing")]), title)
 
@@ -257,19 +248,19 @@ def _brand() -> list[Component]:
     return [html.P(html.A("srsearch", href="?", className="inner"), className="brand")]
 
 
-def _head(address: Address, names: list[str], occasion: Occasion) -> list[Component]:
-    study = occasion.snapshot.study
+def _head(address: Address, names: list[str], context: ViewContext) -> list[Component]:
+    study = context.snapshot.study
     other = [name for name in names if name != study.name]
     title = html.H1([study.name, html.Span(f" \N{MULTIPLICATION SIGN}{study.scale}", className="scale")])
     here: dict[str, Any] = {"aria-current": "page"}
     links = [
         html.A(
-            label,
+            view.title,
             href=address.link(view=name if name != "overview" else None),
             className="inner",
             **(here if name == address.view else {}),
         )
-        for name, label in VIEWS.items()
+        for name, view in views().items()
     ]
     more = html.Details(
         [html.Summary("other studies"), html.Ul([html.Li(_study_link(name)) for name in other[:50]])],
@@ -282,44 +273,46 @@ def _head(address: Address, names: list[str], occasion: Occasion) -> list[Compon
 
 
 def _data(watcher: Watcher, address: Address, name: str, kind: str) -> flask.Response:
-    """All rows of a table of a page."""
+    """The response with all rows of a page's table."""
     shown = show(watcher, address)
     frame = shown.page.tables.get(name)
     if frame is None or kind not in ("csv", "json"):
-        return flask.Response("There is no such table.\n", status=404, mimetype="text/plain")
+        return flask.Response("This page has no such table.\n", status=404, mimetype="text/plain")
     if kind == "csv":
         return flask.Response(frame.to_csv(index=False), mimetype="text/csv")
     return flask.Response(frame.to_json(orient="records", date_format="iso"), mimetype="application/json")
 
 
 def make(storage: str | None, host: str, port: int, token: str | None) -> BaseWSGIServer:
-    """A server that listens already.
+    """Make a server that already listens.
 
     Args:
-        storage: As for `Store`.
-        host: Address to listen on.
-        port: Port; 0: a free one.
-        token: Asked of every request; needed where others can reach the host.
+        storage: The database, as for `Store`.
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+        token: The token that every request must have; required where other machines can reach the host.
 
     Raises:
-        InputError: No such database, an address that cannot be listened on, or no token where one is needed.
+        InputError: No such database, an address that cannot be listened on, no token where one is needed, or a
+            plugin's view with a name that is taken.
     """
     if token is not None and not token.strip():
         raise InputError("the token is empty")
     if token is None and not is_loopback(host):
         raise InputError(
-            f"on {host} others can open the dashboard: give it a --token that they have to know, "
-            "or leave out --host to serve this machine only"
+            f"other machines can reach {host}: set a --token that visitors must enter, or leave out --host to serve "
+            "this machine only"
         )
-    # Matrices here are small, and a search on this machine needs the cores.
+    # The matrices are small, and a search on this machine needs the cores.
     threadpool_limits(1, user_api="blas")
+    views()  # a plugin's view with a name that is taken ends the command here
     watcher = Watcher(storage)
     threading.Thread(target=watcher.warm, daemon=True).start()
     try:
         return make_server(host, port, application(watcher, token=token), threaded=True, request_handler=_Quiet)
     except OSError as error:
         raise InputError(f"cannot listen on {host}:{port}: {error.strerror or error}; try another --port") from error
-    except SystemExit:  # werkzeug's way to say that the port is taken
+    except SystemExit:  # werkzeug raises this where the port is taken
         raise InputError(f"cannot listen on {host}:{port}: it is in use; try another --port") from None
 
 
@@ -327,24 +320,24 @@ def serve(storage: str | None, host: str, port: int, token: str | None, say: Cal
     """Serve until interrupted.
 
     Args:
-        storage: As for `Store`.
-        host: Address to listen on.
-        port: Port.
-        token: Asked of every request.
-        say: Told where the pages are.
+        storage: The database, as for `Store`.
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+        token: The token that every request must have; None: none.
+        say: Prints a line for the user.
 
     Raises:
-        InputError: As `make`.
+        InputError: See `make`.
     """
     server = make(storage, host, port, token)
     if hasattr(os, "nice"):
         with suppress(OSError):
-            os.nice(_NICENESS)  # a search on this machine goes before
+            os.nice(_NICENESS)  # a search on this machine has priority
     shown = f"[{host}]" if ":" in host else host
     say(f"dashboard: http://{shown}:{server.server_port}/")
     if not is_loopback(host):
-        say("Others who know the token can open it. It and what they see go over the network unencrypted.")
-    say("Ctrl-C ends it.")
+        say("Anyone who knows the token can open it. The token and the pages travel over the network unencrypted.")
+    say("Press Ctrl-C to stop.")
     try:
         server.serve_forever()
     except KeyboardInterrupt:

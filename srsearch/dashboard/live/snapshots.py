@@ -1,4 +1,4 @@
-"""Studies as the live pages see them: kept in memory, and brought up to date by reading only what has changed."""
+"""Studies in memory for the live pages, kept up to date by reading only what has changed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from srsearch.analysis import (
     retraining_noise,
     standard_errors,
 )
-from srsearch.analysis.objectives import costs_of
-from srsearch.objectives import OBJECTIVES
+from srsearch.dashboard.study_view import main_cost
+from srsearch.objectives import OBJECTIVES, own_costs
 from srsearch.store import Curve, Store, StudyRecord, frames
 from srsearch.store.changes import (
     FollowedTrial,
@@ -33,31 +33,33 @@ from srsearch.store.changes import (
     file_state,
     identities,
 )
+from srsearch.store.database import check_registered
 
 T = TypeVar("T")
 
 LEAST_WAIT = 1.0
-"""Seconds between two readings, however many pages ask."""
+"""Least number of seconds between two reads of the database, however many pages are open."""
 
 _SHARE = 80.0
-"""A reading is followed by a pause so many times as long, so that a search beside it loses next to nothing."""
+"""After a read follows a pause this many times as long, so that a search on this machine hardly slows down."""
 
 _MOST_MODELLED = 3_000
 _MOST_MADE = 64
-_FRAME_COLUMNS = 14  # of `frames.TRIALS`, which are the first of a `FollowedTrial`
+_FRAME_COLUMNS = 14  # the columns of `frames.TRIALS`, with which a `FollowedTrial` begins
 
 
 @dataclass
 class Snapshot:
-    """A study at one moment; what is computed from it is computed once.
+    """A study at one moment, with a cache of what is computed from it.
 
     Attributes:
-        study: As it was created.
-        where: A printable place of its database.
-        rows: Every trial and replicate by number.
-        version: Differs between any two snapshots of a database.
-        noises: The noise of studies, and how many trainings it was estimated from; shared by all snapshots.
-        told: What figures tell of designs, by number, kept while they are drawn again and again.
+        study: The study as it was created.
+        where: A printable name of its database.
+        rows: Every trial and replicate, sorted by number.
+        version: A number that no other snapshot of the database has.
+        noises: By study, the number of trainings and the noise estimated from them; shared by all snapshots.
+        descriptions: The designs by key, only where the study has a cost that the user registered: it is computed.
+        told: The hover texts of designs by number, reused when figures are drawn again.
     """
 
     study: StudyRecord
@@ -65,22 +67,24 @@ class Snapshot:
     rows: Sequence[FollowedTrial]
     version: int
     noises: dict[str, tuple[int, Noise | None]] = field(default_factory=dict)
+    descriptions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     told: dict[int, str] = field(default_factory=dict)
     _made: dict[Hashable, Any] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @functools.cached_property
     def trials(self) -> pd.DataFrame:
-        """As `Store.trials`, with ``reached`` (the last step with a PSNR) and ``reached_psnr`` of those on the way."""
+        """As `Store.trials`, with the last step that has a PSNR (``reached``), and its PSNR where unfinished."""
         frame = frames.trials([row[:_FRAME_COLUMNS] for row in self.rows])
+        frames.with_own_costs(frame, self.study.objectives, self.descriptions)
         proposals = [row for row in self.rows if row.replicate_of is None]
         lasts = [_last_point(row.curve) for row in proposals]
         frame["reached"] = pd.array([None if last is None else int(last[0]) for last in lasts], dtype="Int64")
-        on_the_way = [
+        unfinished = [
             last[1] if last is not None and row.state in ("running", "stopped") else None
             for row, last in zip(proposals, lasts, strict=True)
         ]
-        frame["reached_psnr"] = pd.array(on_the_way, dtype="Float64")
+        frame["reached_psnr"] = pd.array(unfinished, dtype="Float64")
         return frame
 
     @functools.cached_property
@@ -105,36 +109,36 @@ class Snapshot:
 
     @property
     def quality(self) -> str:
-        """What the study ranks its designs by."""
+        """The quality that ranks the study's designs."""
         return quality_of(self.study.objectives)
 
     @property
     def cost(self) -> str:
-        """The first cost among the objectives, else Mult-Adds."""
-        return next(iter(costs_of(self.study.objectives)), "mult_adds")
+        """The study's main cost."""
+        return main_cost(self.study.objectives)
 
     def front(self, *objectives: str) -> pd.DataFrame:
         """The non-dominated designs, with their standard errors; by default in the study's objectives."""
         chosen = objectives or tuple(self.study.objectives)
 
         def make() -> pd.DataFrame:
-            found = self.plain_front(*chosen)
+            designs = self.plain_front(*chosen)
             quality = quality_of(chosen)
-            errors = standard_errors(found, self.noise if quality == self.quality else None)
-            made = found.assign(**{f"{quality}_error": errors})
-            made.attrs = found.attrs
+            errors = standard_errors(designs, self.noise if quality == self.quality else None)
+            made = designs.assign(**{f"{quality}_error": errors})
+            made.attrs = designs.attrs
             return made
 
         return self.once(("front with errors", chosen), make)
 
     def plain_front(self, *objectives: str) -> pd.DataFrame:
-        """The same without standard errors, which take their time."""
+        """The front without standard errors, which take long to compute."""
         chosen = objectives or tuple(self.study.objectives)
         return self.once(("plain front", chosen), lambda: pareto_front(self.done, chosen))
 
     @property
     def noise(self) -> Noise | None:
-        """What another seed would change; estimated anew when a tenth more trainings have ended: it takes a while."""
+        """The training noise. As it takes long, it is estimated again only after 10 % more trainings."""
 
         def make() -> tuple[int, Noise | None]:
             trainings = sum(row.state == "complete" for row in self.rows)
@@ -152,9 +156,9 @@ class Snapshot:
         return self.once("history", lambda: hypervolume_steps(self.done, study.objectives, study.reference))
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What is made of this snapshot, kept for the next page; of many things the oldest goes.
+        """The result of ``make``, from the cache where it has the key. When the cache is full, the oldest entry goes.
 
-        Of two pages that want the same at a time one makes it, and the other waits.
+        Where two pages need the same result at the same time, one computes it and the other waits.
         """
         with self._lock:
             made: T | None = self._made.get(key)
@@ -165,7 +169,7 @@ class Snapshot:
             return made
 
     def row(self, number: int) -> FollowedTrial | None:
-        """A trial of that number."""
+        """The trial of this number; None where there is none."""
         return self._by_number.get(number)
 
     @functools.cached_property
@@ -174,24 +178,24 @@ class Snapshot:
 
     @functools.cached_property
     def curves(self) -> Mapping[int, Curve]:
-        """(step, PSNR) of every trial that has any, by number."""
+        """The (step, PSNR) pairs of every trial that has any, by number."""
         parsed: list[Curve] = json.loads(f"[{','.join(row.curve or '[]' for row in self.rows)}]")
         return {row.number: curve for row, curve in zip(self.rows, parsed, strict=True) if curve}
 
 
 def _share(trials: pd.DataFrame) -> pd.DataFrame:
-    """All designs with several seeds, and of many others an even share: the model takes no more than 120 anyway."""
+    """All designs with several seeds, and an evenly spaced part of the others: the model uses at most 120 anyway."""
     if len(trials) <= _MOST_MODELLED:
         return trials
     several = (trials["seeds"] > 1).fillna(False).to_numpy(dtype=bool)
     several[:: -(-len(trials) // _MOST_MODELLED)] = True
-    kept = trials[several]
-    kept.attrs = trials.attrs
-    return kept
+    part = trials[several]
+    part.attrs = trials.attrs
+    return part
 
 
 def _last_point(curve: str) -> tuple[float, float] | None:
-    """The last (step, PSNR) of a curve's JSON text, without parsing what is before it."""
+    """The last (step, PSNR) pair of a curve's JSON text, without parsing the rest."""
     if len(curve) < 5:
         return None
     step, _, psnr = curve[curve.rfind("[") + 1 :].rstrip("]\n ").partition(",")
@@ -202,12 +206,12 @@ def _last_point(curve: str) -> tuple[float, float] | None:
 
 
 class Watcher:
-    """All studies of a database, followed.
+    """Follows all studies of a database.
 
-    Several pages may ask at once, from several threads: who comes first reads, the others get the same.
+    Several threads may ask at once: the first one reads the database, and the others get the same snapshot.
 
     Args:
-        storage: As for `Store`.
+        storage: The database, as for `Store`.
 
     Raises:
         InputError: There is no such database.
@@ -222,11 +226,11 @@ class Watcher:
 
     @property
     def where(self) -> str:
-        """Where the database is, for people."""
+        """A printable name of the database."""
         return self.store.where
 
     def names(self) -> list[str]:
-        """All studies' names, newest first.
+        """The names of all studies, newest first.
 
         Raises:
             InputError: The database is gone.
@@ -235,7 +239,7 @@ class Watcher:
         return [identity.name for identity in sorted(identities(self.store), key=lambda each: each.created_at)][::-1]
 
     def snapshot(self, study: str) -> Snapshot:
-        """The study as it is now, or was a moment ago.
+        """The study as it is now or was a moment ago.
 
         Raises:
             InputError: No such study, or the database is gone.
@@ -258,25 +262,38 @@ class Watcher:
     def _read(
         self, study: str, known: tuple[StudyIdentity, Snapshot, float, object] | None
     ) -> tuple[StudyIdentity, Snapshot]:
-        record = self.store.study(study)  # says what there is where there is none of that name
+        record = self.store.study(study)  # the error for an unknown name lists the studies
         identity = next(each for each in identities(self.store) if each.name == study)
         if known is None or (known[0].number, known[0].created_at) != (identity.number, identity.created_at):
-            return identity, self._next(record, all_trials(self.store, study))
+            return identity, self._next(record, all_trials(self.store, study), {})
         before = known[1]
         changed = _changes(self.store, study, before.rows)
         if not changed:
             return identity, before
         rows = {row.number: row for row in before.rows} | {row.number: row for row in changed}
-        return identity, self._next(record, [rows[number] for number in sorted(rows)])
+        return identity, self._next(record, [rows[number] for number in sorted(rows)], before.descriptions)
 
-    def _next(self, record: StudyRecord, rows: Sequence[FollowedTrial]) -> Snapshot:
+    def _next(
+        self, record: StudyRecord, rows: Sequence[FollowedTrial], known: Mapping[str, Mapping[str, Any]]
+    ) -> Snapshot:
+        check_registered(record.name, record.objectives)
+        descriptions = self._descriptions(record, rows, known) if own_costs(record.objectives) else {}
         self._version += 1
-        snapshot = Snapshot(record, self.where, rows, self._version, self._noises)
-        _ = snapshot.trials  # here, as it is part of what a reading costs, and two threads would make it twice
+        snapshot = Snapshot(record, self.where, rows, self._version, self._noises, descriptions)
+        _ = snapshot.trials  # computed here: its time counts towards the pause, and two threads would do it twice
         return snapshot
 
+    def _descriptions(
+        self, record: StudyRecord, rows: Sequence[FollowedTrial], known: Mapping[str, Mapping[str, Any]]
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """The designs of the trials by key; reads those that are not known yet."""
+        if not known:
+            return self.store.descriptions(record.name)
+        new = {row.key for row in rows if row.key is not None} - set(known)
+        return {**known, **{key: design for key in new if (design := self.store.description(key))}}
+
     def warm(self) -> None:
-        """Read the newest study before anybody asks for it; what goes wrong is told to who asks."""
+        """Read the newest study before a page asks for it. Errors are left to the page."""
         with suppress(Exception):
             names = self.names()
             if names:
@@ -286,17 +303,17 @@ class Watcher:
                     snapshot.front()
 
     def design(self, key: str) -> Mapping[str, Any]:
-        """The description of a design; empty where there is none."""
+        """The description of a design by its key; empty where there is none."""
         return self.store.description(key)
 
     def abandoned(self, study: str) -> list[int]:
-        """Numbers of the running trials on which nobody works any more."""
+        """Numbers of the running trials whose run has ended."""
         return self.store.abandoned(study)
 
 
 def _changes(store: Store, study: str, rows: Sequence[FollowedTrial]) -> list[FollowedTrial]:
     ends = [row.finished_at for row in rows if row.finished_at is not None]
-    found = changed_trials(
+    changed = changed_trials(
         store,
         study,
         after=rows[-1].number if rows else -1,
@@ -305,4 +322,4 @@ def _changes(store: Store, study: str, rows: Sequence[FollowedTrial]) -> list[Fo
         stopped=any(row.state == "stopped" for row in rows),
     )
     by_number = {row.number: row for row in rows}
-    return [row for row in found if by_number.get(row.number) != row]
+    return [row for row in changed if by_number.get(row.number) != row]

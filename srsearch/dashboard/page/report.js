@@ -19,30 +19,29 @@
     }
   }
 
-  // The budget: what is best inside is said at once.
-  const COSTS = { mult_adds: "Mult-Adds", params: "params" };
+  // The budget: the best design within it is shown while a slider moves.
   function tell() {
     const shown = sliders.map((slider) => {
       const most = value(slider);
       const text = most === null ? "no limit" : srsearchBudget.quantity(most);
       slider.parentElement.querySelector("output").textContent = text;
       slider.setAttribute("aria-valuetext", text);
-      return most === null ? [] : [`${text} ${COSTS[slider.name]}`];
+      return most === null ? [] : [`${text} ${slider.dataset.short}`];
     }).flat();
-    const found = best();
+    const design = best();
     const line = document.getElementById("inside");
     if (!line) return;
-    const what = shown.length ? `Best inside ${shown.join(" and ")}: ` : "Best without a limit: ";
-    if (!found) { line.textContent = `${what}no design fits.`; return; }
+    const what = shown.length ? `Best within ${shown.join(" and ")}: ` : "Best without a limit: ";
+    if (!design) { line.textContent = `${what}no design fits.`; return; }
     const strong = document.createElement("strong");
-    strong.textContent = `trial ${found.trial}, ${found.score}${budget.unit}`;
-    const facts = budget.facts.map((name, at) => `${found.told[at]} ${name === "Mult-Adds" ? name : name.toLowerCase()}`);
-    const axes = budget.axes.flatMap((name, at) => (found.values[at] ? [`${name} ${found.values[at]}`] : []));
-    const error = found.error ? ` ${found.error}` : "";
+    strong.textContent = `trial ${design.trial}, ${design.score}${budget.unit}`;
+    const facts = budget.short.map((name, at) => `${design.told[at]} ${name}`);
+    const axes = budget.axes.flatMap((name, at) => (design.values[at] ? [`${name} ${design.values[at]}`] : []));
+    const error = design.error ? ` ${design.error}` : "";
     line.replaceChildren(what, strong, `${error}, ${facts.join(", ")}. ${axes.join(", ")}`);
   }
   tell();
-  draw(darkness.matches); // now that it is known how much room the words leave
+  draw(darkness.matches); // after the text, which decides how much room the figure has
   darkness.addEventListener("change", (event) => draw(event.matches));
   addEventListener("beforeprint", () => draw(false, true));
   addEventListener("afterprint", () => draw(darkness.matches));
@@ -53,7 +52,7 @@
     });
   }
 
-  // Two pictures to wipe between.
+  // The two pictures of the wipe.
   for (const side of ["left", "right"]) {
     const choice = document.getElementById(`wipe-${side}`);
     if (!choice) continue;
@@ -74,7 +73,7 @@
     setTimeout(() => row.classList.remove("found"), 2500);
   });
 
-  // Sorting: numbers as numbers, words as words, what is missing always last.
+  // Sorting: numbers as numbers, text as text, missing values always last.
   const words = new Intl.Collator("en", { numeric: true });
   function compare(a, b) {
     return a !== "" && b !== "" && !isNaN(a) && !isNaN(b) ? a - b : words.compare(a, b);

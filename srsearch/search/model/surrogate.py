@@ -140,6 +140,8 @@ class Prior:
         Raises:
             InputError: The space has no such design.
         """
+        if len(results) < _LEAST_PRIOR:
+            return None
         ranked = sorted(results, key=lambda result: -result[1])
         if len(ranked) > _MOST_PRIOR:
             ranked = [ranked[i] for i in np.linspace(0, len(ranked) - 1, _MOST_PRIOR).round().astype(int)]

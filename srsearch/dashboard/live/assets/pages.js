@@ -1,5 +1,5 @@
 "use strict";
-// What the live pages do in the browser: links, controls, figures, following. Nothing is asked of any other machine.
+// The live pages in the browser: links, controls, figures, following. No other server is contacted.
 window.dash_clientside = window.dash_clientside || {};
 String.prototype.trim = window.srsearchNative.trim;
 (() => {
@@ -7,7 +7,7 @@ String.prototype.trim = window.srsearchNative.trim;
   const palette = () => JSON.parse(document.getElementById("palette").textContent);
   const say = (name, data) => window.dash_clientside.set_props(name, { data });
 
-  // The link is the state: everything that is chosen is in it.
+  // The link holds the whole state: every choice is in it.
   function go(change, replace = false) {
     const search = new URLSearchParams(location.search);
     change(search);
@@ -30,7 +30,7 @@ String.prototype.trim = window.srsearchNative.trim;
     }
   });
 
-  // The page as the server describes it: components of Dash. What is there already stays, with its focus and its figure.
+  // Draws the page as the server describes it, in Dash components. Elements that stay keep their focus and figure.
   function fill(place, children) {
     const wanted = [children].flat().filter((child) => child !== null && child !== undefined);
     wanted.forEach((child, at) => {
@@ -60,7 +60,7 @@ String.prototype.trim = window.srsearchNative.trim;
     for (const [name, value] of wanted) if (node.getAttribute(name) !== value) node.setAttribute(name, value);
     node.described = [...wanted.keys()];
     for (const [name, value] of Object.entries(style ?? {})) node.style[name] = `${value}px`;
-    // What is described without content is filled by this script.
+    // Elements without children are filled by this script.
     if ((children ?? null) !== null) fill(node, children);
   }
 
@@ -80,13 +80,13 @@ String.prototype.trim = window.srsearchNative.trim;
     }
     count("drawn");
   }
-  // For those who wait for it: counted once the browser has shown it.
+  // Counts what the browser has shown, for tests that wait for it.
   function count(name) {
     const { dataset } = document.documentElement;
     requestAnimationFrame(() => setTimeout(() => { dataset[name] = String(Number(dataset[name] ?? 0) + 1); }));
   }
 
-  // The best design inside the budget. While a slider moves, all that it changes is found out here; the server follows.
+  // The best design within the budget. While a slider moves everything is computed here; the server follows.
   let budget = {};
   let moved = {};
   const limits = () => ({ ...budget.limits, ...moved });
@@ -110,7 +110,7 @@ String.prototype.trim = window.srsearchNative.trim;
     }
     const [score, facts, ties, axes] = card.parts;
     for (const part of [facts, ties, axes]) part.hidden = !design;
-    if (!design) { score.replaceChildren("No finished design fits."); return; }
+    if (!design) { score.replaceChildren("No finished design fits the budget and the selection."); return; }
     const quality = element("strong", "", design.score);
     quality.id = "best-quality";
     const search = new URLSearchParams(location.search);
@@ -120,7 +120,7 @@ String.prototype.trim = window.srsearchNative.trim;
     const pair = (name, value) => element("div", "", element("dt", "", name), element("dd", "", value));
     facts.replaceChildren(...budget.facts.map((name, at) => pair(name, design.told[at])));
     axes.replaceChildren(...budget.axes.flatMap((name, at) => (design.values[at] ? [pair(name, design.values[at])] : [])));
-    // The server says what is tied with the best; until it does, the place is kept.
+    // The ties come from the server; the text is hidden until it answers.
     ties.textContent = budget.ties;
     ties.hidden = !budget.ties;
     const asked = (column) => budget.limits[column] ?? null;
@@ -301,7 +301,7 @@ String.prototype.trim = window.srsearchNative.trim;
     }, budget.designs ? REST : 30);
   }
 
-  // Following: what the server knows is asked for again and again, without drawing anything while nothing has changed.
+  // Following: asks the server for its version again and again, and draws only when it has changed.
   let version = null;
   async function follow() {
     const live = document.getElementById("live");
@@ -310,10 +310,10 @@ String.prototype.trim = window.srsearchNative.trim;
       if (!answer.ok) throw new Error(String(answer.status));
       const found = await answer.text();
       if (live) live.textContent = "following";
-      // Compared with what the page was made of, not with the last answer: nothing is missed in between.
+      // Compared with the version of the page, not with the last answer, so that no change is missed.
       if (version !== null && found !== version) say("version", found);
     } catch {
-      if (live) live.textContent = "the dashboard has stopped: start it again with srsearch dashboard";
+      if (live) live.textContent = "The dashboard has stopped. Start it again with srsearch dashboard.";
     }
   }
   setInterval(() => document.hidden || follow(), 2000);
@@ -342,7 +342,7 @@ String.prototype.trim = window.srsearchNative.trim;
       version = page.made;
       figures = page.figures;
       budget = page.budget;
-      // What was moved since this was asked for stays as it was moved.
+      // Sliders that moved since the request keep their position.
       if (waiting === undefined && page.search === location.search) moved = {};
       document.title = page.title ? `${page.title} · srsearch` : "srsearch";
       fill(document.getElementById("head"), page.head);

@@ -1,15 +1,15 @@
-"""The views of the live pages, one in a file: each makes a `Page` of an `Occasion`."""
+"""The views of the live pages, one per file. A view is a function from a `ViewContext` to a `Page`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from srsearch.dashboard.budget import sliders
 from srsearch.dashboard.live.address import Address
-from srsearch.dashboard.live.components import Control, Option, Page, limit
+from srsearch.dashboard.live.components import Control, Option, limit
 from srsearch.dashboard.live.snapshots import Snapshot, Watcher
 from srsearch.labels import axis_labels, axis_text
 from srsearch.objectives import Objective, objective
@@ -18,12 +18,12 @@ _MOST_VALUES = 24
 
 
 @dataclass(frozen=True)
-class Occasion:
-    """What a view is made of.
+class ViewContext:
+    """What a view shows.
 
     Attributes:
-        address: What the link says.
-        snapshot: The study.
+        address: The choices in the link: study, budget, selection, and all others.
+        snapshot: The study: its trials, front, curves and noise.
         watcher: The database, for what a snapshot does not hold.
     """
 
@@ -49,13 +49,13 @@ class Occasion:
 
     @property
     def counted(self) -> str:
-        """How many designs are selected."""
+        """How many designs are selected, in words."""
         number = len(self.address.selected(self.snapshot.done))
         return f"{number:,} of {len(self.snapshot.done):,} finished designs"
 
     @property
     def selection(self) -> tuple[object, ...]:
-        """What selects the designs, for `Snapshot.once`."""
+        """What `Snapshot.once` needs to tell selections apart."""
         return str(self.address.box), self.address.only
 
     def varied(self, rows: pd.DataFrame) -> list[str]:
@@ -63,21 +63,18 @@ class Occasion:
         return [axis for axis in self.snapshot.axes if rows[axis].nunique(dropna=False) > 1]
 
 
-View = Callable[[Occasion], Page]
-
-
-def budget_controls(occasion: Occasion) -> list[Control]:
+def budget_controls(context: ViewContext) -> list[Control]:
     """Sliders of the budget."""
-    return [limit(occasion.address, slider) for slider in sliders(occasion.snapshot.done)]
+    return [limit(context.address, slider) for slider in sliders(context.snapshot.done)]
 
 
-def measure_controls(occasion: Occasion) -> list[Control]:
-    """What stands on the two axes of a figure."""
-    done = occasion.snapshot.done
-    shown = [objective(name) for name in occasion.snapshot.objectives if done[name].notna().any()]
+def measure_controls(context: ViewContext) -> list[Control]:
+    """The choice of what the two axes of a figure show."""
+    done = context.snapshot.done
+    shown = [objective(name) for name in context.snapshot.objectives if done[name].notna().any()]
     return [
-        Control("quality", "Up", "select", occasion.quality, _options(shown, costs=False), group="Figure"),
-        Control("cost", "Across", "select", occasion.cost, _options(shown, costs=True), group="Figure"),
+        Control("quality", "Vertical axis", "select", context.quality, _options(shown, costs=False), group="Figure"),
+        Control("cost", "Horizontal axis", "select", context.cost, _options(shown, costs=True), group="Figure"),
     ]
 
 
@@ -85,9 +82,9 @@ def _options(shown: Sequence[Objective], *, costs: bool) -> tuple[Option, ...]:
     return tuple(Option(row.name, row.label) for row in shown if row.is_cost == costs)
 
 
-def only_control(occasion: Occasion) -> Control | None:
-    """A way to show only designs with a value of an axis, for those who do not click into figures."""
-    snapshot = occasion.snapshot
+def selection_controls(context: ViewContext) -> list[Control]:
+    """A list of axis values to select designs by, which also works without clicking into figures."""
+    snapshot = context.snapshot
     options = snapshot.once(
         "values",
         lambda: [
@@ -98,10 +95,9 @@ def only_control(occasion: Occasion) -> Control | None:
         ],
     )
     if not options:
-        return None
-    return Control(
-        "only", "Show only", "select", "", (Option("", "all designs"), *options), group="Selection", adds=True
-    )
+        return []
+    choices = (Option("", "all designs"), *options)
+    return [Control("only", "Show only", "select", "", choices, group="Selection", adds=True)]
 
 
 def _ordered(column: pd.Series) -> list[object]:

@@ -1,4 +1,4 @@
-"""What the axes of the space do: parallel coordinates, effects at equal cost, two axes together, importance."""
+"""The view of axes: parallel coordinates, effects at equal cost, pairs of axes, importance."""
 
 from __future__ import annotations
 
@@ -8,142 +8,131 @@ from dash.development.base_component import Component
 
 from srsearch import plots
 from srsearch.analysis.effects import LEAST_TRIALS, EqualCost, at_equal_cost, interaction
-from srsearch.dashboard.live.components import Control, Option, Page, chips, place, section, table
+from srsearch.dashboard.live.components import Control, Option, Page, chips, empty, place, section, table
 from srsearch.dashboard.live.importance import EVALUATORS, importance
-from srsearch.dashboard.live.views import Occasion, budget_controls, measure_controls, only_control
+from srsearch.dashboard.live.views import ViewContext, budget_controls, measure_controls, selection_controls
+from srsearch.dashboard.study_view import CAPTIONS, effects_text, strongest_axes
 from srsearch.labels import axis_labels
-from srsearch.objectives import objective
-
-_MOST_AXES = 9
 
 
-def axes(occasion: Occasion) -> Page:
-    """The axes, over the designs of the selection inside the budget."""
-    page, snapshot, address = Page([]), occasion.snapshot, occasion.address
+def axes(context: ViewContext) -> Page:
+    """What each axis does, among the selected designs within the budget."""
+    page, snapshot, address = Page(), context.snapshot, context.address
     if not len(snapshot.done):
-        page.children.append(html.P("No design has finished training yet.", className="nothing"))
+        page.children.append(empty())
         return page
-    selected, (varied, model, lanes, parallel) = occasion.selected, _alone(occasion)
-    pair = _pair(occasion, varied)
-    page.controls = _controls(occasion, varied, pair)
-    page.children += [each for each in [chips(address, occasion.counted)] if each is not None]
+    selected, (varied, model, lanes, parallel) = context.selected, _main_figure(context)
+    pair = _pair(context, varied)
+    page.controls = _controls(context, varied, pair)
+    page.children += chips(address, context.counted)
     page.figures["parallel"] = parallel
     left_out = f" The {len(lanes)} axes that matter most are shown." if len(lanes) < len(varied) else ""
     page.children.append(
         section(
-            "Designs across the axes",
-            place("parallel", "Parallel coordinates of the designs, coloured by quality.", 460),
-            lead=f"A line is a design. Click on a value to show only the designs that have it.{left_out}",
+            CAPTIONS["parallel"].title,
+            place("parallel", height=460),
+            lead=f"{CAPTIONS['parallel'].lead} Click on a value to show only the designs that have it.{left_out}",
         )
     )
     if model is None:
-        text = f"At least {LEAST_TRIALS} finished designs that differ are needed to tell effects apart."
-        page.children.append(html.P(text, className="nothing", role="status"))
+        text = f"Effects need at least {LEAST_TRIALS} finished designs that differ from one another."
+        page.children.append(empty(text))
         return page
-    page.children.append(_effects(occasion, page, model))
+    page.children.append(_effects(context, page, model))
     if pair is not None:
-        page.children.append(_together(occasion, page, selected, model, pair))
-    page.children.append(_importance(occasion, page, selected, varied))
+        page.children.append(_together(context, page, selected, model, pair))
+    page.children.append(_importance(context, page, selected, varied))
     return page
 
 
-def _alone(occasion: Occasion) -> tuple[list[str], EqualCost | None, list[str], str]:
-    """What does not depend on the two axes: those that differ, their effects, those that are drawn, and the drawing."""
+def _main_figure(context: ViewContext) -> tuple[list[str], EqualCost | None, list[str], str]:
+    """The axes that differ, their effects, the axes that are drawn, and the figure of parallel coordinates."""
 
     def make() -> tuple[list[str], EqualCost | None, list[str], str]:
-        selected = occasion.selected
-        varied = occasion.varied(selected)
-        model = at_equal_cost(selected, varied, cost=occasion.cost, quality=occasion.quality)
-        lanes = _telling(varied, model)
-        figure = plots.parallel(selected, lanes, quality=occasion.quality)
+        selected = context.selected
+        varied = context.varied(selected)
+        model = at_equal_cost(selected, varied, cost=context.cost, quality=context.quality)
+        lanes = strongest_axes(varied, model)
+        figure = plots.parallel(selected, lanes, quality=context.quality)
         return varied, model, lanes, str(figure.to_json())
 
-    limits = tuple(occasion.address.limits.items())
-    return occasion.snapshot.once(("axes", occasion.cost, occasion.quality, limits, *occasion.selection), make)
+    limits = tuple(context.address.limits.items())
+    return context.snapshot.once(("axes", context.cost, context.quality, limits, *context.selection), make)
 
 
-def _pair(occasion: Occasion, varied: list[str]) -> tuple[str, str] | None:
+def _pair(context: ViewContext, varied: list[str]) -> tuple[str, str] | None:
     if len(varied) < 2:
         return None
-    first = occasion.address.chosen("first", varied, varied[0])
+    first = context.address.chosen("first", varied, varied[0])
     others = [axis for axis in varied if axis != first]
-    return first, occasion.address.chosen("second", others, others[0])
+    return first, context.address.chosen("second", others, others[0])
 
 
-def _controls(occasion: Occasion, varied: list[str], pair: tuple[str, str] | None) -> list[Control]:
+def _controls(context: ViewContext, varied: list[str], pair: tuple[str, str] | None) -> list[Control]:
     labels = axis_labels(varied)
-    controls = [*budget_controls(occasion), *measure_controls(occasion)]
+    controls = [*budget_controls(context), *measure_controls(context)]
     if pair is not None:
         options = tuple(Option(axis, labels[axis]) for axis in varied)
         controls.append(Control("first", "First axis", "select", pair[0], options, group="Two axes"))
         controls.append(Control("second", "Second axis", "select", pair[1], options, group="Two axes"))
-    chosen = occasion.address.chosen("importance", EVALUATORS, "")
+    chosen = context.address.chosen("importance", EVALUATORS, "")
     options = (Option("", "not computed"), *(Option(name, label) for name, label in EVALUATORS.items()))
     controls.append(Control("importance", "Importance by", "select", chosen, options, group="Importance"))
-    only = only_control(occasion)
-    return [*controls, only] if only else controls
+    return [*controls, *selection_controls(context)]
 
 
-def _telling(varied: list[str], model: EqualCost | None) -> list[str]:
-    """At most nine axes: those with the largest effects, in the study's order."""
-    if model is None or len(varied) <= _MOST_AXES:
-        return varied[:_MOST_AXES]
-    spread = model.effects.groupby("axis")["effect"].agg(lambda values: values.max() - values.min())
-    kept = set(spread.sort_values(ascending=False).head(_MOST_AXES).index)
-    return [axis for axis in varied if axis in kept]
-
-
-def _effects(occasion: Occasion, page: Page, model: EqualCost) -> Component:
-    page.draw("effects", plots.effects(model.effects, quality=occasion.quality))
+def _effects(context: ViewContext, page: Page, model: EqualCost) -> Component:
+    page.draw("effects", plots.effects(model.effects, quality=context.quality))
     heads = {"axis": "Axis", "value": "Value", "count": "Designs", "effect": "Effect", "error": "Standard error"}
-    cost = objective(occasion.cost).noun
     return section(
-        "Effect of each value at equal cost",
-        place("effects", "Effect of each value of each axis on the quality at equal cost.", 300),
+        CAPTIONS["effects"].title,
+        place("effects", height=300),
         table(
             page,
             "effects",
             "Effects at equal cost",
             model.effects,
             list(model.effects.columns),
-            occasion.address,
+            context.address,
             heads=heads,
         ),
-        lead=f"What a value adds to designs with the same {cost} and the same other axes, relative to the mean: what "
-        "it does beyond making designs larger. Bars are two standard errors. The axes explain "
-        f"{model.explained:.0%} of what designs of equal cost differ by.",
+        lead=effects_text(model, context.cost),
     )
 
 
 def _together(
-    occasion: Occasion, page: Page, selected: pd.DataFrame, model: EqualCost, pair: tuple[str, str]
+    context: ViewContext, page: Page, selected: pd.DataFrame, model: EqualCost, pair: tuple[str, str]
 ) -> Component:
-    found = interaction(selected, model, *pair)
-    page.draw("interaction", plots.interaction(found, *pair, quality=occasion.quality))
-    labels = axis_labels(occasion.snapshot.axes)
+    pairs = interaction(selected, model, *pair)
+    page.draw("interaction", plots.interaction(pairs, *pair, quality=context.quality))
+    labels = axis_labels(context.snapshot.axes)
     heads = {"first": labels[pair[0]], "second": labels[pair[1]], "count": "Designs"}
-    heads |= {"together": "At equal cost", "beyond": "Beyond both alone"}
+    heads |= {"together": "At equal cost", "beyond": "Beyond each alone"}
+    caption = CAPTIONS["interaction"]
     return section(
-        "Two axes together",
-        place("interaction", "Quality at equal cost for each pair of values of two axes.", 240),
-        table(page, "interaction", "Two axes together", found, list(found.columns), occasion.address, heads=heads),
-        lead="Mean quality relative to designs of the same cost. Hovering tells what of it neither axis does alone.",
+        caption.title,
+        place("interaction", height=240),
+        table(page, "interaction", caption.title, pairs, list(pairs.columns), context.address, heads=heads),
+        lead=caption.lead,
     )
 
 
-def _importance(occasion: Occasion, page: Page, selected: pd.DataFrame, varied: list[str]) -> Component:
-    chosen = occasion.address.chosen("importance", EVALUATORS, "")
-    lead = "By Optuna's evaluators: how much of the quality's variance an axis explains, with the cost it brings along."
+def _importance(context: ViewContext, page: Page, selected: pd.DataFrame, varied: list[str]) -> Component:
+    chosen = context.address.chosen("importance", EVALUATORS, "")
+    lead = (
+        "The share of the quality's variance that each axis explains, by Optuna's evaluators. An axis that changes the "
+        "cost gets the credit for that, too."
+    )
     if not chosen:
         return section(
-            "Importance", html.P("Choose an evaluator at the side to compute it.", className="quiet"), lead=lead
+            "Importance", html.P("Choose an evaluator in the sidebar to compute it.", className="quiet"), lead=lead
         )
-    shares = importance(selected, varied, evaluator=chosen, quality=occasion.quality)
+    shares = importance(selected, varied, evaluator=chosen, quality=context.quality)
     page.draw("importance", plots.importance(shares))
     frame = pd.DataFrame({"axis": shares.index, "importance": shares.to_numpy()})
     return section(
         "Importance",
         place("importance", "Importance of the axes, as bars.", 200),
-        table(page, "importance", f"By {EVALUATORS[chosen]}", frame, ["axis", "importance"], occasion.address),
+        table(page, "importance", f"By {EVALUATORS[chosen]}", frame, ["axis", "importance"], context.address),
         lead=lead,
     )

@@ -1,13 +1,11 @@
-"""One design: its diagram, what its parts cost, how its training went, its file and the command that saves it."""
+"""The view of one design: diagram, cost of its parts, learning curve, file, and the command that saves it."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-import yaml
 from dash import html
 from dash.development.base_component import Component
 
@@ -16,90 +14,100 @@ from srsearch.analysis import best
 from srsearch.dashboard.curves import similar_curves
 from srsearch.dashboard.diagram import diagram
 from srsearch.dashboard.formats import STATES, cell, headings
-from srsearch.dashboard.live.components import Control, Option, Page, chips, facts, link, named, place, section, table
-from srsearch.dashboard.live.views import Occasion, budget_controls
+from srsearch.dashboard.live.components import (
+    Control,
+    Option,
+    Page,
+    chips,
+    empty,
+    facts,
+    link,
+    named,
+    place,
+    section,
+    table,
+)
+from srsearch.dashboard.live.views import ViewContext, budget_controls
 from srsearch.dashboard.part_costs import bill
-from srsearch.labels import MISSING, axis_labels, axis_text
+from srsearch.dashboard.study_view import CAPTIONS, axis_values, design_yaml, save_command
 from srsearch.objectives import COSTS, OBJECTIVES, unit_suffix
 from srsearch.store.changes import FollowedTrial
 
 
-def design(occasion: Occasion) -> Page:
-    """The design of the link, else the best one."""
-    page, snapshot, address = Page([]), occasion.snapshot, occasion.address
-    page.controls = [*budget_controls(occasion), *_trial_controls(occasion)]
+def design(context: ViewContext) -> Page:
+    """The design named in the link, by default the best one within the budget."""
+    page, snapshot, address = Page(), context.snapshot, context.address
+    page.controls = [*budget_controls(context), *_trial_controls(context)]
     number = address.trial
     if number is None:
-        winner = best(occasion.selected, quality=occasion.quality)
+        winner = best(context.selected, quality=context.quality)
         number = None if winner is None else int(winner["trial"])
     row = None if number is None else snapshot.row(number)
     if row is None:
-        text = "No finished design fits." if number is None else f"This study has no trial {number}."
-        page.children.append(
-            html.P([text, " ", link("Back to the front", address, view="front", trial=None)], className="nothing")
+        text = (
+            "No finished design fits the budget and the selection."
+            if number is None
+            else f"This study has no trial {number}."
         )
+        page.children.append(empty([text, " ", link("Back to the front", address, view="front", trial=None)]))
         return page
     if address.trial is None:
-        page.children += [each for each in [chips(address, occasion.counted)] if each is not None]
-    description = occasion.watcher.design(row.key) if row.key else None
-    page.children.append(_head(occasion, row))
+        page.children += chips(address, context.counted)
+    description = context.watcher.design(row.key) if row.key else None
+    page.children.append(_head(context, row))
     page.draw("diagram", diagram(description))
     page.children.append(
         section(
-            "Diagram",
-            place("diagram", "The parts of the network from LR to HR image.", 300),
-            lead="Lines above the boxes are results that are added or concatenated further on.",
+            CAPTIONS["diagram"].title,
+            place("diagram", height=300),
+            lead=CAPTIONS["diagram"].lead,
         )
     )
-    costs, around = bill(description, snapshot.study.space)
+    costs, total = bill(description, snapshot.study.space)
     points = snapshot.curves.get(row.number, [])
-    band, others = _band(occasion, row)
+    band, others = _band(context, row)
     page.draw("curve", plots.curve(points, band, what=f"{others} designs of similar cost"))
     pair: list[Component] = []
     if costs is not None:
         measure = address.chosen("part_measure", COSTS, COSTS[0])
         page.draw("parts", plots.part_costs(costs, measure=measure))
-        pair.append(section("Cost of the parts", place("parts", "Cost of each part, as bars.", 200), lead=around))
+        pair.append(section(CAPTIONS["parts"].title, place("parts", height=200), lead=total))
     else:
-        pair.append(section("Cost of the parts", html.P(around, className="quiet")))
-    pair.append(
-        section("Learning curve", place("curve", "PSNR by training step, beside designs of similar cost.", 300))
-    )
+        pair.append(section(CAPTIONS["parts"].title, html.P(total, className="quiet")))
+    pair.append(section(CAPTIONS["curve"].title, place("curve", height=300), lead=CAPTIONS["curve"].lead))
     page.children.append(html.Div(pair, className="pair"))
-    page.children.append(_file(occasion, row, description))
+    page.children.append(_file(context, row, description))
     if costs is not None:
-        columns = ["kind", "part", "instances", "applications", "params", "mult_adds", "activations"]
-        heads = {"kind": "Place", "part": "Part", "instances": "Weights of its own", "applications": "Applied"}
+        columns = ["kind", "part", "instances", "applications", *COSTS]
+        heads = {"kind": "Place", "part": "Part", "instances": "Instances", "applications": "Applications"}
         page.children.append(
             section(
                 "Parts",
-                table(page, "parts", "Every part with its cost", costs, columns, address, heads=heads),
+                table(page, "parts", "Every part and its cost", costs, columns, address, heads=heads),
             )
         )
     return page
 
 
-def _trial_controls(occasion: Occasion) -> list[Control]:
-    numbers = (
-        [int(number) for number in occasion.snapshot.plain_front()["trial"]] if len(occasion.snapshot.done) else []
-    )
-    chosen = occasion.address.trial
+def _trial_controls(context: ViewContext) -> list[Control]:
+    numbers = [int(number) for number in context.snapshot.plain_front()["trial"]] if len(context.snapshot.done) else []
+    chosen = context.address.trial
     known = [] if chosen is None or chosen in numbers else [Option(str(chosen), f"trial {chosen}")]
     options = (
-        Option("", "the best inside the budget"),
+        Option("", "the best within the budget"),
         *known,
         *(Option(str(n), f"trial {n}, front") for n in numbers),
     )
     measures = tuple(Option(name, OBJECTIVES[name].label) for name in COSTS)
-    measure = occasion.address.chosen("part_measure", COSTS, COSTS[0])
+    measure = context.address.chosen("part_measure", COSTS, COSTS[0])
     return [
         Control("trial", "Design", "select", "" if chosen is None else str(chosen), options, group="Design"),
         Control("part_measure", "Parts by", "select", measure, measures, group="Design"),
     ]
 
 
-def _head(occasion: Occasion, row: FollowedTrial) -> Component:
-    snapshot = occasion.snapshot
+def _head(context: ViewContext, row: FollowedTrial) -> Component:
+    snapshot = context.snapshot
     state = STATES.get(row.state, row.state)
     frame = snapshot.trials[snapshot.trials["trial"] == row.number]
     values = frame.iloc[0] if len(frame) else None
@@ -109,13 +117,8 @@ def _head(occasion: Occasion, row: FollowedTrial) -> Component:
         for name in (*snapshot.objectives, "seeds", "seconds")
         if values is not None and not pd.isna(values[name])
     ]
-    labels = axis_labels(snapshot.axes)
-    axes = [
-        (labels[axis], text)
-        for axis in snapshot.axes
-        if values is not None and (text := axis_text(values[axis])) != MISSING
-    ]
-    again = f", the design of trial {row.replicate_of} again with another seed" if row.replicate_of is not None else ""
+    axes = [] if values is None else axis_values(values, snapshot.axes)
+    again = f", the design of trial {row.replicate_of} with another seed" if row.replicate_of is not None else ""
     reason = f": {row.reason}" if row.reason else ""
     return section(
         f"Trial {row.number}",
@@ -125,23 +128,24 @@ def _head(occasion: Occasion, row: FollowedTrial) -> Component:
     )
 
 
-def _band(occasion: Occasion, row: FollowedTrial) -> tuple[pd.DataFrame, int]:
-    cost = getattr(row, occasion.cost)
-    return similar_curves(occasion.snapshot.done, occasion.snapshot.curves, row.number, occasion.cost, cost)
+def _band(context: ViewContext, row: FollowedTrial) -> tuple[pd.DataFrame, int]:
+    snapshot, cost = context.snapshot, context.cost
+    original = row.number if row.replicate_of is None else row.replicate_of
+    counted = snapshot.trials.loc[snapshot.trials["trial"] == original, cost].dropna()
+    value = float(counted.iloc[0]) if len(counted) else None
+    return similar_curves(snapshot.done, snapshot.curves, row.number, cost, value)
 
 
-def _file(occasion: Occasion, row: FollowedTrial, description: Mapping[str, Any] | None) -> Component:
+def _file(context: ViewContext, row: FollowedTrial, description: Mapping[str, Any] | None) -> Component:
     if not description:
-        return section("File", html.P("There is none.", className="quiet"))
-    study = occasion.snapshot.study.name
-    text = yaml.safe_dump(dict(description), sort_keys=False, allow_unicode=True)
+        return section("File", html.P("This trial has no design to save.", className="quiet"))
+    study = context.snapshot.study.name
+    text = design_yaml(description)
     children: list[Component | str | None] = []
-    storage = occasion.watcher.where
+    storage = context.watcher.where
     origin = row.number if row.replicate_of is None else row.replicate_of
     if row.state == "complete":
-        command = (
-            f"srsearch best {shlex.quote(study)} --trial {origin} --save design.yaml --storage {shlex.quote(storage)}"
-        )
+        command = save_command(study, trial=origin, storage=storage)
         children.append(html.P(["Save it: ", html.Code(command), _copy(command)], className="next"))
     children += [
         html.Pre(text, tabIndex=0, id="design-yaml", **named("The design as YAML")),

@@ -1,4 +1,4 @@
-"""The front: quality over cost, the best design inside a budget, and selections that all views follow."""
+"""The view of the front: quality over cost, the best design within a budget, and the selection for all views."""
 
 from __future__ import annotations
 
@@ -10,76 +10,75 @@ from dash.development.base_component import Component
 
 from srsearch import plots
 from srsearch.analysis import tied_with_best
+from srsearch.analysis.captions import standard_error_text, ties_text
+from srsearch.analysis.objectives import costs_of
 from srsearch.dashboard.budget import choice, contenders, own_limits
-from srsearch.dashboard.formats import cell, headings
+from srsearch.dashboard.formats import headings
 from srsearch.dashboard.live.address import Address
 from srsearch.dashboard.live.components import (
     Control,
     Option,
     Page,
     chips,
+    empty,
     note,
     place,
     section,
     table,
 )
 from srsearch.dashboard.live.published import BENCHMARKS, published
-from srsearch.dashboard.live.views import Occasion, budget_controls, measure_controls, only_control
+from srsearch.dashboard.live.views import ViewContext, budget_controls, measure_controls, selection_controls
+from srsearch.dashboard.study_view import NOTHING_FINISHED, Caveat, columns_with_values, is_synthetic, score_warning
 from srsearch.labels import axis_labels
 
 _REACH = 3.0  # published networks up to so many times the largest cost are shown
 
 
-def front(occasion: Occasion) -> Page:
-    """The figure, the best design inside the budget beside it, the front's designs below."""
-    page, snapshot, address = Page([]), occasion.snapshot, occasion.address
+def front(context: ViewContext) -> Page:
+    """The figure, with the best design within the budget beside it and the tables below."""
+    page, snapshot, address = Page(), context.snapshot, context.address
     if not len(snapshot.done):
-        page.children.append(
-            html.P("No design has finished training yet; the front appears with the first.", className="nothing")
-        )
+        page.children.append(empty(f"{NOTHING_FINISHED} The front appears with the first one."))
         return page
-    page.controls = _controls(occasion)
-    found = snapshot.front(occasion.quality, occasion.cost)
-    selected, heads = occasion.selected, headings()
-    shown = _shown(occasion)
-    page.figures["front"] = _figure(occasion, found, shown)
-    page.budget = _budget(occasion, selected)
-    page.children += [each for each in [chips(address, occasion.counted)] if each is not None]
+    page.controls = _controls(context)
+    designs = snapshot.front(context.quality, context.cost)
+    selected, heads = context.selected, headings()
+    shown = _shown(context)
+    page.figures["front"] = _figure(context, designs, shown)
+    page.budget = _budget(context, selected)
+    page.children += chips(address, context.counted)
     figure = section(
         "The front",
         place(
-            "front",
-            f"{heads[occasion.quality]} over {heads[occasion.cost]} of all designs; the tables have them.",
-            520,
+            "front", f"{heads[context.quality]} over {heads[context.cost]} of all designs, which the tables list.", 520
         ),
-        html.P(_caption(occasion), className="quiet"),
-        lead="Every point is a design that was trained. The line joins those that no other beats. Draw a rectangle to "
-        "select designs in all views; click on a point to look at it.",
+        html.P(_caption(context), className="quiet"),
+        lead="Every point is a trained design. The line joins those that no other design beats. Draw a rectangle to "
+        "select designs in all views; click on a point to open its design.",
     )
     page.children.append(html.Div([figure, _card()], className="beside"))
-    page.children.append(_scale_note(occasion, shown))
-    page.children.append(_front_table(occasion, page, found))
-    page.children.append(_designs_table(occasion, page, selected))
+    page.children.append(note(_score_caveat(context, shown)))
+    page.children.append(_front_table(context, page, designs))
+    page.children.append(_designs_table(context, page, selected))
     return page
 
 
-def _controls(occasion: Occasion) -> list[Control]:
-    snapshot, address = occasion.snapshot, occasion.address
+def _controls(context: ViewContext) -> list[Control]:
+    snapshot, address = context.snapshot, context.address
     axes = snapshot.varied
     labels = axis_labels(axes)
     columns = {axis: labels[axis] for axis in axes} | {"seeds": "number of seeds", "seconds": "training time"}
     options = (Option("", "nothing"), *(Option(name, label) for name, label in columns.items()))
     nets = (Option("", "none"), *(Option(name, name) for name in BENCHMARKS))
     controls = [
-        *budget_controls(occasion),
-        *measure_controls(occasion),
+        *budget_controls(context),
+        *measure_controls(context),
         Control("colour", "Colour by", "select", _column(address, "colour", columns) or "", options, group="Figure"),
         Control("symbol", "Symbol by", "select", _column(address, "symbol", axes) or "", options[:-2], group="Figure"),
         Control("published", "Published networks on", "select", _benchmark(address), nets, group="Figure"),
-        Control("rungs", "Show rungs reached", "check", address.chosen("rungs", ("1",), ""), group="Figure"),
+        Control("rungs", "Show unfinished designs", "check", address.chosen("rungs", ("1",), ""), group="Figure"),
     ]
-    only = only_control(occasion)
-    return [*controls, only] if only else controls
+    return [*controls, *selection_controls(context)]
 
 
 def _column(address: Address, name: str, valid: dict[str, str] | list[str]) -> str | None:
@@ -90,12 +89,12 @@ def _benchmark(address: Address) -> str:
     return address.chosen("published", BENCHMARKS, "")
 
 
-def _shown(occasion: Occasion) -> plots.Browse:
-    snapshot, address = occasion.snapshot, occasion.address
+def _shown(context: ViewContext) -> plots.Browse:
+    snapshot, address = context.snapshot, context.address
     axes = [*snapshot.axes, "seeds", "seconds"]
     benchmark = _benchmark(address)
     box = address.box
-    here = box is not None and (box.x, box.y) == (occasion.cost, occasion.quality)
+    here = box is not None and (box.x, box.y) == (context.cost, context.quality)
     selected = frozenset(address.selected(snapshot.done)["trial"]) if address.selects else None
     return plots.Browse(
         colour=_column(address, "colour", axes),
@@ -107,9 +106,9 @@ def _shown(occasion: Occasion) -> plots.Browse:
         published=published(
             snapshot.study.scale,
             benchmark,
-            cost=occasion.cost,
-            quality=occasion.quality,
-            most=_REACH * float(snapshot.done[occasion.cost].max()),
+            cost=context.cost,
+            quality=context.quality,
+            most=_REACH * float(snapshot.done[context.cost].max()),
         )
         if benchmark
         else (),
@@ -118,16 +117,16 @@ def _shown(occasion: Occasion) -> plots.Browse:
     )
 
 
-def _figure(occasion: Occasion, found: pd.DataFrame, shown: plots.Browse) -> str:
-    """The same inside any budget: the page's script shows that."""
+def _figure(context: ViewContext, designs: pd.DataFrame, shown: plots.Browse) -> str:
+    """The figure as JSON. It does not depend on the budget, which the page's script draws."""
 
-    cost, quality = occasion.cost, occasion.quality
+    cost, quality = context.cost, context.quality
 
     def make() -> str:
         figure = plots.front(
-            occasion.snapshot.trials,
-            found,
-            budget=own_limits(occasion.snapshot.study.space),
+            context.snapshot.trials,
+            designs,
+            budget=own_limits(context.snapshot.study.space),
             cost=cost,
             quality=quality,
             browse=shown,
@@ -137,45 +136,43 @@ def _figure(occasion: Occasion, found: pd.DataFrame, shown: plots.Browse) -> str
         return str(figure.to_json())
 
     chosen = (cost, quality, shown.colour, shown.symbol, shown.stopped, shown.benchmark, shown.marked)
-    return occasion.snapshot.once(("front", *chosen, *occasion.selection), make)
+    return context.snapshot.once(("front", *chosen, *context.selection), make)
 
 
-def _caption(occasion: Occasion) -> str:
-    """How many points there are, and what the bars mean."""
-    snapshot = occasion.snapshot
+def _caption(context: ViewContext) -> str:
+    """How many designs there are, and what the bars mean."""
+    snapshot = context.snapshot
     number = len(snapshot.done)
     text = f"{number:,} finished designs."
     if number > plots.MOST_POINTS:
-        text += " Of those that lie on one another one is drawn; selections and tables have all."
-    if occasion.quality == snapshot.quality and snapshot.noise is not None:
-        text += f" Bars are one standard error of the {headings()[occasion.quality]} ({snapshot.noise})."
+        text += " Where points overlap only one is drawn; selections and tables contain all."
+    if context.quality == snapshot.quality and snapshot.noise is not None:
+        text += f" Bars are {standard_error_text(snapshot.noise, snapshot.plain_front())}."
     return text
 
 
-def _scale_note(occasion: Occasion, shown: plots.Browse) -> Component:
-    study = occasion.snapshot.study
-    if study.recipe.get("evaluator") == "synthetic":
-        return note(html.Strong("These scores are invented: "), "the synthetic evaluator trains nothing.")
-    steps = study.recipe.get("steps")
-    text = (
-        f"These networks were trained briefly{f' ({steps} steps)' if steps else ''} and scored on this study's photos. "
-        "Published PSNR is of networks trained in full, on other photos: it is another scale, and neither the figures "
-        "nor the distances between them can be compared."
+def _score_caveat(context: ViewContext, shown: plots.Browse) -> Caveat:
+    """What the scores must not be compared with, and how to read published networks in the figure."""
+    caveat = score_warning(context.snapshot.study)
+    if not shown.benchmark or is_synthetic(context.snapshot.study):
+        return caveat
+    diamonds = (
+        f"The diamonds use the right-hand axis: published PSNR on {shown.benchmark}, at the printed cost. It is "
+        "another scale, so distances between diamonds and points mean nothing."
     )
-    if shown.benchmark:
-        text += f" The diamonds stand on the right scale, that of {shown.benchmark}, at their printed cost."
-        text += "" if shown.published else " Of this scale and cost none is printed."
-    return note(html.Strong("Proxy PSNR and published PSNR. "), text)
+    if not shown.published:
+        diamonds = f"No paper prints a network of this scale and cost on {shown.benchmark}."
+    return Caveat(caveat.heading, f"{caveat.text} {diamonds}")
 
 
 def _card() -> Component:
-    """Where the page's script tells the best design inside the budget and the selection."""
-    return section("Best inside the budget", html.Div(id="best", role="status"), kind="card")
+    """The card in which the page's script shows the best selected design within the budget."""
+    return section("Best within the budget", html.Div(id="best", role="status"), kind="card")
 
 
-def _budget(occasion: Occasion, selected: pd.DataFrame) -> dict[str, Any]:
-    """For the page's script, which tells the best design while a slider moves; and the ties, which it does not know."""
-    snapshot, address, quality = occasion.snapshot, occasion.address, occasion.quality
+def _budget(context: ViewContext, selected: pd.DataFrame) -> dict[str, Any]:
+    """What the page's script needs to show the best design while a slider moves, and the ties, which it cannot find."""
+    snapshot, address, quality = context.snapshot, context.address, context.quality
     noise = snapshot.noise if quality == snapshot.quality else None
 
     def make() -> dict[str, Any]:
@@ -183,59 +180,44 @@ def _budget(occasion: Occasion, selected: pd.DataFrame) -> dict[str, Any]:
         return choice(rows, snapshot.axes, quality=quality, noise=noise)
 
     tied = tied_with_best(selected, noise, quality=quality)
-    ties = _ties(tied) if len(tied) > 1 else ""
-    made = snapshot.once(("choice", quality, *occasion.selection), make)
-    return made | {"limits": dict(address.limits), "ties": ties}
+    made = snapshot.once(("choice", quality, *context.selection), make)
+    return made | {"limits": dict(address.limits), "ties": ties_text(tied, noise)}
 
 
-def _ties(tied: pd.DataFrame) -> str:
-    cheapest = tied.iloc[0]
-    others = len(tied) - 1
-    text = f"Tied with {others} other design{'s' if others > 1 else ''} within the noise"
-    if cheapest["best"]:
-        return f"{text}; of them it is the cheapest."
-    return (
-        f"{text}; the cheapest is trial {cheapest['trial']} with {cell('mult_adds', cheapest['mult_adds'])} Mult-Adds."
-    )
-
-
-def _front_table(occasion: Occasion, page: Page, found: pd.DataFrame) -> Component:
-    kept = occasion.address.within(occasion.address.selected(found))
-    columns = ["trial", *_measures(kept, occasion.quality), *occasion.varied(found)]
+def _front_table(context: ViewContext, page: Page, designs: pd.DataFrame) -> Component:
+    kept = context.address.within(context.address.selected(designs))
+    columns = ["trial", *_measures(kept, context.quality), *context.varied(designs)]
     return section(
         "Designs of the front",
         table(
             page,
             "front",
-            "The designs that no other beats, cheapest first",
+            "The designs that no other design beats, cheapest first",
             kept,
             columns,
-            occasion.address,
+            context.address,
             links={"trial": "design"},
         ),
     )
 
 
-def _designs_table(occasion: Occasion, page: Page, selected: pd.DataFrame) -> Component:
-    ordered = selected.sort_values(occasion.quality, ascending=False, kind="stable")
-    columns = ["trial", *_measures(ordered, occasion.quality), "seconds", *occasion.snapshot.varied]
+def _designs_table(context: ViewContext, page: Page, selected: pd.DataFrame) -> Component:
+    ordered = selected.sort_values(context.quality, ascending=False, kind="stable")
+    columns = ["trial", *_measures(ordered, context.quality), "seconds", *context.snapshot.varied]
     return section(
         "All finished designs",
         table(
             page,
             "designs",
-            "Finished designs of the selection inside the budget, best first",
+            "Selected finished designs within the budget, best first",
             ordered,
             columns,
-            occasion.address,
+            context.address,
             links={"trial": "design"},
         ),
     )
 
 
 def _measures(frame: pd.DataFrame, quality: str) -> list[str]:
-    names = [quality, f"{quality}_error", "seeds", "mult_adds", "params", "activations"]
-    several = "seeds" in frame.columns and bool((frame["seeds"] > 1).any())
-    return [
-        name for name in names if name in frame.columns and frame[name].notna().any() and (name != "seeds" or several)
-    ]
+    names = [quality, f"{quality}_error", "seeds", *costs_of(frame.columns)]
+    return columns_with_values(frame, names)

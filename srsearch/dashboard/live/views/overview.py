@@ -1,4 +1,4 @@
-"""How far studies are: progress, hypervolume, pace, workers, and what failed."""
+"""The overview: progress, hypervolume, pace, designs in training, failures, and all studies."""
 
 from __future__ import annotations
 
@@ -11,11 +11,20 @@ from dash.development.base_component import Component
 
 from srsearch import plots
 from srsearch.analysis.pace import per_hour
-from srsearch.dashboard.formats import STATES, cell, duration
-from srsearch.dashboard.live.components import Page, facts, note, place, section, table
-from srsearch.dashboard.live.views import Occasion
+from srsearch.dashboard.formats import cell
+from srsearch.dashboard.live.components import Page, empty, facts, note, place, section, table
+from srsearch.dashboard.live.views import ViewContext
+from srsearch.dashboard.study_view import (
+    CAPTIONS,
+    NOTHING_FINISHED,
+    hypervolume_text,
+    is_synthetic,
+    score_warning,
+    state_counts,
+)
 from srsearch.labels import MISSING
-from srsearch.objectives import unit_suffix
+from srsearch.objectives import COSTS, OBJECTIVES, unit_suffix
+from srsearch.quantity import format_duration
 
 _STUDY_HEADS = {
     "name": "Study",
@@ -24,15 +33,15 @@ _STUDY_HEADS = {
     "stopped": "Stopped early",
     "failed": "Failed",
     "infeasible": "Over budget",
-    "best_psnr": "Best PSNR (dB)",
+    "best_psnr": f"Best {OBJECTIVES['psnr'].axis_title}",
     "created": "Created (UTC)",
 }
 
 
-def overview(occasion: Occasion) -> Page:
-    """All studies, and one of them from its first trial to now."""
-    page, snapshot = Page([]), occasion.snapshot
-    page.children.append(_figures(occasion))
+def overview(context: ViewContext) -> Page:
+    """How far the study is, and which other studies the database has."""
+    page, snapshot = Page(), context.snapshot
+    page.children.append(_figures(context))
     if len(snapshot.done):
         page.draw("hypervolume", plots.hypervolume(snapshot.history))
         page.draw("rate", plots.rate(per_hour(snapshot.done["finished_at"])))
@@ -40,32 +49,32 @@ def overview(occasion: Occasion) -> Page:
             html.Div(
                 [
                     section(
-                        "Hypervolume",
-                        place("hypervolume", "Hypervolume of the front after every finished evaluation.", 300),
-                        lead="A long flat end says that the search has little left to find.",
+                        CAPTIONS["hypervolume"].title,
+                        place("hypervolume", height=300),
+                        lead=hypervolume_text(snapshot.study.objectives),
                     ),
-                    section("Pace", place("rate", "Evaluations finished in an hour, over time.", 260)),
+                    section(CAPTIONS["rate"].title, place("rate", height=260)),
                 ],
                 className="pair",
             )
         )
     else:
         page.children.append(_nothing(snapshot.trials))
-    page.children.append(_workers(occasion, page))
+    page.children.append(_workers(context, page))
     if (failed := snapshot.trials[snapshot.trials["state"] == "failed"]).shape[0]:
-        page.children.append(_failures(occasion, page, failed))
-    studies = occasion.watcher.store.studies()
+        page.children.append(_failures(context, page, failed))
+    studies = context.watcher.store.studies()
     studies = studies.assign(created=[time.strftime("%Y-%m-%d %H:%M") for time in studies["created_at"]])
     page.children.append(
         section(
-            "Studies of this database",
+            "Studies in this database",
             table(
                 page,
                 "studies",
                 f"All studies in {snapshot.where}",
                 studies.drop(columns="created_at").iloc[::-1],
                 list(_STUDY_HEADS),
-                occasion.address,
+                context.address,
                 heads=_STUDY_HEADS,
                 links={"name": "study"},
             ),
@@ -74,8 +83,8 @@ def overview(occasion: Occasion) -> Page:
     return page
 
 
-def _figures(occasion: Occasion) -> Component:
-    snapshot = occasion.snapshot
+def _figures(context: ViewContext) -> Component:
+    snapshot = context.snapshot
     states = snapshot.trials["state"].value_counts().to_dict()
     complete, seconds = int(states.get("complete", 0)), snapshot.done["seconds"]
     target = (snapshot.study.space.get("search") or {}).get("trials")
@@ -89,40 +98,36 @@ def _figures(occasion: Occasion) -> Component:
     if complete:
         pairs.append(("On the front", html.Strong(f"{len(snapshot.plain_front()):,}")))
         pairs.append(("Hypervolume", html.Strong(f"{snapshot.history['hypervolume'].iloc[-1]:.3f}")))
-    pairs.append(("Training time", html.Strong(duration(seconds.sum()) if complete else MISSING)))
-    others = [f"{int(states[state]):,} {word}" for state, word in STATES.items() if states.get(state)]
+    pairs.append(("Training time", html.Strong(format_duration(seconds.sum()) if complete else MISSING)))
+    others = [f"{count:,} {word}" for _, word, count in state_counts(snapshot.trials)]
     return section(
         "Progress",
         facts(pairs, "summary"),
         html.P(", ".join(others), className="quiet") if others else None,
-        note(html.Strong("Invented scores. "), "This study was made with the synthetic evaluator: nothing was trained.")
-        if snapshot.study.recipe.get("evaluator") == "synthetic"
-        else None,
+        note(score_warning(snapshot.study)) if is_synthetic(snapshot.study) else None,
     )
 
 
 def _nothing(trials: pd.DataFrame) -> Component:
     if not len(trials):
-        text = "This study has no trials yet. They appear here as soon as `srsearch run` proposes them."
+        text = "This study has no trials yet. They appear here once `srsearch run` proposes designs."
     else:
-        text = "No design has finished training yet. What is running and what failed is below."
-    return html.P([html.Strong("Nothing to show yet. "), text], className="nothing", role="status")
+        text = f"{NOTHING_FINISHED} Running and failed trials are below."
+    return empty([html.Strong("Nothing to show yet. "), text])
 
 
-def _workers(occasion: Occasion, page: Page) -> Component:
-    snapshot = occasion.snapshot
+def _workers(context: ViewContext, page: Page) -> Component:
+    snapshot = context.snapshot
     running = [row for row in snapshot.rows if row.state == "running"]
-    dead = set(occasion.watcher.abandoned(snapshot.study.name)) if running else set()
+    dead = set(context.watcher.abandoned(snapshot.study.name)) if running else set()
     alive = [row for row in running if row.number not in dead]
     owners = len({row.owner for row in alive})
     if not running:
-        text = "Nobody works on this study at the moment."
+        text = "No run is working on this study."
     else:
         text = f"{_number(len(alive), 'design')} in training, by {_number(owners, 'run')}."
         if dead:
-            text += (
-                f" {_number(len(dead), 'more')} left by runs that have ended; the next run goes on with what is left."
-            )
+            text += f" {len(dead)} more belong to runs that have ended; the next run continues them."
     children: list[Component | str | None] = [html.P(text, role="status")]
     if running:
         curves = snapshot.curves
@@ -134,29 +139,31 @@ def _workers(occasion: Occasion, page: Page) -> Component:
                 "begun": [row.started_at.strftime("%Y-%m-%d %H:%M:%S") for row in running],
                 "step": [None if point is None else int(point[0]) for point in reached],
                 "psnr": [None if point is None else point[1] for point in reached],
-                "mult_adds": [row.mult_adds for row in running],
+                COSTS[0]: [getattr(row, COSTS[0]) for row in running],
             }
         )
-        heads = {"worker": "Worker", "begun": "Begun (UTC)", "step": "Step reached", "psnr": "PSNR there (dB)"}
+        psnr = OBJECTIVES["psnr"]
+        heads = {"worker": "Worker", "begun": "Started (UTC)", "step": "Step"}
+        heads[psnr.name] = f"{psnr.heading} at that step ({psnr.unit})"
         children.append(
-            table(page, "running", "Designs in training", frame, list(frame.columns), occasion.address, heads=heads)
+            table(page, "running", "Designs in training", frame, list(frame.columns), context.address, heads=heads)
         )
-    return section("At work", *children)
+    return section("In training", *children)
 
 
 def _number(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 or word == "more" else f"{count} {word}s"
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
-def _failures(occasion: Occasion, page: Page, failed: pd.DataFrame) -> Component:
+def _failures(context: ViewContext, page: Page, failed: pd.DataFrame) -> Component:
     counts = Counter(str(reason) for reason in failed["reason"])
     example = {str(reason): int(trial) for trial, reason in zip(failed["trial"], failed["reason"], strict=True)}
     frame = pd.DataFrame(
         [(reason, number, example[reason]) for reason, number in counts.most_common()],
         columns=["reason", "number", "trial"],
     )
-    heads = {"number": "Trials", "trial": "Last one"}
+    heads = {"number": "Trials", "trial": "Latest trial"}
     return section(
-        "What failed",
-        table(page, "failures", "Reasons why trials failed", frame, list(frame.columns), occasion.address, heads=heads),
+        "Failures",
+        table(page, "failures", "Why trials failed", frame, list(frame.columns), context.address, heads=heads),
     )

@@ -2,7 +2,6 @@
 // The budget: how its sliders count, which design is best inside, and what of the front's figure it changes.
 // The report and the live pages share this.
 window.srsearchBudget = (() => {
-  const LIMITED = ["mult_adds", "params"];
   const END = 200;
 
   // A slider is a logarithm; at its end there is no limit.
@@ -23,7 +22,7 @@ window.srsearchBudget = (() => {
   const keeps = (count, most) => (most ?? null) === null || ((count ?? null) !== null && count <= most);
   // The designs come best first.
   function best({ designs }, limits) {
-    return designs.find((design) => LIMITED.every((name) => keeps(design[name], limits[name])));
+    return designs.find((design) => Object.entries(limits).every(([name, most]) => keeps(design[name], most)));
   }
 
   // What limits change in the figure: by trace, and in the layout, each by its path.
@@ -32,7 +31,7 @@ window.srsearchBudget = (() => {
     const most = limits[cost] ?? own ?? null;
     const traces = data.map(({ x, meta }) => {
       if (meta?.part === "points") {
-        const inside = (_, at) => LIMITED.every((name) => keeps(meta[name]?.[at], limits[name]));
+        const inside = (_, at) => Object.entries(limits).every(([name, most]) => keeps(meta[name]?.[at], most));
         return { "marker.opacity": meta.usual.map((usual, at) => (inside(usual, at) ? usual : meta.faint)) };
       }
       if (meta?.part === "staircase") return { x: [...x.slice(0, -1), Math.max(Math.min(most ?? right, right), x.at(-2))] };

@@ -1,0 +1,48 @@
+"""Sentences about noise and ties, for tables, the report and the live pages."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from srsearch.analysis.noise import Noise
+from srsearch.objectives import COSTS, objective
+
+
+def several_seeds(trials: pd.DataFrame) -> bool:
+    """Whether any design was trained with more than one seed (column ``seeds``)."""
+    return "seeds" in trials.columns and bool((trials["seeds"] > 1).any())
+
+
+def standard_error_text(noise: Noise, trials: pd.DataFrame) -> str:
+    """What an error bar of these designs is, without a full stop.
+
+    Example:
+        >>> standard_error_text(Noise(0.03, "replicates", 12), front)
+        'one standard error of the PSNR, standard deviation 0.030 dB, from 12 replicates'
+    """
+    divided = ", divided by the square root of a design's seeds" if several_seeds(trials) else ""
+    return f"one standard error of the {objective(noise.quality).noun}, {noise}{divided}"
+
+
+def ties_text(tied: pd.DataFrame, noise: Noise | None) -> str:
+    """How many designs are tied with the best, and which is the cheapest; empty where none are.
+
+    Args:
+        tied: As `srsearch.analysis.tied_with_best` gives them, cheapest first.
+        noise: What makes them ties.
+
+    Example:
+        >>> ties_text(tied, noise)
+        'Tied with 3 other designs within the noise (standard deviation 0.023 dB, from 24 replicates); the cheapest is
+        trial 25 with 4.52G Mult-Adds.'
+    """
+    others = len(tied) - 1
+    if others < 1 or noise is None:
+        return ""
+    cheapest, cost = tied.iloc[0], objective(COSTS[0])
+    which = (
+        "the best is also the cheapest"
+        if cheapest["best"]
+        else f"the cheapest is trial {cheapest['trial']} with {cost.text(cheapest[cost.name])} {cost.noun}"
+    )
+    return f"Tied with {others} other design{'s' if others > 1 else ''} within the noise ({noise}); {which}."
