@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import itertools
 import json
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -16,6 +21,7 @@ from srsearch.cli import main
 from srsearch.search import run
 from srsearch.space import Space
 from srsearch.store import Store
+from srsearch.text import csv_text
 from tests.conftest import SMALL_SPACE, Command
 
 
@@ -99,3 +105,42 @@ def test_photos_and_folders_in_latin_1(tmp_path: Path) -> None:
     assert "small" in called(b"studies", b"--storage", b"d\xe4ta.db")
     called(b"studies", b"--storage", b"d\xe4ta.db", b"copy", b"small", b"c\xf6py.db")
     assert "parameters" in called(b"count", b"b\xe9st.yaml")
+
+
+def test_csv_holds_no_formulas() -> None:
+    frame = pd.DataFrame(
+        {
+            "=cmd": ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-2+3", "\t=1", "\r=1", " =1", "\uff1d1"],
+            "number": [-1.5, 2.0, float("nan"), 1e-9, -3e20, 0.0, 1.0, 2.0],
+            "mixed": [-3, "-3", "-0.5e3", "conv", None, True, "a\n=b", "1x1"],
+        }
+    ).convert_dtypes()
+    read = pd.read_csv(io.StringIO(csv_text(frame)), keep_default_na=False, dtype=str)
+    assert list(read.columns) == ["'=cmd", "number", "mixed"]
+    assert all(cell.startswith("'") for cell in read["'=cmd"])
+    assert "\r" not in csv_text(pd.DataFrame({"text": ["a\r=1"]}))
+    rest = pd.read_csv(io.StringIO(frame.to_csv(index=False)), keep_default_na=False, dtype=str)
+    pd.testing.assert_frame_equal(read[["number", "mixed"]], rest[["number", "mixed"]])
+
+
+def test_trials_as_csv_hold_no_formulas(studied: Path, tmp_path: Path, srsearch: Command) -> None:
+    shutil.copytree(studied, tmp_path, dirs_exist_ok=True)
+    with Store(tmp_path / "studies" / "srsearch.db") as store:
+        last = store.trial_records("small")[-1]
+        failed = replace(last, number=last.number + 1, state="failed", reason="=HYPERLINK(1)", psnr=None, curve=())
+        store.add_trials("small", [failed])
+    cells = srsearch("trials", "--csv").stdout.splitlines()[-1].split(",")
+    assert "'=HYPERLINK(1)" in cells
+
+
+def test_studies_that_differ_only_in_signs_have_pages_of_their_own(
+    studied: Path, tmp_path: Path, srsearch: Command
+) -> None:
+    shutil.copytree(studied, tmp_path, dirs_exist_ok=True)
+    pages = set()
+    for before, name in itertools.pairwise(["small", "a b", "a_b", "a/b", "a?b", ".a", "a", "größe", "..", "x" * 200]):
+        assert srsearch("studies", "rename", before, name).returncode == 0
+        pages.add(json.loads(srsearch("report", "--json").stdout)["page"])
+    assert len(pages) == 9
+    assert {"dashboards/a_b.html", "dashboards/a.html"} < pages
+    assert len(list((tmp_path / "dashboards").glob("*.html"))) == 9 + len(list((studied / "dashboards").glob("*.html")))
