@@ -441,7 +441,8 @@ def read_tensors(path: str | Path) -> dict[str, Any]:
     """The state dict in a file, by its keys; nothing in the file is run.
 
     Wrappings are taken off: a state dict within another (``params_ema`` before ``params``, ``state_dict``, ``model``),
-    and ``module.`` or ``model.`` in front of all keys. Values are as the file has them, on the CPU.
+    ``module.`` or ``model.`` in front of all keys, and ``_orig_mod.`` of compiled networks inside them. Values are as
+    the file has them, on the CPU.
 
     Raises:
         InputError: There is no such file, it cannot be read, or it holds other than tensors and plain values.
@@ -455,7 +456,8 @@ def read_tensors(path: str | Path) -> dict[str, Any]:
         content = next((each for each in within if isinstance(each, Mapping)), content)
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
         raise InputError(f"{path}: there is no state dict in it, but {type(content).__name__}")
-    tensors = {str(key): value for key, value in content.items()}
+    # torch.compile puts its own name into keys, anywhere on their way.
+    tensors = {re.sub(r"(^|\.)_orig_mod\.", r"\1", str(key)): value for key, value in content.items()}
     for prefix in _PREFIXES:
         if all(key.startswith(prefix) for key in tensors):
             tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}

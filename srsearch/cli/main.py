@@ -6,7 +6,9 @@ input, 130 interrupted.
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import sys
 from typing import Any
 
@@ -17,12 +19,25 @@ from srsearch.cli.pages import dashboard, report
 from srsearch.cli.results import best, front, trials
 from srsearch.cli.run import run
 from srsearch.cli.spaces import catalogue, count, space
+from srsearch.cli.streams import print_anything
 from srsearch.cli.studies import studies
 from srsearch.errors import InputError, WorkError
 
 
 class _Commands(click.Group):
     """Turns errors into messages and exit codes, without a traceback."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        print_anything()
+        return super().main(*args, **kwargs)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for before, given in itertools.pairwise(["", *args]):
+            # `--data "$NOT_SET"`: an empty path would be the current folder.
+            empty = given.removesuffix("=") if re.fullmatch(r"--[a-z-]+=", given) else before if given == "" else None
+            if empty is not None:
+                raise click.UsageError(f"{empty if empty.startswith('-') else 'An argument'} is empty.", ctx)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -96,7 +96,7 @@ def open_store(storage: str | None, *, write: bool = False, must_exist: bool = F
     """
     from srsearch.store import Store
 
-    storage = storage or group_option("storage")
+    storage = group_option("storage") if storage is None else storage
     if must_exist:
         Store(storage, read_only=True).close()
     return Store(storage, read_only=not write)

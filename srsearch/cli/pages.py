@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,10 +72,17 @@ def write_page(store: Store, study: str, path: Path | None) -> Path:
     """
     from srsearch.dashboard.report import write_report
 
-    # A study in somebody else's database may have any name.
-    target = path or Path("dashboards") / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', study).lstrip('.') or 'study'}.html"
+    target = path or Path("dashboards") / f"{_file_name(study)}.html"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         return write_report(store, study, target)
     except OSError as error:
         raise WorkError(f"the page cannot be written to {target}: {error.strerror}; everything else is saved") from None
+
+
+def _file_name(study: str) -> str:
+    """The study's name as a file's; other names than a space's own get a digest, so that no two share a page."""
+    if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", study):
+        return study
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", study).lstrip(".")[:80] or "study"
+    return f"{name}-{hashlib.sha256(study.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"

@@ -21,6 +21,7 @@ from srsearch.cli.options import (
 from srsearch.cli.printing import print_json, records
 from srsearch.cli.tables import best_records, print_best, print_front, print_trials, python_lines, save_design
 from srsearch.errors import InputError
+from srsearch.text import csv_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +46,7 @@ def trials(study: str | None, as_csv: bool, storage: str | None, as_json: bool) 
     if as_json:
         print_json(records(frame))
     elif as_csv:
-        click.echo(frame.to_csv(index=False), nl=False)
+        click.echo(csv_text(frame), nl=False)
     else:
         print_trials(frame, {r.number: r.curve[-1] for r in begun_trials if r.curve and begun[r.number]})
 

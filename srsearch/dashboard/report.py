@@ -72,6 +72,7 @@ from srsearch.objectives import QUALITIES, is_cost, objective, own_costs
 from srsearch.plots._theme import exchange
 from srsearch.quantity import format_duration, format_quantity
 from srsearch.search.checkpoints import Checkpoints
+from srsearch.text import well_formed
 
 if TYPE_CHECKING:
     from srsearch.store import Curve, Store, StudyRecord, TrialRecord
@@ -117,7 +118,7 @@ def write_report(store: Store, study: str, path: Path) -> Path:
         InputError: No such study, or ``path`` is a folder.
         WorkError: The file cannot be written (full disk, no permission).
     """
-    page = render_report(_gather(store, study))
+    page = well_formed(render_report(_gather(store, study)))
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the name of the HTML file to write")

@@ -13,6 +13,7 @@ import numpy as np
 from srsearch.data.bicubic import Pixels, crop_to_multiple, downscale
 from srsearch.data.photos import Photo, builtin_photos, center_crop, read_folder, shuffled
 from srsearch.errors import InputError
+from srsearch.text import well_formed
 
 BUILTIN = "builtin"
 """The source that stands for the photographs installed with scikit-image and scikit-learn."""
@@ -141,7 +142,10 @@ def _fingerprint(data: TrainingData) -> str:
 
 def _description(data: TrainingData) -> dict[str, Any]:
     def side(pairs: Sequence[Pair]) -> dict[str, Any]:
-        return {"photos": [pair.name for pair in pairs], "pixels": sum(pair.hr.size // 3 for pair in pairs)}
+        return {
+            "photos": [well_formed(pair.name) for pair in pairs],
+            "pixels": sum(pair.hr.size // 3 for pair in pairs),
+        }
 
     return {
         "source": data.name,

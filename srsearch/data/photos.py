@@ -5,22 +5,19 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import math
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps
-
 from srsearch.data.bicubic import Pixels
+from srsearch.data.copies import Sizes
+from srsearch.data.decoding import UnusablePhotoError, decode
+from srsearch.data.files import image_files, lr_files, named
 from srsearch.errors import InputError, WorkError
+from srsearch.text import well_formed
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 _MAX_PIXELS = 120_000_000
 """Larger files are not opened: decoding one would need more memory than the whole training."""
-_NAMED = 50
-"""How many skipped files the warning names; the rest are counted."""
 
 _BUILTIN = {
     "astronaut": ("skimage", "data/astronaut.png"),
@@ -63,7 +60,7 @@ def _builtin_pixels(name: str, package: str, path: str) -> Pixels:
     for folder in folders:
         file = Path(folder) / path
         if file.is_file():
-            return _read(file)
+            return decode(file, max_pixels=_MAX_PIXELS)
     raise WorkError(f"the photo {name!r} that comes with {project} is missing: reinstall {project}")
 
 
@@ -78,23 +75,30 @@ def read_folder(
     """The photos in a folder and its subfolders, without duplicates, in the order of :func:`shuffled`.
 
     Grey photos become RGB, transparency is dropped, 16 bits become 8, EXIF orientation is applied; of several frames
-    the first is read, and of several files with the same pixels one. Hidden files and folders are skipped.
+    the first is read, and of several files with the same pixels one. LR images of other photos are left out. Hidden
+    files and folders are skipped; links are followed.
 
     Args:
         path: The folder.
         min_side: Smallest length of the shorter side in pixels.
-        warn: Receives messages that name skipped files (damaged, or too small) and say what was cropped or left out.
+        warn: Receives messages that name skipped files (unreadable, damaged, too small) and say what was cropped or
+            left out.
         max_photo_pixels: A larger photo is cropped to its center.
         max_pixels: Reading stops once the photos have this many pixels together.
 
     Raises:
         InputError: There is no such folder, or no photo in it can be used.
     """
-    files = dict(image_files(path))
-    photos: list[Photo] = []
+    files = image_files(path, warn)
+    lr = lr_files(files)
+    for name in lr:
+        del files[name]
+    photos: dict[str, Pixels] = {}
+    sizes = Sizes()
     seen: set[bytes] = set()
     skipped: list[str] = []
-    cut = held = opened = 0
+    opened = copies = held = 0
+    cropped: set[str] = set()
     for name in shuffled(files):
         if max_pixels is not None and held >= max_pixels:
             warn(f"{len(photos)} of the {len(files)} images in {str(path)!r} are used: more would need too much memory")
@@ -103,22 +107,32 @@ def read_folder(
         try:
             whole = _open(files[name], min_side=min_side)
         except UnusablePhotoError as problem:
-            skipped.append(f"{name} ({problem})")
+            skipped.append(f"{well_formed(name)} ({problem})")
             continue
         digest = hashlib.sha256(repr(whole.shape).encode() + whole.tobytes()).digest()
         if digest in seen:
+            copies += 1
             continue
         seen.add(digest)
-        pixels = center_crop(whole, max_photo_pixels, min_side) if max_photo_pixels else whole
-        cut += pixels is not whole
-        held += pixels.size // 3
-        photos.append(Photo(name, pixels))
+        added, smaller = sizes.add(name, whole)
+        lr += smaller if added else [name]
+        for each in smaller:
+            held -= photos.pop(each).size // 3
+        if not added:
+            continue
+        photos[name] = center_crop(whole, max_photo_pixels, min_side) if max_photo_pixels else whole
+        held += photos[name].size // 3
+        if photos[name] is not whole:
+            cropped.add(name)
     _report_skipped(path, sorted(skipped), opened, warn)
-    if opened > len(skipped) + len(photos):
-        warn(f"left out {opened - len(skipped) - len(photos)} copies of other photos in {str(path)!r}")
-    if cut:
+    if copies:
+        warn(f"left out {copies} copies of other photos in {str(path)!r}")
+    if lr:
+        examples = named(map(well_formed, sorted(lr)), 3)
+        warn(f"left out {len(lr)} smaller copies (LR images) of other photos in {str(path)!r}: {examples}")
+    if cut := len(cropped & photos.keys()):
         warn(f"cropped {cut} large photos in {str(path)!r} to their center")
-    return tuple(photos)
+    return tuple(Photo(name, pixels) for name, pixels in photos.items())
 
 
 def shuffled(names: Iterable[str]) -> list[str]:
@@ -144,76 +158,19 @@ def center_crop(pixels: Pixels, limit: int, min_side: int) -> Pixels:
 def _report_skipped(path: str | Path, skipped: list[str], total: int, warn: Callable[[str], None]) -> None:
     if not skipped:
         return
-    named = "; ".join(skipped[:_NAMED])
-    if len(skipped) > _NAMED:
-        named += f"; and {len(skipped) - _NAMED} more"
     if len(skipped) == total:
-        raise InputError(f"no image in {str(path)!r} can be used: {named}")
-    warn(f"skipped {len(skipped)} of {total} images in {str(path)!r}: {named}")
-
-
-def image_files(path: str | Path) -> list[tuple[str, Path]]:
-    """Names and paths of a folder's image files, ordered by name.
-
-    Raises:
-        InputError: There is no such folder, it cannot be read, or it holds no image file.
-    """
-    folder = Path(path).expanduser()
-    if not folder.is_dir():
-        problem = "is not a folder" if folder.exists() else "does not exist"
-        raise InputError(f"the data folder {str(path)!r} {problem}; give a folder of images, or 'builtin'")
-    try:
-        images = [(file.relative_to(folder), file) for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES]
-    except OSError as error:
-        raise InputError(f"the data folder {str(path)!r} cannot be read: {error.strerror}") from error
-    visible = [(name, file) for name, file in images if not any(part.startswith(".") for part in name.parts)]
-    files = sorted((name.as_posix(), file) for name, file in visible if file.is_file())
-    if not files:
-        kinds = ", ".join(sorted(suffix[1:] for suffix in SUFFIXES))
-        raise InputError(f"the data folder {str(path)!r} holds no images ({kinds})")
-    return files
-
-
-class UnusablePhotoError(Exception):
-    """A file cannot be used as a photo; the message says why."""
+        raise InputError(f"no image in {str(path)!r} can be used: {named(skipped)}")
+    warn(f"skipped {len(skipped)} of {total} images in {str(path)!r}: {named(skipped)}")
 
 
 def _open(file: Path, *, min_side: int) -> Pixels:
     """One photo as uint8 (h, w, 3).
 
     Raises:
-        UnusablePhotoError: Damaged, no image, of an unknown kind, too large, or a side below ``min_side`` pixels.
+        UnusablePhotoError: It cannot be decoded (see `decode`), or a side is below ``min_side`` pixels.
     """
-    try:
-        pixels = _read(file)
-    except UnusablePhotoError:
-        raise
-    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files (SyntaxError, struct.error)
-        raise UnusablePhotoError(f"damaged, or not an image: {type(error).__name__}") from error
+    pixels = decode(file, max_pixels=_MAX_PIXELS)
     height, width = pixels.shape[:2]
     if min(height, width) < min_side:
         raise UnusablePhotoError(f"{width}x{height} is smaller than {min_side}x{min_side}")
     return pixels
-
-
-def _read(file: Path) -> Pixels:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about metadata and size: Pillow raises an error for what matters
-        with Image.open(file) as image:
-            if image.width * image.height > _MAX_PIXELS:
-                raise UnusablePhotoError(f"{image.width}x{image.height} is over {_MAX_PIXELS // 10**6} megapixels")
-            return _rgb(image)
-
-
-def _rgb(image: Image.Image) -> Pixels:
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I"):
-        # 16-bit grey: Pillow's own conversion clips at 255 instead of scaling.
-        deep = np.asarray(upright).astype(np.int64)
-        grey = np.clip((deep * 255 + 32767) // 65535, 0, 255).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    if upright.mode == "F":
-        raise UnusablePhotoError("floating-point pixels have no known range")
-    if upright.mode in ("P", "PA"):
-        upright = upright.convert("RGBA")
-    return np.array(upright.convert("RGB"))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from srsearch.errors import InputError
 from srsearch.search.checkpoint_copy import SUFFIX, filesystem, without_secrets
 from srsearch.store import DEFAULT_PATH, Store, StudyRecord, content_hash
 
@@ -33,10 +34,13 @@ class Checkpoints:
         place: A folder, or a URL of fsspec's, under which the study has a folder of its own; None: as above.
 
     Raises:
-        InputError: The URL is of no kind that fsspec knows, or of one whose package is not installed.
+        InputError: The place is an empty text; the URL is of no kind that fsspec knows, or of one whose package is not
+            installed.
     """
 
     def __init__(self, store: Store, record: StudyRecord, place: str | None = None) -> None:
+        if place == "":
+            raise InputError("the place of the checkpoints is an empty text; give a folder, or a URL")
         identity = content_hash([record.space_hash, record.created_at.isoformat()])[:12]
         self._remote = place is not None and "://" in place
         if self._remote:

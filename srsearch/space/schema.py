@@ -208,10 +208,27 @@ class Constraints(Section):
     activations: Bound = Bound()
 
 
+def _folder(value: Any) -> str:
+    """A text that is not empty. pydantic's own would refuse a folder whose name is not UTF-8."""
+    if not isinstance(value, str):
+        raise PydanticCustomError("string_type", "Input should be a valid string")
+    if not value:
+        raise PydanticCustomError("string_too_short", "String should have at least 1 character")
+    return value
+
+
+Folder = Annotated[
+    str,
+    pydantic.PlainValidator(_folder),
+    pydantic.WithJsonSchema({"type": "string", "minLength": 1}),
+    pydantic.PlainSerializer(lambda v: v),
+]
+
+
 class Proxy(Section):
     """How designs are compared: short training on photos. What is left out has the recipe's default."""
 
-    data: str = Field("builtin", description="`builtin`, or a folder of images")
+    data: Folder = Field("builtin", description="`builtin`, or a folder of images")
     evaluator: str = Field("proxy", description="`proxy` (training), `synthetic`, or module:Class of your own")
     steps: Annotated[int, Field(ge=1, le=10**8)] | None = Field(None, description="optimiser steps of each design")
     batch: PositiveInt | None = Field(None, description="patches in a step")

@@ -58,7 +58,7 @@ def exclusive(place: Place, engine: Engine, section: str, wait: float) -> Iterat
 
 
 def _lock(connection: Connection, place: Place, section: str, wait: float) -> None:
-    number = int.from_bytes(hashlib.sha256(section.encode()).digest()[:8], "big", signed=True)
+    number = int.from_bytes(hashlib.sha256(section.encode("utf-8", "surrogatepass")).digest()[:8], "big", signed=True)
     try:
         connection.execute(_LOCK, {"wait": f"{round(wait * 1000)}ms", "number": number})
     except DBAPIError as error:
@@ -74,7 +74,7 @@ def _timed_out(place: Place, section: str, wait: float) -> WorkError:
 
 
 def _lock_file(place: Place, section: str) -> Path:
-    name = hashlib.sha256(f"{place} {section}".encode()).hexdigest()[:16] + ".lock"
+    name = hashlib.sha256(f"{place} {section}".encode("utf-8", "surrogatepass")).hexdigest()[:16] + ".lock"
     return place.path.with_name(f".{place.path.name}.{name}") if place.path is not None else own_folder() / name
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from srsearch.errors import InputError
+from srsearch.text import well_formed
 
 DEFAULT_PATH = Path("studies") / "srsearch.db"
 """The database where none is named, from the current folder."""
@@ -48,6 +49,8 @@ class Place:
                 "or postgresql://user:password@host/database"
             ) from error
         if parsed.get_backend_name() != "sqlite":
+            if any(well_formed(str(part)) != str(part) for part in parsed):
+                raise InputError("the URL of the storage is not in UTF-8; write its other bytes as %XX")
             return cls(parsed, None)
         if parsed.query:
             raise InputError(f"a SQLite URL takes no options (after '?') here: {_printable(parsed)}")

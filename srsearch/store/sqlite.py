@@ -6,6 +6,7 @@ nothing: SQLite itself would make both files when it opens such a database for r
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -104,7 +105,7 @@ def open_reader(path: Path) -> Reader:
 
 def _connect(path: Path, options: str) -> Reader:
     return sqlite3.connect(
-        f"file:{quote(str(path))}?{options}",
+        f"file:{quote(os.fsencode(path))}?{options}",
         uri=True,
         timeout=BUSY_SECONDS,
         isolation_level=None,

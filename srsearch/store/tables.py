@@ -25,6 +25,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from srsearch.store.records import STATES
+from srsearch.text import well_formed
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -46,6 +47,24 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
+class WellFormed(TypeDecorator[str]):
+    """Text of any length; what is not Unicode (a name of a file that is not UTF-8) becomes a replacement character."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """To the database: what every database can encode."""
+        return None if value is None else well_formed(value)
+
+
+class WellFormedName(WellFormed):
+    """The same with a greatest length."""
+
+    impl = String  # type: ignore[assignment]  # narrower than Text
+    cache_ok = True
+
+
 class Base(DeclarativeBase):
     """Types by annotation and names of constraints, which migrations need."""
 
@@ -63,7 +82,7 @@ class Base(DeclarativeBase):
         dict[str, Any]: JSON,
         list[Any]: JSON,
         float: Double,
-        str: Text,
+        str: WellFormed,
     }
 
 
@@ -102,7 +121,7 @@ class StudyRow(Base):
     __tablename__ = "sr_studies"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(200), unique=True)
+    name: Mapped[str] = mapped_column(WellFormedName(200), unique=True)
     space: Mapped[dict[str, Any]]
     space_text: Mapped[str]
     space_hash: Mapped[str] = mapped_column(String(64))

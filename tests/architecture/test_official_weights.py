@@ -312,6 +312,10 @@ def wrappings() -> dict[str, Callable[[dict[str, Tensor]], dict[str, Any]]]:
         "twice": lambda state: {"model": {"state_dict": state}},
         "parallel": lambda state: {f"module.{key}": tensor for key, tensor in state.items()},
         "parallel within": lambda state: {"state_dict": {f"module.model.{key}": each for key, each in state.items()}},
+        "compiled": lambda state: {f"_orig_mod.{key}": tensor for key, tensor in state.items()},
+        "compiled within": lambda state: {f"module._orig_mod.{key}": tensor for key, tensor in state.items()},
+        "parallel, then compiled": lambda state: {f"_orig_mod.module.{key}": each for key, each in state.items()},
+        "a part compiled": lambda state: {key.replace(".", "._orig_mod.", 1): each for key, each in state.items()},
         "double precision": lambda state: {key: tensor.double() for key, tensor in state.items()},
     }
 

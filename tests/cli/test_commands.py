@@ -270,12 +270,22 @@ def test_a_space_is_explained_before_any_training(srsearch: Command) -> None:
         (("count", "carn", "--scale", "4", "--convention", "mine"), "unknown convention 'mine'"),
         (("report", "small", "-o", "."), "."),
         (("frnt",), "frnt"),
+        (("run", "lightweight_x4", "--data", ""), "--data is empty"),
+        (("run", "empty.yaml"), "empty.yaml:4: proxy.data: '' should have at least 1 character"),
+        (("run", "small.yaml", "--storage="), "--storage is empty"),
+        (("run", "small.yaml", "--checkpoints", ""), "--checkpoints is empty"),
+        (("run", "", "--evaluator", "synthetic"), "An argument is empty"),
+        (("best", "--save", ""), "--save is empty"),
+        (("report", "-o", ""), "-o is empty"),
+        (("studies", "--storage", "", "show", "small"), "--storage is empty"),
+        (("studies", "copy", "small", ""), "An argument is empty"),
     ],
 )
 def test_wrong_input_is_answered_with_exit_code_2(
     studied: Path, srsearch: Command, arguments: tuple[str, ...], message: str
 ) -> None:
     (studied / "text.txt").write_text("not a database " * 100)
+    (studied / "empty.yaml").write_text("name: empty\nscale: 4\narchitecture: {channels: [8, 12]}\nproxy: {data: ''}\n")
     ended = srsearch(*arguments)
     assert ended.returncode == 2, ended.stderr
     assert message in ended.stderr

@@ -585,9 +585,40 @@ def test_who_has_no_token_sees_nothing(site: Any, visit: Any, tmp_path: Path) ->
 
 
 def test_another_name_for_this_machine_is_refused(medium: Site) -> None:
-    assert medium.get("version", Host="evil.example")[0] == 403
+    status, text, _ = medium.get("version", Host="evil.example")
+    assert status == 403
+    assert "start it with --token" in text
     assert medium.get("version", Host="localhost:8050")[0] == 200
     assert "default-src 'none'" in medium.get("")[2]["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "served", "seen"),
+    [("DASH_URL_BASE_PATHNAME", "/sub/path/", "/sub/path/"), ("DASH_REQUESTS_PATHNAME_PREFIX", "/", "/sub/path/")],
+)
+def test_a_sub_path_is_kept(
+    tmp_path: Path, site: Any, monkeypatch: pytest.MonkeyPatch, variable: str, served: str, seen: str
+) -> None:
+    monkeypatch.setenv(variable, "/sub/path/")
+    found = site(small(tmp_path / "study.db", 3), "a word")
+    given = {"Authorization": "Bearer a word"}
+    found.root = found.root.rstrip("/") + served
+    for path in (
+        "",
+        "version",
+        "plotly.min.js",
+        "shared/base.css",
+        "assets/before.js",
+        "_dash-layout",
+    ):
+        assert found.get(path, **given)[0] == 200, path
+    assert re.search(rf'"requests_pathname_prefix":\s*"{seen}"', found.get("", **given)[1].replace("\\u002f", "/"))
+    assert found.get("?token=a+word&view=front")[2]["Location"] == f"{seen}?view=front"
+    monkeypatch.setattr("werkzeug.serving.BaseWSGIServer.serve_forever", lambda self: None)
+    lines: list[str] = []
+    live.serve(str(tmp_path / "study.db"), "127.0.0.1", 0, "a word", lines.append)
+    assert re.fullmatch(rf"dashboard: http://127\.0\.0\.1:\d+{served}", lines[0])
+    assert (lines[1] == f"Behind the reverse proxy, its path is {seen}") == (seen != served)
 
 
 def test_bad_input_is_told_without_a_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, medium: Site) -> None:

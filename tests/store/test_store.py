@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import os
-import pickle
 import shutil
 import sqlite3
 import subprocess
@@ -30,6 +29,7 @@ from srsearch.errors import InputError, WorkError
 from srsearch.store import EvaluationRecord, Store, StudyRecord, TrialRecord, schema
 from srsearch.store.tables import Base
 from tests.support.postgresql import server_or_skip
+from tests.support.unprivileged import unprivileged
 
 STUDY = StudyRecord(
     name="lightweight_x4",
@@ -125,29 +125,6 @@ def contents(folder: Path) -> dict[str, tuple[int, str]]:
     return {
         path.name: (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest()) for path in folder.iterdir()
     }
-
-
-def unprivileged(act: Callable[[], Any]) -> Any:
-    """The result of a function, or its exception, in a child process to which file permissions apply (not root)."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            if os.getuid() == 0:
-                os.setgid(65534)
-                os.setuid(65534)
-            result: Any = act()
-        except Exception as error:
-            result = error
-        try:
-            os.write(writing, pickle.dumps(result))
-        finally:
-            os._exit(0)  # whatever happens: this process must not go on with the tests
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        answer = pipe.read()
-    os.waitpid(child, 0)
-    return pickle.loads(answer)
 
 
 @pytest.fixture

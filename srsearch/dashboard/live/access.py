@@ -18,6 +18,7 @@ _PAGE = Markup(
     '<body style="font: 16px/1.5 system-ui, sans-serif; margin: 10vh auto; max-width: 36em; padding: 0 1em">'
     "<h1>{title}</h1><p>{text}</p>{form}"
 )
+_ELSEWHERE = "Open the dashboard as localhost, or start it with --token to open it by another name."
 _FORM = Markup(
     "<form><label>Token <input name=token type=password autocomplete=current-password autofocus></label> "
     "<button>Open</button></form>"
@@ -51,7 +52,15 @@ def guard(server: flask.Flask, token: str | None, script_hashes: Sequence[str]) 
     def check() -> flask.Response | None:
         if token is None:
             # DNS rebinding: a foreign page may point its own name to this machine. The Host header gives it away.
-            return None if is_loopback(_host()) else _refusal(403, "Access refused", "Open the dashboard as localhost.")
+            return (
+                None
+                if is_loopback(_host())
+                else _refusal(
+                    403,
+                    "Access refused",
+                    "Open the dashboard as localhost, or start it with --token to open it by another name.",
+                )
+            )
         return _check_token(token)
 
     def finish(response: flask.Response) -> flask.Response:
@@ -76,7 +85,9 @@ def _check_token(token: str) -> flask.Response | None:
             return _refusal(403, "Wrong token", "This is not the token of this dashboard.", form=True)
         # Move the token from the link to a cookie, because people share links.
         rest = [(name, value) for name, value in flask.request.args.items(multi=True) if name != "token"]
-        answer = flask.redirect(flask.request.path + (f"?{urlencode(rest)}" if rest else ""))
+        root = flask.current_app.config["APPLICATION_ROOT"]
+        here = flask.current_app.config["SHOWN_ROOT"] + flask.request.path.removeprefix(root)
+        answer = flask.redirect(here + (f"?{urlencode(rest)}" if rest else ""))
         answer.set_cookie(_COOKIE, _sealed(token), httponly=True, samesite="Strict")
         return flask.make_response(answer)
     bearer = flask.request.headers.get("Authorization", "")

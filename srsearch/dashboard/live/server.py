@@ -30,6 +30,7 @@ from srsearch.dashboard.live.views.table import views
 from srsearch.dashboard.vendored import plotly_js
 from srsearch.errors import InputError, WorkError
 from srsearch.plots._theme import exchange
+from srsearch.text import csv_text, well_formed
 
 _NICENESS = 5
 _SHARED_ASSETS = str(files("srsearch.dashboard") / "assets")
@@ -113,6 +114,10 @@ def application(watcher: Watcher, *, token: str | None = None) -> flask.Flask:
     in_browser(ClientsideFunction("srsearch", "begin"), Output("address", "data"), Input("begin", "data"))
     in_browser(ClientsideFunction("srsearch", "draw"), Output("drawn", "data"), Input("page", "data"))
     server: flask.Flask = app.server
+    # A sub-path, from Dash's variables: what this server is asked for (DASH_URL_BASE_PATHNAME), and what browsers ask
+    # for where a reverse proxy takes it off (DASH_REQUESTS_PATHNAME_PREFIX).
+    server.config["APPLICATION_ROOT"] = app.config.routes_pathname_prefix
+    server.config["SHOWN_ROOT"] = app.config.requests_pathname_prefix
     _add_routes(server, watcher)
     guard(server, token, [f"'{each}'" if not each.startswith("'") else each for each in app.csp_hashes()])
     server.before_request(lambda: _prepare(watcher))
@@ -122,7 +127,7 @@ def application(watcher: Watcher, *, token: str | None = None) -> flask.Flask:
 def _prepare(watcher: Watcher) -> None:
     """Start to compute the page while the browser loads the scripts."""
     address = Address.of(flask.request.query_string.decode())
-    if flask.request.path == "/" and address.view in _PREPARED:
+    if flask.request.path == flask.current_app.config["APPLICATION_ROOT"] and address.view in _PREPARED:
         threading.Thread(target=show, args=(watcher, address), daemon=True).start()
 
 
@@ -154,7 +159,8 @@ def _add_routes(server: flask.Flask, watcher: Watcher) -> None:
         return flask.Response(script, mimetype="text/javascript", headers={"Cache-Control": "max-age=86400"})
 
     def version() -> flask.Response:
-        return flask.Response(_version(watcher, Address.of(flask.request.query_string.decode())), mimetype="text/plain")
+        text = _version(watcher, Address.of(flask.request.query_string.decode()))
+        return flask.Response(well_formed(text), mimetype="text/plain")
 
     def data(name: str, kind: str) -> flask.Response:
         return _data(watcher, Address.of(flask.request.query_string.decode()), name, kind)
@@ -162,10 +168,11 @@ def _add_routes(server: flask.Flask, watcher: Watcher) -> None:
     def shared(name: str) -> flask.Response:
         return flask.send_from_directory(_SHARED_ASSETS, name, max_age=0)
 
-    server.add_url_rule("/shared/<name>", "shared", shared)
-    server.add_url_rule("/plotly.min.js", "plotly", plotly)
-    server.add_url_rule("/version", "version", version)
-    server.add_url_rule("/data/<name>.<kind>", "data", data)
+    root = server.config["APPLICATION_ROOT"]
+    server.add_url_rule(f"{root}shared/<name>", "shared", shared)
+    server.add_url_rule(f"{root}plotly.min.js", "plotly", plotly)
+    server.add_url_rule(f"{root}version", "version", version)
+    server.add_url_rule(f"{root}data/<name>.<kind>", "data", data)
 
 
 def _version(watcher: Watcher, address: Address) -> str:
@@ -279,7 +286,7 @@ def _data(watcher: Watcher, address: Address, name: str, kind: str) -> flask.Res
     if frame is None or kind not in ("csv", "json"):
         return flask.Response("This page has no such table.\n", status=404, mimetype="text/plain")
     if kind == "csv":
-        return flask.Response(frame.to_csv(index=False), mimetype="text/csv")
+        return flask.Response(csv_text(frame), mimetype="text/csv")
     return flask.Response(frame.to_json(orient="records", date_format="iso"), mimetype="application/json")
 
 
@@ -330,11 +337,15 @@ def serve(storage: str | None, host: str, port: int, token: str | None, say: Cal
         InputError: See `make`.
     """
     server = make(storage, host, port, token)
+    assert isinstance(server.app, flask.Flask)
+    root, seen = (server.app.config[name] for name in ("APPLICATION_ROOT", "SHOWN_ROOT"))
     if hasattr(os, "nice"):
         with suppress(OSError):
             os.nice(_NICENESS)  # a search on this machine has priority
     shown = f"[{host}]" if ":" in host else host
-    say(f"dashboard: http://{shown}:{server.server_port}/")
+    say(f"dashboard: http://{shown}:{server.server_port}{root}")
+    if seen != root:
+        say(f"Behind the reverse proxy, its path is {seen}")
     if not is_loopback(host):
         say("Anyone who knows the token can open it. The token and the pages travel over the network unencrypted.")
     say("Press Ctrl-C to stop.")

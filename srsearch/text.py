@@ -1,0 +1,46 @@
+"""Text that other programs can take: without surrogates, and as CSV without formulas."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def well_formed(text: str) -> str:
+    """The text with a replacement character (U+FFFD) for each surrogate, so that it can be encoded."""
+    return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """A table as comma-separated values that a spreadsheet computes nothing of.
+
+    Texts that it would take for a formula get an apostrophe in front; numbers stay numbers.
+    """
+    safe = frame.set_axis([_inert(str(name)) for name in frame.columns], axis="columns")
+    for place in range(safe.shape[1]):
+        column = frame.iloc[:, place]
+        if str(column.dtype) in ("object", "str", "string", "category"):
+            safe.isetitem(place, list(column.astype(object).map(_inert, na_action="ignore")))
+    return well_formed(safe.to_csv(index=False))
+
+
+_FORMULA = tuple(
+    "=+-@\t\r\n\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
+)
+
+
+def _inert(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if not value.lstrip(" ").startswith(_FORMULA):
+        return value.replace("\r", "\n")  # pandas does not quote a carriage return, after which a reader begins a row
+    try:
+        float(value)
+    except ValueError:
+        return "'" + value.replace("\r", "\n")
+    return value
