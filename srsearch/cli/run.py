@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srsearch.cli.options import budget_options, json_option, open_store, plugin_option, storage_option
+from srsearch.cli.options import FileType, budget_options, json_option, open_store, plugin_option, storage_option
 from srsearch.cli.pages import write_page
 from srsearch.cli.printing import print_json, records
 from srsearch.cli.results import best_rows, front_with_errors
@@ -116,7 +116,7 @@ if TYPE_CHECKING:
 @click.option("--new", is_flag=True, help="Start a new study even if there is one to continue.")
 @click.option(
     "--page",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FileType(),
     help="File for the HTML page [default: dashboards/STUDY.html].",
 )
 @click.option(
