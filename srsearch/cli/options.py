@@ -46,6 +46,17 @@ class FiniteType(click.FloatRange):
 MOST = 10**7
 """The largest number of anything that an option counts."""
 
+
+class FileType(click.Path):
+    """The path of a file; ``~`` is the home folder, which shells leave alone after ``--option=``."""
+
+    def __init__(self, *, dir_okay: bool = False) -> None:
+        super().__init__(path_type=Path, dir_okay=dir_okay)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(Path(value).expanduser(), param, ctx)
+
+
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
@@ -64,7 +75,7 @@ def _load_plugin(ctx: click.Context, param: click.Parameter, paths: tuple[Path, 
 
 plugin_option = click.option(
     "--plugin",
-    type=click.Path(path_type=Path),
+    type=FileType(dir_okay=True),
     multiple=True,
     is_eager=True,
     expose_value=False,

@@ -10,6 +10,7 @@ import click
 from srsearch.cli.options import (
     MOST,
     USUAL_SIZE,
+    FileType,
     budget_options,
     json_option,
     open_store,
@@ -76,9 +77,7 @@ def front(study: str | None, storage: str | None, as_json: bool) -> None:
 @click.option(
     "--trial", type=click.IntRange(0, MOST), metavar="N", help="Take this finished trial instead of the best one."
 )
-@click.option(
-    "--save", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the design to a YAML file."
-)
+@click.option("--save", type=FileType(), metavar="FILE", help="Write the design to a YAML file.")
 @plugin_option
 @storage_option
 @json_option

@@ -10,6 +10,7 @@ import click
 
 from srsearch.cli.options import (
     MOST,
+    FileType,
     FiniteType,
     budget_options,
     json_option,
@@ -122,7 +123,7 @@ if TYPE_CHECKING:
 @click.option("--new", is_flag=True, help="Start a new study even if there is one to continue.")
 @click.option(
     "--page",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FileType(),
     help="File for the HTML page [default: dashboards/STUDY.html].",
 )
 @click.option(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from srsearch.errors import InputError, WorkError
+from srsearch.files import write_whole
 from srsearch.search.evaluators.base import Evaluator, Score
 from srsearch.search.evaluators.plain import steps_of
 from srsearch.search.events import Broken, Event, Failed, Finished, Reported, Stopped
@@ -239,10 +240,8 @@ class Session:
     def _put_aside(self, trial: Trial, score: Score, seconds: float) -> str:
         content = json.dumps({"seconds": seconds, "score": dataclasses.asdict(score)})
         path = self._aside(trial)
-        unfinished = path.with_suffix(".part")
         try:
-            unfinished.write_text(content, encoding="utf-8")
-            unfinished.replace(path)
+            write_whole(path, content)
         except OSError:
             return f"the finished evaluation of trial {trial.number}, which could be kept nowhere: {content}"
         return f"the finished evaluation of trial {trial.number} is kept in {path}; the next run takes it up"
