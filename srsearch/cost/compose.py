@@ -106,8 +106,8 @@ def _body(fields: Mapping[str, Any], level: int, level_uses: UseNumbers, mode: M
     for slot, at in mode.slots(bill):
         uses = numbers(call(_uses, bill, slot, at))
         if slot == "block":
-            place, kept = at
-            tally = call(block_tally, fields[place], channels, unit, activation, kept)
+            place, keeps_inner = at
+            tally = call(block_tally, fields[place], channels, unit, activation, keeps_inner)
         elif slot == "activation":
             tally = call(activation_tally, activation, channels)
         else:
@@ -217,11 +217,11 @@ def unit_tally(unit: Part, channels: int, activation: Part) -> Tally:
 
 
 @cached
-def block_tally(block: Part, channels: int, unit: Part, activation: Part, kept: bool) -> Tally:
-    """A block with its units; ``kept`` says whether it has its inner activation."""
+def block_tally(block: Part, channels: int, unit: Part, activation: Part, keeps_inner: bool) -> Tally:
+    """A block with its units; ``keeps_inner`` says whether it has its inner activation."""
     bill = part_bill("block", block, channels)
     slots = {"activation": activation_tally(activation, channels)}
-    if kept:
+    if keeps_inner:
         slots["inner_activation"] = slots["activation"]
     return _filled(bill, slots | _unit_slot(bill, unit, channels, activation))
 

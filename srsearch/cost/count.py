@@ -145,10 +145,12 @@ class _Tree:
         self.design = design
         self.lines: dict[tuple[str, str], _Line] = {}
 
-    def fill(self, kind: str, bill: Bill, instances: int, applications: int, area: Exact, kept: bool = True) -> None:
+    def fill(
+        self, kind: str, bill: Bill, instances: int, applications: int, area: Exact, keeps_inner: bool = True
+    ) -> None:
         """Add what stands in the slots of ``instances`` equal parts, applied ``applications`` times on ``area``."""
         for (slot, at), use in bill.uses.items():
-            if slot == "inner_activation" and not kept:
+            if slot == "inner_activation" and not keeps_inner:
                 continue
             place, inner_kept, level, scale = slot_place(kind, slot), True, 1, 1
             if slot == "block":
@@ -162,7 +164,7 @@ class _Tree:
             line.instances += times[0]
             line.applications += times[1]
             line.area += times[2]
-            self.fill(PLACES[place], inner, *times, kept=inner_kept)
+            self.fill(PLACES[place], inner, *times, keeps_inner=inner_kept)
 
     def _line(self, place: str, level: int, scale: int) -> tuple[_Line, Bill]:
         """The line of a part, and its bill."""

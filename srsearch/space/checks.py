@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from srsearch.architecture import InvalidDesign
-from srsearch.architecture.assembly import asked
+from srsearch.architecture.assembly import slot_calls
 from srsearch.architecture.design import check_placement
 from srsearch.architecture.registry import PLACES, OptionValue, Part
 from srsearch.cost.bill import network_bill
@@ -85,8 +85,8 @@ def _failure(kind: str, part: Part, width: int, scale: int) -> str | None:
         if kind == "levels":
             network_bill(part, width, "rgb", (scale,), True, "none", scale)
             return None
-        if kind == "body" and asked(kind, part, width).failure is None:
+        if kind == "body" and slot_calls(kind, part, width).failure is None:
             check_placement(part)
     except InvalidDesign as error:
         return str(error)
-    return asked(kind, part, width).failure
+    return slot_calls(kind, part, width).failure

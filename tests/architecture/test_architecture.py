@@ -282,9 +282,9 @@ def test_an_image_residual_starts_from_the_bicubic_image() -> None:
         ({"scale": 4, "body": {"cascade": {"gropus": 2}}}, "did you mean 'groups'"),
         ({"scale": 4, "image_residual": "bicubik"}, "did you mean 'bicubic'"),
         ({"scale": 4, "scope": "rgu"}, "did you mean 'rg+u'"),
-        ({"scale": 4.0}, "is not made of 2, 3, 4, 8"),
-        ({"scale": [2, "a"]}, "is not made of 2, 3, 4, 8"),
-        ({"scale": {"a": 1}}, "is not made of 2, 3, 4, 8"),
+        ({"scale": 4.0}, "each scale must be one of 2, 3, 4, 8"),
+        ({"scale": [2, "a"]}, "each scale must be one of 2, 3, 4, 8"),
+        ({"scale": {"a": 1}}, "each scale must be one of 2, 3, 4, 8"),
         ({"scale": 4, "scope": ["rb"]}, "scope: unknown"),
         ({"scale": 4, "unit": {"grouped": {1: 2}}}, "no option 1"),
         ({"scale": 4, 3: 4}, "no field 3"),
@@ -308,7 +308,7 @@ def test_wrong_descriptions_are_refused(plain: dict[str, Any], message: str) -> 
         ({"scale": 3, "levels": "pyramid"}, "it reaches x2, x4 and x8, not x3"),
         ({"body": {"symmetric": {"pool": "h+9_1"}}}, "no source '9_1'; there are h, 2_1, 2_2"),
         ({"body": {"symmetric": {"activations": "11_1"}}}, "no position '11_1'; there are 2_1, 2_2"),
-        ({"body": {"symmetric": {"compress": 27}}}, "27 are more than the 26 blocks"),
+        ({"body": {"symmetric": {"compress": 27}}}, "27 is more than the 26 blocks"),
         # As a chain, which this cascade is, it would have that position.
         (
             {"body": {"cascade": {"groups": 2, "blocks": 1, "fusion": "none", "activations": "1_1+1_2"}}},

@@ -283,7 +283,7 @@ def test_s_lwsr_keeps_the_activations_that_its_code_keeps(tmp_path: Path) -> Non
 
 
 def test_a_network_of_another_design_is_not_written() -> None:
-    with pytest.raises(InputError, match="the network is not of the design carn"):
+    with pytest.raises(InputError, match="the network was not built from the design carn"):
         official_state_dict(build(catalogue.get("pcarn-m")), catalogue.get("carn"))
     luminance = catalogue.get("prosrn", 2)
     with pytest.raises(InputError, match="no released code builds this design"):
@@ -394,7 +394,7 @@ def test_copies_of_a_shared_block_have_to_be_equal(tmp_path: Path, tensors: dict
     changed = tensors["b2.b3.conv2.weight"].clone()
     changed[5, 3, 1, 1] += 1e-6
     message = refusal(tmp_path, tensors | {"b2.b3.conv2.weight": changed})
-    assert "b2.b1.conv2.weight and b2.b3.conv2.weight differ, but pcarn-m has one shared block there" in message
+    assert "b2.b1.conv2.weight and b2.b3.conv2.weight differ, but pcarn-m shares one block there" in message
 
 
 @pytest.mark.parametrize("key", ["sub_mean.shifter.bias", "add_mean.shifter.bias", "sub_mean.shifter.weight"])
@@ -488,10 +488,10 @@ def test_files_without_a_state_dict_are_told(tmp_path: Path) -> None:
         load_official(tmp_path)
     for content, what in ((torch.ones(3), "Tensor"), ([1, 2], "list"), ({}, "dict"), ({"a": {"b": 1}}, "dict")):
         torch.save(content, tmp_path / "a.pth")
-        with pytest.raises(InputError, match=rf"a\.pth: there is no state dict in it, but {what}"):
+        with pytest.raises(InputError, match=rf"a\.pth: holds no state dict, but {what}"):
             load_official(tmp_path / "a.pth")
     endless: dict[str, Any] = {}
     endless["model"] = endless
     torch.save(endless, tmp_path / "a.pth")
-    with pytest.raises(InputError, match="there is no state dict in it"):
+    with pytest.raises(InputError, match="holds no state dict"):
         read_tensors(tmp_path / "a.pth")

@@ -71,7 +71,7 @@ def test_the_documented_objective(commands: list[list[str]], tmp_path: Path, srs
 WRONG = {
     "not a number": ("def mine(design):\n    return 0\n", "objective 'mine' is 0 for the design"),
     "taken": ("def params(design):\n    return 1\n", "there is an objective or a column named 'params' already"),
-    "a class": ("class Mine:\n    pass\n", "@register('objective') stands before a function of a design"),
+    "a class": ("class Mine:\n    pass\n", "@register('objective') decorates a function of a design"),
 }
 
 

@@ -114,8 +114,11 @@ WRONG = {
     "syntax": ("def broken(:\n", CANNOT.format(3) + "invalid syntax"),
     "exception": ("x = 1\nprint(1 / 0)\n", CANNOT.format(4) + "division by zero"),
     "import": ("import no_module_of_mine\n", CANNOT.format(3) + "No module named"),
-    "taken": (UNIT.format("").replace("Mine", "Conv"), CANNOT.format(3) + "there is a unit named 'conv' already"),
-    "kind": (UNIT.format("").replace("'unit'", "'units'"), "'units' is not a kind of part; did you mean 'unit'?"),
+    "taken": (UNIT.format("").replace("Mine", "Conv"), CANNOT.format(3) + "there is already a unit named 'conv'"),
+    "kind": (
+        UNIT.format("").replace("'unit'", "'units'"),
+        "'units' is not a kind that can be registered; did you mean 'unit'?",
+    ),
     "slot": (UNIT.format(", block: Factory"), CANNOT.format(3) + "unit 'mine': unknown slot 'block'; there are activ"),
     "no default": (UNIT.format(", size: int"), "option 'size' needs an annotation and a default"),
     "no annotation": (UNIT.format(", size=3"), "option 'size' needs an annotation and a default"),
@@ -204,7 +207,7 @@ def test_loading_twice_is_harmless(example: Path, srsearch_process: Command) -> 
     (example / "other.py").write_text((example / "my_parts.py").read_text())
     ended = srsearch_process("count", "my_design.yaml", "--plugin", "my_parts.py", "--plugin", "other.py")
     assert ended.returncode == 2
-    assert "there is a unit named 'blueprint' already" in ended.stderr
+    assert "there is already a unit named 'blueprint'" in ended.stderr
 
 
 def installed(folder: Path, package: str, source: str) -> None:

@@ -136,7 +136,7 @@ def test_mult_adds_follow_the_output_area() -> None:
 
 
 def test_a_multi_scale_design_needs_a_scale_and_an_unknown_convention_is_named() -> None:
-    with pytest.raises(InputError, match="say which scale"):
+    with pytest.raises(InputError, match="choose a scale"):
         count(catalogue.get("carn"))
     with pytest.raises(InputError, match="not one of the design's"):
         count(catalogue.get("carn"), scale=8)

@@ -425,7 +425,7 @@ architecture:
         ("0.5", "1.5", 12, "activations: 1.5 should be all, none, rare"),
         ("0.5", "-0.5", 12, "a share between 0 and 1"),
         ("[half, 0.5]", "[half, 12_1]", 12, "there is no position '12_1'; there are 2_1"),
-        ("compress: [2", "compress: [27", 13, "27 are more than the 26 blocks that there are"),
+        ("compress: [2", "compress: [27", 13, "27 is more than the 26 blocks of the body"),
         ("direct, pyramid", "direct, pyramid: {blocks_2: 0}", 14, "a whole number from 1 up"),
     ],
 )
