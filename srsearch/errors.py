@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class InputError(Exception):
-    """The user's input is wrong. The message says what is wrong, where, and what would be right. Commands exit with 2."""
+    """The user's input is wrong. The message says what is wrong, where, and what would be right. Exit code 2."""
 
 
 class WorkError(Exception):

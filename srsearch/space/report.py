@@ -169,8 +169,9 @@ def _share(where: Mask) -> Estimate:
 def _distinct(grid: Grid, rows: Mapping[str, Codes], where: Mask, rng: np.random.Generator) -> Estimate:
     """Estimate the number of distinct networks among combinations.
 
-    A combination has the weight 1 / n if n combinations describe its network. n is the product, over the fields, of the number of alternatives of the field that leave the network unchanged. This
-    is exact if the fields that a network ignores are independent of each other, as they nearly always are.
+    A combination has the weight 1 / n if n combinations describe its network. n is the product, over the fields, of the
+    number of alternatives of the field that leave the network unchanged. This is exact if the fields that a network
+    ignores are independent of each other, as they nearly always are.
 
     Args:
         grid: The combinations of the space.
