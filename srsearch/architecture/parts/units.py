@@ -185,9 +185,7 @@ class EffNet(Convolutions):
 
 @register("unit", "shufflenet_v1")
 class ShuffleNetV1(Convolutions):
-    """Grouped 1x1 to fewer channels, channel shuffle, depthwise 3x3, grouped 1x1 back, with a skip.
-
-    This is the unit of ShuffleNet v1 ("s1" in the paper).
+    """Grouped 1x1 to fewer channels, shuffle, depthwise 3x3, grouped 1x1 back, with a skip (ShuffleNet v1; "s1").
 
     Args:
         reduction: The inner width is ``channels / reduction``.
