@@ -1,4 +1,4 @@
-"""Space files: those that come with the package, and your own."""
+"""Finds space files: your own, and those that come with the package."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from srsearch.errors import InputError, suggest
 
 
 def find_space(name: str | Path) -> Path:
-    """A space file: as given, or one that comes with the package, by its name with or without ``.yaml``.
+    """Find a space file by its path, or one that comes with the package by its name, with or without ``.yaml``.
 
     Pipes and devices are files, too; ``-`` is standard input.
 
     Raises:
-        InputError: There is none; names the nearest.
+        InputError: There is no such file; the message suggests the nearest name.
     """
     path = Path("/dev/stdin" if str(name) == "-" else name)
     try:
@@ -24,7 +24,7 @@ def find_space(name: str | Path) -> Path:
     except OSError as error:  # such as a name that is too long
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     shipped = {each.stem: each for each in sorted(_shipped_folder().glob("*.yaml"))}
-    # `spaces/lightweight_x4.yaml` is how the README of a checkout writes it: let it work anywhere.
+    # The README writes `spaces/lightweight_x4.yaml`, a path in a checkout: make it work in any folder.
     if path.parent.name in ("", "spaces") and path.suffix in ("", ".yaml") and path.stem in shipped:
         return shipped[path.stem]
     if is_folder:

@@ -1,4 +1,4 @@
-"""What makes a run another study, in words; and what one study tells another."""
+"""Differences between a run and a study in words, and results of another study."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def cascade(**options: object) -> Callable[[Any], object]:
         (lambda p: p["search"].update(inform="other"), ["search.inform: none -> other"]),
     ],
 )
-def test_what_a_changed_space_file_changes_is_said_with_both_values(
+def test_differences_of_a_changed_space_file_show_both_values(
     recorded: StudyRecord, change: Callable[[Any], object], told: list[str]
 ) -> None:
     space = changed(change)
@@ -271,7 +271,7 @@ def test_options_of_the_command_line_are_differences_under_the_same_file(
     assert same_file(recorded, space)
 
 
-def test_recipe_and_photos_are_told_after_the_space(recorded: StudyRecord, small_space: Space) -> None:
+def test_differences_in_recipe_and_photos_follow_those_in_the_space(recorded: StudyRecord, small_space: Space) -> None:
     record = replace(
         recorded,
         recipe={"evaluator": "proxy", "training_version": 1, "steps": 600, "rungs": [0.25], "runtime": {"threads": 1}},
@@ -291,9 +291,7 @@ def test_recipe_and_photos_are_told_after_the_space(recorded: StudyRecord, small
     assert differences(record, same, recipe, "b")[-1] == "the training photos are others in builtin"
 
 
-def test_a_recorded_space_that_cannot_be_read_now_is_compared_as_it_stands(
-    recorded: StudyRecord, small_space: Space
-) -> None:
+def test_a_recorded_space_with_an_unknown_part_is_still_compared(recorded: StudyRecord, small_space: Space) -> None:
     plain = copy.deepcopy(dict(recorded.space))
     plain["architecture"]["unit"].append({"of_a_plugin": {}})
     record = replace(recorded, space=plain, space_text="unit: of_a_plugin")
