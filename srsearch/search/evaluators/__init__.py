@@ -1,1 +1,1 @@
-"""What scores a design."""
+"""Evaluators, which score designs."""
