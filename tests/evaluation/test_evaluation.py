@@ -258,7 +258,7 @@ def test_networks_of_several_scales_are_told_which(in_channels: int) -> None:
 
 @pytest.mark.parametrize("network", [Bicubic(), LuminanceBicubic()], ids=["rgb", "luminance"])
 def test_a_network_of_another_factor_is_told(network: nn.Module) -> None:
-    with pytest.raises(ValueError, match=r"at x3, not \(1, [13], 36, 30\)"):
+    with pytest.raises(ValueError, match=r"x3 has to give \(1, [13], 36, 30\)"):
         upscale_image(network, torch.zeros(1, 3, 12, 10), 3)
 
 
