@@ -1,4 +1,4 @@
-"""What a set of trials says: fronts, hypervolume, the best under a budget, noise. Data frames in, data frames out."""
+"""Analysis of trials: fronts, hypervolume, the best design under a budget, noise. Data frames in, data frames out."""
 
 from __future__ import annotations
 

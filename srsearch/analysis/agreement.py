@@ -1,4 +1,4 @@
-"""Whether a ranking agrees with itself: between rungs of the training, and between seeds."""
+"""Agreement between rankings of the same designs: at two rungs of their training, or by two seeds."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ import numpy as np
 import pandas as pd
 
 LEAST_DESIGNS = 6
-"""Designs that two rankings need in common."""
+"""Fewest designs that two rankings must have in common."""
 
 _MOST_DESIGNS = 5_000
 
 
 def rung_agreement(curves: Iterable[Sequence[Sequence[float]]]) -> pd.DataFrame:
-    """Kendall's τ between what designs had at one rung and at another.
+    """Compute Kendall's τ between the PSNR of designs at two rungs, for every pair of rungs.
 
     Args:
-        curves: (step, PSNR) pairs of each design; of finished designs, or those stopped early make early rungs look
-            better than they are.
+        curves: (step, PSNR in dB) pairs of each finished design. Leave out designs that were stopped early: they would
+            make early rungs look better than they are.
 
     Returns:
-        Columns ``first`` and ``second`` (steps, the first smaller), ``designs`` (that have both) and ``tau``; pairs
-        with fewer than `LEAST_DESIGNS` are left out.
+        One row per pair: ``first`` and ``second`` (steps, the first is smaller), ``designs`` (number of designs that
+        have both) and ``tau`` (-1..1). Pairs with fewer than `LEAST_DESIGNS` designs are left out. Of more than 5,000
+        designs, an evenly spaced part is used.
     """
     tables = [{point[0]: point[1] for point in curve} for curve in curves]
     tables = tables[:: max(1, -(-len(tables) // _MOST_DESIGNS))]
@@ -39,13 +40,14 @@ def rung_agreement(curves: Iterable[Sequence[Sequence[float]]]) -> pd.DataFrame:
 
 
 def seed_agreement(results: pd.DataFrame) -> pd.DataFrame:
-    """Kendall's τ between the rankings of the same designs by different seeds.
+    """Compute Kendall's τ between the rankings of the same designs by two seeds, for every pair of seeds.
 
     Args:
         results: One row per training: ``key`` (the design), ``seed`` and ``psnr``.
 
     Returns:
-        Columns ``first`` and ``second`` (seeds), ``designs`` and ``tau``.
+        One row per pair: ``first`` and ``second`` (seeds), ``designs`` (number of designs trained with both) and
+        ``tau`` (-1..1). Pairs with fewer than `LEAST_DESIGNS` designs are left out.
     """
     table = results.pivot_table(index="key", columns="seed", values="psnr", aggfunc="mean")
     rows = []
@@ -59,7 +61,7 @@ def seed_agreement(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def kendall(first: np.ndarray, second: np.ndarray) -> float:
-    """Kendall's τ-b of two (n,) arrays; NaN where one of them is constant."""
+    """Return Kendall's τ-b of two (n,) arrays; NaN if one of them is constant."""
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return math.nan
     from scipy.stats import kendalltau

@@ -9,12 +9,16 @@ from srsearch.objectives import COSTS, objective
 
 
 def several_seeds(trials: pd.DataFrame) -> bool:
-    """Whether any design was trained with more than one seed (column ``seeds``)."""
+    """Return whether any design was trained with more than one seed (column ``seeds``)."""
     return "seeds" in trials.columns and bool((trials["seeds"] > 1).any())
 
 
 def standard_error_text(noise: Noise, trials: pd.DataFrame) -> str:
-    """What an error bar of these designs is, without a full stop.
+    """Explain the error bars of designs, without a full stop at the end.
+
+    Args:
+        noise: Noise of one training.
+        trials: The designs; ``seeds`` may be absent.
 
     Example:
         >>> standard_error_text(Noise(0.03, "replicates", 12), front)
@@ -25,11 +29,11 @@ def standard_error_text(noise: Noise, trials: pd.DataFrame) -> str:
 
 
 def ties_text(tied: pd.DataFrame, noise: Noise | None) -> str:
-    """How many designs are tied with the best, and which is the cheapest; empty where none are.
+    """Say how many designs are tied with the best, and which of them is the cheapest; empty if there are none.
 
     Args:
-        tied: As `srsearch.analysis.tied_with_best` gives them, cheapest first.
-        noise: What makes them ties.
+        tied: The rows of `srsearch.analysis.tied_with_best`, cheapest first.
+        noise: The noise that was used there.
 
     Example:
         >>> ties_text(tied, noise)
@@ -40,9 +44,9 @@ def ties_text(tied: pd.DataFrame, noise: Noise | None) -> str:
     if others < 1 or noise is None:
         return ""
     cheapest, cost = tied.iloc[0], objective(COSTS[0])
-    which = (
+    cheapest_text = (
         "the best is also the cheapest"
         if cheapest["best"]
         else f"the cheapest is trial {cheapest['trial']} with {cost.text(cheapest[cost.name])} {cost.noun}"
     )
-    return f"Tied with {others} other design{'s' if others > 1 else ''} within the noise ({noise}); {which}."
+    return f"Tied with {others} other design{'s' if others > 1 else ''} within the noise ({noise}); {cheapest_text}."

@@ -1,4 +1,4 @@
-"""Choosing among trials, and what tells them apart."""
+"""The choice of a trial under a budget, the trials tied with it, and the axes in which they differ."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def best(
     *,
     quality: str = "psnr",
 ) -> pd.Series | None:
-    """The trial with the highest PSNR within a budget.
+    """Return the trial with the highest quality within a budget.
 
     Args:
         trials: One row per trial with the quality, ``mult_adds`` and ``params``; rows without the quality do not count.
-        max_mult_adds: Largest Mult-Adds allowed; None: any.
-        max_params: Largest number of parameters allowed; None: any.
-        quality: ``ssim`` instead of ``psnr``.
+        max_mult_adds: Largest Mult-Adds allowed; None: no limit.
+        max_params: Largest number of parameters allowed; None: no limit.
+        quality: ``psnr`` or ``ssim``.
 
     Returns:
-        The row, or None where nothing fits. Of equal quality the cheaper (Mult-Adds, then parameters), then the
-        earlier.
+        The row, or None if no trial fits. Among trials of equal quality, the cheapest (by Mult-Adds, then parameters),
+        then the earliest.
     """
     fits = _within(trials, max_mult_adds, max_params, quality)
     if fits.empty:
@@ -46,27 +46,28 @@ def tied_with_best(
     *,
     quality: str = "psnr",
 ) -> pd.DataFrame:
-    """The best trial within a budget and those that cannot be told from it, cheapest first.
+    """Return the best trial within a budget and those that noise cannot tell from it, cheapest first.
 
-    A design's measured quality is the mean over its seeds: normal about the true one, with variance
-    deviation^2 / seeds. So the difference between the best (b) and another design (j) has the variance
-    deviation^2 (1 / seeds_b + 1 / seeds_j), and if j were truly as good as b, j would be measured below b by more than
+    A design's measured quality is the mean over its seeds. It is taken as normal about the true quality, with variance
+    deviation^2 / seeds. So the difference between the best design (b) and another (j) has the variance
+    deviation^2 (1 / seeds_b + 1 / seeds_j). If j were truly as good as b, it would be measured below b by more than
 
         1.645 deviation sqrt(1 / seeds_b + 1 / seeds_j)
 
-    in one of twenty times. Designs that lie no further below are tied with the best: a one-sided test at 5 % does not
-    tell them apart. That the best is the highest of many, so rather lucky, makes the true differences smaller still.
+    once in twenty times. Designs that lie no further below are tied with the best: a one-sided test at 5 % does not
+    tell them apart. The best is the highest of many measurements and so probably lucky, which makes the true
+    differences smaller still.
 
     Args:
-        trials: As for `best`; ``seeds`` is taken to be 1 where it is absent or NA.
-        noise: Of the quality; None, unknown: nothing is tied.
+        trials: As for `best`; ``seeds`` counts as 1 if it is absent or NA.
+        noise: Noise of the quality; None: unknown, and nothing is tied.
         max_mult_adds: As for `best`.
         max_params: As for `best`.
         quality: As for `best`.
 
     Returns:
-        The rows with a further column ``best``, True for one of them, sorted by Mult-Adds, then parameters, then the
-        quality from the highest. No row where nothing fits.
+        The rows with an additional column ``best``, True for one of them, sorted by Mult-Adds, then parameters, then
+        descending quality. Empty if no trial fits.
     """
     fits = _within(trials, max_mult_adds, max_params, quality)
     winner = best(fits, quality=quality)
@@ -79,12 +80,12 @@ def tied_with_best(
         below = float(winner[quality]) - fits[quality].to_numpy(dtype=np.float64)
         within = _ONE_SIDED_95 * noise.deviation * np.sqrt(1 / numbers[winners][0] + 1 / numbers)
         tied |= below <= within
-    found = fits.assign(best=winners)[tied]
-    return found.sort_values(["mult_adds", "params", quality], ascending=[True, True, False], kind="stable")
+    rows = fits.assign(best=winners)[tied]
+    return rows.sort_values(["mult_adds", "params", quality], ascending=[True, True, False], kind="stable")
 
 
 def _within(trials: pd.DataFrame, max_mult_adds: float | None, max_params: float | None, quality: str) -> pd.DataFrame:
-    """The trials that have the quality and keep to the budget."""
+    """The trials that have the quality and are within the budget."""
     fits = trials[trials[quality].notna()]
     for column, limit in (("mult_adds", max_mult_adds), ("params", max_params)):
         if limit is not None:
@@ -93,5 +94,5 @@ def _within(trials: pd.DataFrame, max_mult_adds: float | None, max_params: float
 
 
 def differing_axes(trials: pd.DataFrame, axes: Sequence[str]) -> list[str]:
-    """Those axes whose values are not the same in all trials, in the order given; an axis not taken is a value too."""
+    """Return the axes in which trials differ, in the given order; a missing axis counts as a value."""
     return [axis for axis in axes if trials[axis].nunique(dropna=False) > 1]

@@ -1,4 +1,4 @@
-"""Whether a search still finds anything: what the front gained lately, against the noise of training."""
+"""Convergence of a search: the recent rise of its front, compared with the noise of a training."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from srsearch.errors import InputError
 
 @dataclass(frozen=True)
 class Convergence:
-    """What a search gained lately.
+    """The recent gain of a search.
 
     Attributes:
-        gain: Mean rise of the front over the window, in the quality's unit (dB for PSNR); None before there are enough
-            evaluations, and before a design is better than the reference.
-        threshold: The gain that says nothing: the standard deviation of one training; None where it is unknown.
-        converged: Whether the gain is known and not above the threshold.
+        gain: Mean rise of the front over the window, in the quality's unit (dB for PSNR); None until there are enough
+            evaluations and a design is better than the reference.
+        threshold: The noise of one training as a standard deviation, in the same unit; None if unknown.
+        converged: Whether gain and threshold are known and the gain is not above the threshold.
     """
 
     gain: float | None
@@ -36,32 +36,32 @@ def converged(
     noise: Noise | None,
     window: int = 20,
 ) -> Convergence:
-    """Whether the front rose by less than the noise of one training in the last evaluations.
+    """Compute whether the front rose by less than the noise of one training in the last evaluations.
 
-    Let h(c) be the best quality among the designs whose costs are at most c, counted from the reference quality, with
+    Let h(c) be the best quality among the designs whose costs are at most c, measured from the reference quality, with
     costs as their log10. The hypervolume is the integral of h over all budgets c up to the reference costs. h is above
-    zero for the budgets that some design of the front meets; let W be their volume. With one cost that is the width of
-    the front, from its cheapest design to the reference; with several, the volume that the front's costs dominate,
-    which is less than that of the box around them: no design may have both the fewest Mult-Adds and the fewest
-    parameters. Without a cost W is 1. Then
+    zero for the budgets that some design of the front meets; let W be the volume of these budgets. With one cost, W is
+    the width of the front, from its cheapest design to the reference. With several costs, it is the volume that the
+    front's costs dominate. That can be less than the box around them, because the design with the fewest Mult-Adds need
+    not be the one with the fewest parameters. Without a cost, W is 1. Then
 
         gain = (hypervolume now - hypervolume ``window`` evaluations ago) / W
 
-    is the mean rise of the front over all budgets that it serves, in the quality's unit, whatever the number of costs.
-    Budgets that it did not serve before count with their whole height above the reference. A second quality is treated
-    as a cost: a level of SSIM that is asked for beside the budget.
+    is the mean rise of the front over all budgets that it serves, in the quality's unit, for any number of costs. For
+    budgets that it did not serve before, the whole height above the reference counts as rise. A second quality is
+    treated like a cost: it is a level of SSIM that is required in addition to the budget.
 
     Args:
-        trials: One row per design, with the column ``finished_at`` or in the order they were evaluated; rows without
+        trials: One row per design, with the column ``finished_at`` or in the order of their evaluation; rows without
             a value for an objective do not count.
-        objectives: The study's, with at least one quality.
-        reference: The study's: the budget, and the quality of bicubic interpolation; frozen with the study.
-        noise: Of the first quality among the objectives, as `srsearch.analysis.retraining_noise` gives it; None,
-            unknown: not converged.
-        window: Finished evaluations looked back on; twice as many must be there.
+        objectives: Objectives of the study, with at least one quality.
+        reference: Reference point of the study: the budget, and the quality of bicubic interpolation.
+        noise: Noise of the first quality among the objectives, from `srsearch.analysis.retraining_noise`; None:
+            unknown, and the search does not count as converged.
+        window: Number of evaluations to look back; at least twice as many are needed.
 
     Raises:
-        InputError: No quality among the objectives, or a reference that `srsearch.analysis.hypervolume` refuses.
+        InputError: There is no quality among the objectives, or `srsearch.analysis.hypervolume` rejects the reference.
 
     Example:
         >>> reference = {"psnr": 26.1, "mult_adds": 40e9}
@@ -71,7 +71,7 @@ def converged(
     chosen = directions(objectives)
     quality = quality_of(chosen)
     if quality not in chosen:
-        raise InputError(f"{', '.join(chosen)}: convergence is told by a quality; add psnr or ssim to the objectives")
+        raise InputError(f"{', '.join(chosen)}: convergence needs a quality; add psnr or ssim to the objectives")
     missing = [name for name in chosen if name not in reference]
     if missing:
         raise InputError(f"the reference point has no {missing[0]}; it has {', '.join(reference) or 'nothing'}")
@@ -87,7 +87,7 @@ def converged(
 
 
 def _served(finished: pd.DataFrame, quality: str, corner: Mapping[str, float]) -> float:
-    """Volume of the budgets (and levels of a second quality) that some design better than the reference meets."""
+    """Volume of the budgets (and levels of a second quality) met by some design that is better than the reference."""
     better = finished[finished[quality] > corner[quality]]
     others = {name: value for name, value in corner.items() if name != quality}
     return hypervolume(better, others) if others else float(len(better) > 0)

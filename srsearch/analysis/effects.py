@@ -1,13 +1,14 @@
-"""What each axis does to the quality of designs of equal cost, and what two axes do together.
+"""The effect of each axis on quality at equal cost, and the interaction of two axes.
 
-Large designs are better, so an axis that makes designs larger looks good whatever else it does. Here the quality is
-modelled as
+Large designs are better, so an axis that makes designs larger looks good even if it does nothing else. To separate the
+two, the quality is modelled as
 
     quality = f(log10 cost) + sum over axes of effect(value of the axis) + e,
 
-with f a polynomial of third degree, by ridge regression on one column for each value of each axis. An effect is what is
-left of an axis when the cost and the other axes are held, relative to the mean over the trials. Axes that exist only
-under an option of another have effects relative to each other under that option.
+where f is a polynomial of third degree. The model is fitted by ridge regression with one column for each value of each
+axis. An effect is the change in quality that an axis value makes while cost and the other axes are held fixed, relative
+to the mean over the trials. For an axis that exists only under some option of another, the mean is taken over the
+trials with that option.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from srsearch.analysis.noise import outer_fence
 from srsearch.labels import MISSING, axis_text
 
 LEAST_TRIALS = 12
-"""Finished designs before anything is said."""
+"""Fewest finished designs that the model is fitted to."""
 
-_PENALTY = 1.0  # of the ridge: as if each effect had been seen once more, and were nought
+_PENALTY = 1.0  # of the ridge regression: one additional observation of 0 for each effect
 _MOST_TRIALS = 20_000
 _DEGREE = 3
 
@@ -34,9 +35,10 @@ class EqualCost:
     """The additive model.
 
     Attributes:
-        effects: One row per value of each axis: ``axis``, ``value`` (as text), ``count``, ``effect`` and ``error``
-            (its standard error), in the quality's unit (dB for PSNR).
-        residuals: By row of the trials modelled, the quality without the cost's part; columns ``axes`` and ``rest``.
+        effects: One row per value of each axis: ``axis``, ``value`` (as text), ``count`` (trials with it), ``effect``
+            and ``error`` (its standard error), the last two in the quality's unit (dB for PSNR).
+        residuals: One row per trial in the model: ``axes``, the residual of the cost's trend alone, and ``rest``, the
+            residual of the whole model, in the quality's unit.
         explained: The share of the variance at equal cost that the axes explain, 0..1.
     """
 
@@ -48,17 +50,17 @@ class EqualCost:
 def at_equal_cost(
     trials: pd.DataFrame, axes: Sequence[str], *, cost: str = "mult_adds", quality: str = "psnr"
 ) -> EqualCost | None:
-    """Fit the model.
+    """Fit the additive model to trials.
 
     Args:
-        trials: One row per design; those without quality or cost do not count, nor those far below all others, which
-            never learned. Of more than 20,000 an even share.
-        axes: The columns of the axes; those with one value everywhere say nothing and are left out.
-        cost: The cost that is held.
-        quality: What is explained.
+        trials: One row per design. Rows without quality or cost do not count, nor rows far below all others, whose
+            training failed to learn. Of more than 20,000 designs, an evenly spaced part is used.
+        axes: The columns of the axes; an axis with the same value in all trials is left out.
+        cost: Column of the cost that is held fixed.
+        quality: Column of the quality to explain.
 
     Returns:
-        None with fewer than `LEAST_TRIALS` designs, or without an axis in which they differ.
+        The model; None with fewer than `LEAST_TRIALS` designs, or if there is no axis in which they differ.
     """
     rows = trials[trials[quality].notna() & trials[cost].notna()]
     if len(rows) < LEAST_TRIALS:
@@ -68,69 +70,70 @@ def at_equal_cost(
     learned = learned[:: max(1, -(-len(learned) // _MOST_TRIALS))]
     rows, values = rows.iloc[learned], values[learned]
     trend = _trend(rows[cost].to_numpy(dtype=np.float64))
-    words = {axis: _words(rows[axis]) for axis in axes}
-    columns = [(axis, value) for axis, found in words.items() for value in _levels(found)]
+    texts = {axis: _texts(rows[axis]) for axis in axes}
+    columns = [(axis, value) for axis, values_of_axis in texts.items() for value in _levels(values_of_axis)]
     if not columns:
         return None
-    shown = np.stack([(words[axis] == value).astype(np.float64) for axis, value in columns], axis=1)
-    counts = shown.sum(axis=0)
-    centred = shown - counts / len(rows)
+    indicators = np.stack([(texts[axis] == value).astype(np.float64) for axis, value in columns], axis=1)
+    counts = indicators.sum(axis=0)
+    centred = indicators - counts / len(rows)
     penalty = np.diag([0.0] * trend.shape[1] + [_PENALTY] * len(columns))
     design = np.concatenate([trend, centred], axis=1)
     inverse = np.linalg.pinv(design.T @ design + penalty)
     weights = inverse @ (design.T @ values)
-    left = values - design @ weights
+    rest = values - design @ weights
     freedom = max(len(rows) - np.linalg.matrix_rank(design.T @ design, hermitian=True), 1)
-    variance = float((left**2).sum() / freedom)
+    variance = float((rest**2).sum() / freedom)
     contrasts = _contrasts(counts, columns)
     first = trend.shape[1]
-    # The ridge is a normal prior about nought: this is the covariance of what remains unknown.
-    unknown = contrasts @ (variance * inverse[first:, first:]) @ contrasts.T
+    # The ridge is a normal prior about 0, and this is the posterior covariance.
+    covariance = contrasts @ (variance * inverse[first:, first:]) @ contrasts.T
     effects = pd.DataFrame(
         {
             "axis": [axis for axis, _ in columns],
             "value": [value for _, value in columns],
             "count": counts.astype(int),
             "effect": contrasts @ weights[first:],
-            "error": np.sqrt(np.clip(np.diag(unknown), 0, None)),
+            "error": np.sqrt(np.clip(np.diag(covariance), 0, None)),
         }
     )
     flat = values - trend @ np.linalg.lstsq(trend, values, rcond=None)[0]
     total = float((flat**2).sum())
-    explained = max(0.0, 1 - float((left**2).sum()) / total) if total > 0 else 0.0
-    residuals = pd.DataFrame({"axes": flat, "rest": left}, index=rows.index)
+    explained = max(0.0, 1 - float((rest**2).sum()) / total) if total > 0 else 0.0
+    residuals = pd.DataFrame({"axes": flat, "rest": rest}, index=rows.index)
     return EqualCost(effects[effects["value"] != MISSING].reset_index(drop=True), residuals, explained)
 
 
 def interaction(trials: pd.DataFrame, model: EqualCost, first: str, second: str) -> pd.DataFrame:
-    """What two axes do together at equal cost.
+    """Return the joint effect of two axes at equal cost.
 
     Args:
-        trials: Those the model was fitted to.
-        model: Of `at_equal_cost`.
-        first: An axis.
-        second: Another one.
+        trials: The trials that the model was fitted to.
+        model: The result of `at_equal_cost`.
+        first: Column of an axis.
+        second: Column of another axis.
 
     Returns:
-        One row per pair of values that was tried: ``first``, ``second`` (as text), ``count``, ``together`` (mean
-        quality relative to the trend of the cost) and ``beyond`` (what of it the two axes alone do not explain).
+        One row per pair of values in the trials: ``first``, ``second`` (as text), ``count`` (trials with both),
+        ``together`` (mean quality relative to the trend of the cost) and ``beyond`` (the part of it that the additive
+        model does not explain), in the quality's unit.
     """
     rows = trials.loc[model.residuals.index]
     frame = pd.DataFrame(
         {
-            "first": _words(rows[first]),
-            "second": _words(rows[second]),
+            "first": _texts(rows[first]),
+            "second": _texts(rows[second]),
             "together": model.residuals["axes"].to_numpy(),
             "beyond": model.residuals["rest"].to_numpy(),
         }
     )
     frame = frame[(frame["first"] != MISSING) & (frame["second"] != MISSING)]
-    found = frame.groupby(["first", "second"], sort=False)
-    return found.agg(count=("together", "size"), together=("together", "mean"), beyond=("beyond", "mean")).reset_index()
+    pairs = frame.groupby(["first", "second"], sort=False)
+    return pairs.agg(count=("together", "size"), together=("together", "mean"), beyond=("beyond", "mean")).reset_index()
 
 
 def _trend(cost: np.ndarray) -> np.ndarray:
-    """(n, 4) powers of the cost's logarithm, scaled to -1..1; (n, 1) where it is the same for all."""
+    """(n, 4) powers of the cost's logarithm, which is scaled to -1..1; (n, 1) if all costs are equal."""
     logs = np.log10(np.maximum(cost, 1e-12))
     spread = np.ptp(logs)
     if spread == 0:
@@ -138,33 +141,33 @@ def _trend(cost: np.ndarray) -> np.ndarray:
     return np.vander(2 * (logs - logs.min()) / spread - 1, _DEGREE + 1, increasing=True)
 
 
-def _words(column: pd.Series) -> np.ndarray:
-    """(n,) the values as text; each is written once, however often it is there."""
+def _texts(column: pd.Series) -> np.ndarray:
+    """(n,) values as text; each distinct value is formatted once."""
     codes, values = pd.factorize(column)
     return np.array([*(axis_text(value) for value in values), MISSING], dtype=object)[codes]
 
 
-def _levels(words: np.ndarray) -> list[str]:
-    """The values of an axis, numbers by size and words by name; none where all are the same."""
-    found = sorted(set(words.tolist()), key=level_order)
-    return found if len(found) > 1 else []
+def _levels(texts: np.ndarray) -> list[str]:
+    """The distinct values of an axis in `level_order`; none if all are the same."""
+    levels = sorted(set(texts.tolist()), key=level_order)
+    return levels if len(levels) > 1 else []
 
 
-def level_order(word: str) -> tuple[int, float, str]:
-    """Numbers by size, then words by name, what is missing last."""
-    if word == MISSING:
+def level_order(text: str) -> tuple[int, float, str]:
+    """Return the sort key of a value: numbers by size, then words by name, then missing values."""
+    if text == MISSING:
         return 2, 0.0, ""
     try:
-        return 0, float(word), ""
+        return 0, float(text), ""
     except ValueError:
-        return 1, 0.0, word
+        return 1, 0.0, text
 
 
 def _contrasts(counts: np.ndarray, columns: Sequence[tuple[str, str]]) -> np.ndarray:
-    """(k, k): from weights to effects relative to the mean over those trials that took the axis."""
+    """(k, k) matrix from weights to effects, relative to the mean over the trials that have the axis."""
     result = np.eye(len(columns))
     for axis in dict.fromkeys(axis for axis, _ in columns):
-        mine = np.array([name == axis and value != MISSING for name, value in columns])
-        if counts[mine].sum():
-            result[np.ix_(mine, mine)] -= counts[mine] / counts[mine].sum()
+        own = np.array([name == axis and value != MISSING for name, value in columns])
+        if counts[own].sum():
+            result[np.ix_(own, own)] -= counts[own] / counts[own].sum()
     return result

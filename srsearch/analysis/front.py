@@ -1,4 +1,4 @@
-"""The Pareto front: the designs no other design beats in everything."""
+"""The Pareto front: the designs that no other design dominates."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from srsearch.objectives import Direction
 
 
 def non_dominated(values: np.ndarray) -> np.ndarray:
-    """Which points are on the front.
+    """Return the positions of the points on the front.
 
     Args:
-        values: Shape (n, d), less is better. Of points equal in everything the one first in the array is kept.
+        values: Shape (n, d), smaller is better. Of equal points, only the first in the array is on the front.
 
     Returns:
         Positions of the front's points, shape (m,), in lexicographic order of the values.
     """
-    # Sorted lexicographically (ties by position), a point can only be dominated by, or equal to, one before it: what is
-    # still there when its turn comes is on the front. One vectorised pass per point of the front, not per point.
+    # In lexicographic order (ties by position), a point can only be dominated by, or equal to, an earlier one. So the
+    # first remaining point is on the front, and removes those it dominates: one vectorised pass per point of the front.
     order = np.lexsort((np.arange(len(values)), *values.T[::-1]))
-    if values.shape[1] == 2 and len(order):  # then it only has to be better in the second than all before it
+    if values.shape[1] == 2 and len(order):  # a point is on the front if its second value is below all before it
         lowest = np.minimum.accumulate(values[order, 1])
         return np.asarray(order[np.concatenate([[True], lowest[1:] < lowest[:-1]])])
     front: list[int] = []
@@ -35,19 +35,19 @@ def non_dominated(values: np.ndarray) -> np.ndarray:
 
 
 def pareto_front(trials: pd.DataFrame, objectives: Mapping[str, Direction] | Sequence[str]) -> pd.DataFrame:
-    """The non-dominated trials, cheapest first.
+    """Return the non-dominated trials, cheapest first.
 
     Args:
         trials: One row per trial. Rows without a value for every objective (failed, infeasible, running) are left out.
         objectives: Column names, or a mapping from column to ``"max"`` or ``"min"``.
 
     Returns:
-        The front's rows with all their columns, sorted by the first cost, then the next, then the best first. Of trials
-        equal in every objective only the one with the lowest number is kept. ``attrs["objectives"]`` names the
-        objectives.
+        The front's rows with all their columns, sorted by the first cost, then the other costs, then descending
+        quality. Of trials that are equal in every objective, only the one with the lowest number is on the front.
+        ``attrs["objectives"]`` names the objectives.
 
     Raises:
-        InputError: An unknown objective or a missing column.
+        InputError: An objective is unknown, or its column is missing.
 
     Example:
         >>> trials = pd.DataFrame({"trial": [0, 1, 2], "psnr": [30.0, 31.0, 29.0], "mult_adds": [10, 20, 15]})

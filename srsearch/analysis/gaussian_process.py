@@ -1,8 +1,9 @@
-"""A Gaussian process on designs: which axes matter, what a design is expected to reach, and how sure that is.
+"""Gaussian process regression on designs.
 
-Matern 5/2 kernel with one length scale for each axis of the space and each cost (automatic relevance), constant mean,
-Gaussian noise; hyperparameters by maximum a posteriori. Small on purpose: a few hundred observations, no device.
-scikit-learn's has neither priors nor one length scale for the several columns of an axis that is a word.
+It has a Matern 5/2 kernel with one length scale for each axis of the space and each cost (automatic relevance
+determination), a constant mean and Gaussian noise. Hyperparameters are maximum a posteriori estimates. It is meant for
+a few hundred observations on a CPU. scikit-learn's has no priors, and cannot share one length scale among the columns
+of a categorical axis.
 
 Source: Rasmussen, Williams: Gaussian Processes for Machine Learning (2006), chapters 2 and 5. The prior of the length
 scales grows with the square root of their number (Hvarfner, Hellsten, Nardi: Vanilla Bayesian Optimization Performs
@@ -25,27 +26,31 @@ Array: TypeAlias = npt.NDArray[np.float64]
 
 _JITTER = 1e-8
 _MOST_FOR_FIT = 120
+"""Most observations that the hyperparameters are fitted to."""
+
 _LENGTH_SPREAD, _NOISE_SPREAD = 1.0, 1.0
+"""Standard deviations of the priors of a length scale's logarithm and of the noise variance's logarithm."""
+
 _NOISE_CENTRE = math.log(0.05)
-"""Variance of the noise in units of the observations' variance."""
+"""Mean of the latter prior; the variance is in units of the observations' variance."""
 
 
 @dataclass(frozen=True)
 class GaussianProcess:
-    """A fitted process.
+    """A fitted Gaussian process.
 
     Attributes:
         inputs: (n, d) observed inputs.
-        groups: For each input column the number of its group; a group has one length scale.
+        groups: (d,) number of each input column's group; a group has one length scale.
         lengths: (g,) length scales.
         amplitude: Variance of the process, in units of the observations' variance.
-        noise: Variance of the noise, likewise.
-        mean: Of the observations.
+        noise: Variance of the common noise, in units of the observations' variance.
+        mean: Mean of the observations.
         scale: Standard deviation of the observations.
         factor: (n, n) lower Cholesky factor of the observations' covariance.
-        weights: (n,) the covariance's inverse times the standardised observations.
-        standard: (n,) the standardised observations.
-        noises: (n,) variance of each observation's noise.
+        weights: (n,) inverse of the covariance times the standardised observations.
+        standard: (n,) standardised observations.
+        noises: (n,) variance of each observation's noise, in units of the observations' variance.
     """
 
     inputs: Array
@@ -64,17 +69,17 @@ class GaussianProcess:
     def fit(
         cls, inputs: Array, values: Array, groups: Sequence[int], variances: Array | None = None
     ) -> GaussianProcess:
-        """Fit to observations.
+        """Fit a process to observations.
+
+        The hyperparameters are fitted to at most 120 observations, evenly spaced in the given order. Predictions use
+        all observations.
 
         Args:
-            inputs: (n, d), each column scaled to about 0..1.
-            values: (n,).
+            inputs: (n, d) inputs, with each column scaled to about 0..1.
+            values: (n,) observations.
             groups: (d,) group of each column, numbered from 0.
-            variances: (n,) what each observation's noise has beyond the common one, in the square of the values' unit;
-                by default nothing.
-
-        The hyperparameters are chosen on at most 120 observations, spread evenly over the order given; predictions use
-        all.
+            variances: (n,) variance of each observation's noise in addition to the common noise, in the square of the
+                observations' unit; by default 0.
         """
         codes = np.asarray(groups, dtype=np.int64)
         mean, scale = float(values.mean()), float(values.std()) or 1.0
@@ -106,7 +111,9 @@ class GaussianProcess:
         return cls(inputs, groups, lengths, amplitude, noise, mean, scale, factor, weights, standard, noises)
 
     def fantasize(self, inputs: Array, values: Array) -> GaussianProcess:
-        """The same process as if it had also observed ``values`` (m,) at ``inputs`` (m, d), without noise."""
+        """Return the process as if it had also observed (m,) values at (m, d) inputs, almost without noise; the
+        hyperparameters stay.
+        """
         return self._of(
             np.concatenate([self.inputs, inputs]),
             np.concatenate([self.standard, (values - self.mean) / self.scale]),
@@ -120,10 +127,10 @@ class GaussianProcess:
         )
 
     def predict(self, inputs: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation of the process, without noise.
+        """Return mean and standard deviation of the process, without noise.
 
         Args:
-            inputs: (m, d).
+            inputs: (m, d) inputs.
 
         Returns:
             (m,) means and (m,) standard deviations, in the observations' unit.
@@ -136,10 +143,12 @@ class GaussianProcess:
         return self.mean + self.scale * mean, self.scale * np.sqrt(variance)
 
     def leave_one_out(self) -> tuple[Array, Array]:
-        """What the process would expect at each of its inputs had it not observed there, without noise.
+        """Return the prediction at each observed input from all other observations, without noise.
+
+        Source: Rasmussen, Williams, equation 5.12.
 
         Returns:
-            (n,) means and (n,) standard deviations, in the observations' unit; Rasmussen, Williams, equation 5.12.
+            (n,) means and (n,) standard deviations, in the observations' unit.
         """
         inverse = cho_solve((self.factor, True), np.eye(len(self.standard)))
         variances = 1 / np.diag(inverse)
@@ -149,14 +158,14 @@ class GaussianProcess:
 
     @property
     def noise_deviation(self) -> float:
-        """Standard deviation of the noise, in the observations' unit."""
+        """Standard deviation of the common noise, in the observations' unit."""
         return self.scale * math.sqrt(self.noise)
 
 
 def _hyperparameters(
     inputs: Array, values: Array, further: Array, groups: npt.NDArray[np.int64]
 ) -> tuple[Array, float, float]:
-    """Length scales, amplitude and noise with the largest posterior density."""
+    """The (g,) length scales, the amplitude and the noise with the largest posterior density."""
     count = int(groups.max()) + 1
     # Squared distances by group are the same for all hyperparameters.
     distances = np.stack([_squared(inputs[:, groups == g], inputs[:, groups == g]) for g in range(count)])
@@ -190,19 +199,20 @@ def _hyperparameters(
         return likelihood + 0.5 * float((off**2).sum()), gradient + off / spreads
 
     bounds = [(math.log(0.02), math.log(1e3))] * count + [(math.log(0.05), math.log(50)), (math.log(1e-6), math.log(2))]
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60})
-    logs = found.x if np.isfinite(found.fun) else start
+    result = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60})
+    logs = result.x if np.isfinite(result.fun) else start
     lengths: Array = np.exp(logs[:count])
     return lengths, math.exp(logs[count]), math.exp(logs[count + 1])
 
 
 def _squared(first: Array, second: Array) -> Array:
-    """Squared distances, (n, d) and (m, d) to (n, m)."""
+    """(n, m) squared distances between (n, d) and (m, d) points."""
     squares: Array = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)[None] - 2 * first @ second.T
     return np.asarray(np.maximum(squares, 0.0))
 
 
 def _matern(squared: Array) -> Array:
+    """Matern 5/2 correlations at squared distances."""
     root = np.sqrt(5 * squared)
     correlation: Array = (1 + root + root**2 / 3) * np.exp(-root)
     return correlation

@@ -1,4 +1,4 @@
-"""How much a design's quality would change if it were trained again with another seed."""
+"""Training noise: how much a design's quality varies between trainings with different seeds."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from srsearch.labels import MISSING, axis_text
 from srsearch.objectives import OBJECTIVES
 
 LEAST_FREEDOM = 4
-"""Degrees of freedom from which replicates are believed. With f of them a standard deviation is off by about
-1 / sqrt(2 f), here 35 %. The model's, on simulated studies of 20 to 60 designs, was off by 20 % where the noise was
-0.03 dB and by up to half where it was 0.1 dB, mostly too low; replicates are right on average."""
+"""Degrees of freedom from which on replicates are used. With f degrees of freedom, a standard deviation is off by about
+1 / sqrt(2 f), here 35 %. The model's estimate, on simulated studies of 20 to 60 designs, was off by 20 % at a noise of
+0.03 dB and by up to half at 0.1 dB, mostly too low. Replicates are right on average."""
 
 LEAST_TRIALS = 10
-"""Finished designs from which the model is asked."""
+"""Fewest finished designs for the model's estimate."""
 
 _MOST_TRIALS = 120  # as many as the model's hyperparameters are fitted to
 
 
 @dataclass(frozen=True)
 class Noise:
-    """The spread of a quality between trainings of one design that differ in nothing but the seed.
+    """The spread of a quality between trainings of one design that differ in the seed only.
 
     Attributes:
         deviation: Standard deviation of one training, in the quality's unit (dB for PSNR).
-        source: ``replicates``: measured on designs trained with several seeds; ``model``: what a Gaussian process of
-            the quality over axes and costs does not explain.
-        count: Trainings it comes from: of the designs with replicates, or the finished designs modelled.
+        source: ``replicates``: measured on designs with several seeds; ``model``: the noise of a Gaussian process of
+            the quality over axes and costs.
+        count: Number of trainings behind it: those of designs with several seeds, or the designs in the model.
         quality: ``psnr`` or ``ssim``.
     """
 
@@ -42,7 +42,7 @@ class Noise:
     quality: str = "psnr"
 
     def __str__(self) -> str:
-        """How large it is and how that is known: *standard deviation 0.031 dB, from 12 replicates*."""
+        """The size and the source, for example *standard deviation 0.031 dB, from 12 replicates*."""
         row = OBJECTIVES[self.quality]
         size = f"{row.text(self.deviation)}{row.suffix}"
         source = f"from {self.count} replicates" if self.source == "replicates" else "as the model estimates it"
@@ -50,35 +50,36 @@ class Noise:
 
 
 def retraining_noise(trials: pd.DataFrame, quality: str = "psnr") -> Noise | None:
-    """The noise of a study's trials: from replicates where there are enough, else as a model estimates it.
+    """Estimate the noise of a study's trials: from replicates if there are enough, else by a model.
 
     Args:
-        trials: One row per design, as `srsearch.store.Store.trials` gives them. Rows without the quality (failed,
-            running, stopped) do not count. ``seeds`` and ``psnr_sd``, the number of trainings and their sample standard
+        trials: One row per design, from `srsearch.store.Store.trials`. Rows without the quality (failed, running,
+            stopped) do not count. ``seeds`` and ``psnr_sd``, the number of trainings and their sample standard
             deviation, may be absent; ``attrs["axes"]`` names the columns of the axes.
         quality: ``psnr`` or ``ssim``.
 
     Returns:
-        From replicates the standard deviation s_i of designs i with n_i >= 2 seeds, pooled,
+        The noise from replicates is the pooled standard deviation of the designs i with n_i >= 2 seeds and standard
+        deviation s_i,
 
             sqrt(sum (n_i - 1) s_i^2 / sum (n_i - 1)),
 
-        which takes the noise to be the same for all designs. With fewer than `LEAST_FREEDOM` degrees of freedom,
-        sum (n_i - 1), the noise of `srsearch.analysis.gaussian_process`. None, unknown, where the model has fewer than
-        `LEAST_TRIALS` different designs, no column to tell them apart by, or the quality is the same for all of them.
+        which assumes the same noise for all designs. If there are fewer than `LEAST_FREEDOM` degrees of freedom,
+        sum (n_i - 1), it is the noise that `srsearch.analysis.gaussian_process` estimates. None if that has fewer than
+        `LEAST_TRIALS` different designs, no column in which they differ, or only designs of equal quality.
     """
     return _from_replicates(trials, quality) or _from_model(trials, quality)
 
 
 def standard_errors(trials: pd.DataFrame, noise: Noise | None) -> pd.Series:
-    """The standard error of each design's mean quality, deviation / sqrt(seeds); NA where the noise is unknown.
+    """Return the standard error of each design's mean quality, deviation / sqrt(seeds).
 
     Args:
-        trials: One row per design; ``seeds`` is taken to be 1 where it is absent or NA.
-        noise: Of the quality in question.
+        trials: One row per design; ``seeds`` counts as 1 if it is absent or NA.
+        noise: Noise of the quality; None if unknown.
 
     Returns:
-        Float64 with the index of ``trials``.
+        Float64 series with the index of ``trials``, in the quality's unit; NA if the noise is unknown.
     """
     if noise is None:
         return pd.Series(pd.NA, index=trials.index, dtype="Float64")
@@ -86,7 +87,7 @@ def standard_errors(trials: pd.DataFrame, noise: Noise | None) -> pd.Series:
 
 
 def seeds(trials: pd.DataFrame) -> np.ndarray:
-    """The number of trainings behind each row, shape (n,), at least 1."""
+    """Return the number of trainings behind each row, shape (n,), at least 1."""
     if "seeds" not in trials.columns:
         return np.ones(len(trials))
     return np.asarray(np.maximum(trials["seeds"].to_numpy(dtype=np.float64, na_value=1.0), 1.0))
@@ -114,35 +115,35 @@ def _from_model(trials: pd.DataFrame, quality: str) -> Noise | None:
     learned = values >= outer_fence(values)
     rows, values = rows[learned], values[learned]
     inputs, groups = _inputs(rows)
-    # The same result twice is one training seen twice; without noise between them it would speak for none.
+    # Two equal results are one training listed twice, from which the model would conclude that there is no noise.
     once = ~pd.DataFrame(np.column_stack([inputs, values])).duplicated().to_numpy()
     inputs, values = inputs[once], values[once]
     if len(values) < LEAST_TRIALS or not groups or np.ptp(values) == 0:
         return None
-    # Here, as scipy takes its time to import.
+    # Imported here because scipy takes long to import.
     from threadpoolctl import threadpool_limits
 
     from srsearch.analysis.gaussian_process import GaussianProcess
 
     chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), _MOST_TRIALS)).round().astype(int))
-    # Matrices this small gain nothing from threads, which wait for each other for seconds while a search trains beside.
+    # Such small matrices gain nothing from threads, and beside a running search threads wait seconds for each other.
     with threadpool_limits(1, user_api="blas"):
         model = GaussianProcess.fit(inputs[chosen], values[chosen], groups)
     return Noise(model.noise_deviation, "model", len(chosen), quality)
 
 
 def outer_fence(values: np.ndarray) -> float:
-    """Tukey's lower outer fence: what lies below never learned, and would pass for noise."""
+    """Return Tukey's lower outer fence; trainings below it never learned, and would be mistaken for noise."""
     low, high = np.quantile(values, [0.25, 0.75])
     return float(low - 3 * (high - low))
 
 
 def _inputs(trials: pd.DataFrame) -> tuple[np.ndarray, list[int]]:
-    """Axes and costs as the model takes them.
+    """Axes and costs as inputs of the model.
 
     Returns:
-        (n, d) columns between 0 and 1, and for each the number of its axis or cost. What is the same in all rows is
-        left out.
+        (n, d) columns between 0 and 1, and for each the number of its axis or cost. Axes and costs that are equal in
+        all rows are left out.
     """
     parts = [_axis_columns(list(trials[name])) for name in trials.attrs.get("axes", []) if name in trials.columns]
     for name in costs_of(trials.columns):
@@ -156,22 +157,25 @@ def _inputs(trials: pd.DataFrame) -> tuple[np.ndarray, list[int]]:
 
 
 def _axis_columns(values: list[object]) -> list[np.ndarray]:
-    """An axis's columns: one of a number, by its logarithm where it can have one, in the middle where the axis is not
-    taken; one for each value of a word; none where all rows agree."""
-    words = [axis_text(value) for value in values]
-    taken = dict.fromkeys(word for word in words if word != MISSING)
-    if len(set(words)) < 2:
+    """The (n,) columns of an axis; none if all rows are equal.
+
+    Numbers have one column, scaled to 0..1 by their logarithms if all are positive, with 0.5 for a missing axis. Other
+    values have one column each.
+    """
+    texts = [axis_text(value) for value in values]
+    levels = dict.fromkeys(text for text in texts if text != MISSING)
+    if len(set(texts)) < 2:
         return []
-    numbers = [value for value, word in zip(values, words, strict=True) if word != MISSING]
-    if len(taken) > 1 and all(isinstance(value, int | float) and not isinstance(value, bool) for value in numbers):
-        known = np.array(numbers, dtype=np.float64)
+    present = [value for value, text in zip(values, texts, strict=True) if text != MISSING]
+    if len(levels) > 1 and all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
+        numbers = np.array(present, dtype=np.float64)
         column = np.full(len(values), 0.5)
-        column[[word != MISSING for word in words]] = _spread(np.log(known) if known.min() > 0 else known)
+        column[[text != MISSING for text in texts]] = _spread(np.log(numbers) if numbers.min() > 0 else numbers)
         return [column]
-    return [np.array([float(word == each) / math.sqrt(2) for word in words]) for each in taken]
+    return [np.array([float(text == level) / math.sqrt(2) for text in texts]) for level in levels]
 
 
 def _spread(values: np.ndarray) -> np.ndarray:
-    """Values moved to 0..1."""
+    """Values scaled linearly to 0..1."""
     low = values.min()
     return np.asarray((values - low) / (values.max() - low))

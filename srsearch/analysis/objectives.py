@@ -1,4 +1,4 @@
-"""Objectives as columns of data frames: directions, the values of trials, and what ranks designs.
+"""Objectives as columns of data frames: their directions and values, and the quality that ranks designs.
 
 The table of objectives is `srsearch.objectives`.
 """
@@ -15,13 +15,13 @@ from srsearch.objectives import OBJECTIVES, Direction, is_cost, objective
 
 
 def directions(objectives: Mapping[str, Direction] | Iterable[str]) -> dict[str, Direction]:
-    """The direction of each objective, in the order given.
+    """Return the direction of each objective, in the given order.
 
     Args:
-        objectives: Names out of `OBJECTIVES`, or a mapping from columns to directions; it may name any column.
+        objectives: Names from `OBJECTIVES`, or a mapping from columns to directions, which may name any column.
 
     Raises:
-        InputError: No objective, an unknown name, or a direction that is neither ``max`` nor ``min``.
+        InputError: There is no objective, a name is unknown, or a direction is neither ``max`` nor ``min``.
     """
     if isinstance(objectives, Mapping):
         chosen = dict(objectives)
@@ -37,28 +37,28 @@ def directions(objectives: Mapping[str, Direction] | Iterable[str]) -> dict[str,
 
 
 def costs_of(columns: Iterable[str]) -> list[str]:
-    """The columns that are costs, in the order of `OBJECTIVES`."""
+    """Return the columns that are costs, in the order of `OBJECTIVES`."""
     present = set(columns)
     return [name for name in OBJECTIVES if name in present and is_cost(name)]
 
 
 def quality_of(objectives: Iterable[str]) -> str:
-    """The quality that ranks designs: the first among the objectives, PSNR where there is none."""
+    """Return the quality that ranks designs: the first among the objectives, or ``psnr`` if there is none."""
     return next((name for name in objectives if name in OBJECTIVES and not is_cost(name)), "psnr")
 
 
 def measured(trials: pd.DataFrame, chosen: Mapping[str, Direction]) -> tuple[pd.DataFrame, np.ndarray]:
-    """The trials with a value for every objective, and those values; smaller is always better.
+    """Return the trials that have a value for every objective, and the values with smaller ones better.
 
     Args:
-        trials: One row per trial, a column per objective.
-        chosen: Directions by column, d of them.
+        trials: One row per trial, one column per objective.
+        chosen: The directions of d objectives by column.
 
     Returns:
         The n rows that have all values, and the values, shape (n, d), float64; maximised objectives are negated.
 
     Raises:
-        InputError: The trials have no column of that name.
+        InputError: The trials lack a column.
     """
     missing = [name for name in chosen if name not in trials.columns]
     if missing:
@@ -71,9 +71,9 @@ def measured(trials: pd.DataFrame, chosen: Mapping[str, Direction]) -> tuple[pd.
 
 
 def as_finished(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials in the order in which they ended, by the column ``finished_at``; unchanged where there is none.
+    """Sort trials by the time at which they ended, ``finished_at``; without that column, return them unchanged.
 
-    It differs from the order of their numbers with several workers, and where a design was stopped and continued.
+    The order differs from that of their numbers with several workers, or if a design was stopped and continued.
     """
     if "finished_at" not in trials.columns:
         return trials
@@ -81,7 +81,7 @@ def as_finished(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def trial_numbers(trials: pd.DataFrame) -> np.ndarray:
-    """The trials' numbers, shape (n,): the column ``trial``, or the rows' positions where there is no such column."""
+    """Return the trials' numbers, shape (n,): the column ``trial``, or the rows' positions without such a column."""
     if "trial" in trials.columns:
         return trials["trial"].to_numpy(dtype=np.int64)
     return np.arange(len(trials), dtype=np.int64)

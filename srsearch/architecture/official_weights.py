@@ -441,7 +441,7 @@ def read_tensors(path: str | Path) -> dict[str, Any]:
     """Read the state dict in a file. No code in the file is run.
 
     A state dict may be nested under ``params_ema``, ``params``, ``state_dict`` or ``model`` (looked up in this order).
-    A prefix ``module.`` or ``model.`` of all keys is removed, and ``_orig_mod.``, which `torch.compile` writes into keys.
+    A prefix ``module.`` or ``model.`` of all keys is removed, and so is ``_orig_mod.``, which `torch.compile` adds.
 
     Returns:
         The values of the file, on the CPU, by their keys.
@@ -459,7 +459,7 @@ def read_tensors(path: str | Path) -> dict[str, Any]:
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
         raise InputError(f"{path}: holds no state dict, but {type(content).__name__}")
     # torch.compile writes its own name into keys, anywhere on their way.
-    tensors = {re.sub(r"(^|\\.)_orig_mod\\.", r"\\1", str(key)): value for key, value in content.items()}
+    tensors = {re.sub(r"(^|\.)_orig_mod\.", r"\1", str(key)): value for key, value in content.items()}
     for prefix in _PREFIXES:
         if all(key.startswith(prefix) for key in tensors):
             tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}

@@ -1,4 +1,4 @@
-"""Measures images and networks: PSNR and SSIM by the evaluation protocol, and the runtime of networks."""
+"""Evaluation of networks and images: PSNR and SSIM by a protocol, and the runtime that networks compute with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measures networks on whole images."""
+"""PSNR and SSIM of networks on whole images."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from srsearch.evaluation.upscaling import upscale_image
 
 @dataclass(frozen=True)
 class Quality:
-    """PSNR and SSIM on luminance: means over images, and the values of each image.
+    """PSNR and SSIM on luminance, as means over images and for each image.
 
     Attributes:
-        psnr: Mean over the images, in dB.
-        ssim: Mean over the images; NaN if SSIM was not computed.
-        per_image: Name, PSNR and SSIM of each image.
+        psnr: Mean PSNR over the images, in dB.
+        ssim: Mean SSIM over the images, at most 1; NaN if SSIM was not computed.
+        per_image: Name, PSNR in dB and SSIM of each image.
     """
 
     psnr: float
@@ -39,12 +39,12 @@ def evaluate(
     protocol: str | Protocol = COMMON,
     ssim: bool = True,
 ) -> Quality:
-    """Measures a network on images, each upscaled as a whole.
+    """Measure a network on images, each of which is upscaled as a whole.
 
     Args:
-        network: A network on RGB or luminance, see :func:`upscale_image`; already placed by the runtime.
+        network: A network for RGB or luminance, see :func:`upscale_image`; already placed by the runtime.
         pairs: HR images with their LR images.
-        scale: Integer factor.
+        scale: Integer upscaling factor.
         runtime: Device, precision and threads.
         protocol: The protocol, or its name.
         ssim: Whether to compute SSIM, which takes longer than PSNR.
@@ -68,7 +68,11 @@ def evaluate(
 
 
 def bicubic_quality(pairs: Iterable[Pair], scale: int, protocol: str | Protocol = COMMON) -> Quality:
-    """The quality of plain bicubic upscaling (a = -0.5), the baseline for networks."""
+    """Measure bicubic upscaling (a = -0.5), the baseline for networks.
+
+    Raises:
+        ValueError: There are no images.
+    """
     return _quality(lambda pair: upscale(pair.lr, scale), pairs, scale, protocol_named(protocol), with_ssim=True)
 
 

@@ -1,6 +1,6 @@
-"""PSNR and SSIM on luminance, and the quantisation that papers apply before they measure.
+"""PSNR and SSIM on luminance, and the quantisation that papers apply before measuring.
 
-SSIM is that of Wang et al., "Image quality assessment: from error visibility to structural similarity" (2004):
+SSIM is computed as in Wang et al., "Image quality assessment: from error visibility to structural similarity" (2004):
 an 11x11 Gaussian window of sigma 1.5, K = (0.01, 0.03), averaged over the windows that lie fully inside.
 """
 
@@ -23,7 +23,8 @@ Plane = npt.NDArray[np.float64]
 
 PEAK = 255.0
 MAX_PSNR = 100.0
-"""PSNR of two equal images, instead of infinity, which means and databases cannot hold."""
+"""PSNR in dB of two equal images; infinity would break means and databases."""
+
 _WINDOW, _SIGMA = 11, 1.5
 
 
@@ -32,9 +33,9 @@ class Protocol:
     """How images are quantised before they are compared.
 
     Attributes:
-        name: Printed with every figure.
-        truncate: SR images are truncated to uint8 instead of rounded.
-        round_luma: Luminance is rounded to whole numbers, as MATLAB's uint8 ``rgb2ycbcr`` does.
+        name: The protocol's name, printed with every figure.
+        truncate: Whether SR images are truncated to uint8 instead of rounded.
+        round_luma: Whether luminance is rounded to whole numbers, as MATLAB's uint8 ``rgb2ycbcr`` does.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Protocol:
     round_luma: bool
 
     def quantise(self, sr: Tensor) -> Pixels:
-        """A network's output (3, h, w), 0..1 and beyond, as uint8 (h, w, 3).
+        """Convert a network's output (3, h, w), 0..1 and not clipped, to uint8 (h, w, 3).
 
         Raises:
             FloatingPointError: A value is NaN or infinite.
@@ -55,20 +56,20 @@ class Protocol:
         return whole.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
 
     def luma(self, rgb: Pixels) -> Plane:
-        """Luminance of uint8 (h, w, 3), as this protocol compares it."""
+        """Return the luminance (h, w) of an RGB image, uint8 (h, w, 3), rounded if the protocol says so."""
         y = luma(rgb)
         return np.floor(y + 0.5) if self.round_luma else y
 
 
 COMMON = Protocol("common", truncate=False, round_luma=False)
-"""The protocol of srsearch's own figures."""
+"""The protocol of all figures that srsearch measures."""
 PCARN = Protocol("pcarn", truncate=True, round_luma=True)
 """The protocol of the PCARN paper's Table IV; 0.01 to 0.13 dB below ``common``."""
 PROTOCOLS = {protocol.name: protocol for protocol in (COMMON, PCARN)}
 
 
 def protocol_named(protocol: str | Protocol) -> Protocol:
-    """The protocol with a name.
+    """Return the protocol with a name; a protocol is returned as it is.
 
     Raises:
         InputError: No protocol has that name.
@@ -81,22 +82,22 @@ def protocol_named(protocol: str | Protocol) -> Protocol:
 
 
 def luma(rgb: npt.NDArray[np.generic]) -> Plane:
-    """ITU-R BT.601 luminance, 16..235, of RGB (h, w, 3) in 0..255, as float64 (h, w)."""
+    """Return the ITU-R BT.601 luminance, 16..235, of RGB (h, w, 3) in 0..255, as float64 (h, w)."""
     red, green, blue = (rgb[..., channel].astype(np.float64) for channel in range(3))
     y: Plane = 16 + (65.481 * red + 128.553 * green + 24.966 * blue) / 255
     return y
 
 
 def psnr(sr: Plane, hr: Plane) -> float:
-    """Peak signal-to-noise ratio of two planes in dB, peak 255; at most :data:`MAX_PSNR`."""
+    """Return the peak signal-to-noise ratio of two planes in dB, with peak 255; at most :data:`MAX_PSNR`."""
     error = float(np.mean((sr.astype(np.float64) - hr.astype(np.float64)) ** 2))
     return min(MAX_PSNR, 10 * float(np.log10(PEAK**2 / error))) if error > 0 else MAX_PSNR
 
 
 def ssim(sr: Plane, hr: Plane) -> float:
-    """Structural similarity of two planes (h, w) of at least 11x11, at most 1.
+    """Return the structural similarity of two planes (h, w) of at least 11x11 pixels; at most 1.
 
-    Equal to scikit-image's with ``gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255``.
+    It equals scikit-image's with ``gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255``.
 
     Raises:
         ValueError: The planes are smaller than a window.
@@ -114,16 +115,25 @@ def ssim(sr: Plane, hr: Plane) -> float:
 
 
 def psnr_y(sr: Pixels, hr: Pixels, scale: int, protocol: str | Protocol = COMMON) -> float:
-    """PSNR in dB on luminance of two uint8 (h, w, 3) images, without ``scale`` pixels at each border."""
+    """Return the PSNR in dB on luminance of two uint8 (h, w, 3) images, without ``scale`` pixels at each border.
+
+    Raises:
+        ValueError: The images have different sizes.
+    """
     return psnr(*_compared(sr, hr, scale, protocol_named(protocol)))
 
 
 def ssim_y(sr: Pixels, hr: Pixels, scale: int, protocol: str | Protocol = COMMON) -> float:
-    """SSIM on luminance of two uint8 (h, w, 3) images, without ``scale`` pixels at each border."""
+    """Return the SSIM on luminance of two uint8 (h, w, 3) images, without ``scale`` pixels at each border.
+
+    Raises:
+        ValueError: The images have different sizes, or are smaller than a window inside the border.
+    """
     return ssim(*_compared(sr, hr, scale, protocol_named(protocol)))
 
 
 def _compared(sr: Pixels, hr: Pixels, scale: int, protocol: Protocol) -> tuple[Plane, Plane]:
+    """The luminance of both images inside the border."""
     if sr.shape != hr.shape:
         raise ValueError(f"images of different sizes cannot be compared: {sr.shape} and {hr.shape}")
     inside = (slice(scale, -scale), slice(scale, -scale))

@@ -1,4 +1,4 @@
-"""Device, precision, memory format and threads of networks. They change results, so a study fixes them for good."""
+"""Device, precision, memory format and threads of networks. They change results, so a study never changes them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ class Runtime:
 
     Attributes:
         device: ``cpu`` or ``cuda``.
-        precision: ``bf16`` computes convolutions in bfloat16 (weights, losses and the image residual stay float32).
-        channels_last: Channels are innermost in memory.
-        threads: CPU threads of one network.
+        precision: ``fp32``, or ``bf16``, which computes convolutions in bfloat16 (weights, losses and the image
+            residual stay float32).
+        channels_last: Whether channels are innermost in memory.
+        threads: CPU threads per network.
 
     Raises:
         InputError: A value is not valid.
@@ -46,17 +47,17 @@ class Runtime:
 
     @classmethod
     def detect(cls, device: str = "auto", threads: int | None = None) -> Runtime:
-        """The fastest runtime on this machine.
+        """Choose the fastest runtime on this machine.
 
-        Measured for trainings of 16 to 64 channels, plain and grouped: on a CPU that computes in bfloat16, bfloat16
-        and channels-last are fastest for all of them; elsewhere bfloat16 is emulated, slowly, and float32 is taken.
+        In measurements of trainings with 16 to 64 channels, plain and grouped, bfloat16 and channels-last were fastest
+        for all of them on a CPU with bfloat16 instructions. Other CPUs emulate bfloat16 slowly, and get float32.
 
         Args:
-            device: ``auto`` takes a GPU if there is one.
-            threads: Number of CPU threads; None: as many as this process has cores.
+            device: ``cpu``, ``cuda``, or ``auto`` for a GPU if there is one.
+            threads: Number of CPU threads; None: the number of usable cores.
 
         Raises:
-            InputError: An unknown device, or ``cuda`` without a usable GPU.
+            InputError: The device is unknown, or is ``cuda`` without a usable GPU.
         """
         available = torch.cuda.is_available()
         if device == "auto":
@@ -67,15 +68,15 @@ class Runtime:
         return cls(device, "bf16" if fast else "fp32", True, usable_cores() if threads is None else threads)
 
     def to_dict(self) -> dict[str, Any]:
-        """The runtime as plain JSON."""
+        """Return the runtime as plain data, for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Runtime:
-        """Reads what :meth:`to_dict` gives.
+        """Make a runtime from what :meth:`to_dict` returns; missing settings have their defaults.
 
         Raises:
-            InputError: An unknown name or a wrong value.
+            InputError: A name is unknown or a value is wrong.
         """
         names = [field.name for field in fields(cls)]
         for name in values:
@@ -83,20 +84,20 @@ class Runtime:
                 raise InputError(f"unknown runtime setting {name!r}: {suggest(name, names)}")
         return cls(**values)
 
-    def placed(self, what: _Moved) -> _Moved:
-        """A batch (n, c, h, w) or a network on this device and in this memory format; networks are moved in place."""
+    def placed(self, source: _Moved) -> _Moved:
+        """Move a batch (n, c, h, w) or a network to the device and memory format; a network is moved in place."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        # torch's annotations leave the memory format of a module out.
-        moved: _Moved = what.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
+        # torch's annotations lack the memory format of a module.
+        moved: _Moved = source.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
         return moved
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The context for a forward pass: computes in bfloat16 if that is the precision."""
+        """Return the context for a forward pass; it computes in bfloat16 if that is the precision."""
         return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Sets the threads and repeatable cuDNN algorithms while the context is open."""
+        """Set the number of threads and deterministic cuDNN algorithms while the context is open."""
         threads, cudnn = torch.get_num_threads(), torch.backends.cudnn
         before = cudnn.deterministic, cudnn.benchmark
         torch.set_num_threads(self.threads)
@@ -109,11 +110,11 @@ class Runtime:
 
 
 def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware (AVX-512 BF16 or AMX)."""
+    """Return whether this CPU multiplies bfloat16 in hardware (AVX-512 BF16 or AMX)."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def usable_cores() -> int:
-    """CPU cores that this process may use."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Upscales RGB images with networks on RGB or luminance."""
+"""Upscaling of RGB images with networks for RGB or luminance."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from srsearch.architecture.colour import rgb_to_ycbcr, ycbcr_to_rgb
 
 
 def is_luminance(network: nn.Module) -> bool:
-    """Whether a network reads and writes luminance (``in_channels`` is 1) instead of RGB (3, or no such attribute).
+    """Return whether a network maps luminance (``in_channels`` is 1) instead of RGB (3, or no such attribute).
 
     Raises:
         ValueError: The network has another number of channels.
     """
     channels = getattr(network, "in_channels", 3)
     if channels not in (1, 3):
-        raise ValueError(f"a network of {channels} image channels: RGB has 3, luminance 1")
+        raise ValueError(f"a network of {channels} image channels cannot be used: RGB has 3, luminance 1")
     return bool(channels == 1)
 
 
 def upscale_image(network: nn.Module, lr: Tensor, scale: int) -> Tensor:
-    """Upscales RGB images with a network. For a network on luminance, Cb and Cr are upscaled bicubically.
+    """Upscale RGB images with a network. For a network on luminance, Cb and Cr are upscaled bicubically.
 
-    The caller chooses gradients, autocast and the mode of the network.
+    Gradients, autocast and the network's mode (``train`` or ``eval``) are up to you.
 
     Args:
-        network: A network on the images' device: (n, c, h, w) to (n, c, scale * h, scale * w), where c is its
+        network: A network on the images' device. It maps (n, c, h, w) to (n, c, scale * h, scale * w), where c is its
             ``in_channels``, 3 if it has no such attribute. A network with ``scales`` is called with ``scale=``.
-        lr: (n, 3, h, w), RGB in 0..1, float32 or float64.
-        scale: Integer factor.
+        lr: (n, 3, h, w) RGB images in 0..1, float32 or float64.
+        scale: Integer upscaling factor.
 
     Returns:
-        (n, 3, scale * h, scale * w), RGB in the type of ``lr``, not clipped.
+        (n, 3, scale * h, scale * w) RGB images in the type of ``lr``, not clipped.
 
     Raises:
-        ValueError: The network does not upscale by that factor.
+        ValueError: The network does not upscale by that factor, or has neither 1 nor 3 image channels.
 
     Example:
         >>> with torch.inference_mode():
@@ -50,10 +50,12 @@ def upscale_image(network: nn.Module, lr: Tensor, scale: int) -> Tensor:
 
 
 def _applied(network: nn.Module, image: Tensor, scale: int) -> Tensor:
-    """(n, c, h, w) to (n, c, scale * h, scale * w), in the image's type whatever autocast computed in."""
+    """The network's output (n, c, scale * h, scale * w) in the image's type, which autocast may have changed."""
     output: Tensor = network(image, scale=scale) if hasattr(network, "scales") else network(image)
     count, channels, height, width = image.shape
     expected = (count, channels, scale * height, scale * width)
     if output.shape != expected:
-        raise ValueError(f"the network made {tuple(output.shape)} of {tuple(image.shape)}; at x{scale}, not {expected}")
+        raise ValueError(
+            f"the network maps {tuple(image.shape)} to {tuple(output.shape)}; at x{scale} it must give {expected}"
+        )
     return output.to(image.dtype)

@@ -1,8 +1,8 @@
-"""A checkpoint in a worker's hands, wherever it is kept.
+"""A worker's local copy of a checkpoint.
 
-In a folder that all workers see it is read and written in place. Anywhere else (``s3://``, ``gs://``, ``sftp://``:
-whatever fsspec knows) a worker fetches it, works on a copy, and sends it back before each report: so a trial goes on
-from its last rung on another machine.
+A checkpoint in a folder is read and written in place. One at a URL (``s3://``, ``gs://``, ``sftp://`` and all other
+protocols of fsspec) is downloaded once and uploaded again before each report, so that a trial can continue from its
+last rung on another machine.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ from srsearch.errors import InputError
 from srsearch.store.credentials import without_passwords
 
 SUFFIX = ".pt"
-"""Of the files."""
+"""Suffix of checkpoint files."""
 
 _log = logging.getLogger(__name__)
 
 
 class Kept:
-    """A checkpoint in a worker's hands.
+    """A worker's local copy of a checkpoint.
 
     Args:
-        place: A path, or a URL; None: nothing is kept.
+        place: The checkpoint's path or URL; None: no checkpoint.
+        folder: Where the copy of a checkpoint at a URL goes.
 
     Attributes:
-        path: The file that an evaluator reads and writes; None: nowhere.
+        path: The local file that an evaluator reads and writes; None: no checkpoint.
     """
 
     def __init__(self, place: str | None, folder: Path | None = None) -> None:
@@ -45,7 +46,7 @@ class Kept:
             self._fetch(self.path)
 
     def send(self) -> None:
-        """To where others find it, if it has changed; where that fails the evaluation goes on without."""
+        """Upload the checkpoint if it has changed; if that fails, log a warning and go on."""
         if self._url is None or self.path is None or self._state() in (None, self._seen):
             return
         try:
@@ -53,11 +54,11 @@ class Kept:
             files.makedirs(path.rpartition("/")[0], exist_ok=True)
             files.put_file(str(self.path), path)
             self._seen = self._state()
-        except Exception as error:  # whatever the other side's package raises
+        except Exception as error:  # each protocol's package raises its own
             _log.warning("the checkpoint cannot be sent to %s: %s", without_secrets(self._url), type(error).__name__)
 
     def _fetch(self, local: Path) -> None:
-        with contextlib.suppress(Exception):  # there is none: the evaluation begins at its beginning
+        with contextlib.suppress(Exception):  # no checkpoint: the evaluation starts at step 0
             files, path = filesystem(str(self._url))
             files.get_file(path, str(local))
             self._seen = self._state()
@@ -72,7 +73,7 @@ class Kept:
 
 @contextlib.contextmanager
 def kept(place: str | None) -> Iterator[Kept]:
-    """A checkpoint for the time of one evaluation."""
+    """Provide the checkpoint for one evaluation; a downloaded copy is deleted afterwards."""
     if place is None or "://" not in place:
         yield Kept(place)
         return
@@ -81,7 +82,7 @@ def kept(place: str | None) -> Iterator[Kept]:
 
 
 def without_secrets(place: str) -> str:
-    """A URL without what stands before the host's name and after its path."""
+    """Return a URL without what stands before the host name and after the path."""
     return re.sub(r"://([^\s/@]*@|[^\s/@:]*:\S*@)", "://", place).partition("?")[0]
 
 
@@ -93,16 +94,20 @@ def _opened(base: str) -> Any:
         return fsspec.core.url_to_fs(base)[0]
     except (ImportError, ValueError) as error:
         raise InputError(
-            f"checkpoints cannot be kept at {without_secrets(base)}: {without_passwords(str(error))}"
+            f"checkpoints cannot be saved at {without_secrets(base)}: {without_passwords(str(error))}"
         ) from None
-    except Exception as error:  # whatever the other side's package raises
+    except Exception as error:  # each protocol's package raises its own
         raise InputError(
-            f"checkpoints cannot be kept at {without_secrets(base)}: "
+            f"checkpoints cannot be saved at {without_secrets(base)}: "
             f"{type(error).__name__}: {without_passwords(str(error))}"
         ) from None
 
 
 def filesystem(url: str) -> tuple[Any, str]:
-    """The file system of a URL and the path in it."""
+    """Return fsspec's file system for a URL, and the path in it.
+
+    Raises:
+        InputError: fsspec does not know the protocol, its package is not installed, or the server refuses.
+    """
     files = _opened(url.rpartition("/")[0] if url.endswith(SUFFIX) else url)
     return files, str(files._strip_protocol(url))

@@ -1,4 +1,4 @@
-"""Where a study's checkpoints are: of trials at work or set aside, and the weights of the designs on its front."""
+"""The checkpoints of a study: those of running and stopped trials, and the weights of the designs on its front."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from srsearch.store.place import refuse_mistyped_url
 
 @dataclass(frozen=True)
 class Room:
-    """What checkpoints take: so many files with so many bytes in a folder."""
+    """The disk space of a study's checkpoints.
+
+    Attributes:
+        files: Number of files.
+        size: Bytes of all files together.
+        folder: The folder or URL that holds them, without credentials.
+    """
 
     files: int
     size: int
@@ -26,13 +32,13 @@ class Room:
 class Checkpoints:
     """The checkpoints of one study: ``<database>.checkpoints/<study>/<key>-<seed>.pt``.
 
-    Beside a database file; for another database in ``studies/`` of the working directory, unless a place is named where
-    the processes that share a study find each other's.
+    They lie beside the database file; for a database that is no file, in ``studies/`` of the working directory. If
+    processes on several machines share a study, name a place that all of them reach.
 
     Args:
-        store: Where the study is.
+        store: Holds the study.
         record: The study.
-        place: A folder, or a URL of fsspec's, under which the study has a folder of its own; None: as above.
+        place: A folder, or a URL that fsspec can open, in which the study gets a folder of its own; None: as above.
 
     Raises:
         InputError: The place is an empty text; the URL is mistyped, of no kind that fsspec knows, or of one whose
@@ -55,46 +61,46 @@ class Checkpoints:
             self.folder = str((base / identity).absolute())
 
     def place(self, key: str, seed: int) -> str:
-        """Of the evaluation of a design with a seed: a path, or a URL."""
+        """Return the path or URL of the checkpoint for a design and a seed."""
         return f"{self.folder}/{key[:24]}-{seed}{SUFFIX}"
 
     def path(self, key: str, seed: int) -> Path:
-        """The same as a path, where the checkpoints are in a folder."""
+        """Return `place` as a path; only if the checkpoints are in a folder."""
         return Path(self.place(key, seed))
 
     def has(self, key: str, seed: int) -> bool:
-        """Whether there is something to go on from."""
+        """Return whether a design has a checkpoint for a seed."""
         if not self._remote:
             return self.path(key, seed).is_file()
         files, path = filesystem(self.place(key, seed))
         try:
             return bool(files.isfile(path))
-        except Exception:  # whatever the other side's package raises
+        except Exception:  # each protocol's package raises its own
             return False
 
     def keep(self, wanted: Callable[[], Iterable[str]]) -> None:
-        """Removes all others, and what a killed process has left half written.
+        """Remove all checkpoints that are not wanted, and files that a killed process left half written.
 
         Args:
-            wanted: Asked after it is known which files there are: so a trial that another process begins meanwhile
-                keeps its own.
+            wanted: Returns the paths or URLs to keep. It is called after the files are listed, so that the checkpoint
+                of a trial that another process starts in between is not removed.
         """
-        there = self._files()
-        if not there:
+        present = self._files()
+        if not present:
             return
         names = {path.rpartition("/")[2] for path in wanted()}
-        for name in there:
-            # A file that is just being written begins with the name of the checkpoint that it becomes.
+        for name in present:
+            # The name of an unfinished file begins with the name of its checkpoint.
             if name not in names and name.partition(SUFFIX)[0] + SUFFIX not in names:
                 self._remove(name)
 
     def room(self) -> Room:
-        """How much they take."""
+        """Measure the disk space that the checkpoints take."""
         sizes = self._files()
         return Room(len(sizes), sum(sizes.values()), without_secrets(self.folder))
 
     def remove(self) -> None:
-        """All of them."""
+        """Remove all checkpoints of the study."""
         if not self._remote:
             shutil.rmtree(self.folder, ignore_errors=True)
             return
@@ -106,14 +112,14 @@ class Checkpoints:
         try:
             if self._remote:
                 files, path = filesystem(self.folder)
-                found = [each for each in files.ls(path, detail=True, refresh=True) if each["type"] == "file"]
-                return {str(each["name"]).rpartition("/")[2]: int(each["size"] or 0) for each in found}
+                entries = [entry for entry in files.ls(path, detail=True, refresh=True) if entry["type"] == "file"]
+                return {str(entry["name"]).rpartition("/")[2]: int(entry["size"] or 0) for entry in entries}
             return {path.name: path.stat().st_size for path in sorted(Path(self.folder).iterdir()) if path.is_file()}
-        except Exception:  # none yet, one that just went, or whatever the other side's package raises
+        except Exception:  # no folder yet, a file that was just removed, or an error of a protocol's package
             return {}
 
     def _remove(self, name: str) -> None:
-        with contextlib.suppress(Exception):  # another process was quicker, or we may not: it only takes room
+        with contextlib.suppress(Exception):  # already removed, or no permission: a file left over does no harm
             if self._remote:
                 files, path = filesystem(f"{self.folder}/{name}")
                 files.rm_file(path)

@@ -1,4 +1,4 @@
-"""What happens to trials while they are evaluated, as executors tell it."""
+"""What executors report about trials: points of a curve, stops, scores and failures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from srsearch.search.trial import Trial
 
 @dataclass(frozen=True)
 class Reported:
-    """Points of a running trial's curve, (step, PSNR): as many as have come since it was looked at."""
+    """The (step, PSNR in dB) points of a running trial's curve that are new since the last event."""
 
     worker: int
     trial: Trial
@@ -21,7 +21,7 @@ class Reported:
 
 @dataclass(frozen=True)
 class Stopped:
-    """A trial ended where it was told to."""
+    """A trial ended at the step where it was asked to stop."""
 
     worker: int
     trial: Trial
@@ -29,7 +29,7 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Finished:
-    """A trial ended with a score."""
+    """A trial ended with a score, after ``seconds``."""
 
     worker: int
     trial: Trial
@@ -39,7 +39,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """A trial ended without one."""
+    """A trial ended without a score."""
 
     worker: int
     trial: Trial
@@ -48,7 +48,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Broken:
-    """A worker could not start: the trial has not been looked at."""
+    """A worker could not start; its trial was not begun."""
 
     worker: int
     trial: Trial

@@ -1,8 +1,8 @@
-"""What a study will take, from a measurement of less than a minute on this machine.
+"""A forecast of a study's duration, from measuring for less than a minute on this machine.
 
 A few feasible designs, from the cheapest to the most expensive, train for some steps and are validated once. Seconds
-per step and per validation are lines over Mult-Adds, fitted to that; what a training takes is read from them for many
-random feasible designs. Nothing is written, and no study is made.
+per step and per validation are fitted as lines over Mult-Adds. The two lines give the duration of a training for many
+random feasible designs. Nothing is written, and no study is created.
 """
 
 from __future__ import annotations
@@ -29,27 +29,30 @@ DRAWN = 1000
 """Random feasible designs over which a training's cost is averaged."""
 
 _MEASURED = (0.0, 1.0, 0.5, 0.25, 0.75)
-"""Of the designs in the order of their cost, those that are measured, the most telling first; all if there is time."""
+"""Positions (0 to 1) of the measured designs in the order of cost, the most informative first; the last ones are
+measured only if there is time.
+"""
 
 _SECONDS, _DESIGN_SECONDS = 40.0, 4.0
-"""How long everything may take once it has begun, and one design's steps."""
+"""Time limits for all measurements, and for the training steps of one design."""
 
 _START_SECONDS = 120.0
+"""Time limit for the processes to start."""
 
 _BUSY = 0.5
-"""Share of the cores that others may use."""
+"""System load per core above which you are warned that the machine is busy."""
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a design took.
+    """The measured times of a design.
 
     Attributes:
-        mult_adds: Under the space's convention.
-        step: Seconds of a step of training.
-        validation: Seconds of a validation on all photos.
+        mult_adds: Mult-Adds under the space's convention.
+        step: Seconds per training step.
+        validation: Seconds per validation on all photos.
     """
 
     mult_adds: int
@@ -59,19 +62,19 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a study will take.
+    """The expected duration of a study.
 
     Attributes:
-        space: Its name.
-        trials: How many trainings.
-        steps: Of each.
-        device: ``cpu`` or ``cuda``, on which it was measured.
-        precision: Likewise.
-        processes: How many trained at the same time while it was measured.
-        measured: What was measured, cheapest first.
-        seconds: Of one training: mean over random feasible designs, and the 5th and 95th percentile.
+        space: Name of the space.
+        trials: Number of trainings.
+        steps: Training steps of each.
+        device: Device of the measurement, ``cpu`` or ``cuda``.
+        precision: Precision of the measurement.
+        processes: Number of processes that trained at the same time during the measurement.
+        measured: The measured designs, cheapest first.
+        seconds: Seconds per training: mean over random feasible designs, 5th and 95th percentile.
         at_once: Trainings at a time: GPUs, or CPU workers of one thread.
-        gpus_wanted: Whether GPUs were asked about.
+        gpus_wanted: Whether the forecast was asked for a number of GPUs.
     """
 
     space: str
@@ -87,22 +90,22 @@ class Forecast:
 
     @property
     def device_hours(self) -> float:
-        """GPU hours, or hours of a CPU core."""
+        """Hours of GPUs, or of CPU cores, for all trainings."""
         return self.trials * self.seconds[0] / 3600
 
     @property
     def hours(self) -> float:
-        """On the clock, with so many trainings at a time; the last ones end one after another."""
+        """Wall-clock hours with ``at_once`` trainings at a time; at least one training."""
         rounds = self.trials / self.at_once
         return max(rounds, 1.0) * self.seconds[0] / 3600
 
     @property
     def on_gpus(self) -> bool:
-        """Whether what was measured are GPUs."""
+        """Whether a GPU was measured."""
         return self.device == "cuda"
 
     def record(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return the forecast as plain data, for JSON."""
         mean, low, high = self.seconds
         return {
             "space": self.space,
@@ -128,26 +131,26 @@ def forecast(
     device: str = "auto",
     say: Callable[[str], None] = lambda message: None,
 ) -> Forecast:
-    """What a study of a space will take.
+    """Forecast how long a study of a space will take.
 
     Args:
         space: The space, under its budget.
-        trials: Trainings; by default the space's.
-        workers: CPU workers; by default the cores of this machine.
-        gpus: GPUs, one training on each; by default one, where there are any.
-        device: ``auto``, ``cpu`` or ``cuda``: what this machine is measured with.
-        say: Told before something takes time.
+        trials: Number of trainings; by default the space's.
+        workers: Number of CPU workers; by default the cores of this machine.
+        gpus: Number of GPUs, with one training on each; by default one if this machine has any.
+        device: Device to measure on: ``auto``, ``cpu`` or ``cuda``.
+        say: Receives a message before something takes time.
 
     Raises:
-        InputError: The space is not scored by proxy training, or the device is not here.
-        WorkError: A training failed.
+        InputError: The space is not scored by proxy training, or this machine lacks the device.
+        WorkError: A training failed, or the measurement took too long.
     """
     from srsearch.evaluation.runtime import usable_cores
 
     evaluator = evaluator_for(space, None, device=device)
     if not isinstance(evaluator, ProxyEvaluator) or evaluator.steps is None:
         raise InputError(
-            f"--plan measures trainings; the evaluator {space.proxy.evaluator!r} trains nothing it knows of"
+            f"--plan measures trainings; the evaluator {space.proxy.evaluator!r} trains nothing that it can measure"
         )
     on_gpu = evaluator.runtime["device"] == "cuda"
     at_once = (gpus or 1) if on_gpu else (workers or usable_cores())
@@ -155,15 +158,14 @@ def forecast(
     drawn = _drawn(space)
     chosen = [drawn[round(share * (len(drawn) - 1))] for share in _MEASURED]
     if hasattr(os, "getloadavg") and os.getloadavg()[0] > _BUSY * usable_cores():
-        say("this machine is busy with other work: what is measured now is slower than it would be")
+        say("this machine is busy with other work, so the estimate will be too slow")
     say(f"measuring {len({key for key, _ in chosen})} designs on {evaluator.runtime['device']}, less than a minute")
     measured = _measured(evaluator, chosen, processes)
     costs = np.array([mult_adds for mult_adds, _ in drawn], dtype=np.float64)
     known = np.array([each.mult_adds for each in measured], dtype=np.float64)
     steps = line(known, np.array([each.step for each in measured]))
     validations = line(known, np.array([each.validation for each in measured]))
-    how_often = len(evaluator.validation_steps)
-    seconds = evaluator.steps * steps(costs) + how_often * validations(costs)
+    seconds = evaluator.steps * steps(costs) + len(evaluator.validation_steps) * validations(costs)
     low, high = np.percentile(seconds, [5, 95])
     return Forecast(
         space=space.name,
@@ -180,13 +182,16 @@ def forecast(
 
 
 def line(costs: Array, seconds: Array) -> Callable[[Array], Array]:
-    """Seconds over Mult-Adds: a fixed part and one in proportion, neither below nothing, by least squares.
+    """Fit seconds over Mult-Adds by least squares: a constant and a slope, neither of them negative.
 
-    The squares are divided by the seconds: what takes long varies more, and counts more in the mean.
+    The squares are divided by the seconds, because longer times vary more.
 
     Args:
         costs: (n,) Mult-Adds.
-        seconds: (n,) above 0.
+        seconds: (n,) seconds, above 0.
+
+    Returns:
+        A function from (m,) Mult-Adds to (m,) seconds.
     """
     from scipy.optimize import nnls
 
@@ -198,27 +203,27 @@ def line(costs: Array, seconds: Array) -> Callable[[Array], Array]:
 
 
 def _drawn(space: Space) -> list[tuple[int, Architecture]]:
-    """Mult-Adds and designs, random and feasible, cheapest first."""
+    """Random feasible designs, each with its Mult-Adds, cheapest first."""
     rng = np.random.default_rng(0)
     feasible = space.feasible
-    found: list[tuple[int, Architecture]] = []
+    drawn: list[tuple[int, Architecture]] = []
     if feasible is not None:
         for index in rng.choice(len(feasible), size=min(DRAWN, len(feasible)), replace=False):
             candidate = feasible[int(index)]
-            found.append((candidate.cost.mult_adds if candidate.cost else 0, candidate.design))
+            drawn.append((candidate.cost.mult_adds if candidate.cost else 0, candidate.design))
     else:
         from srsearch.cost import count
 
         for _ in range(DRAWN):
             design = space.sample(rng)
-            found.append((count(design, convention=space.convention).mult_adds, design))
-    return sorted(found, key=lambda each: (each[0], each[1].key))
+            drawn.append((count(design, convention=space.convention).mult_adds, design))
+    return sorted(drawn, key=lambda each: (each[0], each[1].key))
 
 
 def _measured(
     evaluator: ProxyEvaluator, chosen: Sequence[tuple[int, Architecture]], processes: int
 ) -> list[Measurement]:
-    """Measurements of as many of the designs as there is time for; each the mean over processes that train at once."""
+    """Measurements of as many designs as there is time for, each the mean over processes that train at once."""
     jobs = [design.to_dict() for _, design in chosen]
     with _pool(processes) as pool:
         try:
@@ -226,11 +231,10 @@ def _measured(
                 _SECONDS + _START_SECONDS
             )
         except multiprocessing.TimeoutError:
-            raise WorkError("the measurement did not end in time: this machine is busy") from None
-    told = min(map(len, answers))
+            raise WorkError("the measurement timed out: this machine is busy with other work") from None
     return [
         Measurement(chosen[i][0], *(float(np.mean([answer[i][part] for answer in answers])) for part in (0, 1)))
-        for i in range(told)
+        for i in range(min(map(len, answers)))
     ]
 
 
@@ -248,12 +252,12 @@ def _pool(processes: int) -> Iterator[Any]:
 
 
 def _timed(evaluator: Evaluator, jobs: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
-    """A process's work: seconds of a step and of a validation of each design, as long as there is time."""
+    """Run in each process: seconds per step and per validation of each design, until the time is up."""
     assert isinstance(evaluator, ProxyEvaluator)
     evaluator.prepare()
-    begun, found = time.perf_counter(), list[tuple[float, float]]()
+    begun, times = time.perf_counter(), list[tuple[float, float]]()
     for job in jobs:
-        if len(found) >= 2 and time.perf_counter() - begun > _SECONDS / 2:
-            break  # two points make a line, and the others may be as slow as these
-        found.append(evaluator.timed(Architecture.from_dict(job), _DESIGN_SECONDS))
-    return found
+        if len(times) >= 2 and time.perf_counter() - begun > _SECONDS / 2:
+            break  # two points make a line, and the next designs may be as slow as these
+        times.append(evaluator.timed(Architecture.from_dict(job), _DESIGN_SECONDS))
+    return times

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that the search looks at between two steps: never in the middle of saving a result."""
+"""Ctrl-C and SIGTERM as a flag that the search checks between two steps, so that saving a result is never cut short."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """While this context is open, an interrupt is noted; a second Ctrl-C raises ``KeyboardInterrupt`` at once.
+    """A context that turns Ctrl-C and SIGTERM into a flag; a second Ctrl-C raises ``KeyboardInterrupt`` at once.
 
-    In another thread than the main one, where Python delivers no signals, nothing is noted.
+    Outside the main thread it does nothing, because Python delivers signals to the main thread only.
 
     Attributes:
-        pending: Whether somebody wants the search to end.
+        pending: Whether the search was asked to end.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Interrupts:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal gave is what it takes
+            signal.signal(number, handler)  # type: ignore[arg-type]  # it takes what it returned
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.pending and number == signal.SIGINT:

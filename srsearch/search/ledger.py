@@ -1,4 +1,4 @@
-"""What a process knows of a study's trials: the records by number, with what is asked of them again and again."""
+"""`Ledger`: a process's copy of a study's trials, with counts, keys and the front kept up to date."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ from srsearch.store import State, TrialRecord, frames
 
 _NEVER_ASKED: frozenset[State] = frozenset({"infeasible", "repeated"})
 _MANY = 200
+"""New results from which on computing the front of all trials is quicker than inserting them one by one."""
+
 _OPEN: frozenset[State] = frozenset({"running", "stopped"})
 
 
 class Ledger:
     """The trials of a study.
 
-    Counts, keys and the front are kept up to date with each record: to look through all of them again takes the longer
-    the longer a study lasts.
+    Counts, keys and the front are updated with each record, because recomputing them would take longer and longer as
+    a study grows.
 
     Args:
-        objectives: Of the study.
-        records: In the order of their numbers.
+        objectives: Names of the study's objectives.
+        records: Trials in the order of their numbers.
 
     Attributes:
-        open: Those that are running or stopped, by number.
-        asked: Numbers of those that were to be evaluated, without replicates, in order.
-        keys: Which of these each design is.
-        done: How many of these have been evaluated for this study, and not found evaluated.
-        last: The largest number; -1 before the first.
+        open: Running and stopped trials by number.
+        asked: Numbers of the trials that were chosen for evaluation, without replicates, in order.
+        keys: The number of such a trial by its design's key.
+        done: How many of them this study has evaluated itself; cached evaluations do not count.
+        last: The largest trial number; -1 before the first trial.
     """
 
     def __init__(self, objectives: Sequence[str], records: Iterable[TrialRecord] = ()) -> None:
@@ -60,20 +62,20 @@ class Ledger:
 
     @property
     def proposals(self) -> list[TrialRecord]:
-        """All but replicates, in order."""
+        """All trials but replicates, in order."""
         return [record for record in self if record.replicate_of is None]
 
     @property
     def running(self) -> list[TrialRecord]:
-        """Those that are being evaluated, by whomever; replicates too."""
+        """The trials that any process evaluates at present, replicates included."""
         return [record for record in self.open.values() if record.state == "running"]
 
     def replicates(self, number: int) -> Sequence[int]:
-        """The trials that evaluate a trial's design again."""
+        """Return the numbers of the trials that evaluate a trial's design with other seeds."""
         return self._replicates.get(number, ())
 
     def put(self, record: TrialRecord) -> None:
-        """A trial as it is now. New ones come in the order of their numbers."""
+        """Add a trial, or replace its record; new trials have to come in the order of their numbers."""
         number, before = record.number, self._records.get(record.number)
         self._records[number] = record
         self.last = max(self.last, number)
@@ -94,10 +96,10 @@ class Ledger:
             self._unranked.append(number)
 
     def front(self) -> pd.DataFrame:
-        """The designs that no other one beats, as `Store.front` has them."""
-        # With a replicate a mean may have become worse; of many trials one look at all is quicker than one at each.
-        again = len(self._unranked) > _MANY or any(self[n].replicate_of is not None for n in self._unranked)
-        if again:
+        """Return the front, in the columns of `Store.front`."""
+        # A replicate may have made a mean worse, which can bring other designs back to the front.
+        replicated = any(self[n].replicate_of is not None for n in self._unranked)
+        if replicated or len(self._unranked) > _MANY:
             numbers, values = self._measured()
             self._leading = {int(numbers[i]): tuple(values[i].tolist()) for i in non_dominated(values)}
             self._front = None
@@ -113,43 +115,45 @@ class Ledger:
         return self._front
 
     def layers(self, count: int) -> list[int]:
-        """Numbers of the designs on the front, on the one that would be there without these, and so on."""
+        """Return the numbers of the designs on the first ``count`` fronts; each is the front after removing the ones
+        before it (non-dominated sorting).
+        """
         numbers, values = self._measured()
-        found: list[int] = []
+        ranked: list[int] = []
         for _ in range(count):
             layer = non_dominated(values)
-            found += numbers[layer].tolist()
+            ranked += numbers[layer].tolist()
             numbers, values = np.delete(numbers, layer), np.delete(values, layer, axis=0)
-        return found
+        return ranked
 
     def _rank(self, number: int) -> None:
-        """Puts a design that has just ended on the front, if it belongs there."""
+        """Put a design that has just been evaluated on the front, if it belongs there."""
         own = self._values(self[number])
         if own is None:
             return
-        for place, other in self._leading.items():
-            if _none_worse(other, own) and (other != own or place < number):
+        for rival, other in self._leading.items():
+            if _none_worse(other, own) and (other != own or rival < number):
                 return
-        self._leading = {place: other for place, other in self._leading.items() if not _none_worse(own, other)}
+        self._leading = {rival: other for rival, other in self._leading.items() if not _none_worse(own, other)}
         self._leading[number] = own
         self._front = None
 
     def _measured(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """Numbers of the designs that are evaluated, and their values with less always better, (n, d)."""
-        found = {trial.number: self._values(trial) for trial in self if trial.state == "complete"}
-        rows = {n: values for n, values in found.items() if values is not None and self[n].replicate_of is None}
+        """Numbers (n,) of the evaluated designs, and their objective values (n, d), smaller is better."""
+        complete = {trial.number: self._values(trial) for trial in self if trial.state == "complete"}
+        rows = {n: values for n, values in complete.items() if values is not None and self[n].replicate_of is None}
         shape = (len(rows), len(self._directions))
         return np.array(list(rows), dtype=np.int64), np.array(list(rows.values()), dtype=np.float64).reshape(shape)
 
     def _values(self, record: TrialRecord) -> tuple[float, ...] | None:
-        """What it has for each objective, less being better; means over the seeds that it has been tried with."""
-        tried = [record, *(self[n] for n in self.replicates(record.number) if self[n].state == "complete")]
+        """A design's value of each objective, smaller is better, as the mean over its seeds; None if one is missing."""
+        evaluated = [record, *(self[n] for n in self.replicates(record.number) if self[n].state == "complete")]
         values = []
         for name, direction in self._directions.items():
-            each = [value for trial in tried if (value := OBJECTIVES[name].of(trial)) is not None]
-            if not each:
+            by_seed = [value for trial in evaluated if (value := OBJECTIVES[name].of(trial)) is not None]
+            if not by_seed:
                 return None
-            mean = sum(each) / len(each)
+            mean = sum(by_seed) / len(by_seed)
             values.append(-mean if direction == "max" else mean)
         return tuple(values)
 

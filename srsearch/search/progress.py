@@ -1,4 +1,4 @@
-"""What a run tells whoever watches it: `Progress`."""
+"""`Progress`: the callbacks by which a run reports what it does."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class StudyInfo:
-    """A study as a run finds it.
+    """A study at the start of a run.
 
     Attributes:
         name: The study's name.
-        where: A printable place of its database.
-        resumed: Whether it was there before.
+        where: The database's path or URL, as it may be printed.
+        resumed: Whether the study existed before this run.
         done: Evaluations finished before this run.
         target: Evaluations wanted in total.
         workers: Designs trained at the same time.
-        space_size: Distinct designs in the space, None where it was not counted.
-        seconds: Time this run may take, None without a limit.
+        space_size: Number of distinct designs in the space; None if it was not counted.
+        seconds: Time limit of this run; None without a limit.
     """
 
     name: str
@@ -37,9 +37,15 @@ class StudyInfo:
 
 @dataclass(frozen=True)
 class TrialView:
-    """A design that starts training: its number, the worker that trains it, its axes and cost.
+    """A trial that starts.
 
-    ``replicate_of`` is the trial whose design it trains again with another seed.
+    Attributes:
+        number: The trial's number.
+        worker: The worker that evaluates it.
+        axes: The design's values on the axes of the space.
+        mult_adds: Mult-Adds under the space's convention.
+        params: Trainable parameters.
+        replicate_of: Number of the trial whose design is evaluated again with another seed; None for a new design.
     """
 
     number: int
@@ -51,9 +57,9 @@ class TrialView:
 
 
 class Progress:
-    """What a search tells while it runs; this one listens and shows nothing, others override what they show.
+    """Receives what happens in a run. This class ignores it all; subclasses override what they show.
 
-    A context manager: leaving it ends the display. No method raises.
+    It is a context manager, and leaving it ends the display. Methods must not raise.
     """
 
     def __enter__(self) -> Self:
@@ -65,34 +71,34 @@ class Progress:
         self.study_closed()
 
     def study_opened(self, info: StudyInfo) -> None:
-        """The study is there, new or found again."""
+        """The study has been created or resumed."""
 
     def trial_started(self, trial: TrialView) -> None:
-        """A design goes to a worker."""
+        """A worker starts a trial."""
 
     def trial_report(self, number: int, step: int, steps: int, psnr: float) -> None:
-        """The design has ``psnr`` (dB) after ``step`` of ``steps``."""
+        """A trial has reached ``psnr`` dB after ``step`` of ``steps`` steps."""
 
     def trial_finished(
         self, number: int, psnr: float, seconds: float, done: int, cached: bool, front: pd.DataFrame
     ) -> None:
-        """The design's evaluation is saved; ``done`` of the target are, and ``front`` is the front now."""
+        """A trial's evaluation is saved; the study now has ``done`` evaluations, and ``front`` is its front."""
 
     def trial_stopped(self, number: int) -> None:
-        """The design is set aside at the rung that was reported last."""
+        """A trial was stopped early, at the rung that it reported last."""
 
     def trial_failed(self, number: int, reason: str) -> None:
-        """The design could not be evaluated; the search goes on."""
+        """A trial failed; the search goes on."""
 
     def message(self, text: str) -> None:
-        """Something worth knowing."""
+        """A message for information."""
 
     def warning(self, text: str) -> None:
-        """Something the user should look at."""
+        """A message that the user should act on."""
 
     def study_closed(self) -> None:
-        """The search ends, whatever the reason."""
+        """The search has ended, for whatever reason."""
 
 
 class SilentProgress(Progress):
-    """Shows nothing."""
+    """A `Progress` that shows nothing."""

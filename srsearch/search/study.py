@@ -1,4 +1,6 @@
-"""`Study`: the one brain. ``ask`` gives a feasible, new design, ``report`` says whether to go on, ``tell`` ends it."""
+"""`Study`, which makes every decision of a search: ``ask`` gives a new feasible design, ``report`` says whether its
+training goes on, ``tell`` stores its score.
+"""
 
 from __future__ import annotations
 
@@ -41,38 +43,40 @@ from srsearch.store import (
 )
 
 MAX_REJECTED, MAX_REPEATED = 25, 8
-"""Proposals of one ask that are turned down, and those among them that are repeats, before another design stands in."""
+"""Rejected proposals of one `Study.ask`, and repeats among them, after which a substitute design is evaluated."""
 
 MAX_ASIDE = 24
-"""Checkpoints of trials that are set aside: of the last so many."""
+"""Stopped trials whose checkpoints are kept: the most recent ones."""
 
 _RANDOM_TRIES = 5_000
 _LOOK_SECONDS = 1.0
-"""How often a process looks for trials whose process has died, while there are new designs."""
+"""Least time between two searches for trials whose process has died."""
 
 
 class Study:
-    """A search over one space, kept in a store.
+    """A search over one space, saved in a store.
 
-    Any number of processes may work on one study, each with a `Study` of its own. What one asks for is leased to it
-    while it calls `heartbeat` now and then; the trials of one that died are taken up by whoever asks next.
+    Any number of processes may work on one study, each with its own `Study`. A process holds a lease on the trials
+    that it asked for, and renews it by calling `heartbeat`. When a process dies, the next one that calls `ask`
+    continues its trials.
 
     Args:
-        store: Where it is kept; nothing that matters is held elsewhere.
-        record: What was fixed when it was created.
+        store: Holds everything that has to survive the process.
+        record: What was fixed when the study was created.
         space: The space, under the study's budget.
-        evaluator: What scores designs; its recipe, runtime and data are part of each evaluation's identity.
-        workers: How many trials are evaluated at a time. With several, whichever ends first, a proposal knows the
-            results of all trials but the 2 ``workers`` - 1 before it: so a search is repeatable with several workers,
-            too, as long as no other process works on it and no design is stopped early. As many as that, as designs
-            differ in how long they take: with ``workers`` - 1 a fifth of the workers' time (two workers) to half of
-            it (eight) was spent waiting for the longest training, so it is a twentieth to a seventh.
-        checkpoints: A folder or a URL where evaluations are kept while they go on; None: beside the database.
+        evaluator: Scores designs; its recipe, runtime and data are part of each evaluation's identity.
+        workers: How many trials are evaluated at a time. With several workers, a proposal ignores the results of the
+            last 2 ``workers`` - 1 trials, whichever of them has finished. So a search with several workers is
+            repeatable, as long as no other process works on it and no design is stopped early. Ignoring only
+            ``workers`` - 1 trials would be enough for that, but trainings differ in length: workers spent a fifth
+            (two workers) to half (eight) of their time waiting for the longest one, instead of a twentieth to a
+            seventh.
+        checkpoints: A folder or a URL for the checkpoints of unfinished evaluations; None: beside the database.
 
     Attributes:
-        exhausted: Whether `ask` found no new feasible design: there is none, or, in a space too large to enumerate,
-            thousands of random ones had all been seen or did not fit.
-        checkpoints: Where evaluations are kept while they go on.
+        exhausted: Whether the last `ask` found no new feasible design: none is left, or, in a space too large to
+            enumerate, thousands of random designs were all seen before or infeasible.
+        checkpoints: The checkpoints of unfinished evaluations; None if the evaluator writes none.
     """
 
     def __init__(
@@ -112,45 +116,47 @@ class Study:
 
     @property
     def done(self) -> int:
-        """Finished evaluations that count: not cached, infeasible, repeated, stopped or failed ones, no replicates."""
+        """Number of finished evaluations; cached, infeasible, repeated, stopped and failed trials and replicates do not
+        count.
+        """
         return self._trials.done
 
     @property
     def running(self) -> int:
-        """Designs that are being evaluated, by whomever."""
+        """Number of designs that are being evaluated, by any process."""
         return sum(trial.replicate_of is None for trial in self._trials.running)
 
     @property
     def replicating(self) -> int:
-        """Replicates that are being evaluated, by whomever."""
+        """Number of replicates that are being evaluated, by any process."""
         return sum(trial.replicate_of is not None for trial in self._trials.running)
 
     @property
     def elsewhere(self) -> int:
-        """Trials that other processes evaluate."""
+        """Number of trials that other processes evaluate."""
         return sum(trial.owner != self._owner for trial in self._trials.running)
 
     @property
     def waits(self) -> bool:
-        """Whether trials have to wait after each report until they know whether to go on."""
+        """Whether a trial has to wait after each report for the answer whether to go on."""
         return self._stopping is not None
 
     @property
     def ready(self) -> bool:
-        """Whether all that the next proposal has to know is known; if not, a trial has to end first."""
+        """Whether the next proposal can be made; if not, it needs the result of a trial that is still running."""
         if self._stopping is not None or self.elsewhere:
             return True
         hidden = self._hidden()
         return all(trial.number in hidden for trial in self._trials.running if trial.replicate_of is None)
 
     def close(self) -> None:
-        """Gives back what is not finished, for whoever works on the study next."""
-        with contextlib.suppress(InputError, WorkError):  # nobody is misled: our heartbeats end in any case
+        """Release the unfinished trials, so that another process can continue them."""
+        with contextlib.suppress(InputError, WorkError):  # if this fails, the leases expire without our heartbeats
             self.store.release(self.name, self._owner)
         leases.retire(self._owner)
 
     def refresh(self) -> None:
-        """Learn what other processes have done."""
+        """Read what other processes have changed."""
         if self._unsure:
             self._trials = Ledger(self.record.objectives, self.store.trial_records(self.name))
             self._unsure = False
@@ -159,22 +165,23 @@ class Study:
             self._trials.put(record)
 
     def heartbeat(self) -> None:
-        """Say that this process still works on its trials; at least every `leases.LEASE_SECONDS`."""
+        """Renew the leases of this process's trials; call it at least every `leases.LEASE_SECONDS`."""
         self.store.heartbeat(self.name, self._owner)
 
     def ask(self, limit: int | None = None) -> Trial | None:
-        """What to evaluate next. A trial that a killed run left behind comes first, from its last rung; then, with
-        early stopping, one that was set aside and has become worth continuing; else a new feasible design.
+        """Choose what to evaluate next.
 
-        What the sampler proposes outside the budget, or again, is recorded and not charged.
+        A trial that a killed run left behind comes first, from its last rung; then, with early stopping, a stopped
+        trial that has become worth continuing; else a new feasible design. Proposals that are over the budget or were
+        made before are recorded, but do not count as evaluations.
 
         Args:
-            limit: The total of finished evaluations that is wanted: no more are begun than are missing.
+            limit: Total number of finished evaluations wanted; no more are started than are missing.
 
         Returns:
-            The trial, or None where there are enough, or where every feasible design of the space has been seen.
+            The trial, or None if there are enough, or if every feasible design of the space has been seen.
         """
-        with self._alone():
+        with self._exclusive():
             trial = self._left_behind()
             if trial is None and (limit is None or self.done + self.running < limit):
                 trial = self._promoted() or self._new() or self._any_stopped()
@@ -185,37 +192,37 @@ class Study:
         return self._given(trial)
 
     def replicate(self, seeds: int) -> Trial | None:
-        """The next design of the front that is to be evaluated with another seed.
+        """Choose the next design of the front to evaluate with another seed.
 
         Args:
-            seeds: How many evaluations each design of the front is to have.
+            seeds: Number of evaluations wanted for each design of the front.
 
         Returns:
-            The trial, or None where they have them, or are getting them.
+            The trial, or None if every design has that many evaluations, finished or running.
         """
-        with self._alone():
+        with self._exclusive():
             trial = self._left_behind() or self._next_replicate(seeds)
         return self._given(trial)
 
     def cached(self, trial: Trial) -> EvaluationRecord | None:
-        """The evaluation of the same design, recipe, data and seed, if any study of the database has it."""
+        """Look up an evaluation of the same design, recipe, data and seed in all studies of the database."""
         return self.store.evaluation(trial.design.key, self._recipe_hash, self.record.data_fingerprint, trial.seed)
 
     def report(self, trial: Trial, step: int, psnr: float, before: Sequence[tuple[int, float]] = ()) -> bool:
-        """Keep a point of a running trial's curve.
+        """Save a point of a running trial's curve.
 
         Args:
-            trial: As it was asked for.
-            step: Of its training.
-            psnr: What it has reached there.
-            before: Points that came before this one, and have not been reported.
+            trial: The trial, from `ask` or `replicate`.
+            step: Training step.
+            psnr: PSNR in dB after that step.
+            before: Earlier (step, PSNR) points that have not been reported yet.
 
         Returns:
-            Whether to go on. If not, the trial is set aside already; it may be asked for again.
+            Whether to go on. If not, the trial is already recorded as stopped; `ask` may return it again later.
         """
         record = self._trials[trial.number]
         if step <= record.cleared_step:
-            return True  # told again, after an interruption
+            return True  # reported before an interruption, and now again
         stopping = self._stopping if trial.replicate_of is None else None
         if stopping is not None:
             self.refresh()
@@ -234,10 +241,15 @@ class Study:
         return going_on
 
     def tell(self, trial: Trial, score: Score, seconds: float) -> EvaluationRecord:
-        """End a trial with its score, in one transaction.
+        """Finish a trial with its score, in one transaction.
+
+        Args:
+            trial: The trial, from `ask` or `replicate`.
+            score: The evaluator's score.
+            seconds: Time that the evaluation took.
 
         Raises:
-            WorkError: The store did not take it; nothing has changed, and it may be told again.
+            WorkError: The store could not be written; nothing has changed, and you may call this again.
         """
         evaluation = EvaluationRecord(
             key=trial.design.key,
@@ -255,10 +267,16 @@ class Study:
         return evaluation
 
     def finish(self, trial: Trial, evaluation: EvaluationRecord, *, cached: bool = False) -> None:
-        """End a trial with an evaluation that is there already."""
+        """Finish a trial with an evaluation record.
+
+        Args:
+            trial: The trial, from `ask` or `replicate`.
+            evaluation: The evaluation of its design.
+            cached: Whether the evaluation is reused from an earlier trial.
+        """
         try:
             self.store.finish_trial(self.name, trial.number, evaluation, cached=cached)
-        except EndedElsewhere:  # it was taken for dead and taken up by another process, which was quicker
+        except EndedElsewhere:  # our lease had expired; another process took the trial over and finished first
             self.refresh()
             return
         self._trials.put(
@@ -276,7 +294,7 @@ class Study:
         )
 
     def fail(self, trial: Trial, reason: str) -> None:
-        """End a trial without a score."""
+        """Record that a trial failed, with the reason."""
         try:
             self.store.fail_trial(self.name, trial.number, reason)
         except EndedElsewhere:
@@ -285,22 +303,24 @@ class Study:
         self._trials.put(replace(self._trials[trial.number], state="failed", reason=reason, owner=None))
 
     def checkpoint(self, trial: Trial) -> str | None:
-        """Where the trial's evaluation keeps what it needs to go on: a path, or a URL."""
+        """Return the path or URL of the trial's checkpoint; None if the evaluator writes none."""
         return None if self.checkpoints is None else self.checkpoints.place(trial.design.key, trial.seed)
 
     def front(self) -> pd.DataFrame:
-        """The front as this process knows it: `Store.front`, without asking."""
+        """Return the front as this process knows it: `Store.front` without a query."""
         return self._trials.front()
 
     def tidy(self) -> None:
-        """Remove the checkpoints that nobody needs any more. The weights of the designs on the front stay, and of the
-        next best ones, which further seeds may bring there.
+        """Remove the checkpoints that are no longer needed.
+
+        The weights of the designs on the front stay, and those of the second front, because further seeds may move
+        designs between the two.
         """
         if self.checkpoints is not None:
             self.checkpoints.keep(self._wanted)
 
     def convergence(self) -> Convergence:
-        """Whether the front still rises more than the noise of a training."""
+        """Compute whether the front still rises by more than training noise."""
         trials = self.store.trials(self.name)
         noise = retraining_noise(trials, quality_of(self.record.objectives))
         return converged(trials, self.record.objectives, self.record.reference, noise)
@@ -314,24 +334,24 @@ class Study:
         return [self.checkpoints.place(trial.key, self._seed(trial)) for trial in wanted if trial.key]
 
     def _prior(self) -> list[Observation]:
-        """What the study that is to inform this one had found when this one was created."""
+        """Results that the informing study had when this study was created."""
         if self.space.search.inform is None:
             return []
         return observations_from(self.store, self.space.search.inform, self.space, before=self.record.created_at)
 
     @property
     def acceptance(self) -> Acceptance:
-        """How much of what the sampler proposed was feasible and new."""
+        """The shares of the sampler's proposals that were feasible and new."""
         return Acceptance.of(self._trials.proposals)
 
     def _hidden(self) -> set[int]:
-        """The last trials, of whose results the next proposal knows nothing."""
+        """Numbers of the last trials, whose results the next proposal ignores."""
         if self._stopping is not None or not self._unknown or self.elsewhere:
             return set()
         return set(self._trials.asked[-self._unknown :])
 
     def _known(self) -> list[TrialRecord]:
-        """The trials as the next proposal may know them: those hidden count as running, whatever became of them."""
+        """The trials as the sampler sees them: the hidden ones count as running, even if they have ended."""
         hidden = self._hidden()
         return [
             replace(trial, state="running", psnr=None, ssim=None) if trial.number in hidden else trial
@@ -339,32 +359,33 @@ class Study:
         ]
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """While this process chooses, no other one does; it knows what they have chosen."""
+    def _exclusive(self) -> Iterator[None]:
+        """Holds the study's lock, with the trials of all other processes read: one process chooses at a time."""
         record = self.record
         try:
             with self.store.exclusive(f"{record.space_hash} {record.created_at.isoformat()}", wait=300):
                 self.refresh()
                 yield
         except BaseException:
-            self._unsure = True  # whether what was chosen has been kept, only the store knows
+            self._unsure = True  # the choice may or may not have been saved: read the store again
             raise
 
     def _left_behind(self) -> Trial | None:
-        """The first trial whose process died, if this one gets it."""
+        """The first trial whose process died, if this process gets its lease."""
         for trial in self._trials.running:
-            # Leased, and then the connection was lost before anybody knew.
+            # The lease was saved, but the connection was lost before `ask` returned.
             if trial.owner == self._owner and trial.number not in self._given_out:
                 return self._as_trial(trial)
-        # It takes a look at all that is running, and others die seldom.
+        # The query reads all running trials, and processes die seldom.
         now = time.monotonic()
         if now - self._looked < _LOOK_SECONDS:
             return None
-        found = next(filter(None, map(self._taken_up, self.store.abandoned(self.name))), None)
-        self._looked = now if found is None else -math.inf
-        return found
+        abandoned = next(filter(None, map(self._taken_over, self.store.abandoned(self.name))), None)
+        self._looked = now if abandoned is None else -math.inf
+        return abandoned
 
-    def _taken_up(self, number: int) -> Trial | None:
+    def _taken_over(self, number: int) -> Trial | None:
+        """A trial that is running in a dead process or stopped, leased to this one; None if another was quicker."""
         record = self._trials[number]
         if not self.store.take_up(self.name, record, self._owner):
             return None
@@ -374,7 +395,7 @@ class Study:
         return self._as_trial(record)
 
     def _next_replicate(self, seeds: int) -> Trial | None:
-        """The first design of the front that has been tried with fewer seeds than it is to have."""
+        """The first design of the front that has fewer than ``seeds`` evaluations."""
         for original in map(int, self.front()["trial"]):
             tried = 1 + len(self._trials.replicates(original))
             if tried < seeds:
@@ -400,49 +421,49 @@ class Study:
         return None
 
     def _promoted(self) -> Trial | None:
-        """A trial that was set aside and is better continued than a new one begun."""
+        """A stopped trial that is expected to gain more than a new design."""
         if self._stopping is None:
             return None
         with one_thread():
             number = self._stopping.promoted(self._trials.last + 1, self._trials.proposals, self._continuable())
-        return None if number is None else self._taken_up(number)
+        return None if number is None else self._taken_over(number)
 
     def _any_stopped(self) -> Trial | None:
-        """Where nothing is new any more: what was set aside and is best."""
-        left = sorted(self._continuable(), key=lambda number: -self._trials[number].curve[-1][1])
-        return next(filter(None, map(self._taken_up, left)), None)
+        """The stopped trial with the highest PSNR; for when no new design is left."""
+        best_first = sorted(self._continuable(), key=lambda number: -self._trials[number].curve[-1][1])
+        return next(filter(None, map(self._taken_over, best_first)), None)
 
     def _continuable(self) -> list[int]:
-        """The trials that were set aside and can go on where they were."""
+        """Numbers of the stopped trials that have a checkpoint."""
         if self.checkpoints is None:
             return []
         stopped = [t for t in self._trials.open.values() if t.state == "stopped" and t.key and t.curve]
         return [t.number for t in stopped if self.checkpoints.has(t.key or "", self._seed(t))]
 
     def _new(self) -> Trial | None:
-        """A design that is feasible and new; None where none was found."""
+        """A feasible new design; None if none was found."""
         proposals: list[TrialRecord] = []
         seen = self._trials.keys
         known, number = self._known(), self._trials.last + 1
         while not proposals or proposals[-1].state != "running":
             repeats = sum(proposal.state == "repeated" for proposal in proposals)
             state: dict[str, Any] = {}
-            waiting = next((point for point in self._first if point.design.key not in seen), None)
-            if waiting is not None:
-                candidate = waiting
+            published = next((point for point in self._first if point.design.key not in seen), None)
+            if published is not None:
+                candidate = published
             elif len(proposals) < MAX_REJECTED and repeats < MAX_REPEATED:
                 candidate, state = self._proposer.propose(number, [*known, *proposals])
             else:
-                found, state = self._stand_in(number, seen, proposals[-1])
-                if found is None:
+                substitute, state = self._substitute(number, seen, proposals[-1])
+                if substitute is None:
                     return None
-                candidate = found
+                candidate = substitute
             proposals.append(self._proposal(number, candidate, state, seen))
             number += 1
         return self._added(proposals, candidate.design)
 
     def _added(self, records: Sequence[TrialRecord], design: Architecture | None = None) -> Trial:
-        """Records of which the last one is to be evaluated here, in the store."""
+        """Save new records; the last one is the trial to evaluate."""
         self.store.add_trials(self.name, records)
         for record in records:
             self._trials.put(record)
@@ -480,19 +501,19 @@ class Study:
             owner=self._owner if verdict == "running" else None,
         )
 
-    def _stand_in(
-        self, number: int, seen: Mapping[str, int], turned_down: TrialRecord
+    def _substitute(
+        self, number: int, seen: Mapping[str, int], rejected: TrialRecord
     ) -> tuple[Candidate | None, dict[str, Any]]:
-        """A feasible new design in place of proposals that are not: the nearest one, where the sampler learns.
+        """A feasible new design to replace rejected proposals: the nearest one if the sampler learns, else random.
 
         Returns:
-            The design, and what is kept for the sampler: it takes a repaired proposal for its own.
+            The design, and the sampler's state to save with it: a sampler treats a repaired proposal as its own.
         """
         if sampler_type(self.record.sampler).learns:
             rng = np.random.default_rng(proposal_seed(self.record.seed, number))
-            found = self.space.repaired(turned_down.axes, rng, seen)
-            if found is not None:
-                return found, {**turned_down.sampler_state, "repaired": True}
+            repaired = self.space.repaired(rejected.axes, rng, seen)
+            if repaired is not None:
+                return repaired, {**rejected.sampler_state, "repaired": True}
         return self._random_new(number, seen), {}
 
     def _random_new(self, number: int, seen: Mapping[str, int]) -> Candidate | None:
@@ -500,8 +521,8 @@ class Study:
         rng = np.random.default_rng(proposal_seed(self.record.seed, number))
         feasible = self.space.feasible
         if feasible is not None and len(feasible) <= _RANDOM_TRIES:
-            left = [candidate for candidate in feasible if candidate.design.key not in seen]
-            return left[int(rng.integers(len(left)))] if left else None
+            unseen = [candidate for candidate in feasible if candidate.design.key not in seen]
+            return unseen[int(rng.integers(len(unseen)))] if unseen else None
         for _ in range(_RANDOM_TRIES):
             candidate = feasible[int(rng.integers(len(feasible)))] if feasible else self.space.random_point(rng)
             if candidate.broken is None and candidate.design.key not in seen:
@@ -509,7 +530,7 @@ class Study:
         return None
 
     def _given(self, trial: Trial | None) -> Trial | None:
-        """A trial that is to be evaluated here, once it is sure that it is."""
+        """Remember that a trial is evaluated by this process, once its lease is saved."""
         if trial is not None:
             self._given_out.add(trial.number)
         return trial
@@ -527,7 +548,7 @@ class Study:
         )
 
     def _description(self, record: TrialRecord) -> Mapping[str, Any]:
-        """Of the design; of trials that another process has proposed it is not known here."""
+        """The design's description, read from the store if another process proposed the trial."""
         return record.description or self.store.description(record.key or "")
 
     def _seed(self, record: TrialRecord) -> int:
@@ -535,11 +556,11 @@ class Study:
 
 
 def published_points(space: Space) -> list[Candidate]:
-    """The published networks that lie inside a space and its budget, cheapest first."""
-    found = {}
+    """Return the published networks that lie inside a space and its budget, cheapest first."""
+    points = {}
     for name in catalogue.names():
         if space.scale in catalogue.published(name).scales:
             point = space.locate(catalogue.get(name, space.scale))
             if point is not None and point.broken is None:
-                found[point.design.key] = point
-    return sorted(found.values(), key=lambda point: point.cost.mult_adds if point.cost else 0)
+                points[point.design.key] = point
+    return sorted(points.values(), key=lambda point: point.cost.mult_adds if point.cost else 0)

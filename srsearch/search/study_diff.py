@@ -1,4 +1,4 @@
-"""What differs between a study that is there and what a run was asked for, in words."""
+"""The differences between a recorded study and the settings of a run, in words."""
 
 from __future__ import annotations
 
@@ -23,45 +23,45 @@ _WORDS = {
 
 
 def differences(record: StudyRecord, space: Space, recipe: Mapping[str, Any], data_fingerprint: str) -> list[str]:
-    """What makes a run another study than a recorded one, each with the old and the new value.
+    """List the differences that make a run another study than a recorded one.
 
     Args:
-        record: The study that is there.
-        space: What is to be run, under the options of the command line.
-        recipe: Of the evaluator; its runtime does not count.
-        data_fingerprint: Of the evaluator's data.
+        record: The recorded study.
+        space: The run's space, with the options of the command line applied.
+        recipe: The evaluator's recipe; its runtime is not compared.
+        data_fingerprint: Fingerprint of the evaluator's data.
 
     Returns:
         Texts such as ``constraints.mult_adds.max: 40G -> 30G`` or ``architecture.channels: 64 was added``: scale,
-        architecture, constraints, objectives, search, recipe, data, each in the order of the space file. Empty where
-        nothing that is recorded differs.
+        architecture, constraints, objectives, search, recipe, data, each in the order of the space file. Empty if
+        there is no difference.
     """
-    found = list(_of_spaces(_whole(record.space), space.to_dict()))
-    found += _of_recipes(record.recipe, recipe)
+    changes = [*_of_spaces(_with_defaults(record.space), space.to_dict()), *_of_recipes(record.recipe, recipe)]
     if record.data_fingerprint != data_fingerprint:
         old, new = record.data.get("source", "none"), space.proxy.data
-        found.append(f"the training photos are others{f': {old} -> {new}' if old != new else f' in {new}'}")
-    return found
+        changes.append(f"the training photos {f'differ: {old} -> {new}' if old != new else f'in {new} have changed'}")
+    return changes
 
 
 def same_file(record: StudyRecord, space: Space) -> bool:
-    """Whether a study was made from a space file that means the same, whatever the options of the command line."""
+    """Return whether a study comes from an equivalent space file; options of the command line are not compared."""
     if record.space_text == space.text:
         return True
     try:
         old, new = (Space(Source(text, space.source)) for text in (record.space_text, space.text))
-    except InputError:  # written for parts that are not there now
+    except InputError:  # it names parts that are not registered now
         return False
-    return _meaning(old) == _meaning(new)
+    return _identity(old) == _identity(new)
 
 
-def _meaning(space: Space) -> list[Any]:
+def _identity(space: Space) -> list[Any]:
+    """Everything in a space that identifies a study."""
     plain = space.to_dict()
     return [space.identity(), plain["objectives"], plain["proxy"], space.search.identity()]
 
 
-def _whole(plain: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A recorded space with what has come since at its default."""
+def _with_defaults(plain: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A recorded space with the defaults of settings that were added to srsearch since."""
     try:
         return Space.from_dict(plain).to_dict()
     except InputError:
@@ -80,12 +80,12 @@ def _of_spaces(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _alternatives(path: str, old: Sequence[Any], new: Sequence[Any]) -> Iterator[str]:
-    """Of two lists of what a field may be: plain values, or parts as ``{name: {option: values}}``."""
+    """Differences between a field's alternatives: plain values, or parts as ``{name: {option: values}}``."""
     before, after = (dict(map(_named, values)) for values in (old, new))
     if len(before) == len(after) == 1 and before.keys() != after.keys():
         yield f"{path}: {next(iter(before))} -> {next(iter(after))}"
         return
-    yield from (f"{path}: {name} was taken out" for name in before if name not in after)
+    yield from (f"{path}: {name} was removed" for name in before if name not in after)
     for name, options in after.items():
         if name not in before:
             yield f"{path}: {name} was added"
@@ -121,13 +121,13 @@ def _of_recipes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]
             yield from _value(_WORDS.get(name, f"the recipe's {name}"), old.get(name), new.get(name))
 
 
-def _value(what: str, old: Any, new: Any) -> Iterator[str]:
+def _value(name: str, old: Any, new: Any) -> Iterator[str]:
     if json.dumps(old, sort_keys=True, default=str) != json.dumps(new, sort_keys=True, default=str):
-        yield f"{what}: {_text(old)} -> {_text(new)}"
+        yield f"{name}: {_text(old)} -> {_text(new)}"
 
 
 def _text(value: Any) -> str:
-    """A value as a space file has it."""
+    """A value in the notation of a space file."""
     if value is None:
         return "none"
     if isinstance(value, str):

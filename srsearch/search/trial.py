@@ -1,4 +1,4 @@
-"""`Trial`: a design to be evaluated."""
+"""`Trial`: a design to evaluate."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from srsearch.store import Curve
 
 @dataclass(frozen=True)
 class Trial:
-    """A design to be evaluated.
+    """A design to evaluate.
 
     Attributes:
-        number: Its number in the study.
-        design: What to evaluate.
-        axes: Its values on the axes of the space.
-        mult_adds: Under the space's convention.
+        number: The trial's number in the study.
+        design: The design.
+        axes: The design's values on the axes of the space.
+        mult_adds: Mult-Adds under the space's convention.
         params: Trainable parameters.
         seed: Seed of the evaluation.
-        replicate_of: Number of the trial that evaluated the same design with another seed; None: a new design.
-        curve: (step, PSNR) pairs that an earlier process or an earlier start has reached.
+        replicate_of: Number of the trial that evaluated the same design with another seed; None for a new design.
+        curve: (step, PSNR in dB) pairs that were reached before an interruption or an early stop.
     """
 
     number: int

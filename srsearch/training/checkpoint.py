@@ -1,4 +1,4 @@
-"""Checkpoints: all that a training needs to go on as if it had never been interrupted, bit for bit."""
+"""Checkpoints, from which a training continues bit for bit as if it had not been interrupted."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from srsearch.files import whole
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training after some step.
+    """The state of a training after some step. At the end of the training, it holds the network's weights only.
 
     Attributes:
         step: Steps done.
-        seconds: That they took.
-        curve: (step, PSNR) of the validations so far.
-        ssim: Of the last one; None before the end.
+        seconds: Time that these steps and their validations took.
+        curve: (step, PSNR in dB) of the validations so far.
         network: State of the network.
-        optimizer: State of the optimizer; empty at the end, like what follows.
-        patches: State of the patch sampler's generator.
-        random: State of torch's own generator.
+        ssim: SSIM of the last validation; None before the end.
+        optimizer: State of the optimizer; empty at the end.
+        patches: State of the patch sampler's generator; None at the end.
+        random: State of torch's global generator; None at the end.
     """
 
     step: int
@@ -37,22 +37,22 @@ class Checkpoint:
     random: torch.Tensor | None = None
 
     def save(self, path: Path) -> None:
-        """Writes the file, which is there completely or, whatever happens, as it was before.
+        """Write the file atomically: if anything fails, the file stays as it was.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: The file cannot be written.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        plain = {name.name: getattr(self, name.name) for name in fields(self)}
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
         try:
             with whole(path) as file:
                 torch.save(plain, file)
-        except RuntimeError as error:  # torch's way to say that the disk is full
+        except RuntimeError as error:  # torch raises this if the disk is full
             raise OSError(str(error)) from error
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint | None:
-        """Reads a file; None where there is none, or none that can be used. Nothing in it is executed."""
+        """Read a file, without executing anything in it; None if it does not exist or is damaged."""
         try:
             plain = torch.load(path, map_location="cpu", weights_only=True)
             return cls(**plain | {"curve": tuple((int(step), float(psnr)) for step, psnr in plain["curve"])})

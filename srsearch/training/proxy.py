@@ -1,4 +1,4 @@
-"""The short training by which the search judges a design."""
+"""Proxy training: the short training that scores a design in a search."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from srsearch.training.checkpoint import Checkpoint
 from srsearch.training.recipe import Recipe
 
 TRAINING_VERSION = 1
-"""Raised whenever the same training gives other numbers; part of an evaluation's identity."""
+"""Increased whenever a change of the code changes a training's numbers; part of an evaluation's identity."""
 
 _log = logging.getLogger(__name__)
 
 
 class TrainingFailed(Exception):
-    """A training gave nothing usable, such as a loss that is not a number. The message says at which step."""
+    """A training gave no usable network, for example because the loss was NaN. The message says at which step."""
 
 
 @dataclass(frozen=True)
 class ProxyResult:
-    """What a proxy training found.
+    """The result of a proxy training.
 
     Attributes:
-        psnr: On the validation photos, in dB; of the last validation.
-        ssim: Likewise; NaN if it was stopped early.
-        curve: Step and PSNR of each validation.
-        seconds: Of training and validation together.
+        psnr: Mean Y-PSNR in dB over the validation photos, at the last validation.
+        ssim: Mean Y-SSIM, 0..1, at the last validation; NaN if the training was stopped early.
+        curve: (step, PSNR in dB) of each validation.
+        seconds: Duration of training and validation together, including the time before an interruption.
         steps: Steps done.
-        stopped: Whether ``report`` ended it early.
+        stopped: Whether ``report`` ended the training early.
     """
 
     psnr: float
@@ -62,20 +62,21 @@ def train_proxy(
 ) -> ProxyResult:
     """Train a network briefly and validate it on whole photos by the ``common`` protocol.
 
-    On one machine, the same initial network, data, recipe, runtime and seed give the same numbers, bit for bit,
-    whether it was interrupted and continued from its checkpoint or not.
+    On one machine, the same initial network, data, recipe, runtime and seed give the same numbers bit for bit, even if
+    the training was interrupted and continued from its checkpoint.
 
     Args:
-        network: (n, c, h, w) to (n, c, scale * h, scale * w), where c is its ``in_channels``: 3 (or no such attribute)
-            for RGB in 0..1, 1 for BT.601 luminance over 255. Trained in place, moved to the runtime's device.
-        data: Photos to train on and to validate with.
-        recipe: What to do.
-        runtime: Where and how to compute.
-        seed: Of the patches, and of any randomness inside the network.
-        report: Told step and PSNR at each validation, and again at the last one before an interruption; ``False`` ends
-            the training there.
-        checkpoint: A file that is written before each report, and gone on from if it is there. At the end it holds
-            the trained weights. Where it cannot be written the training goes on without.
+        network: Maps (n, c, h, w) to (n, c, scale * h, scale * w), where c is its ``in_channels``: 3 (or no such
+            attribute) for RGB in 0..1, 1 for BT.601 luminance divided by 255. It is trained in place and moved to the
+            runtime's device.
+        data: Photos to train and to validate on.
+        recipe: The training recipe.
+        runtime: Device, precision and threads.
+        seed: Seed of the patches, and of any randomness inside the network.
+        report: Called with step and PSNR in dB at each validation; a continued training first repeats the call for the
+            last validation before the interruption. If it returns False, the training ends there.
+        checkpoint: File that is written before each report; if it exists, the training continues from it. At the end it
+            holds the trained weights. If it cannot be written, a warning is logged and the training goes on without.
 
     Raises:
         TrainingFailed: The loss or the network's output is not finite.
@@ -85,13 +86,13 @@ def train_proxy(
     with runtime.applied(), torch.random.fork_rng():
         torch.manual_seed(seed)
         trainer = Trainer(network, data, recipe, runtime, seed)
-        begun = Checkpoint.load(checkpoint) if checkpoint is not None else None
-        if begun is not None:
-            trainer.restore(begun)
-        step, ssim, earlier = trainer.done, math.nan, begun.seconds if begun else 0.0
-        curve = list(begun.curve) if begun else []
-        if begun is not None and begun.ssim is not None:
-            ssim = begun.ssim
+        saved = Checkpoint.load(checkpoint) if checkpoint is not None else None
+        if saved is not None:
+            trainer.restore(saved)
+        step, ssim, earlier = trainer.done, math.nan, saved.seconds if saved else 0.0
+        curve = list(saved.curve) if saved else []
+        if saved is not None and saved.ssim is not None:
+            ssim = saved.ssim
         going_on = not curve or report is None or report(*curve[-1])
         while going_on and step < recipe.steps:
             step += 1
@@ -103,24 +104,24 @@ def train_proxy(
             curve.append((step, psnr))
             if checkpoint is not None:
                 seconds = earlier + time.perf_counter() - start
-                checkpoint = _kept(trainer.state(tuple(curve), seconds, ssim if last else None), checkpoint)
+                checkpoint = _saved(trainer.state(tuple(curve), seconds, ssim if last else None), checkpoint)
             going_on = report is None or report(step, psnr)
     seconds = earlier + time.perf_counter() - start
     return ProxyResult(curve[-1][1], ssim, tuple(curve), seconds, step, stopped=step < recipe.steps)
 
 
-def _kept(state: Checkpoint, path: Path) -> Path | None:
-    """Where it was kept; None where it could not be."""
+def _saved(state: Checkpoint, path: Path) -> Path | None:
+    """Save a checkpoint; returns its path, or None if it cannot be written."""
     try:
         state.save(path)
     except OSError as error:
-        _log.warning("the checkpoint %s cannot be written, the training goes on without: %s", path, error)
+        _log.warning("the checkpoint %s cannot be written; the training goes on without it: %s", path, error)
         return None
     return path
 
 
 class Trainer:
-    """A network, its optimizer and its patches."""
+    """Trains a network step by step: holds the network, its optimizer and the patch sampler."""
 
     def __init__(self, network: nn.Module, data: TrainingData, recipe: Recipe, runtime: Runtime, seed: int) -> None:
         self._network = runtime.placed(network).train()
@@ -132,7 +133,7 @@ class Trainer:
         self.done = 0
 
     def state(self, curve: tuple[tuple[int, float], ...], seconds: float, ssim: float | None) -> Checkpoint:
-        """What `restore` needs; at the end of the training the weights only."""
+        """Return the state for `restore`; at the end of the training, the network's weights only."""
         network = self._network.state_dict()
         if self.done == self._recipe.steps:
             return Checkpoint(self.done, seconds, curve, network, ssim)
@@ -142,7 +143,7 @@ class Trainer:
         )
 
     def restore(self, state: Checkpoint) -> None:
-        """Goes on where another trainer of the same network, recipe and seed was."""
+        """Continue from the state of another trainer with the same network, recipe and seed."""
         self._network.load_state_dict(state.network)
         self.done = state.step
         if state.patches is not None and state.random is not None:
@@ -151,7 +152,11 @@ class Trainer:
             torch.random.set_rng_state(state.random)
 
     def step(self, step: int) -> None:
-        """One update of the weights; steps are counted from 1."""
+        """Update the weights once; steps are counted from 1.
+
+        Raises:
+            TrainingFailed: The loss is not finite.
+        """
         lr, hr = self._sampler.next()
         if self._luminance:
             lr, hr = luma(lr), luma(hr)
@@ -179,7 +184,7 @@ def _validate(
 
 
 def versions() -> dict[str, str]:
-    """What else decides a training's numbers: versions of the software, and the processor."""
+    """Return what a training's numbers depend on besides its recipe: versions of the software, and the processor."""
     capabilities = torch.cpu.get_capabilities()
     return {
         "srsearch": __version__,

@@ -1,6 +1,6 @@
-"""`Recipe`: what a training does, apart from the network, the data and the machine. It never changes the network.
+"""`Recipe`: everything about a training that is neither network, data nor machine.
 
-Losses and schedules are functions under a name, of srsearch or of the user's (`srsearch.architecture.register`).
+Losses and schedules are functions with a name: srsearch's, or your own (`srsearch.architecture.register`).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Optimizer = Literal["adam"]
 
 _OPTIMIZERS = ("adam",)
 _VERSION_1 = frozenset({"steps", "batch", "patch", "learning_rate", "schedule", "optimizer", "loss", "rungs"})
-"""The fields of the first version, which an identity always writes out."""
+"""The fields of the first version, which are always part of the identity."""
 
 _LEAST = {"steps": 1, "batch": 1, "patch": 8}
 _WARM_UP = 0.15
-"""Share of the steps in which one_cycle's learning rate rises."""
+"""Share of the steps during which one_cycle's learning rate rises."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Recipe:
 
     Attributes:
         steps: Updates of the weights.
-        batch: Patches in a step.
+        batch: Patches per step.
         patch: Side of an LR patch in pixels.
-        learning_rate: Of the optimizer; the highest of the schedule.
-        schedule: ``one_cycle`` rises from a tenth and falls to nearly nothing, along cosines; ``constant``; or one of
-            your own.
+        learning_rate: The optimizer's learning rate at the highest point of the schedule.
+        schedule: ``one_cycle``, which rises from a tenth of the learning rate to all of it and falls to a thousandth,
+            along cosines; ``constant``; or one of your own.
         optimizer: ``adam``.
-        loss: ``l1``, ``l2``, or one of your own, on RGB.
-        rungs: Shares of the steps after which the network is validated, besides the end: there early stopping decides.
+        loss: ``l1``, ``l2``, or one of your own, on the network's output (RGB, or luminance).
+        rungs: Shares of the steps, between 0 and 1, after which the network is validated and early stopping decides.
             Neither the schedule nor the result depends on them.
 
     Raises:
@@ -72,7 +72,7 @@ class Recipe:
         for kind, ours in _OURS.items():
             name, own = getattr(self, kind), extensions(kind)
             for taken in ours.keys() & own.keys():
-                raise InputError(f"recipe: srsearch has a {kind} {taken!r} already; register yours by another name")
+                raise InputError(f"recipe: srsearch already has a {kind} {taken!r}; register yours under another name")
             if name not in ours and name not in own:
                 hint = suggest(str(name), [*ours, *own])
                 raise InputError(f"recipe: unknown {kind} {name!r}: {hint} (one of your own comes with --plugin FILE)")
@@ -83,14 +83,14 @@ class Recipe:
         object.__setattr__(self, "rungs", tuple(sorted({float(rung) for rung in self.rungs})))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """Return the recipe as plain data, for JSON."""
         return asdict(self) | {"rungs": list(self.rungs)}
 
     def identity(self) -> dict[str, Any]:
-        """What a training's results depend on, as plain data to be hashed.
+        """Return everything that a training's results depend on, as plain data for hashing.
 
-        Version 1's fields are always written out. Later ones are left out at their defaults, so that an option added
-        later orphans no evaluation. A user's own loss or schedule adds the digest of its source.
+        The fields of version 1 are always included. A later field is left out if it has its default, so that adding an
+        option does not invalidate saved evaluations. A loss or schedule of your own adds the digest of its source.
         """
         plain = self.to_dict()
         later = {field.name: field.default for field in fields(self) if field.name not in _VERSION_1}
@@ -101,10 +101,10 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
-        """The inverse of :meth:`to_dict`; what is left out has its default.
+        """Make a recipe from what :meth:`to_dict` returns; missing fields have their defaults.
 
         Raises:
-            InputError: An unknown name or a wrong value.
+            InputError: A name is unknown or a value is wrong.
         """
         names = [field.name for field in fields(cls)]
         for name in values:
@@ -114,7 +114,7 @@ class Recipe:
 
     @property
     def loss_function(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """The loss: two batches of images (n, c, h, w), the network's and the photos', to a scalar."""
+        """The loss function; it maps the network's images and the HR images, (n, c, h, w) each, to a scalar."""
         return _function("loss", self.loss)
 
     @property
@@ -123,12 +123,15 @@ class Recipe:
         return tuple(sorted({max(1, round(rung * self.steps)) for rung in self.rungs} | {self.steps}))
 
     def learning_rate_at(self, step: int) -> float:
-        """The learning rate of a step, counted from 1; the schedule gets the share done in the middle of the step."""
+        """Return the learning rate of a step, counted from 1: the schedule's value in the middle of the step."""
         return self.learning_rate * float(_function("schedule", self.schedule)((step - 0.5) / self.steps))
 
 
 def _one_cycle(done: float) -> float:
-    """Rises from 0.1 to 1 during the warm-up, then falls to 0.001 (Smith and Topin 2017), along cosines."""
+    """Rises along a cosine from 0.1 to 1 during the warm-up, then falls along another to 0.001.
+
+    Source: Smith, Topin: Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates (2017).
+    """
     if done < _WARM_UP:
         return 0.55 - 0.45 * math.cos(math.pi * done / _WARM_UP)
     return 0.5005 + 0.4995 * math.cos(math.pi * (done - _WARM_UP) / (1 - _WARM_UP))

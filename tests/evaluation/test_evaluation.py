@@ -258,7 +258,7 @@ def test_multi_scale_networks_are_called_with_the_scale(in_channels: int) -> Non
 
 @pytest.mark.parametrize("network", [Bicubic(), LuminanceBicubic()], ids=["rgb", "luminance"])
 def test_a_network_of_another_factor_is_refused(network: nn.Module) -> None:
-    with pytest.raises(ValueError, match=r"at x3, not \(1, [13], 36, 30\)"):
+    with pytest.raises(ValueError, match=r"at x3 it must give \(1, [13], 36, 30\)"):
         upscale_image(network, torch.zeros(1, 3, 12, 10), 3)
 
 

@@ -114,7 +114,7 @@ def test_a_name_that_srsearch_has_is_refused(recipe: Path, srsearch_process: Com
     file.write_text(file.read_text().replace('("loss")', '("loss", "l1")'))
     ended = srsearch_process(*command("my_recipe"))
     assert ended.returncode == 2
-    assert "srsearch has a loss 'l1' already" in ended.stderr
+    assert "srsearch already has a loss 'l1'" in ended.stderr
 
 
 def test_recorded_recipes_keep_their_hashes() -> None:

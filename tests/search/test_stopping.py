@@ -105,7 +105,7 @@ def test_a_rung_predicts_the_final_psnr_at_any_cost_unless_it_is_uninformative()
     finals = np.array([each.pop(STEPS) for each in curves])
     costs = np.log10([[mult_adds(design)] for design in some])
     model = RungModel.fit(finals[:40], curves[:40], costs[:40])
-    assert not model.says(75)
+    assert not model.predicts(75)
     errors = []
     for final, values, cost in zip(finals[40:], curves[40:], costs[40:], strict=True):
         late = model.observation(values, cost)

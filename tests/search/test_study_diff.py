@@ -72,12 +72,12 @@ def cascade(**options: object) -> Callable[[Any], object]:
         (architecture(channels=[8, 12, 16, 64]), ["architecture.channels: 64 was added"]),
         (
             architecture(channels=[8, 24, 16]),
-            ["architecture.channels: 12 was taken out", "architecture.channels: 24"],
+            ["architecture.channels: 12 was removed", "architecture.channels: 24"],
         ),
-        (architecture(unit=["conv"]), ["architecture.unit: grouped was taken out"]),
+        (architecture(unit=["conv"]), ["architecture.unit: grouped was removed"]),
         (
             architecture(unit=["conv", {"grouped": {"groups": [2, 8]}}]),
-            ["architecture.unit.grouped.groups: 4 was taken out", "architecture.unit.grouped.groups: 8 was added"],
+            ["architecture.unit.grouped.groups: 4 was removed", "architecture.unit.grouped.groups: 8 was added"],
         ),
         (cascade(groups=3), ["architecture.body.cascade.groups: 2 -> 3"]),
         (architecture(body="chain"), ["architecture.body: cascade -> chain"]),
@@ -285,17 +285,17 @@ def test_differences_in_recipe_and_photos_follow_those_in_the_space(recorded: St
         "the version of the training code: 1 -> 2",
         "the recipe's steps: 600 -> 300",
         "the recipe's rungs: [0.25] -> [0.25, 0.5]",
-        "the training photos are others: builtin -> photos",
+        "the training photos differ: builtin -> photos",
     ]
     same = space.with_settings(proxy={"data": "builtin"})
-    assert differences(record, same, recipe, "b")[-1] == "the training photos are others in builtin"
+    assert differences(record, same, recipe, "b")[-1] == "the training photos in builtin have changed"
 
 
 def test_a_recorded_space_with_an_unknown_part_is_still_compared(recorded: StudyRecord, small_space: Space) -> None:
     plain = copy.deepcopy(dict(recorded.space))
     plain["architecture"]["unit"].append({"of_a_plugin": {}})
     record = replace(recorded, space=plain, space_text="unit: of_a_plugin")
-    assert differences(record, small_space, RECIPE, "none") == ["architecture.unit: of_a_plugin was taken out"]
+    assert differences(record, small_space, RECIPE, "none") == ["architecture.unit: of_a_plugin was removed"]
     assert not same_file(record, small_space)
 
 

@@ -1,4 +1,4 @@
-"""What an evaluator is: a subclass of `Evaluator` scores designs."""
+"""`Evaluator`, the base class of everything that scores designs."""
 
 from __future__ import annotations
 
@@ -15,17 +15,21 @@ from srsearch.space import Space
 
 
 class Report(Protocol):
-    """``report(step, psnr)`` while a design is evaluated; False says that the evaluation has to stop there.
+    """The function that an evaluator calls as ``report(step, psnr)`` while it evaluates a design.
 
     Attributes:
-        checkpoint: Where an evaluator may keep what it needs to go on after that step, before it reports it; if there
-            is a file, the evaluation was stopped or interrupted there. None: nowhere.
+        checkpoint: File for the state that the evaluation needs to continue; write it before you report the step. If
+            the file exists, continue from it: the evaluation was stopped or interrupted there. None: no checkpoints.
     """
 
     checkpoint: Path | None
 
     def __call__(self, step: int, psnr: float) -> bool:
-        """Whether to go on."""
+        """Report the PSNR in dB after a step.
+
+        Returns:
+            Whether to go on; if not, the evaluation has to end here.
+        """
 
 
 MAX_SCORE = 1e12
@@ -33,19 +37,19 @@ MAX_SCORE = 1e12
 
 
 class EvaluationFailed(Exception):
-    """A design could not be scored, such as training that gave NaN: the trial fails with this reason, nothing else."""
+    """A design could not be scored, for example because training gave NaN. The trial fails, and the search goes on."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """What an evaluation found.
+    """The result of an evaluation.
 
     Attributes:
-        psnr: Y-PSNR in dB over the validation photos.
-        ssim: Y-SSIM, 0..1, or None where it was not measured.
-        curve: (step, PSNR) pairs on the way.
-        versions: What results depend on beside the recipe, by name.
-        seconds: How long it took, also before an interruption; None: as long as the call.
+        psnr: Mean Y-PSNR in dB over the validation photos.
+        ssim: Mean Y-SSIM, 0..1; None if it was not measured.
+        curve: (step, PSNR in dB) pairs during the evaluation.
+        versions: Versions of software and hardware that the result may depend on, by name.
+        seconds: Duration, including the time before an interruption; None: the duration of the call.
     """
 
     psnr: float
@@ -56,10 +60,10 @@ class Score:
 
 
 def checked_score(score: object) -> Score:
-    """A score in plain finite numbers.
+    """Return a score with plain Python numbers.
 
     Raises:
-        EvaluationFailed: It is none.
+        EvaluationFailed: It is no `Score`, or one of its numbers is not finite.
     """
     if not isinstance(score, Score):
         raise EvaluationFailed(f"the evaluator gave {type(score).__name__}, not a Score")
@@ -79,16 +83,17 @@ def checked_score(score: object) -> Score:
 
 
 class Evaluator(abc.ABC):
-    """Scores designs. Made in the main process, then sent (pickled) to every worker process.
+    """Scores designs. It is created in the main process, then pickled and sent to every worker process.
 
     Subclass it to search by something else than proxy training, and name the class in the space
-    (``proxy: {evaluator: "my_module:MyEvaluator"}``) or give an instance to `srsearch.run`. Scores are kept and used
-    again by `recipe`, which names the class: put a version of your own there, to be raised when its scores change.
+    (``proxy: {evaluator: "my_module:MyEvaluator"}``) or pass an instance to `srsearch.run`. Scores are saved under
+    `recipe`, which names the class, and reused. Put a version number of your own into the recipe, and raise it when
+    your code gives other scores.
 
     Attributes:
-        warnings: What the user should know of the data or the settings.
-        keeps_checkpoints: Whether it goes on from ``report.checkpoint``: then designs that were stopped early may be
-            continued.
+        warnings: Messages about the data or the settings that the user should see.
+        keeps_checkpoints: Whether `evaluate` can continue from ``report.checkpoint``; if so, designs that were stopped
+            early may be continued.
 
     Example:
         >>> class Smallest(Evaluator):
@@ -101,74 +106,83 @@ class Evaluator(abc.ABC):
 
     @classmethod
     def from_space(cls, space: Space, runtime: Mapping[str, Any] | None, *, device: str) -> Evaluator:
-        """The evaluator for a space.
+        """Make the evaluator for a space.
 
         Args:
-            space: Its ``proxy`` section says how to evaluate.
-            runtime: What `runtime` was when the study was created; None for a new study.
-            device: ``auto``, ``cpu`` or ``cuda``; only for a new study.
+            space: The space; its ``proxy`` section says how to evaluate.
+            runtime: The study's `runtime`; None for a new study.
+            device: ``auto``, ``cpu`` or ``cuda``; used for a new study only.
         """
         return cls()
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """What scores depend on besides design, data and seed, as plain data: part of an evaluation's identity."""
+        """Everything that scores depend on besides design, data and seed, as plain data. It is part of the identity of
+        an evaluation and of a study.
+        """
         return {"evaluator": f"{type(self).__module__}:{type(self).__qualname__}"}
 
     @property
     def runtime(self) -> dict[str, Any]:
-        """How it runs on this machine, chosen once for a study: part of an evaluation's identity, not of a study's."""
+        """Device, precision and the like, as plain data, chosen when a study is created. It is part of the identity of
+        an evaluation, but not of a study.
+        """
         return {}
 
     @property
     def data_fingerprint(self) -> str:
-        """Identifies the data that scores are measured on, in at most 64 characters."""
+        """An identifier of the data that scores are measured on, at most 64 characters long."""
         return "none"
 
     @property
     def data(self) -> dict[str, Any]:
-        """The data, described for people, as plain data."""
+        """A description of the data for readers, as plain data."""
         return {}
 
     @property
     def reference_psnr(self) -> float:
-        """What costs nothing: the PSNR of bicubic upscaling, where the hypervolume starts."""
+        """The PSNR in dB of bicubic upscaling, which is the reference point of the hypervolume."""
         return 0.0
 
     @property
     def steps(self) -> int | None:
-        """The last step that is reported, for showing progress."""
+        """The last step that is reported, for the progress display and early stopping; None if unknown."""
         return None
 
     def plan(self, workers: int | None, say: Callable[[str], None]) -> Plan:
-        """How a new study shares this machine, kept with the study; may change `runtime`.
+        """Choose how a new study shares this machine. It is called once for a study, and may change `runtime`.
 
         Args:
-            workers: Worker processes, where the user has said so.
-            say: Told before something takes time.
+            workers: Number of worker processes, if the user has set it.
+            say: Receives a message before something takes time.
         """
         from srsearch.evaluation.runtime import usable_cores
 
         return Plan(workers or min(usable_cores(), 4), 1)
 
     def with_data(self) -> Evaluator:
-        """The evaluator as it is sent to other machines, with the data it needs."""
+        """Return the evaluator with its data, to be sent to other machines."""
         return self
 
     def check_machine(self) -> None:  # noqa: B027  (most evaluators run anywhere)
-        """Whether this machine has what `runtime` demands, such as a GPU.
+        """Check that this machine has what `runtime` requires, such as a GPU.
 
         Raises:
-            InputError: It has not.
+            InputError: It does not.
         """
 
     def prepare(self) -> None:  # noqa: B027  (most evaluators have nothing to prepare)
-        """Called once in every worker before the first evaluation."""
+        """Prepare a worker process; called once in each, before its first evaluation."""
 
     @abc.abstractmethod
     def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
         """Score one design. The same design and seed must give the same score.
 
+        Args:
+            design: The design.
+            seed: Seed of everything random.
+            report: Call it with each intermediate PSNR, and stop if it returns False.
+
         Raises:
-            EvaluationFailed: It could not be scored; any other exception fails the trial as well.
+            EvaluationFailed: The design could not be scored. Any other exception makes the trial fail as well.
         """

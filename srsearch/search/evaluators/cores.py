@@ -1,8 +1,8 @@
 """How the cores of this machine are shared: workers with one thread each, or fewer workers with more threads.
 
-More threads make a single training quicker and all of them together, as a rule, slower. Which plan trains the most is
-measured on the machine itself: so many processes at once, each training a network of middling size. A study keeps the
-plan that it was created with, since results depend on the number of threads.
+More threads make a single training faster and, as a rule, all of them together slower. Which plan trains the most is
+measured on the machine itself: the plan's processes run at once, each training a medium-sized network. A study keeps
+the plan that it was created with, because results depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ from srsearch.files import write_whole
 
 MOST_WORKERS = 16
 WORKER_BYTES = 600_000_000
-"""What a worker takes: PyTorch, the photos, and a network in training."""
+"""Memory of a worker: PyTorch, the photos, and a network in training."""
 
 MARGIN = 1.15
-"""More threads are worth it where they train more than so many times as much; results depend on them."""
+"""Factor by which a plan has to train faster than one thread per worker to be chosen."""
 
 _ALL_SECONDS, _START_SECONDS, _PLAN_SECONDS, _LEAST_SECONDS = 11.5, 8.5, 1.6, 0.4
-"""At most so long for everything, for the processes to start, and for one plan; a plan in less says nothing."""
+"""Most time for everything, for starting the processes and for one plan; least time for one plan."""
 
 _STEP_SECONDS = 0.2
-"""By about so much a plan's last step ends late."""
+"""Typical delay until a plan's last step ends."""
 
 _BUSY = 0.6
-"""Share of the cores that others may use while plans are compared."""
+"""System load per core above which plans are not compared."""
 
 _WARM_UP = 0.25
-"""Share of a plan's time that does not count."""
+"""Share of a plan's time before its steps are counted."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Worker processes, and CPU threads of each."""
+    """A number of worker processes, and the number of CPU threads of each."""
 
     workers: int
     threads: int
 
 
 Measure = Callable[[Sequence[Plan]], Sequence[float]]
-"""Steps per second of all workers together under each plan.
+"""A function that measures the steps per second of all workers together under each plan.
 
 Raises:
     WorkError: They could not be measured.
@@ -67,17 +67,17 @@ def measured_plan(
     say: Callable[[str], None] = lambda message: None,
     measure: Measure | None = None,
 ) -> Plan:
-    """The plan under which this machine trains the most; one thread each unless another is over 15 % better.
+    """Return the plan under which this machine trains the most.
 
-    Measured once for a machine, in less than 12 s, and then remembered in the user's cache folder. Where it cannot be
-    measured, one thread each.
+    The plan is one thread per worker unless another plan is over 15 % better. It is measured once per machine, in less
+    than 12 s, and saved in the user's cache folder. If it cannot be measured, it is one thread per worker.
 
     Args:
-        cores: Those that may be used.
-        device: On ``cuda`` one worker: the GPU is shared by nobody.
-        memory: Bytes that are available; by default what the system says.
-        say: Told before something is measured.
-        measure: By default real trainings in processes.
+        cores: Number of usable cores.
+        device: With ``cuda`` the plan is one worker, because trainings do not share a GPU.
+        memory: Available bytes; by default what the system reports.
+        say: Receives a message before something is measured.
+        measure: Measures plans; by default `trained`.
     """
     if device == "cuda" or cores < 2:
         return Plan(1, 1)
@@ -87,7 +87,7 @@ def measured_plan(
     known = _read(path)
     if key in known:
         return known[key]
-    say("measuring how many threads a worker should have (once on a machine, a few seconds)")
+    say("measuring how many threads a worker should use (once per machine, a few seconds)")
     try:
         chosen = best(plans, (measure or trained)(plans))
     except WorkError:
@@ -97,11 +97,11 @@ def measured_plan(
 
 
 def candidates(cores: int, memory: int | None = None) -> list[Plan]:
-    """The plans that come into question, one thread first: all cores by workers of 1, 2, 4, ... threads.
+    """List the plans to compare: workers of 1, 2, 4, ... threads on all cores, as many as fit into memory.
 
     Args:
-        cores: Those that may be used.
-        memory: Bytes that are available; None where nobody knows.
+        cores: Number of usable cores.
+        memory: Available bytes; None if unknown.
     """
     most = MOST_WORKERS if memory is None else max(1, min(MOST_WORKERS, memory // WORKER_BYTES))
     threads = [1 << power for power in range(cores.bit_length())]
@@ -109,31 +109,42 @@ def candidates(cores: int, memory: int | None = None) -> list[Plan]:
 
 
 def best(plans: Sequence[Plan], rates: Sequence[float]) -> Plan:
-    """The first plan, unless another trains more than `MARGIN` times as much: then the one that trains the most."""
-    first, most = rates[0], max(rates)
-    return plans[rates.index(most)] if most > MARGIN * first else plans[0]
+    """Return the fastest plan if it is more than `MARGIN` times as fast as the first one, else the first.
+
+    Args:
+        plans: The plans.
+        rates: Steps per second under each.
+    """
+    fastest = max(rates)
+    return plans[rates.index(fastest)] if fastest > MARGIN * rates[0] else plans[0]
 
 
 def available_memory() -> int | None:
-    """Bytes that new processes may take here, or None where the system does not say."""
-    found = []
+    """Return the bytes that new processes can use, or None if the system does not report it."""
+    available = []
     with contextlib.suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
-        found.append(1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")))
+        available.append(1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")))
     with contextlib.suppress(OSError, ValueError):  # a container may have less
-        limit, used = (int(Path(f"/sys/fs/cgroup/memory.{each}").read_text()) for each in ("max", "current"))
-        found.append(max(0, limit - used))
-    return min(found, default=None)
+        limit, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
+        available.append(max(0, limit - used))
+    return min(available, default=None)
 
 
 def trained(plans: Sequence[Plan]) -> list[float]:
-    """What `Measure` says, by trainings in processes that start once and train under each plan in turn.
+    """Measure plans by real trainings, in processes that start once and train under each plan in turn.
+
+    Args:
+        plans: The plans to compare.
+
+    Returns:
+        Steps per second of all workers together under each plan.
 
     Raises:
         WorkError: The machine is busy with other work, a process died, or one did not answer in time.
     """
     if hasattr(os, "getloadavg") and os.getloadavg()[0] > _BUSY * max(plan.workers * plan.threads for plan in plans):
-        raise WorkError("threads could not be measured: this machine is busy")
+        raise WorkError("threads could not be measured: this machine is busy with other work")
     end = time.monotonic() + _ALL_SECONDS
     rates: list[float] = []
     with _trainers(max(plan.workers for plan in plans)) as pipes:
@@ -141,11 +152,11 @@ def trained(plans: Sequence[Plan]) -> list[float]:
         for plan in plans:
             seconds = min(_PLAN_SECONDS, (end - time.monotonic()) / (len(plans) - len(rates)) - _STEP_SECONDS)
             if seconds < _LEAST_SECONDS:
-                raise WorkError("threads could not be measured: this machine is busy")
-            at_work = pipes[: plan.workers]
-            for pipe in at_work:
+                raise WorkError("threads could not be measured: this machine is busy with other work")
+            workers = pipes[: plan.workers]
+            for pipe in workers:
                 pipe.send((plan.threads, seconds))
-            rates.append(sum(_answers(at_work, end)))
+            rates.append(sum(_answers(workers, end)))
     return rates
 
 
@@ -158,7 +169,7 @@ def _trainers(number: int) -> Iterator[list[Connection]]:
     try:
         for index in range(number):
             ours, theirs = context.Pipe()
-            # The name of a worker: a script that calls `run` without a guard is told so, and does not run in it.
+            # With a worker's name, a script that calls `run` without a guard gets an error, and does not run again.
             process = context.Process(target=_train, args=(theirs,), name=f"{WORKER_NAME}measured-{index}", daemon=True)
             with without_signals():
                 process.start()
@@ -178,7 +189,7 @@ def _trainers(number: int) -> Iterator[list[Connection]]:
 
 
 def _answers(pipes: Sequence[Connection], end: float) -> list[float]:
-    """One number from each process, before a time of the monotonic clock."""
+    """One number from each process, by the time ``end`` of the monotonic clock."""
     answers: list[float] = []
     waiting = list(pipes)
     while waiting:
@@ -195,7 +206,7 @@ def _answers(pipes: Sequence[Connection], end: float) -> list[float]:
 
 
 def _train(pipe: Connection) -> None:
-    """A process's life: train for as long and with as many threads as it is told, and say how many steps a second."""
+    """Run in each process: train with the threads and seconds that come through the pipe; send steps per second."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
@@ -220,7 +231,7 @@ def _steps_per_second(step: Callable[[], None], seconds: float) -> float:
 
 
 def _step() -> Callable[[], None]:
-    """A step of training as the search does it, on noise: a network of 32 channels with 37 convolutions."""
+    """A training step like those of a search, on noise, with a network of 32 channels and 37 convolutions."""
     import numpy as np
 
     from srsearch.architecture import Architecture, build
@@ -240,12 +251,12 @@ def _step() -> Callable[[], None]:
 def _machine() -> str:
     from srsearch.training import versions
 
-    found = versions()
-    return f"{found['cpu']}, torch {found['torch']}"
+    current = versions()
+    return f"{current['cpu']}, torch {current['torch']}"
 
 
 def _read(path: Path) -> dict[str, Plan]:
-    """What has been measured; nothing where it cannot be read."""
+    """The plans measured before, by machine; empty if the file cannot be read."""
     try:
         return {str(key): _plan(**each) for key, each in json.loads(path.read_text(encoding="utf-8")).items()}
     except (OSError, ValueError, TypeError, AttributeError):
@@ -259,7 +270,7 @@ def _plan(workers: int, threads: int) -> Plan:
 
 
 def _write(path: Path, plans: dict[str, Plan]) -> None:
-    """Keep what has been measured; without a place for it, it is measured again."""
+    """Save the measured plans; if that fails, the next study measures again."""
     content = json.dumps({key: asdict(plan) for key, plan in plans.items()}, indent=1)
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

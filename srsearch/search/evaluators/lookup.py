@@ -35,7 +35,7 @@ def evaluator_for(space: Space, runtime: Mapping[str, Any] | None, *, device: st
 
 
 def evaluator_type(name: str) -> type[Evaluator]:
-    """Look up an evaluator: ``proxy``, ``synthetic``, or a class of the user's as ``module:Class``.
+    """Look up an evaluator: ``proxy``, ``synthetic``, or a class of your own as ``module:Class``.
 
     Raises:
         InputError: There is no such evaluator.

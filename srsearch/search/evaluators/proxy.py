@@ -1,4 +1,4 @@
-"""Proxy training: what designs are scored by unless you say otherwise."""
+"""The default evaluator: proxy training."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class ProxyEvaluator(Evaluator):
-    """Short training on photos, then Y-PSNR and Y-SSIM on whole validation photos.
+    """Scores a design by a short training on photos, then Y-PSNR and Y-SSIM on whole validation photos.
 
-    Every worker computes with one thread, unless it was measured that more of them train much more on this machine.
+    Every worker uses one thread, unless a measurement showed that more threads train much faster on this machine.
     """
 
     keeps_checkpoints = True
@@ -32,7 +32,7 @@ class ProxyEvaluator(Evaluator):
 
         settings = space.proxy.model_dump(exclude={"data", "evaluator"}, exclude_none=True)
         self._recipe = Recipe.from_dict(settings)
-        # What a study demands may be on other machines than this one: see `check_machine`.
+        # The study's runtime may only exist on other machines; `check_machine` tests that.
         self._runtime = Runtime.from_dict(runtime) if runtime else Runtime.detect(device=device, threads=1)
         self._source, self._scale = space.proxy.data, space.scale
         self._fingerprint: str | None = None
@@ -46,7 +46,7 @@ class ProxyEvaluator(Evaluator):
         return cls(space, runtime, device=device)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Workers read the photos themselves: quicker than sending them, and nothing large goes through a pipe.
+        # Workers on this machine read the photos themselves, which is faster than sending them through a pipe.
         carried = self._data if self._carries_data else None
         return self.__dict__ | {"_data": carried, "_fingerprint": self.data_fingerprint}
 
@@ -63,8 +63,9 @@ class ProxyEvaluator(Evaluator):
             Runtime.detect(device=device, threads=1)
         except InputError:
             raise InputError(
-                f"the study computes on {device}, so that its results can be compared, and PyTorch finds no usable one "
-                "here: continue it where there is one, or begin another study with --new and another --device"
+                f"this study's trainings run on {device}, so that its results are comparable, but PyTorch finds no "
+                f"usable {device} here: continue the study on a machine that has one, or start a new study with --new "
+                "and another --device"
             ) from None
 
     @property
@@ -128,24 +129,25 @@ class ProxyEvaluator(Evaluator):
 
         try:
             network = build(design, seed=seed)
-            kept = report.checkpoint
-            result = train_proxy(network, self._training_data, self._recipe, self._runtime, seed, report, kept)
+            result = train_proxy(
+                network, self._training_data, self._recipe, self._runtime, seed, report, report.checkpoint
+            )
         except TrainingFailed as error:
             raise EvaluationFailed(str(error)) from None
-        ssim = None if math.isnan(result.ssim) else result.ssim  # not measured where the training was stopped early
+        ssim = None if math.isnan(result.ssim) else result.ssim  # not measured if the training was stopped early
         return Score(result.psnr, ssim, result.curve, versions(), result.seconds)
 
     @property
     def validation_steps(self) -> tuple[int, ...]:
-        """After which a design is validated."""
+        """The steps after which a design is validated."""
         return self._recipe.validation_steps
 
     def timed(self, design: Architecture, seconds: float) -> tuple[float, float]:
-        """Seconds of one step of training and of one validation.
+        """Measure the seconds of one training step and of one validation.
 
         Args:
-            design: What to train.
-            seconds: At most so long for the steps; a second is enough for a hundred.
+            design: The design to train.
+            seconds: Time limit for the steps; after a hundred steps, the limit is one second.
 
         Raises:
             TrainingFailed: The loss is not finite.
@@ -157,12 +159,12 @@ class ProxyEvaluator(Evaluator):
         network = build(design, seed=0)
         with self._runtime.applied():
             trainer = Trainer(network, self._training_data, self._recipe, self._runtime, 0)
-            for _ in range(2):  # what happens once
+            for _ in range(2):  # warm-up
                 trainer.step(1)
             begun, steps = time.perf_counter(), 0
             while steps < 2 or time.perf_counter() - begun < (seconds if steps < 100 else 1.0):
                 steps += 1
-                trainer.step(1)  # which waits for the loss, on a GPU too
+                trainer.step(1)  # reads the loss, and so waits for the GPU
             per_step, begun = (time.perf_counter() - begun) / steps, time.perf_counter()
             evaluate(network, self._training_data.validation, self._scale, runtime=self._runtime, ssim=False)
             return per_step, time.perf_counter() - begun

@@ -1,4 +1,4 @@
-"""Scores without training."""
+"""An evaluator that scores designs by a formula, without training."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from srsearch.search.evaluators.base import Evaluator, Report, Score
 
 
 class SyntheticEvaluator(Evaluator):
-    """A stand-in without training: PSNR as a smooth function of the cost, with small effects of the parts and noise.
+    """Computes PSNR as a smooth function of Mult-Adds, with small effects of the parts, and noise.
 
-    For tests, for trying out a space, and for simulations. Its scores say nothing about real networks.
+    Use it for tests, for simulations, and to try out a space. Its scores mean nothing for real networks.
 
     Args:
-        seconds: How long each evaluation pretends to take.
+        seconds: Seconds that each evaluation sleeps.
         noise: Standard deviation in dB between seeds.
     """
 

@@ -1,1 +1,1 @@
-"""What is believed about designs that were not trained."""
+"""Models of design quality: predictions for designs that were not trained, or not to the end."""

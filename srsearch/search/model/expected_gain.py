@@ -1,25 +1,26 @@
-"""The expected gain of hypervolume of a design whose costs are known and whose quality is not.
+"""Expected hypervolume gain of a design with known costs and an uncertain quality.
 
-Let a design cost c (one or several costs, as logarithms) and let its quality be normal with mean m and deviation s. The
-hypervolume counts, at every height h above the reference quality, the area of the costs that are dominated there: at
-height h by the front's points with quality above h. A design of quality q adds at each height below q the area between
-its costs and the reference costs that no such point dominates, A(h). So its gain is the integral of A(h) over the
-heights up to q, and, A being constant between the qualities of two neighbours on the front,
+Let a design have costs c (one or several, as logarithms), and let its quality q be normal with mean m and standard
+deviation s. At every height h above the reference quality, the hypervolume counts the area of the costs that the
+front's points with quality above h dominate. A design of quality q adds, at each height below q, the area A(h) between
+its costs and the reference costs that no such point dominates. So its gain is the integral of A(h) over the heights up
+to q. A(h) is constant between the qualities of two neighbours on the front, and therefore
 
     E[gain] = sum over intervals (a, b) of A * (E[(q - a)+] - E[(q - b)+]),
     E[(q - a)+] = s * (z * Phi(z) + phi(z)),  z = (m - a) / s.
 
-With one cost A is the distance from c to the cheapest point of at least that quality: the widths of the front's steps.
-With two it is an area under a staircase. Only the quality is integrated; that costs are known makes this exact, where
-expected hypervolume improvement in general needs boxes or samples.
+With one cost, A is the distance from c to the cheapest point of at least that quality: the widths of the front's steps.
+With two costs, it is an area under a staircase. Because costs are known, only the quality is integrated and the result
+is exact; expected hypervolume improvement in general needs box decompositions or samples.
 
-With more costs, or a second quality, the same volume is summed over the costs instead: at the costs u the front reaches
-the quality H(u), that of its best point that costs no more, and so
+With more costs, or a second quality, the volume is integrated over the costs instead. Within the costs u, the front
+reaches the quality H(u), that of the best point that costs no more than u. So
 
     E[gain] = integral over u >= c of E[(q - H(u))+] du,
 
-a mean over quasi-random costs u. A second quality, independent of the first for a given design, is one more direction
-to sample: of u = (costs, level), a point has to cost no more and to reach the level, which it does with a probability.
+which is computed as a mean over quasi-random costs u. A second quality, taken as independent of the first, is one more
+dimension to sample: at u = (costs, level), a point counts if it costs no more and reaches the level, and a candidate
+counts with the probability that it reaches the level.
 """
 
 from __future__ import annotations
@@ -33,28 +34,29 @@ from scipy.stats.qmc import Halton
 from srsearch.analysis.gaussian_process import Array
 
 _EXACT = 2
-"""With one quality and at most so many costs the gain is exact."""
+"""Largest number of costs for which the gain is computed exactly; with one quality."""
 
 _SAMPLES = 1024
+"""Quasi-random points of the sampled gain."""
 
 
 def expected_gain(
     means: Array, deviations: Array, costs: Array, front: Array, front_costs: Array, reference: Array, limits: Array
 ) -> Array:
-    """Expected gain of hypervolume of each candidate.
+    """Compute the expected hypervolume gain of each candidate.
 
     Args:
-        means: (n, q) expected qualities, larger is better; a candidate's are taken to be independent.
-        deviations: (n, q) their standard deviations.
+        means: (n, q) expected qualities, larger is better; a candidate's qualities are taken to be independent.
+        deviations: (n, q) standard deviations of the qualities, above 0.
         costs: (n, k) costs, smaller is better; k may be 0.
-        front: (f, q) qualities of the designs so far; those that others dominate do not matter.
-        front_costs: (f, k) their costs.
-        reference: (q,) the qualities that count from.
-        limits: (k,) the costs that count up to.
+        front: (f, q) qualities of the designs so far; dominated designs may be among them.
+        front_costs: (f, k) costs of these designs.
+        reference: (q,) reference point of the hypervolume: qualities.
+        limits: (k,) reference point of the hypervolume: costs.
 
     Returns:
-        (n,) gains, in the units of the qualities times the volume of costs: exact for one quality and up to two costs,
-        else from 1,024 quasi-random points.
+        (n,) gains, in the unit of the qualities' product times that of the costs. They are exact for one quality and
+        up to two costs, else from 1,024 quasi-random points.
     """
     counting = (front > reference).all(axis=1) & (front_costs < limits).all(axis=1)
     front, front_costs = front[counting], front_costs[counting]
@@ -101,7 +103,7 @@ def _sampled(
 
 
 def partial_expectation(means: Array, deviations: Array, threshold: float | Array) -> Array:
-    """E[(q - threshold)+] of normal variables, element by element."""
+    """Compute E[(q - threshold)+] of normal variables q with (n,) means and deviations, element by element."""
     z = (means - threshold) / deviations
     density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
     result: Array = deviations * (z * ndtr(z) + density)
@@ -109,16 +111,16 @@ def partial_expectation(means: Array, deviations: Array, threshold: float | Arra
 
 
 def _undominated(costs: Array, room: Array, points: Array, limits: Array) -> Array:
-    """Volume between each candidate's costs and the limits that no point dominates, (n,); up to two costs."""
+    """(n,) volume between each candidate's costs and the limits that no point dominates; up to two costs."""
     volume = room.prod(axis=1)
     if not len(points):
         return np.asarray(volume)
     if not costs.shape[1]:
-        return np.zeros(len(costs))  # without costs, what has that quality dominates all below it
+        return np.zeros(len(costs))  # without costs, a point dominates every lower quality
     if costs.shape[1] == 1:
         cheapest: Array = np.minimum(limits, points.min(axis=0))
         return np.asarray(np.maximum(cheapest - costs, 0.0)[:, 0])
-    # Along the first cost, what is dominated of the second begins at the cheapest point so far.
+    # Going up the first cost, the dominated range of the second cost starts at the cheapest point so far.
     points = points[np.argsort(points[:, 0], kind="stable")]
     edges = np.maximum(np.append(points[:, 0], limits[0]), costs[:, :1])
     lowest = np.maximum(np.minimum.accumulate(points[:, 1]), costs[:, 1:])

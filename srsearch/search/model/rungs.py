@@ -1,15 +1,15 @@
-"""What a PSNR at a rung says of the PSNR at the end.
+"""The relation between the PSNR at a rung and the PSNR at the end of a training.
 
-At a rung, small networks are ahead that will be overtaken, and a schedule's high learning rate hides what a network can
-do. So a rung's values cannot be compared with each other as they are. From the trials that have both, the value at the
-rung is learnt as a linear function of the final one and the costs,
+The PSNR at a rung cannot be compared between designs as it is: small networks are ahead early and are overtaken later,
+and a schedule's high learning rate hides what a network can reach. From the trials that have both values, ridge
+regression learns the PSNR at the rung as a linear function of the final PSNR and the costs,
 
-    rung = a + b * final + c' * costs + e,  e normal with variance t^2,
+    rung = a + b * final + c' * costs + e,  e normal with variance t^2.
 
-by ridge regression. Read backwards, a trial that has only the rung has an observation of its final PSNR, (rung - a - c'
-* costs) / b, whose standard deviation is t / |b|: a likelihood, to be combined with what a model expects of the design.
-A regression of the final value on the rung would contain an expectation of its own, which the model would then count
-twice. Where the rung says nothing of the end (b is nought or worse), there is no observation.
+Solved for the final PSNR, this gives a trial that has only reached the rung an observation of its final PSNR,
+(rung - a - c' * costs) / b, with standard deviation t / |b|. It is a likelihood, which a model combines with its
+expectation of the design. Regressing the final PSNR on the rung would include an expectation already, and the model
+would count it twice. If the rung does not predict the end (b is 0 or negative), there is no observation.
 """
 
 from __future__ import annotations
@@ -23,17 +23,19 @@ import numpy as np
 from srsearch.analysis.gaussian_process import Array
 
 LEAST = 6
-"""Finished trials with a rung before anything is learnt of it."""
+"""Finished trials with a value at a rung that its regression needs at least."""
 
 _LEAST_SLOPE = 0.05
+"""Least standardised slope b; below it, the rung does not predict the end."""
+
 _SLOPE_PENALTY, _COST_PENALTY = 0.3, 0.01
-"""Of the ridge regression, on standardised values: the strength of the belief that a weight is nought."""
+"""Penalties of the ridge regression on b and c, for standardised values."""
 
 _VAGUE = 3.0
-"""Observations with a deviation of so many standard deviations of the final values are none."""
+"""An observation whose standard deviation is this many times that of the final PSNR is dropped."""
 
 Curve = Mapping[int, float]
-"""PSNR by step."""
+"""PSNR in dB by step."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,13 @@ class _Rung:
 
 @dataclass(frozen=True)
 class RungModel:
-    """What each rung says of the end.
+    """The regressions of all rungs.
 
     Attributes:
-        rungs: By step, those that say something.
+        rungs: The regression by step, for rungs that predict the end.
         centre: (k,) mean of the costs.
-        spread: (k,) their standard deviation.
-        vague: The deviation from which an observation is none.
+        spread: (k,) standard deviation of the costs.
+        vague: Standard deviation in dB from which on an observation is dropped.
     """
 
     rungs: Mapping[int, _Rung]
@@ -62,12 +64,12 @@ class RungModel:
 
     @classmethod
     def fit(cls, finals: Array, curves: Sequence[Curve], costs: Array) -> RungModel:
-        """Learn from finished trials.
+        """Fit the regressions to finished trials.
 
         Args:
-            finals: (n,) PSNR at the end.
-            curves: n curves, without the end.
-            costs: (n, k) logarithms.
+            finals: (n,) PSNR in dB at the end.
+            curves: n curves, without their ends.
+            costs: (n, k) logarithms of the costs.
         """
         if len(finals) < LEAST or finals.std() <= 0:
             return cls({}, np.zeros(costs.shape[1]), np.ones(costs.shape[1]), 0.0)
@@ -75,31 +77,32 @@ class RungModel:
         scaled = (costs - centre) / spread
         rungs = {}
         for step in sorted({step for curve in curves for step in curve}):
-            there = np.array([step in curve for curve in curves])
-            if there.sum() >= LEAST:
+            reached = np.array([step in curve for curve in curves])
+            if reached.sum() >= LEAST:
                 values = np.array([curve[step] for curve in curves if step in curve])
-                found = _fitted(values, finals[there], scaled[there])
-                if found is not None:
-                    rungs[step] = found
+                rung = _fitted(values, finals[reached], scaled[reached])
+                if rung is not None:
+                    rungs[step] = rung
         return cls(rungs, centre, spread, _VAGUE * float(finals.std()))
 
-    def says(self, step: int) -> bool:
-        """Whether a rung says anything of the end."""
+    def predicts(self, step: int) -> bool:
+        """Return whether the PSNR at a step predicts the final PSNR."""
         rung = self.rungs.get(step)
         return rung is not None and rung.deviation / rung.slope < self.vague
 
     def observation(self, curve: Curve, costs: Array) -> tuple[float, float] | None:
-        """What a curve says of its end.
+        """Return what an unfinished curve tells about its final PSNR.
 
         Args:
-            curve: PSNR by step, so far.
-            costs: (k,) logarithms.
+            curve: PSNR in dB by step, so far.
+            costs: (k,) logarithms of the costs.
 
         Returns:
-            The final PSNR observed, and its standard deviation, by the last rung that says something; or None.
+            The observed final PSNR and its standard deviation in dB, from the last rung that predicts the end; None
+            if no rung does.
         """
         for step in sorted(curve, reverse=True):
-            if self.says(step):
+            if self.predicts(step):
                 rung = self.rungs[step]
                 expected = rung.intercept + float(rung.weights @ ((costs - self.centre) / self.spread))
                 return (curve[step] - expected) / rung.slope, rung.deviation / rung.slope
@@ -107,7 +110,7 @@ class RungModel:
 
 
 def _fitted(values: Array, finals: Array, costs: Array) -> _Rung | None:
-    """A rung's regression on the final values (n,) and the costs (n, k); None where it says nothing of the end."""
+    """Regression of (n,) values at a rung on (n,) final values and (n, k) costs; None if it predicts nothing."""
     spread = float(values.std())
     finals_spread = float(finals.std())
     if spread <= 0 or finals_spread <= 0:
@@ -116,15 +119,15 @@ def _fitted(values: Array, finals: Array, costs: Array) -> _Rung | None:
     design = np.column_stack([np.ones(len(values)), (finals - finals.mean()) / finals_spread, costs])
     penalty = np.diag([1e-6, _SLOPE_PENALTY] + [_COST_PENALTY] * costs.shape[1])
     gain = np.linalg.solve(design.T @ design + penalty, design.T)
-    found = gain @ standard
-    if found[1] < _LEAST_SLOPE:
+    weights = gain @ standard
+    if weights[1] < _LEAST_SLOPE:
         return None
-    # Residuals of left-out values: with few trials, those of the fit are too small.
-    missed = (standard - design @ found) / np.maximum(1 - (design * gain.T).sum(axis=1), 0.05)
-    slope = float(found[1]) * spread / finals_spread
+    # Leave-one-out residuals: with few trials, the residuals of the fit are too small.
+    residuals = (standard - design @ weights) / np.maximum(1 - (design * gain.T).sum(axis=1), 0.05)
+    slope = float(weights[1]) * spread / finals_spread
     return _Rung(
-        intercept=float(values.mean() + spread * found[0] - slope * finals.mean()),
+        intercept=float(values.mean() + spread * weights[0] - slope * finals.mean()),
         slope=slope,
-        weights=np.asarray(spread * found[2:]),
-        deviation=spread * math.sqrt(float((missed**2).mean())),
+        weights=np.asarray(spread * weights[2:]),
+        deviation=spread * math.sqrt(float((residuals**2).mean())),
     )

@@ -1,11 +1,11 @@
-"""The ``frontier`` sampler: costs are known exactly, so only the quality of designs is guessed.
+"""The ``frontier`` sampler: as costs are known exactly, it models only the quality of designs.
 
-A Gaussian process is fitted to what designs reached, on the space's axes and the exact costs; trials that were stopped
-at a rung count with what the rung says of their end (`srsearch.search.model.rungs`). The next design is the feasible
-one with the largest expected gain of hypervolume (`srsearch.search.model.expected_gain`). The first designs are spread
-over the range of costs, which matters most of all. Designs that are being evaluated are taken to reach what is
-expected of them, so that parallel workers get different ones. Noise is part of the model: the front that a design has
-to gain over is that of the expected qualities, not of lucky measurements.
+A Gaussian process of quality is fitted over the space's axes and the exact costs. A trial that was stopped at a rung
+contributes the estimate of its final PSNR (`srsearch.search.model.rungs`). The next design is the feasible one with the
+largest expected hypervolume gain (`srsearch.search.model.expected_gain`). The first designs are spread over the range
+of costs, which matters most of all. Designs in training are assumed to reach their predicted quality, so that parallel
+workers get different ones. The model includes noise: gains are computed over the front of the predicted qualities, not
+over lucky measurements.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from srsearch.search.samplers.parameters import decoded, distributions, encoded
 from srsearch.space import Space
 
 STARTUP = 8
-"""Designs spread over the range of costs before the model is asked."""
+"""Number of first designs, which are spread over the range of costs; after them the model chooses."""
 
 _STARTUP_INFORMED = 4
-"""The same where another study's results inform it."""
+"""Number of first designs if there is a prior."""
 
 _LEAST = 3
-"""Finished trials before it."""
+"""Least number of finished trials before the model chooses."""
 
 _States = Literal["complete", "stopped", "running", "failed"]
 _STATES: Mapping[TrialState, _States] = {
@@ -57,19 +57,20 @@ _STATES: Mapping[TrialState, _States] = {
 class FrontierSampler(BaseSampler):
     """An Optuna sampler for the axes of a `Space`, whose objectives are qualities and any of its costs.
 
-    Usable with Optuna alone: suggest the space's axes with `suggest_axes`; give objectives in the space's order, costs
-    as their decimal logarithm. A trial that was stopped early is pruned, with the PSNR of its rungs as intermediate
-    values; one that is pruned without any says nothing.
+    You can use it with Optuna alone: suggest the space's axes with `suggest_axes`, and return the objectives in the
+    space's order, with costs as decimal logarithms. Prune a trial that you stop early, with the PSNR at its rungs as
+    intermediate values; a trial that is pruned without any is ignored.
 
     Args:
-        space: What may be built, under its budget.
-        reference: The quality that the hypervolume counts from, such as the PSNR of bicubic upscaling; by default the
-            worst so far.
-        seed: Of the random candidates; with the same seed and history a trial gets the same design.
-        prior: Results of another study, perhaps with another recipe: values of the space's axes, and the PSNR there.
+        space: The space, under its budget.
+        reference: Reference quality of the hypervolume, such as the PSNR in dB of bicubic upscaling; by default just
+            below the worst so far.
+        seed: Seed of the random candidates; with the same seed and history, a trial gets the same design.
+        prior: Results of another study, perhaps with another recipe: each design's values on the axes of the space,
+            and its PSNR in dB.
 
     Raises:
-        InputError: The prior has a design that the space has not.
+        InputError: The prior has a design that the space does not have.
 
     Example:
         >>> sampler = FrontierSampler(space, seed=0)
@@ -92,7 +93,7 @@ class FrontierSampler(BaseSampler):
         self._fallback = RandomSampler(seed=seed)
         self._features = FeatureTable(space)
         self._prior = Prior.of(self._features, prior)
-        self._kept: dict[int, tuple[FrozenTrial, TrialObservation | None]] = {}
+        self._cache: dict[int, tuple[FrozenTrial, TrialObservation | None]] = {}
         self._qualities = [i for i, name in enumerate(space.objectives) if not is_cost(name)]
         self._costs = [i for i, name in enumerate(space.objectives) if is_cost(name)]
 
@@ -113,11 +114,14 @@ class FrontierSampler(BaseSampler):
         return self._fallback.sample_independent(study, trial, param_name, param_distribution)
 
     def choose(self, trials: Sequence[FrozenTrial], number: int) -> Mapping[str, OptionValue]:
-        """The axes of the next design.
+        """Choose the next design.
 
         Args:
-            trials: Those before it.
-            number: The trial that it is for; it seeds what is random.
+            trials: The trials before it.
+            number: Number of the new trial; part of the random seed.
+
+        Returns:
+            The design's values on the axes.
         """
         rng = np.random.default_rng([self._seed, number])
         table = self._features
@@ -128,41 +132,41 @@ class FrontierSampler(BaseSampler):
         if started < startup or sum(trial.state == "complete" for trial in seen) < _LEAST:
             candidates = table.candidates(rng, known, known[:0])
             return table.axes(table.spread(started, rng, candidates)) if len(candidates) else self._any(rng)
-        told = [seen[i] for i in sampled(seen, rng)]
-        told += [trial for trial in seen if trial.state == "running" and not trial.curve]
-        complete = [trial for trial in told if trial.state == "complete"]
+        observed = [seen[i] for i in sampled(seen, rng)]
+        observed += [trial for trial in seen if trial.state == "running" and not trial.curve]
+        complete = [trial for trial in observed if trial.state == "complete"]
         candidates = table.candidates(rng, known, table.stacked([trial.positions for trial in best(complete)]))
         if not len(candidates):
             return self._any(rng)
-        gains = self._gains(candidates, told)
+        gains = self._gains(candidates, observed)
         return table.axes(candidates.positions[int(np.argmax(gains))].tolist())
 
     def _any(self, rng: np.random.Generator) -> Mapping[str, OptionValue]:
-        """Where no candidate is left."""
+        """A random design, for when no candidate is left."""
         return self._space.random_point(rng).axes
 
     def _cached_observation(self, trial: FrozenTrial) -> TrialObservation | None:
-        """The same; of a trial that was seen before and has ended, at once."""
-        kept = self._kept.get(trial.number)
-        if kept is None or kept[0] is not trial:
-            kept = self._kept[trial.number] = trial, self._observation(trial)
-        return kept[1]
+        """`_observation`, computed once for each trial object."""
+        entry = self._cache.get(trial.number)
+        if entry is None or entry[0] is not trial:
+            entry = self._cache[trial.number] = trial, self._observation(trial)
+        return entry[1]
 
     def _observation(self, trial: FrozenTrial) -> TrialObservation | None:
-        """A trial as the model sees it; None where it says nothing."""
+        """A trial in the model's form; None if it carries no information."""
         if not trial.params or (trial.state == TrialState.PRUNED and not trial.intermediate_values):
             return None
         positions = self._features.find(decoded(self._space, trial.params))
         state = _STATES[trial.state]
         if state != "complete":
             return TrialObservation(trial.number, positions, state, curve=trial.intermediate_values)
-        qualities, costs = (tuple(trial.values[i] for i in which) for which in (self._qualities, self._costs))
+        qualities, costs = (tuple(trial.values[i] for i in columns) for columns in (self._qualities, self._costs))
         return TrialObservation(
             trial.number, positions, state, qualities, costs, without_end(trial.intermediate_values)
         )
 
     def _gains(self, candidates: Candidates, trials: Sequence[TrialObservation]) -> Array:
-        """(n,) expected gain of hypervolume of each candidate."""
+        """(n,) expected hypervolume gain of each candidate."""
         rows = self._features.rows(self._features.stacked([trial.positions for trial in trials]))
         counted = [i for i, trial in enumerate(trials) if trial.state in ("complete", "running")]
         running = [i for i, trial in enumerate(trials) if trial.state == "running"]
@@ -191,7 +195,7 @@ class FrontierSampler(BaseSampler):
         )
 
     def _corner(self, trials: Sequence[TrialObservation]) -> Array:
-        """The qualities that count from; those that are not given, a little below the worst so far."""
+        """(q,) reference qualities of the hypervolume; just below the worst so far if not given."""
         worst = np.min([trial.qualities for trial in trials if trial.state == "complete"], axis=0)
         corner = np.asarray(worst - 1e-3)
         if self._reference is not None:

@@ -1,7 +1,8 @@
-"""A study of Optuna's, rebuilt from our records for one proposal.
+"""An Optuna storage that holds a study rebuilt from srsearch's records, for one proposal.
 
-Optuna's own in-memory storage copies every trial that is added to it: seconds for ten thousand of them, at every
-proposal. This one serves the trials that it is given, which samplers only read, and keeps what the sampler writes.
+Optuna's in-memory storage copies every trial that is added to it, which takes seconds for ten thousand trials, at every
+proposal. This storage serves the given trials without a copy, since samplers only read them, and records what the
+sampler writes.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ _STUDY_ID = 0
 
 
 class RebuiltStorage(BaseStorage):
-    """One study: finished and running trials that stay as they are, and one new trial.
+    """One study with finished and running trials, which cannot change, and one new trial.
 
     Args:
-        directions: Of the objectives.
-        trials: In order; the number and the identifier of each is its position.
-        attributes: What the sampler has kept with the study.
+        directions: Directions of the objectives.
+        trials: The trials in order; the number and identifier of each has to be its position.
+        attributes: The study's system attributes, which a sampler wrote at earlier proposals.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class RebuiltStorage(BaseStorage):
         self._given = len(trials)
         self._attributes = dict(attributes)
         self.written: dict[str, Any] = {}
-        """What the sampler has written about the study, by name."""
+        """System attributes that the sampler has written since, by name."""
 
     @property
     def asked(self) -> FrozenTrial:
@@ -103,13 +104,13 @@ class RebuiltStorage(BaseStorage):
         return copy.deepcopy(trials) if deepcopy else trials
 
     def _changeable(self, trial_id: int) -> FrozenTrial:
-        """The new trial, as a copy in its place: who has read it keeps what was read."""
+        """Replace the new trial by a copy and return that, so that references to the old one do not change."""
         if trial_id != self._given:
             _refuse()
         self._trials[trial_id] = copy.copy(self._trials[trial_id])
         return self._trials[trial_id]
 
-    # What no sampler does.
+    # Samplers do none of the following.
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> NoReturn:
         _refuse()
@@ -136,4 +137,4 @@ class RebuiltStorage(BaseStorage):
 
 
 def _refuse() -> NoReturn:
-    raise NotImplementedError("a rebuilt study takes one new trial, and no other changes")
+    raise NotImplementedError("a rebuilt study accepts one new trial and no other change")

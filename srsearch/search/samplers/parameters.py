@@ -1,4 +1,4 @@
-"""Axes of a space as Optuna's parameters: ordered values by their position, others as categories."""
+"""The axes of a space as Optuna parameters: ordered values as integer positions, others as categories."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from srsearch.space import Axis, Space
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
-    """The distribution of every axis."""
+    """Return Optuna's distribution for every axis, by name."""
     return {axis.name: _distribution(axis) for axis in space.axes}
 
 
 def suggest_axes(trial: optuna.Trial, space: Space) -> dict[str, OptionValue]:
-    """A value for every axis that exists, suggested by an Optuna trial."""
+    """Let an Optuna trial suggest a value for every axis that exists, given the values before it."""
     chosen: dict[str, OptionValue] = {}
     for axis in space.axes:
         if axis.exists(chosen):
@@ -27,7 +27,7 @@ def suggest_axes(trial: optuna.Trial, space: Space) -> dict[str, OptionValue]:
 
 
 def encoded(space: Space, axes: Mapping[str, OptionValue]) -> dict[str, Any]:
-    """Values of axes as Optuna's parameters."""
+    """Convert values of axes to Optuna parameters."""
     return {
         axis.name: axis.values.index(axes[axis.name]) if axis.ordered else axes[axis.name]
         for axis in space.axes
@@ -36,7 +36,7 @@ def encoded(space: Space, axes: Mapping[str, OptionValue]) -> dict[str, Any]:
 
 
 def decoded(space: Space, parameters: Mapping[str, Any]) -> dict[str, OptionValue]:
-    """Optuna's parameters as values of axes."""
+    """Convert Optuna parameters to values of axes."""
     return {
         axis.name: axis.values[parameters[axis.name]] if axis.ordered else parameters[axis.name]
         for axis in space.axes
@@ -45,7 +45,7 @@ def decoded(space: Space, parameters: Mapping[str, Any]) -> dict[str, OptionValu
 
 
 def _distribution(axis: Axis) -> BaseDistribution:
-    # Ordered values by their position: samplers then know that 24 lies between 16 and 32.
+    # Integer positions tell samplers that 24 lies between 16 and 32.
     return IntDistribution(0, len(axis.values) - 1) if axis.ordered else CategoricalDistribution(axis.values)
 
 

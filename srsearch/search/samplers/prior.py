@@ -1,4 +1,4 @@
-"""What another study found, as prior observations for a search."""
+"""The results of another study, as prior observations for a search."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from srsearch.space import Candidate, Space
 from srsearch.store import Store, TrialRecord
 
 Observation: TypeAlias = tuple[Mapping[str, OptionValue], float]
-"""The values of a space's axes, and the PSNR in dB of the design there."""
+"""A design's values on the axes of a space, and its PSNR in dB."""
 
 
 def observations_from(
     store: Store, study_name: str, space: Space, *, before: datetime | None = None
 ) -> list[Observation]:
-    """The finished designs of another study that lie inside a space.
+    """Return the finished designs of another study that lie inside a space.
 
-    They may be outside its budget: what they reached still tells what an axis does. The study may have been made in
-    another space or with another recipe; then its PSNR lies higher or lower as a whole, and only differences inform.
+    Designs outside the space's budget are included, because they still show the effect of an axis. The other study may
+    have another space or recipe. Then all its PSNR may be higher or lower, and only differences carry over.
 
     Args:
-        store: Where the study is.
-        study_name: Its name.
-        space: Where the designs are looked for.
-        before: What was finished later does not count, so that a search informed by it can be repeated.
+        store: Holds the study.
+        study_name: Name of the study.
+        space: The space to look for its designs in.
+        before: Leave out trials that finished later, so that a search with this prior is repeatable.
 
     Returns:
-        For each design its axes in the space, and its PSNR; best first, of equal ones by trial number.
+        Each design's values on the axes, and its PSNR in dB; best first, then by trial number.
 
     Raises:
         InputError: There is no such study, or the space is too large to look for designs in.
     """
-    found: list[Observation] = []
+    observations: list[Observation] = []
     for record in sorted(store.trial_records(study_name), key=lambda each: (-(each.psnr or 0.0), each.number)):
         late = before is not None and record.finished_at is not None and record.finished_at > before
         if record.state == "complete" and record.psnr is not None and record.replicate_of is None and not late:
             point = _located(record, space)
             if point is not None:
-                found.append((point.axes, record.psnr))
-    return found
+                observations.append((point.axes, record.psnr))
+    return observations
 
 
 def _located(record: TrialRecord, space: Space) -> Candidate | None:
-    """Where a trial's design lies in a space: mostly at the trial's own values, else wherever it is found."""
+    """The point of a space with a trial's design: tries the trial's own values first, then searches the space."""
     design = Architecture.from_dict(record.description)
     if design.scales != (space.scale,):
         return None
@@ -56,7 +56,7 @@ def _located(record: TrialRecord, space: Space) -> Candidate | None:
             value = record.axes.get(axis.name)
             if value not in axis.values:
                 return space.locate(design)
-            # Of 5.0 and 5, which are equal, the space's own.
+            # 5.0 equals 5: take the space's own value.
             axes[axis.name] = axis.values[axis.values.index(value)]
     point = space.candidate(axes)
     return point if point.design.key == design.key else space.locate(design)
