@@ -81,7 +81,7 @@ plugin_option = click.option(
     expose_value=False,
     callback=_load_plugin,
     metavar="FILE",
-    help="Python file that registers your own parts or objectives; repeat the option for several files.",
+    help="Python file that registers parts, objectives, losses, schedules or views of yours; may be repeated.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 storage_option = click.option(
