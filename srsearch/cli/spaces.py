@@ -182,6 +182,7 @@ def _design(
     from srsearch.architecture import Architecture, catalogue
     from srsearch.quantity import parse_natural
     from srsearch.space import read_design
+    from srsearch.space.source import exists
 
     if design not in catalogue.names():
         study, colon, number = design.rpartition(":")
@@ -193,8 +194,7 @@ def _design(
             if trial not in records:
                 raise InputError(f"study {study!r} has no trial {trial}; its trials are 0 to {len(records) - 1}")
             return Architecture.from_dict(records[trial].description), scale, at
-        path = Path(design)
-        if path.suffix in (".yaml", ".yml") or (path.exists() and not path.is_dir()):
+        if Path(design).suffix in (".yaml", ".yml") or exists(Path(design)):
             return read_design(design), scale, None
     found = catalogue.published(design)  # unknown: says what there is
     if multi_scale and not found.multi_scale:

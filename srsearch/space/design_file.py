@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from srsearch.architecture import Architecture
+from srsearch.architecture.assembly import positions
 from srsearch.cost import count
 from srsearch.errors import InputError
 from srsearch.space.source import Source
@@ -23,6 +24,7 @@ def read_design(path: str | Path) -> Architecture:
         raise InputError(f"{path}: is a search space, not one design; see `srsearch space {path}`")
     try:
         design = Architecture.from_dict(source.data)
+        positions(design.body)  # too many blocks: refused before they are built
         count(design, scale=design.scales[0])  # parts that do not fit are the file's mistake
         return design
     except InputError as error:

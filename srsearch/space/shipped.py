@@ -6,6 +6,7 @@ import importlib.resources
 from pathlib import Path
 
 from srsearch.errors import InputError, suggest
+from srsearch.space.source import exists
 
 
 def find_space(name: str | Path) -> Path:
@@ -17,17 +18,13 @@ def find_space(name: str | Path) -> Path:
         InputError: There is no such file; the message suggests the nearest name.
     """
     path = Path("/dev/stdin" if str(name) == "-" else name)
-    try:
-        is_folder = path.is_dir()
-        if path.exists() and not is_folder:
-            return path
-    except OSError as error:  # such as a name that is too long
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if exists(path):
+        return path
     shipped = {each.stem: each for each in sorted(_shipped_folder().glob("*.yaml"))}
     # The README writes `spaces/lightweight_x4.yaml`, a path in a checkout: make it work in any folder.
     if path.parent.name in ("", "spaces") and path.suffix in ("", ".yaml") and path.stem in shipped:
         return shipped[path.stem]
-    if is_folder:
+    if path.is_dir():
         raise InputError(f"{path}: is a folder, not a space file")
     raise InputError(
         f"{path}: no such file, and no space of that name comes with srsearch; {suggest(path.stem, shipped)}"

@@ -52,6 +52,18 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")}
 
 
+def exists(path: Path) -> bool:
+    """Whether there is something to read: a file, a pipe or a device, but no folder.
+
+    Raises:
+        InputError: The system refuses the name, as one that is too long.
+    """
+    try:
+        return path.exists() and not path.is_dir()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
 def is_text(value: str) -> bool:
     """Whether files and databases take a text: it holds no NUL and no halves of characters."""
     return _NO_TEXT.search(value) is None

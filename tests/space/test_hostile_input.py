@@ -167,6 +167,29 @@ def test_links_with_hundreds_of_fields_are_read() -> None:
     assert address.study == "a"
 
 
+@pytest.mark.parametrize(
+    ("design", "message"),
+    [
+        ("scale: 4\nbody: {cascade: {groups: 60000, blocks: 60000}}", "more than 20,000 parts"),
+        ("scale: 4\nbody: {cascade: {groups: 99999999999999999999}}", "less than or equal to 65536"),
+        ("scale: 4\nchannels: \u0663", "channels: '\u0663' is not an integer from 1 to 65536"),
+        ("scale: 4\nchannels: 1e999", "channels: inf is not an integer"),
+        ("scale: 4\nchan\x07nels: 8", ":2: the character '\\x07' does not belong in YAML"),
+        ("scale: .nan", "is not made of 2, 3, 4, 8"),
+    ],
+)
+def test_designs_out_of_range(design: str, message: str, srsearch: Command, tmp_path: Path) -> None:
+    (tmp_path / "design.yaml").write_text(design)
+    answer = srsearch("count", "design.yaml")
+    assert answer.returncode == 2
+    assert message in answer.stderr
+
+
+@pytest.mark.parametrize("design", ["x:\u00b2", "x:\u0663", "carn:" + "9" * 400, "9" * 400])
+def test_designs_that_are_no_names_of_anything(design: str, srsearch: Command) -> None:
+    assert srsearch("count", design).returncode == 2
+
+
 def _numeric_options() -> list[tuple[str, str]]:
     """Every option of every command that takes a number."""
     commands: dict[str, click.Command] = dict(main.commands)
