@@ -1,6 +1,6 @@
 """srsearch: architecture search for single-image super-resolution under a compute budget.
 
-Names are imported when they are first used, so that ``import srsearch`` and commands that only read a study start fast.
+Names are imported on first use, so that ``import srsearch`` and commands that only read a study start fast.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The two kinds of errors: the user's input is wrong (exit code 2), or the work failed (exit code 1)."""
+"""The two kinds of errors: wrong input (exit code 2) and failed work (exit code 1)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class InputError(Exception):
-    """The user's input is wrong. The message says what, where, and what would be right; commands exit with 2."""
+    """The user's input is wrong. The message says what is wrong, where, and what would be right. Exit code 2."""
 
 
 class WorkError(Exception):
@@ -15,11 +15,11 @@ class WorkError(Exception):
 
 
 def suggest(name: str, valid: Iterable[str]) -> str:
-    """A hint for a mistyped name: ``did you mean 'groups'?``, or the list of valid names.
+    """A hint for a mistyped name: ``did you mean 'groups'?``, or the list of valid names if none is close.
 
     Args:
-        name: What was written.
-        valid: The names that would have been right.
+        name: The mistyped name.
+        valid: The valid names.
     """
     names = sorted(valid)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)

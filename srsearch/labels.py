@@ -10,13 +10,13 @@ MISSING = "–"  # noqa: RUF001 (an en dash is what a table shows for "nothing h
 
 
 def axis_labels(names: Iterable[str]) -> dict[str, str]:
-    """The shortest ending of every axis path that no other axis shares.
+    """Label each axis with the shortest ending of its path that no other axis shares.
 
     Args:
         names: Axis paths, such as ``body.cascade.groups``.
 
     Returns:
-        Path to label, in the order given.
+        Labels by path, in the given order.
 
     Example:
         >>> axis_labels(["channels", "body.cascade.groups", "upsampler.groups"])
@@ -27,7 +27,7 @@ def axis_labels(names: Iterable[str]) -> dict[str, str]:
     for path in paths:
         for ending in _endings(path):
             endings.setdefault(ending, set()).add(path)
-    # The last ending is the whole path, for axes that share every shorter ending.
+    # Other paths may end with an axis's whole path; its label is then the whole path.
     return {path: next((e for e in _endings(path) if endings[e] == {path}), path) for path in paths}
 
 
@@ -37,7 +37,7 @@ def _endings(path: str) -> list[str]:
 
 
 def axis_text(value: object) -> str:
-    """An axis value as a space file writes it: ``true``, ``0.1``, ``cascade``; a dash where the axis does not exist."""
+    """An axis value as a space file writes it: ``true``, ``0.1``, ``cascade``; a dash if the axis does not exist."""
     if value is None or value is pd.NA or (isinstance(value, float) and value != value):
         return MISSING
     if isinstance(value, float):

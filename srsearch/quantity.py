@@ -8,14 +8,21 @@ from decimal import Decimal
 from srsearch.errors import InputError
 
 _FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_QUANTITY = re.compile(r"\s*(\d+(?:_\d+)*(?:\.\d+)?(?:[eE]\+?\d{1,2})?)\s*([kKMGT]?)\s*")
+_QUANTITY = re.compile(r"\s*([0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?(?:[eE]\+?[0-9]{1,2})?)\s*([kKMGT]?)\s*")
+_SIZE = re.compile(r"\s*([1-9][0-9]*)\s*x\s*([1-9][0-9]*)\s*")
+
+MAX_QUANTITY = 10**18
+"""The largest count: what is computed with counts stays in range."""
+
+MAX_SIDE = 1_000_000
+"""The largest width and height of an image, in pixels."""
 
 
 def parse_quantity(value: str | int | float) -> int:
     """Parses a count with an optional decimal suffix (K, M, G, T).
 
     Raises:
-        InputError: Not a number above zero, or an unknown suffix.
+        InputError: Not a number above zero and at most `MAX_QUANTITY`, or an unknown suffix.
 
     Example:
         >>> parse_quantity("40G"), parse_quantity("1.5K"), parse_quantity(800)
@@ -23,11 +30,27 @@ def parse_quantity(value: str | int | float) -> int:
     """
     match = _QUANTITY.fullmatch(str(value)) if not isinstance(value, bool) else None
     if match is None:
-        raise InputError(f"{value!r} is not a count; write a number above zero, such as 40G, 800K or 412032")
-    count = int(Decimal(match[1].replace("_", "")) * _FACTORS[match[2].upper()])
-    if count <= 0:
-        raise InputError(f"{value!r} is not above zero")
-    return count
+        raise InputError(f"{_short(value)} is not a count; write a number above zero, such as 40G, 800K or 412032")
+    exact = Decimal(match[1].replace("_", "")) * _FACTORS[match[2].upper()]
+    if exact < 1:
+        raise InputError(f"{_short(value)} is not above zero")
+    if exact > MAX_QUANTITY:
+        raise InputError(f"{_short(value)} is above the largest count, 1000000T")
+    return int(exact)
+
+
+def _short(value: object) -> str:
+    """A value as the user wrote it, without the middle of hundreds of digits."""
+    text = repr(value)
+    return text if len(text) <= 50 else f"{text[:20]}…{text[-10:]}"
+
+
+def parse_natural(text: str) -> int | None:
+    """Parses a whole number of at most nine decimal digits, such as a trial's number or a port; None: it is none.
+
+    Python's own `int` and ``isdigit`` know digits of all scripts, and do not agree on all of them.
+    """
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
 
 
 def format_quantity(count: int | float, digits: int = 3) -> str:
@@ -69,9 +92,12 @@ def parse_output_size(value: str) -> tuple[int, int]:
     """Parses the width and height of an image, written ``1280x720``.
 
     Raises:
-        InputError: The text does not have this form.
+        InputError: The text does not have this form, or a side is above `MAX_SIDE`.
     """
-    match = re.fullmatch(r"\s*([1-9]\d*)\s*x\s*([1-9]\d*)\s*", str(value))
+    match = _SIZE.fullmatch(str(value))
     if match is None:
-        raise InputError(f"{value!r} is not an image size; write width x height as 1280x720")
-    return int(match[1]), int(match[2])
+        raise InputError(f"{_short(value)} is not an image size; write width x height as 1280x720")
+    width, height = Decimal(match[1]), Decimal(match[2])
+    if max(width, height) > MAX_SIDE:
+        raise InputError(f"{_short(value)}: a side of an image has at most {MAX_SIDE} pixels")
+    return int(width), int(height)

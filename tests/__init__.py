@@ -1,4 +1,4 @@
-"""The tests, a folder for each room of the package."""
+"""The tests, in one folder for each subpackage."""
 
 import os
 

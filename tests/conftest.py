@@ -1,4 +1,4 @@
-"""Fixtures that tests of several rooms need. What they are made of is in `tests.support`."""
+"""Fixtures for tests in several folders, built from `tests.support`."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """An empty cache folder: tests keep the machine busy, and what srsearch measures then must not be remembered."""
+    """An empty cache folder, so that measurements of a machine that is busy with tests are not kept."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _forked_workers() -> Iterator[None]:
-    """Worker processes that this process starts are forked from one that has imported PyTorch: 0.1 s instead of 2 s.
+    """Fork worker processes from a process that has imported PyTorch, which takes 0.1 s instead of 2 s.
 
-    They are processes of their own like any worker. How workers are really started is tested by `srsearch_process`
-    and by all tests that start Python themselves.
+    They are separate processes like any worker. The real start of workers is tested with `srsearch_process` and by all
+    tests that start Python themselves.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(multiprocessing, "get_context", workers.forking_context)
@@ -37,7 +37,7 @@ def _forked_workers() -> Iterator[None]:
 
 @pytest.fixture
 def shared_data() -> Path:
-    """Benchmark images and published weights that lie beside the checkout on the project's own machines."""
+    """Benchmark images and published weights next to the checkout, on the project's own machines."""
     folder = CHECKOUT.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip("the benchmark images are not here")
@@ -48,18 +48,18 @@ def shared_data() -> Path:
 def srsearch(tmp_path: Path) -> Command:
     """Runs the ``srsearch`` command in the test's folder, within this process.
 
-    Call it with the arguments; it gives the exit code, standard output and standard error. It is the one to use
-    unless the process itself is what you test.
+    Call it with the arguments; it returns the exit code, standard output and standard error. Use it unless you test
+    the process itself.
     """
     return lambda *arguments, **options: commands.in_this_process(tmp_path, *arguments, **options)
 
 
 @pytest.fixture
 def srsearch_process(tmp_path: Path) -> Command:
-    """Runs the ``srsearch`` command like `srsearch`, but in a process of its own, which takes seconds to start.
+    """Runs the ``srsearch`` command like `srsearch`, but in a new process, which takes seconds to start.
 
-    For what lasts as long as a process (plugins), and for what only a process has (signals, imports, its output when
-    worker processes write to it).
+    For tests of what lasts until the process ends (plugins) and of the process itself (signals, imports, output that
+    worker processes write to).
     """
     return lambda *arguments, **options: commands.in_own_process(tmp_path, *arguments, **options)
 

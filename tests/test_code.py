@@ -1,4 +1,4 @@
-"""The code itself: style, types, layers, and what a wheel holds."""
+"""The code: style, types, layers, imports, and the contents of a wheel."""
 
 from __future__ import annotations
 

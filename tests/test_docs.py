@@ -1,4 +1,4 @@
-"""The documentation: the drawn tree is the real one, the site builds, and its links lead somewhere."""
+"""The documentation: the drawn tree is the real one, the site builds, and its links work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PACKAGE = CHECKOUT / "srsearch"
 
 
 def _drawn_tree() -> dict[str, int]:
-    """Path, folders with a slash at the end, to its line in docs/architecture.md."""
+    """Paths in the tree of docs/architecture.md, with a slash after folders, to their lines."""
     page = (DOCS / "architecture.md").read_text(encoding="utf-8").splitlines()
     start = page.index("srsearch/")
     parents: list[str] = []
@@ -40,7 +40,7 @@ def _drawn_tree() -> dict[str, int]:
 
 
 def _real_tree() -> set[str]:
-    """Folders and modules of the package, without the revisions of the database, of which there is one file each."""
+    """Folders and modules of the package, without the revisions of the database."""
     real = {"srsearch/"}
     for path in PACKAGE.rglob("*"):
         name = path.relative_to(CHECKOUT).as_posix()
@@ -53,7 +53,7 @@ def _real_tree() -> set[str]:
     return real
 
 
-def test_the_tree_in_the_documentation_is_the_one_that_is_there() -> None:
+def test_the_tree_in_the_documentation_is_that_of_the_package() -> None:
     drawn, real = _drawn_tree(), _real_tree()
     wrong = [
         f"docs/architecture.md:{drawn[gone]}: remove this line: there is no {gone}" for gone in drawn.keys() - real
@@ -86,7 +86,7 @@ class _Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built site. A warning, such as a link to a page that is not there, fails the build."""
+    """The built site. Warnings, such as a link to a missing page, fail the build."""
     folder = tmp_path_factory.mktemp("site")
     ended = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)],
@@ -100,7 +100,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_links_of_the_site_lead_somewhere_and_pages_load_nothing_from_elsewhere(site: Path) -> None:
+def test_links_of_the_site_work_and_pages_load_nothing_from_other_sites(site: Path) -> None:
     pages = {path: _Page(path) for path in site.rglob("*.html") if path.name != "404.html"}
     wrong = []
     for path, page in pages.items():
@@ -138,7 +138,7 @@ def test_every_public_class_and_function_is_on_the_api_pages(site: Path) -> None
     assert not missing, "\n".join(missing)
 
 
-def test_links_of_pages_outside_the_site_lead_to_files() -> None:
+def test_links_of_pages_outside_the_site_point_to_files() -> None:
     pages = [*CHECKOUT.glob("*.md"), CHECKOUT / "studies" / "README.md", CHECKOUT / "dashboards" / "README.md"]
     wrong = []
     for page in pages:

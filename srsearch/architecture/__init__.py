@@ -1,8 +1,8 @@
-"""What a network is: its parts, its description, the module it builds, and the published ones."""
+"""Networks: their parts, their descriptions (`Architecture`), how they are built, and the published ones."""
 
 from __future__ import annotations
 
-# Importing a module of parts registers them.
+# Importing a module of parts registers the parts that it defines.
 from srsearch.architecture import catalogue
 from srsearch.architecture.assembly import InvalidDesign
 from srsearch.architecture.bicubic import upscale_bicubic

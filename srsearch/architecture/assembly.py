@@ -1,4 +1,4 @@
-"""Making a part, and which slots it calls as it is made."""
+"""Constructs the module of one part, and records which slots its constructor calls."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class InvalidDesign(InputError):
 
 
 def make_part(kind: str, part: Part, place: Mapping[str, Any], slots: Callable[[str], Factory]) -> nn.Module:
-    """One part's module.
+    """Construct the module of one part.
 
     Args:
         kind: Kind of the part.
-        part: Its description.
-        place: What comes from where it stands: ``channels``, and for some kinds ``scale`` and the like.
-        slots: Gives the factory that fills a slot.
+        part: Description of the part.
+        place: Arguments that the place gives: ``channels``, and for some kinds ``scale`` and others.
+        slots: Returns the factory of a slot, by the slot's name.
 
     Raises:
-        InvalidDesign: The part cannot be built there.
+        InvalidDesign: The part cannot be constructed at this place.
     """
     declared = part_type(kind, part.name)
     arguments: dict[str, Any] = {name: slots(name) for name in declared.slots}
@@ -37,28 +37,28 @@ def make_part(kind: str, part: Part, place: Mapping[str, Any], slots: Callable[[
     except InvalidDesign:
         raise
     except Exception as error:
-        # An error that the author did not foresee, such as a convolution of no channels, makes a design invalid, too.
+        # Any error in a constructor makes the design invalid, such as torch's own for a convolution without channels.
         raise InvalidDesign(f"{kind} {part}: {first_line(error)}") from None
 
 
 def position_name(*at: Any) -> str:
-    """The position that a body called its slot ``block`` with, as a text; empty where it named none."""
+    """The position in a call ``block(position)`` as text; empty if the call has no argument."""
     return "" if not at or at[0] is None else str(at[0])
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an exception's message; torch writes many."""
+    """The first line of an exception's message: torch's messages have many."""
     return str(error).partition("\n")[0] or type(error).__name__
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a part asks of its slots as it is made.
+class SlotCalls:
+    """The calls that a part's constructor makes to its slots.
 
     Attributes:
-        slots: The slots that it calls.
-        positions: With what it calls its slot ``block``, in order.
-        failure: Why it cannot be made there, else None.
+        slots: Names of the slots that are called.
+        positions: The positions that the slot ``block`` is called with, in order of the first call.
+        failure: Why the constructor failed; None if it did not.
     """
 
     slots: frozenset[str]
@@ -66,20 +66,26 @@ class Asked:
     failure: str | None
 
 
+_MOST_PARTS = 20_000
+"""Parts of a body: several times more than any network has."""
+
+
 @cached
-def asked(kind: str, part: Part, channels: int) -> Asked:
-    """Make a part on the meta device with nothing in its slots, and see which it calls.
+def slot_calls(kind: str, part: Part, channels: int) -> SlotCalls:
+    """Construct a part on the meta device, with identities in its slots, and record the calls to the slots.
 
     Args:
         kind: Kind of the part, other than ``levels``.
-        part: Its description.
-        channels: Width where it stands.
+        part: Description of the part.
+        channels: Number of channels at its place.
     """
     called: list[tuple[str, tuple[Any, ...]]] = []
 
     def slot(name: str) -> Factory:
         def factory(*at: Any) -> nn.Module:
             called.append((name, at))
+            if len(called) > _MOST_PARTS:
+                raise InvalidDesign(f"{kind} {part}: consists of more than {_MOST_PARTS:,} parts")
             return nn.Identity()
 
         return factory
@@ -91,21 +97,22 @@ def asked(kind: str, part: Part, channels: int) -> Asked:
     except InvalidDesign as error:
         failure = str(error)
     positions = tuple(dict.fromkeys(position_name(*at) for name, at in called if name == "block"))
-    return Asked(frozenset(name for name, _ in called), positions, failure)
+    return SlotCalls(frozenset(name for name, _ in called), positions, failure)
 
 
 _WIDTHS = (64, 48, 60, 1)
+"""Numbers of channels that `positions` tries, in order, until the body can be constructed."""
 
 
 @cached
 def positions(body: Part) -> tuple[str, ...]:
-    """The positions of a body's blocks, in order; they do not depend on its width.
+    """The positions of a body's blocks, in order. They do not depend on the number of channels.
 
     Raises:
-        InvalidDesign: The body cannot be made at any width.
+        InvalidDesign: The body cannot be constructed with any of the numbers of channels that are tried.
     """
     for channels in _WIDTHS:
-        body_asks = asked("body", body, channels)
-        if body_asks.failure is None:
-            return body_asks.positions
-    raise InvalidDesign(str(body_asks.failure))
+        calls = slot_calls("body", body, channels)
+        if calls.failure is None:
+            return calls.positions
+    raise InvalidDesign(str(calls.failure))

@@ -1,4 +1,4 @@
-"""Bicubic upscaling, the Keys kernel with a = -0.5, as the evaluation protocol has it."""
+"""Bicubic upscaling with the Keys kernel, a = -0.5, the kernel of the evaluation protocol."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 _MARGIN = 4
-"""LR pixels replicated at each border; the kernel reaches two."""
+"""LR pixels replicated at each border; the kernel reaches two pixels."""
 
 
 def upscale_bicubic(lr: Tensor, scale: int) -> Tensor:
-    """Bicubic upscaling with replicated borders; differentiable, values not clipped.
+    """Upscale images bicubically with replicated borders. Differentiable; values are not clipped.
 
     Args:
-        lr: (n, c, h, w), any float type; computed in float32 at least.
+        lr: (n, c, h, w), any float type. float64 is computed in float64, all others in float32.
         scale: Integer factor.
 
     Returns:
-        (n, c, scale * h, scale * w), in the precision computed in.
+        (n, c, scale * h, scale * w), float64 for float64, else float32.
     """
     source = lr if lr.dtype == torch.float64 else lr.float()
     padded = F.pad(source, (_MARGIN,) * 4, mode="replicate")
-    # Torch's plain bicubic has a = -0.75; the antialiased one a = -0.5, and when enlarging it filters nothing.
+    # Torch's plain bicubic kernel has a = -0.75, its antialiased one -0.5; it filters nothing when enlarging.
     large = F.interpolate(padded, scale_factor=scale, mode="bicubic", antialias=True)
     border = _MARGIN * scale
     return large[..., border:-border, border:-border]

@@ -1,4 +1,4 @@
-"""From a design to its module: slots are filled from the outside in."""
+"""Builds the network of a design: each part is constructed when the part around it calls its slot."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 
 def build(design: Architecture, *, seed: int | None = None) -> Network:
-    """The network of a design, initialised.
+    """Build and initialise the network of a design.
 
     Args:
-        design: What to build.
-        seed: Seed of the initial weights; without one, torch's global generator goes on.
+        design: The design.
+        seed: Seed of the initial weights. Without a seed they are drawn from torch's global generator.
 
     Returns:
-        A module from (n, c, h, w) in 0..1 to (n, c, scale * h, scale * w), c being its ``in_channels``. A multi-scale
-        one is called with ``scale=``.
+        A module from (n, c, h, w) in 0..1 to (n, c, scale * h, scale * w), where c is its ``in_channels``. Call a
+        multi-scale network with ``scale=``.
 
     Raises:
         InvalidDesign: The parts do not fit together.
     """
     design.check_placement()
-    # Modules draw initial values as they are made: keep those draws away from the caller's generator.
+    # Constructors draw initial values, too. Those draws must not advance the caller's generator.
     with torch.random.fork_rng(devices=[]):
         network = Assembler(design).network()
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
@@ -41,7 +41,7 @@ def build(design: Architecture, *, seed: int | None = None) -> Network:
 
 
 class Assembler:
-    """Fills the slots of a design's parts, from the network inwards."""
+    """Fills the slots of a design's parts, from the network (its levels) inwards."""
 
     def __init__(self, design: Architecture) -> None:
         self._design = design
@@ -62,22 +62,22 @@ class Assembler:
         }
         network = make_part("levels", design.levels, place, slots.__getitem__)
         if not isinstance(network, Network):
-            raise InvalidDesign(f"levels {design.levels}: is not a class of srsearch.architecture.Network")
+            raise InvalidDesign(f"levels {design.levels}: is not a subclass of srsearch.architecture.Network")
         return network
 
-    def _module(self, kind: str, place: str, level: int = 1, *, kept: bool = True, scale: int = 0) -> nn.Module:
+    def _module(self, kind: str, place: str, level: int = 1, *, keeps_inner: bool = True, scale: int = 0) -> nn.Module:
         def slot(name: str) -> Factory:
             if kind == "body" and name == "block":
                 return self._block
-            if name == "inner_activation" and not kept:
+            if name == "inner_activation" and not keeps_inner:
                 return nn.Identity
             inner = slot_place(kind, name)
-            # Only a body's blocks have positions; arguments that other parts pass to a slot are ignored.
+            # Only the blocks of a body have positions. Arguments that other parts pass to a slot are ignored.
             return lambda *at: self._module(PLACES[inner], inner)
 
         part = self._design.part_at(place, level)
         return make_part(kind, part, self._place | {"scale": scale}, slot)
 
     def _block(self, *at: Any) -> nn.Module:
-        place, kept = self._design.at_position(position_name(*at))
-        return self._module("block", place, kept=kept)
+        place, keeps_inner = self._design.at_position(position_name(*at))
+        return self._module("block", place, keeps_inner=keeps_inner)

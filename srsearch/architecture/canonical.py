@@ -1,8 +1,8 @@
-"""Rules that bring a description to canonical form: networks that compute the same have one description.
+"""Rules that bring a description to canonical form, so that networks that compute the same have one description.
 
-Each rule states an equality of networks; the tests trace networks and compare. `canonicalise` is written once for two
-ways of calling: on one description, and on whole columns of descriptions (`srsearch.space.enumeration`). So every rule
-is a pure function of few fields, and what a rule cannot decide, because the parts do not fit, it leaves as it is.
+Each rule states that two descriptions give equal networks; the tests trace such networks and compare them.
+`canonicalise` works on one description and on whole columns of descriptions (`srsearch.space.enumeration`). Every rule
+is therefore a pure function of few fields. A rule that cannot decide, because parts do not fit, changes nothing.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from srsearch.architecture.assembly import InvalidDesign, asked, positions
+from srsearch.architecture.assembly import InvalidDesign, positions, slot_calls
 from srsearch.architecture.parts.bodies import pool_sources
 from srsearch.architecture.positions import resolve
 from srsearch.architecture.registry import PLACES, OptionValue, Part, cached, read_part
 
 Call: TypeAlias = Callable[..., Any]
-"""``call(rule, *fields)``: the rule's result."""
+"""``call(rule, *fields)`` returns the rule's result."""
 
 DEFAULTS: dict[str, str] = {
     "unit": "conv",
@@ -31,14 +31,14 @@ DEFAULTS: dict[str, str] = {
     "levels": "direct",
     "activation": "relu",
 }
-"""The part at each place where a description has none."""
+"""The name of the default part at each place."""
 
 SCOPES: Mapping[str, Sequence[str]] = {"rb": (), "rg": ("closing",), "rg+u": ("closing", "upsampler_unit")}
-"""The efficiency paper's scopes: the further places that have the unit of the blocks."""
+"""Scopes of the efficiency paper (Section 4.2): the places that have the unit of the blocks besides the blocks."""
 
 
 def default_part(place: str) -> Part:
-    """The part that stands at a place where a description has none."""
+    """The part at a place if a description names none."""
     return read_part(PLACES[place], DEFAULTS[place])
 
 
@@ -48,11 +48,11 @@ def directly(rule: Callable[..., Any], *fields: Any) -> Any:
 
 
 def canonicalise(raw: Mapping[str, Any], call: Call = directly) -> dict[str, Any]:
-    """The fields of a description in canonical form.
+    """Bring the fields of a description to canonical form.
 
     Args:
-        raw: Every field by name, and ``scope`` (None, or one of `SCOPES`, which sets other places).
-        call: How rules are called.
+        raw: Every field by name, and ``scope``: None, or one of `SCOPES`, which sets further places.
+        call: Calls a rule: `directly`, or on columns.
     """
     new = {name: value for name, value in raw.items() if name != "scope"}
     for place in ("closing", "upsampler_unit"):
@@ -65,7 +65,7 @@ def canonicalise(raw: Mapping[str, Any], call: Call = directly) -> dict[str, Any
     body, levels, new["global_skip"] = (call(_item, i, wired) for i in range(3))
     new["levels"] = call(_refinement_levels, levels, raw["refinement"])
     inner = {
-        place: call(_asks, "inner_activation", call(_asked, "block", raw[place], raw["channels"]))
+        place: call(_calls, "inner_activation", call(_slots, "block", raw[place], raw["channels"]))
         for place in ("block", "compressed")
     }
     covers = call(_covers, body, levels)
@@ -92,16 +92,16 @@ def canonicalise(raw: Mapping[str, Any], call: Call = directly) -> dict[str, Any
 
 @cached
 def _interned(part: Part) -> Part:
-    """The same object for equal parts: what is looked up by parts is found without comparing them."""
+    """Return one object for all equal parts, so that cache lookups succeed by identity, without comparing options."""
     return part
 
 
 def could_be(field: str, value: Any, design: Any) -> bool:
-    """Whether a field that is written so may be a design's; False only where it certainly is not.
+    """Whether a description with this value in a field may describe a design; False only if it certainly does not.
 
     Args:
         field: Name of the field.
-        value: As written.
+        value: The value as written, not canonical.
         design: The `Architecture`.
     """
     own = getattr(design, field, None)
@@ -109,9 +109,9 @@ def could_be(field: str, value: Any, design: Any) -> bool:
         return bool(value == own)
     if field == "entry":
         return _entry(value) == own
-    if field == "activation" and own != default_part("activation"):  # which also stands where none is used
+    if field == "activation" and own != default_part("activation"):  # the default also stands for "not used"
         return bool(value == own)
-    if field == "unit" and (own != default_part("unit") or "unit" in _asked("block", design.block, design.channels)):
+    if field == "unit" and (own != default_part("unit") or "unit" in _slots("block", design.block, design.channels)):
         return _unit(value, design.channels) == own
     if field == "body":
         names = {_wiring(value, default_part("levels"), skip)[0].name for skip in (True, False)}
@@ -120,33 +120,33 @@ def could_be(field: str, value: Any, design: Any) -> bool:
 
 
 def _drop_unused(new: dict[str, Any], call: Call) -> None:
-    """What stands at a place that nothing asks for is set to its default."""
+    """Set the part of every place that no part calls to its default."""
     channels = new["channels"]
 
     def slots(kind: str, place: str) -> Any:
-        return call(_asked, kind, new[place], channels)
+        return call(_slots, kind, new[place], channels)
 
     holders = [slots("block", "block"), slots("body", "body"), slots("refinement", "refinement")]
-    compressed = call(_asked_where, call(_compresses, new["body"]), new["compressed"], channels)
+    compressed = call(_slots_where, call(_compresses, new["body"]), new["compressed"], channels)
     holders.append(compressed)
-    used = {"unit": _any_asks("unit", holders, call)}
-    used["closing"] = call(_asks, "closing", holders[1])
+    used = {"unit": _any_calls("unit", holders, call)}
+    used["closing"] = call(_calls, "closing", holders[1])
     upsampler = slots("upsampler", "upsampler")
-    used["upsampler_unit"] = call(_asks, "unit", upsampler)
+    used["upsampler_unit"] = call(_calls, "unit", upsampler)
     holders += [upsampler, slots("entry", "entry")]
     for place, is_used in used.items():
         new[place] = call(_if_used, place, is_used, new[place])
-        holders.append(call(_asked_where, is_used, new[place], channels, "unit"))
-    kept = call(_keeps_inner, new["body"], holders[0], compressed)
-    is_used = call(_or, kept, _any_asks("activation", holders, call))
+        holders.append(call(_slots_where, is_used, new[place], channels, "unit"))
+    keeps_inner = call(_keeps_inner, new["body"], holders[0], compressed)
+    is_used = call(_or, keeps_inner, _any_calls("activation", holders, call))
     new["activation"] = call(_if_used, "activation", is_used, new["activation"])
 
 
-def _any_asks(slot: str, holders: Sequence[Any], call: Call) -> Any:
-    found: Any = call(_asks, slot, holders[0])
+def _any_calls(slot: str, holders: Sequence[Any], call: Call) -> Any:
+    called: Any = call(_calls, slot, holders[0])
     for holder in holders[1:]:
-        found = call(_or, found, call(_asks, slot, holder))
-    return found
+        called = call(_or, called, call(_calls, slot, holder))
+    return called
 
 
 def _item(index: int, values: Sequence[Any]) -> Any:
@@ -162,10 +162,14 @@ def _in_scope(place: str, scope: str | None, unit: Part, own: Part) -> Part:
 
 
 def _unit(part: Part, channels: int) -> Part:
-    """Units that are one network under two names; some only at this width.
+    """Give units that compute the same one name. Some are equal only at this number of channels.
 
-    A grouped 1x1 in one group needs no shuffle; a resnext in one group is a bottleneck; without a reduction and
-    depthwise it is an inverted residual without expansion, which of one channel is a bottleneck.
+    - A grouped convolution in one group is a convolution.
+    - ``clcnet`` with a depthwise 3x3 and a 1x1 in one group is ``mobilenet_v1``.
+    - ``shufflenet_v1`` in one group shuffles nothing: it is ``resnext`` with a depthwise 3x3.
+    - ``resnext`` in one group is a bottleneck; depthwise and without reduction it is an inverted residual without
+      expansion.
+    - An inverted residual with one inner channel is a bottleneck.
     """
     name = part.name
     options: dict[str, Any] = dict(part.options)
@@ -188,34 +192,34 @@ def _unit(part: Part, channels: int) -> Part:
 
 
 def _block(part: Part, channels: int) -> Part:
-    """Channel attention is told apart by its inner width alone."""
+    """Give reductions of channel attention with the same inner width one value."""
     if part.name != "rcab":
         return part
     return part.having(reduction=channels // max(1, channels // part["reduction"]))
 
 
 def _plain_chain(body: Part, block: Part, unit: Part, levels: Part, global_skip: bool) -> bool:
-    """Whether what follows the entry is convolutions with activations."""
+    """Whether only 3x3 convolutions with activations follow the entry, up to the upsampler."""
     same = (block.name, unit.name, body.name, body["compress"]) == ("plain", "conv", "chain", "none")
     return same and levels.name != "pyramid" and not global_skip
 
 
 def _entry_convs(plain_chain: bool, entry: Part, body: Part) -> tuple[Part, Part]:
-    """An entry's convolutions with activations before a chain of such are more of the chain."""
+    """Count all convolutions of an entry but the first as part of a plain chain that follows."""
     if not plain_chain or entry.name != "conv" or entry["activation"] != "all" or entry["convs"] == 1:
         return entry, body
     return entry.having(convs=1), body.having(blocks=body["blocks"] + entry["convs"] - 1)
 
 
 def _entry(part: Part) -> Part:
-    """Between one convolution there is nothing."""
+    """An entry of one convolution has no activation between convolutions."""
     if part.name == "conv" and part["convs"] == 1 and part["activation"] == "between":
         return part.having(activation="none")
     return part
 
 
 def _levels(levels: Part, scales: tuple[int, ...]) -> Part:
-    """At x2 there is one level, whatever the way; beyond the last level there is nothing to set."""
+    """At x2 all kinds of levels are one direct level. Options of levels that the scale does not reach are ``same``."""
     if scales == (2,):
         return default_part("levels")
     if levels.name != "pyramid":
@@ -225,7 +229,13 @@ def _levels(levels: Part, scales: tuple[int, ...]) -> Part:
 
 
 def level_counts(levels: Part, option: str, first: int) -> tuple[int, ...]:
-    """An amount in every level of a pyramid, from the first level's and what ``blocks`` or ``refine`` say of others."""
+    """The count of an option in each of the three levels of a pyramid.
+
+    Args:
+        levels: The levels.
+        option: ``blocks`` or ``refine``; ``blocks_2`` and so on say how the other levels differ.
+        first: The count in the first level.
+    """
     counts = [first]
     for number in (2, 3):
         own = levels.get(f"{option}_{number}", "same")
@@ -245,19 +255,19 @@ def _set_counts(levels: Part, option: str, counts: Sequence[int]) -> Part:
 
 def _refinement_levels(levels: Part, refinement: Part) -> Part:
     first = refinement.get("blocks")
-    # Where nothing has such blocks, nothing is to be set.
+    # A refinement without blocks has nothing to set by level.
     counts = (0, 0, 0) if first is None else level_counts(levels, "refine", first)
     return _set_counts(levels, "refine", counts)
 
 
 def _wiring(body: Part, levels: Part, global_skip: bool) -> tuple[Part, Part, bool]:
-    """Bodies that are one network under two names.
+    """Give bodies that compute the same one name.
 
-    - A group of one block has nothing to share.
-    - Without fusions there is no activation behind them; with nothing shared either, a cascade is a chain.
-    - One locally fused group of n blocks is n groups of one block, globally fused.
-    - A memory body of one block is that block with a skip around it.
-    - The sources of an information pool are named.
+    - A group of one block shares nothing.
+    - A cascade without fusions has no activation after them; if it shares nothing either, it is a chain.
+    - One group of n blocks with local fusions is n groups of one block with global fusions.
+    - A memory body of one block is a chain of that block with the global skip.
+    - Presets of an information pool are replaced by the names of the sources.
     """
     if "blocks" not in dict(body.options):
         return body, levels, global_skip
@@ -271,7 +281,7 @@ def _wiring(body: Part, levels: Part, global_skip: bool) -> tuple[Part, Part, bo
     if name == "cascade":
         if options["fusion"] == "none":
             options["fusion_activation"] = False
-            # In an uneven pyramid a cascade's 2_1 is another block of the chain in each level: no name holds for all.
+            # In an uneven pyramid, a cascade's position 2_1 is a different block of the chain in each level.
             if options["share"] == "none" and (flat or options["groups"] == 1 or _everywhere(options)):
                 counts = tuple(options["groups"] * count for count in counts)
                 name, options = "chain", {"blocks": counts[0], **placement}
@@ -280,7 +290,7 @@ def _wiring(body: Part, levels: Part, global_skip: bool) -> tuple[Part, Part, bo
             counts = (1, 1, 1)
     elif name == "memory" and all(count == 1 for count in counts) and not global_skip:
         name, options, global_skip = "chain", {"blocks": 1, **placement}, True
-    elif name == "symmetric" and flat:  # else a preset means other sources in other levels
+    elif name == "symmetric" and flat:  # otherwise a preset means different sources in each level
         try:
             sources = pool_sources(options["pool"], options["bunches"], options["blocks"], options["middle"])
         except ValueError:
@@ -291,12 +301,12 @@ def _wiring(body: Part, levels: Part, global_skip: bool) -> tuple[Part, Part, bo
 
 
 def _everywhere(options: Mapping[str, Any]) -> bool:
-    """Whether all positions of a body are alike."""
+    """Whether all positions of a body have the same block and treat their inner activation alike."""
     return options["activations"] in ("all", "none") and options["compress"] in ("all", "none")
 
 
 def _covers(body: Part, levels: Part) -> bool:
-    """Whether every position of any level is one of the first level's."""
+    """Whether the positions of the first level include those of all levels."""
     counts = {*level_counts(levels, "blocks", body.get("blocks", 0))}
     if len(counts) == 1:
         return True
@@ -316,14 +326,17 @@ def _placement(
     block_has_inner: bool,
     compressed_has_inner: bool,
 ) -> tuple[Part, Part, Part]:
-    """Positions by name; what is compressed everywhere is the block, and what no block has is not dropped.
+    """Replace choices of positions by names.
+
+    A body that is compressed at every position has the compressed block as its block. Positions whose block has no
+    inner activation count as keeping it.
 
     Args:
         written: The body as it was described.
-        body: The same after `_wiring`, which keeps the order of positions.
-        covers: Whether the positions of the first level are all that there are in any.
-        block: What stands at positions that are not compressed.
-        compressed: What stands at the others.
+        body: The body after `_wiring`, which keeps the order of the positions.
+        covers: Whether the positions of the first level include those of all levels.
+        block: The block at positions that are not compressed.
+        compressed: The block at compressed positions.
         block_has_inner: Whether ``block`` has an activation between its units.
         compressed_has_inner: Whether ``compressed`` has one.
     """
@@ -334,31 +347,31 @@ def _placement(
     try:
         before, after = positions(written), positions(body)
         replaced = {before.index(name) for name in resolve(choices["compress"], before, counts=True)}
-        kept = {before.index(name) for name in resolve(choices["activations"], before, counts=False)}
+        keeping = {before.index(name) for name in resolve(choices["activations"], before, counts=False)}
     except (InvalidDesign, ValueError):
-        return written, block, compressed  # refused, with the names as written, where it is built or counted
+        return written, block, compressed  # building or counting refuses it, with the names as written
     everything = set(range(len(after)))
     if replaced == everything and replaced and (covers or choices["compress"] == "all"):
         block, block_has_inner, replaced = compressed, compressed_has_inner, set()
     if block == compressed:
         replaced = set()
-    kept |= {i for i in everything if not (compressed_has_inner if i in replaced else block_has_inner)}
+    keeping |= {i for i in everything if not (compressed_has_inner if i in replaced else block_has_inner)}
     body = body.having(
-        activations="all" if kept == everything else "+".join(after[i] for i in sorted(kept)) or "none",
+        activations="all" if keeping == everything else "+".join(after[i] for i in sorted(keeping)) or "none",
         compress="+".join(after[i] for i in sorted(replaced)) or "none",
     )
     return body, block, compressed if replaced else default
 
 
-def _asked(kind: str, part: Part, channels: int) -> frozenset[str]:
-    return asked(kind, part, channels).slots
+def _slots(kind: str, part: Part, channels: int) -> frozenset[str]:
+    return slot_calls(kind, part, channels).slots
 
 
-def _asked_where(condition: bool, part: Part, channels: int, kind: str = "block") -> frozenset[str]:
-    return _asked(kind, part, channels) if condition else frozenset()
+def _slots_where(condition: bool, part: Part, channels: int, kind: str = "block") -> frozenset[str]:
+    return _slots(kind, part, channels) if condition else frozenset()
 
 
-def _asks(slot: str, slots: frozenset[str]) -> bool:
+def _calls(slot: str, slots: frozenset[str]) -> bool:
     return slot in slots
 
 

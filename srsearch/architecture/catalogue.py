@@ -1,7 +1,7 @@
-"""The published networks of the five papers as designs: PCARN/CARN, ProSRN, CSRCNN, efficiency (bl), s-LWSR.
+"""The published networks of the five papers as designs: PCARN and CARN, ProSRN, CSRCNN, efficiency (bl), s-LWSR.
 
-Where a paper's text and its printed figures disagree, the design is the one that the figures fit; what its text
-describes has a name of its own (``csrcnn-6-4-2``).
+If the text of a paper and its printed sizes disagree, the design fits the sizes. The network that the text describes
+then has its own name (``csrcnn-6-4-2``).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ class Published:
     """A published network.
 
     Attributes:
-        name: Ours.
+        name: Its name in this catalogue.
         paper: ``pcarn``, ``efficiency``, ``csrcnn``, ``s-lwsr`` or ``prosrn``.
-        about: One line for people.
-        fields: Its description without the scale.
-        scales: Those that the paper has.
+        about: A short description for people.
+        fields: The fields of the design, without the scale.
+        scales: The scales in the paper.
         multi_scale: Whether the paper's network has upsamplers for all its scales at once.
-        printed: Names that the paper prints for it.
+        printed: The names in the paper's tables.
     """
 
     name: str
@@ -52,7 +52,7 @@ def _pcarn() -> list[Published]:
         return {"body": {"cascade": {"fusion": fusion, "fusion_activation": True}}, "global_skip": False}
 
     every = (2, 3, 4)
-    found = [
+    networks = [
         Published("carn", "pcarn", "cascading residual network", carn, every, True, ("CARN",)),
         Published(
             "carn-m",
@@ -79,13 +79,15 @@ def _pcarn() -> list[Published]:
     ]
     for groups in (2, 4, 8, 16, 32, 64):
         about = f"PCARN-M with groups of {groups}"
-        found.append(Published(f"pcarn-g{groups}", "pcarn", f"{about} (Fig. 7)", mobile(groups, "none"), every, True))
-        found.append(
+        networks.append(
+            Published(f"pcarn-g{groups}", "pcarn", f"{about} (Fig. 7)", mobile(groups, "none"), every, True)
+        )
+        networks.append(
             Published(
                 f"pcarn-g{groups}r", "pcarn", f"{about} and recursion (Fig. 7)", mobile(groups, "group"), every, True
             )
         )
-    return found
+    return networks
 
 
 _BL = {
@@ -110,26 +112,26 @@ def _efficiency() -> list[Published]:
         ("blm2-e3", "blm2(e=3)", {"inverted_residual": {"expansion": 3}}),
         ("bls1-r2-g4", "bls1(r=2, g=4)", {"shufflenet_v1": {"reduction": 2, "groups": 4}}),
     ]
-    found = [
+    networks = [
         Published("bl", "efficiency", "the baseline: RCAN's parts, small", _BL, every, False, ("bl",)),
         Published("bl-e", "efficiency", "the baseline with the ERUM upsampler", erum, every, False, ("bl-e",)),
     ]
     for name, printed, unit in units:
         fields = _BL | {"unit": unit, "scope": "rg"}
-        found.append(Published(name, "efficiency", f"bl, units {printed[2:]}", fields, every, False, (printed,)))
+        networks.append(Published(name, "efficiency", f"bl, units {printed[2:]}", fields, every, False, (printed,)))
     for name, printed, unit in (
         ("blrn-e-r2", "blrn-e(r=2)", {"bottleneck": {"reduction": 2}}),
         ("blm1-e", "blm1-e", "mobilenet_v1"),
     ):
         for scope, suffix in (("rb", "rb"), ("rg", "rg"), ("rg+u", "rgu")):
-            # The sizes printed for blm1-e[rb] fit a bias in both convolutions of the unit, all others only one.
+            # The sizes printed for blm1-e[rb] fit biases in both convolutions of the unit; all others fit one bias.
             biased = {"mobilenet_v1": {"bias": "all"}} if (name, scope) == ("blm1-e", "rb") else unit
             fields = erum | {"unit": biased, "scope": scope}
             about = f"bl-e, units changed in scope {scope}"
-            found.append(
+            networks.append(
                 Published(f"{name}-{suffix}", "efficiency", about, fields, every, False, (f"{printed}[{scope}]",))
             )
-    return found
+    return networks
 
 
 def _csrcnn() -> list[Published]:
@@ -144,7 +146,7 @@ def _csrcnn() -> list[Published]:
         }
 
     every = (2, 4, 8)
-    found = [
+    networks = [
         Published(
             "csrcnn",
             "csrcnn",
@@ -175,11 +177,11 @@ def _csrcnn() -> list[Published]:
     ]
     for u in (2, 3, 4):
         for r in (0, 1, 2):
-            # The sizes printed for U3TR0 and U4TR0 fit one refined block in the second level.
+            # The sizes printed for U3TR0 and U4TR0 fit a second level with one refined block.
             second = {"refine_2": 5} if r == 0 and u > 2 else {}
             printed = "U2TU1 U2TU1" if (u, r) == (2, 1) else f"U{u}TR{r} U{u}TR{r}"
             about = f"{u} BP-U blocks and {r} refined blocks in each level (Table IV)"
-            found.append(
+            networks.append(
                 Published(
                     f"csrcnn-u{u}r{r}",
                     "csrcnn",
@@ -190,7 +192,7 @@ def _csrcnn() -> list[Published]:
                     (printed,),
                 )
             )
-    return found
+    return networks
 
 
 def _s_lwsr() -> list[Published]:
@@ -202,14 +204,14 @@ def _s_lwsr() -> list[Published]:
             "upsampler": {"pixel_shuffle": {"activation": False}},
         }
 
-    found = []
+    networks = []
     for channels in (16, 32, 64):
         name, printed = f"s-lwsr-{channels}", f"s-LWSR{channels}"
         names: tuple[str, ...] = (printed, f"s-LWSR+{channels}", f"{printed}(normal)")
         names += {32: ("s-LWSR(base line)",), 16: ("Width",)}.get(channels, ())
         about = f"symmetric, {channels} channels, half of the activations"
-        found.append(Published(name, "s-lwsr", about, network(channels), (4,), False, names))
-        found.append(
+        networks.append(Published(name, "s-lwsr", about, network(channels), (4,), False, names))
+        networks.append(
             Published(
                 f"{name}-no-pool",
                 "s-lwsr",
@@ -220,7 +222,7 @@ def _s_lwsr() -> list[Published]:
                 (f"{printed}(no-pool)",),
             )
         )
-    found.append(
+    networks.append(
         Published(
             "s-lwsr-16-eleven",
             "s-lwsr",
@@ -231,7 +233,7 @@ def _s_lwsr() -> list[Published]:
             ("s-LWSR16(pool-former 11 layers)",),
         )
     )
-    found.append(
+    networks.append(
         Published(
             "s-lwsr-32-depth",
             "s-lwsr",
@@ -242,18 +244,20 @@ def _s_lwsr() -> list[Published]:
             ("Depth",),
         )
     )
-    found.append(
+    networks.append(
         Published(
             "s-lwsr-32-compressed",
             "s-lwsr",
-            "every block an inverted residual (Section III-E)",
+            "every block an inverted residual (Section III-D)",
             network(32, compress="all", activations="all") | {"compressed": "inverted_residual"},
             (4,),
         )
     )
     for channels in (32, 64):
         about = "all activations, as the released code really has"
-        found.append(Published(f"s-lwsr-{channels}-all", "s-lwsr", about, network(channels, activations="all"), (4,)))
+        networks.append(
+            Published(f"s-lwsr-{channels}-all", "s-lwsr", about, network(channels, activations="all"), (4,))
+        )
     for ratio, amount in (
         ("all", "all activations"),
         ("two_thirds", "two thirds of the activations"),
@@ -262,8 +266,8 @@ def _s_lwsr() -> list[Published]:
     ):
         name = f"s-lwsr-16-{ratio.replace('_', '-')}"
         about = f"{amount} (Fig. 6)"
-        found.append(Published(name, "s-lwsr", about, network(16, activations=ratio), (4,)))
-    return found
+        networks.append(Published(name, "s-lwsr", about, network(16, activations=ratio), (4,)))
+    return networks
 
 
 def _prosrn() -> list[Published]:
@@ -279,7 +283,7 @@ def _prosrn() -> list[Published]:
         }
 
     every = (2, 4, 8)
-    found = [
+    networks = [
         Published(
             "prosrn",
             "prosrn",
@@ -302,8 +306,8 @@ def _prosrn() -> list[Published]:
     ]
     for blocks in (4, 6, 8, 12):
         about = f"memory structure, {blocks} convolutions (Fig. 7 varies the depth)"
-        found.append(Published(f"prosrn-d{blocks}", "prosrn", about, network({"memory": {"blocks": blocks}}), every))
-    return found
+        networks.append(Published(f"prosrn-d{blocks}", "prosrn", about, network({"memory": {"blocks": blocks}}), every))
+    return networks
 
 
 _NETWORKS = {each.name: each for each in (*_pcarn(), *_efficiency(), *_csrcnn(), *_s_lwsr(), *_prosrn())}
@@ -316,31 +320,31 @@ def names() -> tuple[str, ...]:
 
 
 def published(name: str) -> Published:
-    """What is known of a published network, by our name or one that its paper prints.
+    """Look up a published network by our name or by a name that its paper prints.
 
     Raises:
         InputError: Unknown name.
     """
-    found = _NETWORKS.get(name) or _NETWORKS.get(_PRINTED.get(name.lower(), name.lower()))
-    if found is None:
+    network = _NETWORKS.get(name) or _NETWORKS.get(_PRINTED.get(name.lower(), name.lower()))
+    if network is None:
         raise InputError(f"no published network is named {name!r}; {suggest(name, _NETWORKS)}")
-    return found
+    return network
 
 
 def get(name: str, scale: int | None = None) -> Architecture:
-    """A published network.
+    """The design of a published network.
 
     Args:
-        name: One of `names`, or as the paper prints it.
-        scale: For a single-scale network, also of a scale that the paper has not. Without one, networks that are
-            published with upsamplers for x2, x3 and x4 have these, and others their only scale.
+        name: One of `names`, or a name that the paper prints.
+        scale: Makes a single-scale design of this scale, which the paper need not have. Without a scale, networks that
+            are published with upsamplers for x2, x3 and x4 are multi-scale, and others have their only scale.
 
     Raises:
-        InputError: Unknown name or scale, or a scale is missing.
+        InputError: Unknown name or scale, or the network is published at several scales and none is given.
     """
-    found = published(name)
-    if scale is None and not found.multi_scale and len(found.scales) > 1:
-        scales = ", ".join(map(str, found.scales))
-        raise InputError(f"{found.name} is published at several scales: say which of {scales}")
-    chosen = [scale] if scale is not None else list(found.scales)
-    return Architecture.from_dict({"scale": chosen, **found.fields})
+    network = published(name)
+    if scale is None and not network.multi_scale and len(network.scales) > 1:
+        scales = ", ".join(map(str, network.scales))
+        raise InputError(f"{network.name} is published at several scales; choose one: {scales}")
+    chosen = [scale] if scale is not None else list(network.scales)
+    return Architecture.from_dict({"scale": chosen, **network.fields})

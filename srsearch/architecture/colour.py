@@ -1,10 +1,10 @@
-"""RGB and YCbCr of ITU-R BT.601 in studio range: what networks on luminance read and write.
+"""Converts between RGB and YCbCr of ITU-R BT.601 in studio range. Networks on luminance read and write its Y channel.
 
-ITU-R BT.601 (sections 2.5.1 to 2.5.3) weighs R, G and B into luma, and gives luma the levels 16..235 of 255 and the
-colour differences 16..240 about 128. Everything follows from those numbers, so the two directions are inverses but for
-rounding.
+ITU-R BT.601 (sections 2.5.1 to 2.5.3) gives the weights of R, G and B in luma, the levels 16..235 (of 255) of luma,
+and the levels 16..240, centred on 128, of the colour differences. All constants here follow from these numbers, so the
+two directions are inverses up to rounding.
 
-Each channel is computed by itself, in plain sums: under autocast, a matrix product would be taken in bfloat16.
+Channels are computed by sums, not by a matrix product, which autocast would compute in bfloat16.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _RED, _BLUE = 0.299, 0.114
 _GREEN = 1 - _RED - _BLUE
 _BLACK, _WHITE = 16 / 255, 235 / 255
 _NEUTRAL, _CHROMA = 128 / 255, 224 / 255
-"""Cb and Cr of grey, and the extent from their least to their largest value."""
+"""Cb and Cr of grey, and the width of their range."""
 
 
 def luma(rgb: Tensor) -> Tensor:
     """BT.601 luminance over 255: Y = (16 + 65.481 R + 128.553 G + 24.966 B) / 255.
 
     Args:
-        rgb: (n, 3, h, w), RGB in 0..1, float32 or float64; values beyond are taken as they are.
+        rgb: (n, 3, h, w), RGB in 0..1, float32 or float64. Values outside the range are not clipped.
 
     Returns:
         (n, 1, h, w), 16/255 (black) to 235/255 (white).
@@ -33,30 +33,30 @@ def luma(rgb: Tensor) -> Tensor:
 
 
 def rgb_to_ycbcr(rgb: Tensor) -> Tensor:
-    """RGB to BT.601 YCbCr over 255, the inverse of :func:`ycbcr_to_rgb`.
+    """Convert RGB to BT.601 YCbCr over 255, the inverse of :func:`ycbcr_to_rgb`.
 
     Args:
-        rgb: (n, 3, h, w), RGB in 0..1, float32 or float64; values beyond are taken as they are.
+        rgb: (n, 3, h, w), RGB in 0..1, float32 or float64. Values outside the range are not clipped.
 
     Returns:
-        (n, 3, h, w): Y from 16/255 to 235/255, Cb and Cr from 16/255 to 240/255, 128/255 where there is no colour.
+        (n, 3, h, w): Y from 16/255 to 235/255, Cb and Cr from 16/255 to 240/255 (128/255 for grey).
     """
     red, green, blue = rgb.chunk(3, dim=1)
     grey = _RED * red + _GREEN * green + _BLUE * blue
-    # The differences lie in -(1 - weight)..(1 - weight).
+    # B - Y and R - Y lie in -(1 - weight)..(1 - weight).
     cb = _NEUTRAL + _CHROMA * (blue - grey) / (2 * (1 - _BLUE))
     cr = _NEUTRAL + _CHROMA * (red - grey) / (2 * (1 - _RED))
     return torch.cat([_studio(grey), cb, cr], dim=1)
 
 
 def ycbcr_to_rgb(ycbcr: Tensor) -> Tensor:
-    """BT.601 YCbCr over 255 to RGB, the inverse of :func:`rgb_to_ycbcr`.
+    """Convert BT.601 YCbCr over 255 to RGB, the inverse of :func:`rgb_to_ycbcr`.
 
     Args:
         ycbcr: (n, 3, h, w), float32 or float64.
 
     Returns:
-        (n, 3, h, w), not clipped: most of YCbCr's range lies outside RGB's 0..1.
+        (n, 3, h, w), not clipped: most of the range of YCbCr lies outside 0..1 in RGB.
     """
     y, cb, cr = ycbcr.chunk(3, dim=1)
     grey = (y - _BLACK) / (_WHITE - _BLACK)
@@ -67,5 +67,5 @@ def ycbcr_to_rgb(ycbcr: Tensor) -> Tensor:
 
 
 def _studio(grey: Tensor) -> Tensor:
-    """Luma 0..1 to BT.601's levels, over 255."""
+    """Scale luma from 0..1 to 16/255..235/255."""
     return _BLACK + (_WHITE - _BLACK) * grey

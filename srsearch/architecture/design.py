@@ -1,4 +1,4 @@
-"""`Architecture`: the description of one network. Frozen, canonical, hashable, plain JSON both ways."""
+"""`Architecture`: the description of one network. It is frozen, canonical and hashable, and converts to plain data."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from srsearch.architecture.assembly import InvalidDesign, positions
 from srsearch.architecture.canonical import SCOPES, canonicalise, default_part, level_counts
 from srsearch.architecture.network import Colour, ImageResidual
 from srsearch.architecture.positions import resolve
-from srsearch.architecture.registry import PLACES, Part, cached, part_type, read_part
+from srsearch.architecture.registry import LARGEST_INT, PLACES, Part, cached, part_type, read_part
 from srsearch.errors import InputError, suggest
 
 GRAMMAR_VERSION = 1
-"""Raised when the meaning of a description changes; part of every key."""
+"""Version of the grammar of descriptions; part of every key. Raise it when the meaning of a description changes."""
 
 Scale: TypeAlias = Literal[2, 3, 4, 8]
 SCALES: tuple[int, ...] = typing.get_args(Scale)
@@ -29,34 +29,38 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "image_residual": typing.get_args(ImageResidual),
     "colour": typing.get_args(Colour),
 }
-"""The fields that are words, with the words that they may be."""
+"""The fields that hold a word, each with its valid words."""
 
 _ALWAYS_HASHED = ("unit", "block", "body", "upsampler")
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """One design.
-
-    However it was written, it is held in canonical form: descriptions of equal networks are equal and have one key.
+    """The description of one network, in canonical form: descriptions of equal networks are equal and have one key.
 
     Attributes:
-        scales: Ascending; several make a multi-scale network.
-        channels: Width between entry and exit.
-        unit: What stands where a 3x3 convolution would, in the blocks.
-        closing: The units that close groups and bodies.
-        upsampler_unit: The units of the upsampler, where it has any.
-        block: What the body is made of.
-        compressed: What stands instead at the body's ``compress`` positions.
-        body: How the blocks are wired.
-        upsampler: From LR to HR resolution.
-        refinement: What works on features behind the upsampler.
-        entry: From the image to features.
-        levels: One stage of the whole factor, a pyramid of x2 stages, or a x2 network applied again and again.
+        scales: Upscaling factors, ascending. A design with several is multi-scale.
+        channels: Number of channels of the features between entry and exit.
+        unit: The unit of the blocks, in the place of a 3x3 convolution.
+        closing: The unit that closes groups and bodies.
+        upsampler_unit: The unit of the upsampler, if it has units.
+        block: The block that the body is made of.
+        compressed: The block at the body's ``compress`` positions.
+        body: How the blocks are connected.
+        upsampler: The part that enlarges features from LR to HR resolution.
+        refinement: The part that works on features after the upsampler.
+        entry: The part that turns the image into features.
+        levels: How the network upscales: one stage of the whole factor, a pyramid of x2 stages, or a x2 network that is
+            applied to its own output.
         activation: The activation function.
-        global_skip: Whether the entry's output is added to the body's.
-        image_residual: ``none``, ``bicubic`` or ``learned``.
+        global_skip: Whether the input of each body is added to its output.
+        image_residual: The upscaled image that is added to the output: ``none``, ``bicubic`` or ``learned``.
         colour: ``rgb`` or ``luminance``.
+        scope: Only to construct a design: None, or ``rb``, ``rg`` or ``rg+u``, which sets ``closing`` and
+            ``upsampler_unit`` (see `from_dict`).
+
+    Raises:
+        InputError: A scale, the number of channels or another value is not valid.
     """
 
     scales: tuple[int, ...]
@@ -79,10 +83,11 @@ class Architecture:
 
     def __post_init__(self, scope: str | None) -> None:
         if not self.scales or any(type(scale) is not int or scale not in SCALES for scale in self.scales):
-            raise InputError(f"scale: {list(self.scales)} is not made of {', '.join(map(str, SCALES))}")
+            raise InputError(f"scale: {list(self.scales)}: each scale must be one of {', '.join(map(str, SCALES))}")
         object.__setattr__(self, "scales", tuple(sorted(set(self.scales))))
-        if isinstance(self.channels, bool) or not isinstance(self.channels, int) or self.channels < 1:
-            raise InputError(f"channels: {self.channels!r} is not an integer above zero")
+        channels = self.channels
+        if isinstance(channels, bool) or not isinstance(channels, int) or not 1 <= channels <= LARGEST_INT:
+            raise InputError(f"channels: {channels!r} is not an integer from 1 to {LARGEST_INT}")
         if not isinstance(self.global_skip, bool):
             raise InputError(f"global_skip: {self.global_skip!r} is neither true nor false")
         for name, words in WORDS.items():
@@ -102,38 +107,42 @@ class Architecture:
             InputError: The design is multi-scale.
         """
         if len(self.scales) > 1:
-            raise InputError(f"a multi-scale design: say which scale of {', '.join(map(str, self.scales))}")
+            raise InputError(f"the design is multi-scale; choose a scale: {', '.join(map(str, self.scales))}")
         return self.scales[0]
 
     def part_at(self, place: str, level: int = 1) -> Part:
-        """The part at a place; in a pyramid bodies and refinements may differ in their number of blocks by level.
+        """The part at a place. In a pyramid, the number of blocks of bodies and refinements may differ by level.
+
+        Args:
+            place: One of `srsearch.architecture.registry.PLACES`.
+            level: Number of the level, from 1.
 
         Raises:
-            InvalidDesign: The pyramid asks for a number of blocks, and the body has none to set.
+            InvalidDesign: The pyramid sets a number of blocks, and the body has no option for it.
         """
         return part_of_level(getattr(self, place), place, self.levels, level)
 
     def at_position(self, position: str) -> tuple[str, bool]:
-        """Which place's block stands at a position of the body, and whether it keeps its inner activation."""
+        """The place of the block at a position, ``block`` or ``compressed``, and whether its inner activation stays."""
         return at_position(self.body, position)
 
     def check_placement(self) -> None:
-        """Check the positions that the body names.
+        """Check the positions that the body's options ``activations`` and ``compress`` name.
 
         Raises:
-            InvalidDesign: There is no such position, or there are fewer than were asked for.
+            InvalidDesign: The body has no such position, or fewer positions than ``compress`` asks for.
         """
         check_placement(self.body)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Architecture:
-        """A design from plain data, as `to_dict` writes it; what is left out has its default.
+        """Read a design from plain data, as `to_dict` writes it. Fields that are left out have their defaults.
 
-        ``scope`` (``rb``, ``rg`` or ``rg+u``, as in the efficiency paper) may stand for ``closing`` and
-        ``upsampler_unit``: whether they are as ``unit``.
+        Instead of ``closing`` and ``upsampler_unit`` you may write ``scope``, as in the efficiency paper (Section 4.2):
+        ``rb`` leaves both at their defaults, ``rg`` sets ``closing`` to ``unit``, ``rg+u`` sets both.
 
         Raises:
-            InputError: Unknown or missing field, unknown part, wrong option.
+            InputError: Unknown or missing field, unknown part or wrong option.
         """
         if not isinstance(plain, Mapping):
             raise InputError(f"a design is a mapping with scale, channels, body and so on, not {plain!r}")
@@ -151,11 +160,14 @@ class Architecture:
                 fields[place] = read_part(kind, fields[place])
         for place in ("closing", "upsampler_unit"):
             if fields.get("scope") is not None and place in fields:
-                raise InputError(f"scope says already what {place} is; write one of the two")
+                raise InputError(f"scope sets {place}, too; write one of the two")
         return cls(scales=scales, **fields)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data (JSON, YAML): every field whose part or value is not the usual one, and the main ones always."""
+        """The design as plain data for JSON or YAML.
+
+        Parts other than unit, block, body and upsampler are left out at their defaults, and so is ``colour``.
+        """
         plain: dict[str, Any] = {"scale": self.scales[0] if len(self.scales) == 1 else list(self.scales)}
         for name in _FIELDS[1:]:
             value = getattr(self, name)
@@ -168,10 +180,10 @@ class Architecture:
 
     @functools.cached_property
     def key(self) -> str:
-        """SHA-256 of the canonical description and the grammar's version: 64 hexadecimal digits.
+        """SHA-256 of the canonical description and the grammar's version, as 64 hexadecimal digits.
 
-        Defaults are left out of what is hashed, so that an option added later renames no design. A part of the user's
-        own counts with its source.
+        Options at their defaults are not hashed, so that a new option changes no key. The hash of a part from a plugin
+        covers its source.
         """
         content: dict[str, Any] = {"grammar": GRAMMAR_VERSION, "scales": self.scales}
         for name in _FIELDS[1:]:
@@ -194,10 +206,16 @@ AXES_OF_IDENTITY = _FIELDS[1:]
 
 
 def part_of_level(part: Part, place: str, levels: Part, level: int) -> Part:
-    """The part at a place in one level of a pyramid.
+    """The part at a place, with the number of blocks that a pyramid sets for one of its levels.
+
+    Args:
+        part: The part in the first level.
+        place: Its place.
+        levels: The levels of the design.
+        level: Number of the level, from 1.
 
     Raises:
-        InvalidDesign: The pyramid asks for a number of blocks, and the part has none to set.
+        InvalidDesign: The pyramid sets a number of blocks, and the body has no option for it.
     """
     option = {"body": "blocks", "refinement": "refine"}.get(place)
     if option is None or level == 1 or levels.name != "pyramid":
@@ -212,27 +230,31 @@ def part_of_level(part: Part, place: str, levels: Part, level: int) -> Part:
 
 @cached
 def _placement_sets(body: Part) -> tuple[frozenset[str], frozenset[str]]:
-    """The positions of the first level that are compressed, and those that drop their inner activation."""
+    """The compressed positions of the first level, and those whose inner activation is dropped."""
     compressed = frozenset() if body["compress"] == "none" else frozenset(str(body["compress"]).split("+"))
     if body["activations"] in ("all", "none"):
         return compressed, frozenset()
-    # In a level with more blocks than the first, positions that the first has not are as usual.
+    # Positions that only later levels have are neither compressed nor do they drop their activation.
     return compressed, frozenset(positions(body)) - frozenset(str(body["activations"]).split("+"))
 
 
 def at_position(body: Part, position: str) -> tuple[str, bool]:
-    """Which place's block stands at a position of a canonical body, and whether it keeps its inner activation."""
+    """The place of the block at a position of a canonical body, and whether its inner activation stays.
+
+    Returns:
+        ``block`` or ``compressed``, and True if the activation stays.
+    """
     compressed, dropped = _placement_sets(body)
-    kept = body["activations"] != "none" and position not in dropped
-    return "compressed" if position in compressed else "block", kept
+    keeps_inner = body["activations"] != "none" and position not in dropped
+    return "compressed" if position in compressed else "block", keeps_inner
 
 
 @cached
 def check_placement(body: Part) -> None:
-    """Check the positions that a body names.
+    """Check the positions that a body's options ``activations`` and ``compress`` name.
 
     Raises:
-        InvalidDesign: There is no such position, or there are fewer than were asked for.
+        InvalidDesign: The body has no such position, or fewer positions than ``compress`` asks for.
     """
     for option, counts in (("activations", False), ("compress", True)):
         if body[option] in ("all", "none"):

@@ -1,4 +1,4 @@
-"""Running modules on the meta device, where only shapes are computed, and watching what they execute."""
+"""Runs modules on the meta device, which computes shapes only, and observes the operations that they execute."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 class MetaMode(TorchDispatchMode, abc.ABC):  # type: ignore[no-untyped-call]  # torch's base is untyped
     """Calls `executed` for every operation that runs inside its ``with`` block.
 
-    On the meta device, torch's own kernels for pointwise operations and concatenations are Python and import its
-    compiler, which takes seconds. Their shapes are computed here instead.
+    Torch's meta kernels for pointwise operations and concatenations are written in Python and import its compiler,
+    which takes seconds. Those shapes are computed here instead.
     """
 
     def __init__(self) -> None:
@@ -24,12 +24,12 @@ class MetaMode(TorchDispatchMode, abc.ABC):  # type: ignore[no-untyped-call]  # 
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        # Torch would import its compiler to keep it away from this mode.
+        # Returning True would make torch import its compiler, to disable it inside this mode.
         return False
 
     @abc.abstractmethod
     def executed(self, operation: Any, args: Any, out: Any) -> None:
-        """Note an operation.
+        """Record one operation.
 
         Args:
             operation: An overload of ``torch.ops.aten``.
@@ -45,10 +45,7 @@ class MetaMode(TorchDispatchMode, abc.ABC):  # type: ignore[no-untyped-call]  # 
 
 
 def _plain_shape(func: Any, args: Any) -> Sequence[int] | None:
-    """The shape of a pointwise operation's or a concatenation's result.
-
-    None for other operations, and where the shape may be wrong.
-    """
+    """The shape of the result of a pointwise operation or a concatenation; None where torch has to compute it."""
     concatenates = func is torch.ops.aten.cat.default
     if func._schema.is_mutable or not (concatenates or torch.Tag.pointwise in func.tags):
         return None

@@ -1,4 +1,4 @@
-"""`Network`: what all networks have in common, and how their weights begin."""
+"""`Network`, the base class of all networks, and the initialisation of their weights."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ MEAN_LUMA = luma(torch.tensor(MEAN_RGB, dtype=torch.float64).reshape(1, 3, 1, 1)
 
 
 class Network(nn.Module, abc.ABC):
-    """A super-resolution network: entry, stages, exit, image residual. How it upscales in levels is its class.
+    """A super-resolution network: entry, stages, exit and image residual. Subclasses define the stages.
 
     Args:
-        channels: Width between entry and exit.
-        in_channels: Of the image.
-        scales: The scales that it can be called with, ascending.
-        global_skip: Add the input of each body to its output (PCARN's global residual).
-        image_residual: ``bicubic`` or ``learned`` (a transposed convolution of the image, ProSRN) adds an upscaled
-            image: the network learns what that lacks.
+        channels: Number of channels of the features between entry and exit.
+        in_channels: Number of channels of the image.
+        scales: The scales that the network can be called with, ascending.
+        global_skip: Whether to add the input of each body to its output (PCARN's global residual, Eq. 5).
+        image_residual: Adds an upscaled image, so that the network learns the difference: ``bicubic``, or ``learned``,
+            a transposed convolution of the image (ProSRN). ``none`` adds the mean only.
         entry: Slot of the entry.
-        body: Slot of the bodies, called with the level's number from 1.
+        body: Slot of the bodies, called with the level's number, from 1.
         upsampler: Slot of the upsamplers, called with the factor.
-        refinement: Slot of the refinements, called with the level's number.
+        refinement: Slot of the refinements, called with the level's number, from 1.
 
     Attributes:
-        in_channels: 3, RGB in 0..1, or 1, BT.601 luminance (16..235) over 255.
-        scales: The scales that it can be called with, ascending.
+        in_channels: 3 for RGB in 0..1, or 1 for BT.601 luminance (16..235) over 255.
+        scales: The scales that the network can be called with, ascending.
     """
 
     def __init__(
@@ -70,18 +70,18 @@ class Network(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def _add_stages(self, body: Factory, upsampler: Factory, refinement: Factory) -> None:
-        """Make what stands between entry and exit."""
+        """Create the modules between entry and exit."""
 
     @abc.abstractmethod
     def _image_upsamplers(self) -> dict[str, nn.Module]:
-        """What a learned image residual upscales the image with."""
+        """The modules that upscale the image for a learned image residual, by name."""
 
     def forward(self, x: Tensor, scale: int | None = None) -> Tensor:
-        """Upscale.
+        """Upscale images.
 
         Args:
-            x: (n, in_channels, h, w), any h and w from 1 up.
-            scale: Which of ``scales``; may be left out where there is one.
+            x: (n, in_channels, h, w), h and w at least 1.
+            scale: One of ``scales``; optional if there is only one.
 
         Returns:
             (n, in_channels, scale * h, scale * w), not clipped.
@@ -92,9 +92,18 @@ class Network(nn.Module, abc.ABC):
         return self._images(x, self._scale(scale), every_level=False)[-1]
 
     def outputs(self, x: Tensor, scale: int | None = None) -> list[Tensor]:
-        """The images of all levels, for losses that need them; the last is what `forward` gives.
+        """The images of all levels, for losses on intermediate images. The last is the result of `forward`.
 
-        A pyramid and a progressive network have one at x2, one at x4 and so on; a direct one has one level.
+        Args:
+            x: (n, in_channels, h, w), h and w at least 1.
+            scale: One of ``scales``; optional if there is only one.
+
+        Returns:
+            One image for each level: at x2, x4 and so on in a pyramid and a progressive network, and a single one in a
+            direct network.
+
+        Raises:
+            ValueError: The scale is missing or not one of the network's.
         """
         return self._images(x, self._scale(scale), every_level=True)
 
@@ -110,9 +119,10 @@ class Network(nn.Module, abc.ABC):
 
 
 def initialise(network: Network) -> None:
-    """Weights U(+-sqrt(1 / fan_in)), biases zero (PCARN paper, Table III).
+    """Draw weights from U(+-sqrt(1 / fan_in)), the best scheme in the PCARN paper's Table III; set biases to zero.
 
-    Beside an image residual the exit is zero and a learned upscaling bilinear: training starts from an upscaled image.
+    With an image residual, the exit starts at zero and a learned upscaling of the image starts as bilinear, so that
+    training starts from an upscaled image.
     """
     with torch.no_grad():
         for module in network.modules():
@@ -129,7 +139,7 @@ def initialise(network: Network) -> None:
 
 
 def _make_bilinear(conv: nn.ConvTranspose2d) -> None:
-    """Each channel by itself, bilinear: what a learned upscaling starts from."""
+    """Set a transposed convolution to bilinear upscaling of each channel by itself."""
     size, factor = conv.kernel_size[0], conv.stride[0]
     offsets = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
     tent = (1 - offsets.abs() / factor).clamp_min(0)

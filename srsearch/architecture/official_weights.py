@@ -1,10 +1,10 @@
-"""Official weights: the files that the papers' authors released, read strictly into our networks, and written.
+"""Reads and writes official weights: the files that the papers' authors released.
 
-Released code names its tensors in its own way, its layout. A layout is declared here as a table of modules, theirs to
-ours, made by a small rule from their source:
+Released code names its tensors in its own way, which is called its layout here. Each layout is a table from the
+modules of the released code to ours:
 
 =========  =====================================================================  ===================================
-layout     source                                                                 what is particular
+layout     source                                                                 peculiarity
 =========  =====================================================================  ===================================
 `PCARN`    github.com/nmhkahn/PCARN-pytorch, ``pcarn/model``
 `PCARN_M`  the same with ``--mobile --group 4``                                   three copies of each shared block
@@ -13,14 +13,14 @@ layout     source                                                               
 `S_LWSR`   github.com/Sudo-Biao/s-LWSR, ``Train/code/model/lwsr.py``              images 0..255; every activation
 =========  =====================================================================  ===================================
 
-Every name comes from the source; a released file was at hand for PCARN-M alone. Of s-LWSR:
+All names were taken from the source code. Only the PCARN-M layout has been tried on a released file. Notes on s-LWSR:
 
-- Its code has the activations that its paper says were removed: each ``ResBlock`` appends its ReLU whatever it is
-  given. So files of that layout are loaded into the design that keeps them all.
-- Its code sets ``requires_grad`` of the mean shift's module, which freezes nothing (EDSR-PyTorch, issue 80). Training
-  may have moved it; ours is fixed, and such a file is refused.
-- Its code works on images in 0..255 (``--rgb_range 255``), ours in 0..1. The first convolution takes the factor, and
-  the last gives it back; that is exact but for rounding. Which range a file has is seen in its mean shift.
+- The code keeps the activations that the paper says were removed: every ``ResBlock`` appends its ReLU, and the flag
+  only says whether it works in place. Files are therefore loaded into the design that keeps all activations.
+- The code sets ``requires_grad`` of the module of the mean shift, which freezes nothing (EDSR-PyTorch, issue 80).
+  Training may have changed the mean shift. Ours is fixed, so a file with another mean shift is refused.
+- The code works on images in 0..255 (``--rgb_range 255``), ours on 0..1. The factor 255 is multiplied into the first
+  convolution and divided out of the last one, which is exact up to rounding. The mean shift tells a file's range.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ class Layout:
 
     Attributes:
         source: The repository.
-        networks: Published networks that the code builds, by our names. All their activations are kept.
-        modules: Their modules to ours, without the upsamplers. Several of theirs with one of ours are copies of a
-            shared module, which have to be equal.
-        upsampler: Their upsampler of a network of one scale.
-        upsamplers: Their upsampler for each ``{scale}`` of a multi-scale network.
-        mean_shift: What follows ``sub_mean`` and ``add_mean`` in the names of the fixed 1x1 convolutions that shift
-            the mean.
-        peaks: Values of white that the code works with; what we write has the first.
+        networks: Published networks that the code builds, by our names. They keep all their activations.
+        modules: Names of their modules to names of ours, without the upsamplers. If several of theirs have one of ours,
+            they are copies of a shared module and must be equal.
+        upsampler: Name of their upsampler in a network of one scale.
+        upsamplers: Name of their upsampler for each ``{scale}`` of a multi-scale network; empty if they have none.
+        mean_shift: Suffix of ``sub_mean`` and ``add_mean`` in the names of the fixed 1x1 convolutions that shift the
+            mean.
+        peaks: Values of white that the code works with. Files are written for the first.
     """
 
     source: str
@@ -72,13 +72,13 @@ class Layout:
 
 
 def _cascading(convs: Mapping[str, str], *, fusion: str = "", written: int = 3, distinct: int = 3) -> dict[str, str]:
-    """The modules of CARN's kin: three cascading blocks of three blocks each, theirs counted from one.
+    """The modules of CARN and PCARN: three cascading blocks of three blocks each, counted from one in released code.
 
     Args:
-        convs: The convolutions of a block.
-        fusion: What follows the names of the 1x1 fusions, ``c1`` to ``c3`` in each cascading block and at the top.
-        written: How many blocks of each cascading block are in the file.
-        distinct: How many of them are modules of their own.
+        convs: Names of the convolutions of a block, theirs to ours.
+        fusion: Suffix of the names of the 1x1 fusions, ``c1`` to ``c3`` in each cascading block and at the top.
+        written: Number of blocks of each cascading block in the file.
+        distinct: Number of these blocks that have weights of their own.
     """
     top = "body.top"
     modules = {"entry": "entry.0", "exit": "exit"}
@@ -93,9 +93,10 @@ def _cascading(convs: Mapping[str, str], *, fusion: str = "", written: int = 3, 
 
 
 def _symmetric() -> dict[str, str]:
-    """s-LWSR's modules: bunches 2 to 5 down, 6 in the middle, 7 to 10 up, whose last blocks are called ``conv``.
+    """The modules of s-LWSR: bunches 2 to 5 down, 6 in the middle, 7 to 10 up.
 
-    The 1x1 fusion before a bunch on the way up is part of its first block.
+    In the released code, the last block of each bunch on the way up is called ``conv``, and the 1x1 fusion before such
+    a bunch is part of its first block.
     """
     modules = {"head.0": "entry.0", "conv1": "body.pool", "tail.1": "exit"}
     blocks = {f"feat6_{j + 1}": f"body.middle.{j}" for j in range(2)}
@@ -113,7 +114,7 @@ def _symmetric() -> dict[str, str]:
 
 
 def _of_ahn(source: str, networks: tuple[str, ...], modules: Mapping[str, str]) -> Layout:
-    """What CARN's and PCARN's code have in common."""
+    """A layout with the names that CARN's and PCARN's code have in common."""
     return Layout(source, networks, modules, "upsample.up.body", "upsample.up{scale}.body", ".shifter")
 
 
@@ -150,13 +151,13 @@ LAYOUTS: tuple[Layout, ...] = (PCARN, PCARN_M, CARN, CARN_M, S_LWSR)
 
 @dataclass(frozen=True, eq=False)
 class Official:
-    """Official weights, loaded.
+    """A network with official weights.
 
     Attributes:
-        network: With the weights set.
-        design: What it is built from.
-        name: Published network, by our name.
-        layout: That of the file.
+        network: The network with its weights.
+        design: The design that it is built from.
+        name: Name of the published network in the catalogue.
+        layout: Layout of the file.
     """
 
     network: Network
@@ -169,61 +170,60 @@ class Official:
 
 
 def load_official(path: str | Path, name: str | None = None, scale: int | None = None) -> Official:
-    """Read a file of official weights, strictly; nothing in it is run.
+    """Read a file of official weights. No code in the file is run.
 
-    Every tensor of the file is used, every parameter of the network set, copies of shared blocks are equal, and the
-    mean shift is the fixed one.
+    The check is strict: every tensor of the file must be used, every parameter of the network set, copies of shared
+    blocks must be equal, and the mean shift must be the fixed one.
 
     Args:
-        path: A state dict saved by ``torch.save``, also within ``state_dict``, ``params``, ``params_ema`` or
-            ``model``; or a ``.safetensors`` file, where that package is installed.
-        name: Published network, by our name or its paper's; without one it is recognised by keys and shapes. A file
-            says nothing of activations: see the notes on s-LWSR above.
-        scale: Its scale, where only a single-scale network of that scale will do.
+        path: A state dict saved by ``torch.save``, possibly under the key ``state_dict``, ``params``, ``params_ema`` or
+            ``model``; or a ``.safetensors`` file, if that package is installed.
+        name: The published network, by our name or its paper's. By default it is recognised by keys and shapes. A file
+            says nothing about activations: see the notes on s-LWSR in the module's docstring.
+        scale: Accept only a single-scale network of this scale.
 
     Raises:
-        InputError: The file cannot be read or holds more than tensors, or it does not fit; or there is no official
-            layout of that network.
+        InputError: The file cannot be read, holds more than tensors, or does not fit the network; or no official layout
+            of the network is known.
     """
     tensors = read_tensors(path)
-    candidates = _candidates(name, scale)
-    found = min(candidates, key=lambda each: each.misfit(tensors).count)
-    misfit = found.misfit(tensors)
+    nearest = min(_candidates(name, scale), key=lambda each: each.misfit(tensors).count)
+    misfit = nearest.misfit(tensors)
     if misfit.count:
-        raise InputError(f"{path}: {_what_is_wrong(tensors, found, misfit, named=name is not None)}")
-    peak = _peak(path, found.layout, tensors)
-    network = build(found.design, seed=0)
-    network.load_state_dict(_ours(path, found, tensors, peak), strict=True)
-    return Official(network, found.design, found.name, found.layout)
+        raise InputError(f"{path}: {_what_is_wrong(tensors, nearest, misfit, named=name is not None)}")
+    peak = _peak(path, nearest.layout, tensors)
+    network = build(nearest.design, seed=0)
+    network.load_state_dict(_ours(path, nearest, tensors, peak), strict=True)
+    return Official(network, nearest.design, nearest.name, nearest.layout)
 
 
 def official_state_dict(network: Network, design: Architecture) -> dict[str, Tensor]:
-    """A network's weights as released code saves and loads them: what `load_official` reads, written.
+    """Convert a network's weights to the state dict of released code, the inverse of `load_official`.
 
     Args:
         network: Built from the design.
-        design: One that released code builds, at any scale.
+        design: A design that released code builds, at any scale.
 
     Returns:
-        Copies in float32, on the CPU.
+        Copies of the tensors in float32 on the CPU, by the keys of released code.
 
     Raises:
-        InputError: No released code builds that design, or the network is not of it.
+        InputError: No released code builds the design, or the network was not built from it.
     """
-    found = next((each for each in _candidates() if each.design == design), None)
-    if found is None:
+    candidate = next((each for each in _candidates() if each.design == design), None)
+    if candidate is None:
         raise InputError(
-            f"no released code builds this design; it builds {', '.join(_names())}, and keeps all activations of those"
+            f"no released code builds this design; it builds {', '.join(_names())}, each with all activations"
         )
     state = network.state_dict()
     if {key: tuple(tensor.shape) for key, tensor in state.items()} != _shapes(design):
-        raise InputError(f"the network is not of the design {found.name}")
-    peak = found.layout.peaks[0]
+        raise InputError(f"the network was not built from the design {candidate.name}")
+    peak = candidate.layout.peaks[0]
     factors = _factors(peak)
     written = {
-        theirs: _times(state[ours], 1 / factors.get(ours, 1.0)).cpu().clone() for theirs, ours in found.keys.items()
+        theirs: _times(state[ours], 1 / factors.get(ours, 1.0)).cpu().clone() for theirs, ours in candidate.keys.items()
     }
-    return _mean_shift(found.layout, peak) | written
+    return _mean_shift(candidate.layout, peak) | written
 
 
 # Which network --------------------------------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ def official_state_dict(network: Network, design: Architecture) -> dict[str, Ten
 
 @dataclass(frozen=True)
 class _Misfit:
-    """How tensors differ from those expected; each a key with what there is to say of it."""
+    """The differences between a file's tensors and the expected ones, each as a key and a remark."""
 
     missing: tuple[str, ...]
     surplus: tuple[str, ...]
@@ -253,7 +253,7 @@ def _some(items: tuple[str, ...], most: int = 8) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Candidate:
-    """A network as released code saves it."""
+    """A network in the layout of the released code that builds it."""
 
     name: str
     layout: Layout
@@ -261,7 +261,7 @@ class _Candidate:
 
     @functools.cached_property
     def keys(self) -> dict[str, str]:
-        """Their key of every tensor, without the mean shift, to ours."""
+        """Keys of the released code to our keys, without the mean shift."""
         scales, layout = self.design.scales, self.layout
         names = [layout.upsampler] if len(scales) == 1 else [layout.upsamplers.format(scale=scale) for scale in scales]
         upsamplers = {theirs: f"upsamplers.{scale}" for theirs, scale in zip(names, scales, strict=True)}
@@ -274,7 +274,7 @@ class _Candidate:
 
     @functools.cached_property
     def forms(self) -> dict[str, str]:
-        """What each of their tensors has to be, as `_form` writes it."""
+        """The expected form of each tensor of the released code, as `_form` writes it."""
         shapes = _shapes(self.design)
         forms = {theirs: _form(tensor) for theirs, tensor in _mean_shift(self.layout, 1).items()}
         return forms | {theirs: str(shapes[ours]) for theirs, ours in self.keys.items()}
@@ -299,7 +299,7 @@ class _Candidate:
 
 
 def _form(value: object) -> str:
-    """``(64, 3, 3, 3)``: the shape of an ordinary tensor of floating point numbers; else what there is instead."""
+    """The shape of a dense floating-point tensor on the CPU, such as ``(64, 3, 3, 3)``; else a description."""
     if not isinstance(value, Tensor):
         return type(value).__name__
     if value.is_floating_point() and value.layout == torch.strided and value.device.type == "cpu":
@@ -319,7 +319,7 @@ def _every_candidate() -> tuple[_Candidate, ...]:
                 several = [None] if layout.upsamplers else []
                 for scale in (*several, *SCALES):
                     design = catalogue.get(name, scale)
-                    # Released code has every activation, also s-LWSR's.
+                    # Released code has every activation, even s-LWSR's.
                     body = design.body.having(activations="all")
                     yield _Candidate(name, layout, dataclasses.replace(design, body=body))
 
@@ -327,10 +327,10 @@ def _every_candidate() -> tuple[_Candidate, ...]:
 
 
 def _candidates(name: str | None = None, scale: int | None = None) -> list[_Candidate]:
-    """What a file may hold, the likeliest first.
+    """The networks that a file may hold, multi-scale ones first.
 
     Raises:
-        InputError: Unknown name, or no released code builds that network.
+        InputError: Unknown name or scale, or no official layout of the network is known.
     """
     known = None if name is None else catalogue.published(name).name
     if known is not None and known not in _names():
@@ -346,35 +346,35 @@ def _candidates(name: str | None = None, scale: int | None = None) -> list[_Cand
 
 @functools.lru_cache(maxsize=256)
 def _shapes(design: Architecture) -> dict[str, tuple[int, ...]]:
-    """The shapes of a network's parameters, by our keys."""
+    """The shapes of the tensors in a network's state dict, by our keys."""
     with torch.device("meta"):
         state = build(design).state_dict()
     return {key: tuple(tensor.shape) for key, tensor in state.items()}
 
 
-def _what_is_wrong(tensors: Mapping[str, Any], found: _Candidate, misfit: _Misfit, *, named: bool) -> str:
-    other = next((each for each in _candidates() if not each.misfit(tensors).count), None)
-    if other is not None:
-        return f"this is not {found}; it is {other}"
+def _what_is_wrong(tensors: Mapping[str, Any], nearest: _Candidate, misfit: _Misfit, *, named: bool) -> str:
+    match = next((each for each in _candidates() if not each.misfit(tensors).count), None)
+    if match is not None:
+        return f"this is not {nearest}; it is {match}"
     if named:
-        return f"this is not {found}; {misfit}"
-    if len(misfit.missing) + len(misfit.misshapen) > len(found.forms) / 2:
+        return f"this is not {nearest}; {misfit}"
+    if len(misfit.missing) + len(misfit.misshapen) > len(nearest.forms) / 2:
         first, known = _some(tuple(tensors), 4), ", ".join(_names())
         return f"its tensors ({first}) are those of no network whose official layout is known; known are {known}"
-    return f"these are not the official weights of any network; they are nearest to {found}; {misfit}"
+    return f"these are not the official weights of any network; they are nearest to {nearest}; {misfit}"
 
 
 # Tensors, theirs and ours ---------------------------------------------------------------------------------------------
 
 
-def _ours(path: str | Path, found: _Candidate, tensors: Mapping[str, Tensor], peak: int) -> dict[str, Tensor]:
-    """The tensors under our keys, for images in 0..1.
+def _ours(path: str | Path, candidate: _Candidate, tensors: Mapping[str, Tensor], peak: int) -> dict[str, Tensor]:
+    """Convert a file's tensors to our keys and to images in 0..1.
 
     Raises:
         InputError: Copies of one tensor differ, or values are not finite.
     """
     theirs_of = defaultdict(list)
-    for theirs, ours in found.keys.items():
+    for theirs, ours in candidate.keys.items():
         theirs_of[ours].append(theirs)
     factors, state = _factors(peak), {}
     for ours, copies in theirs_of.items():
@@ -383,18 +383,18 @@ def _ours(path: str | Path, found: _Candidate, tensors: Mapping[str, Tensor], pe
             raise InputError(f"{path}: {copies[0]} is not finite")
         for copy, other in zip(copies[1:], others, strict=True):
             if not torch.equal(first, other):
-                raise InputError(f"{path}: {copies[0]} and {copy} differ, but {found.name} has one shared block there")
+                raise InputError(f"{path}: {copies[0]} and {copy} differ, but {candidate.name} shares one block there")
         state[ours] = first
     return state
 
 
 def _factors(peak: int) -> dict[str, float]:
-    """What their tensors, for images in 0..peak, are multiplied by for images in 0..1; ours keys, others by one."""
+    """Factors that convert tensors for images in 0..peak to images in 0..1, by our keys; other tensors have 1."""
     return {"entry.0.weight": float(peak), "exit.weight": 1 / peak, "exit.bias": 1 / peak}
 
 
 def _times(tensor: Tensor, factor: float) -> Tensor:
-    """float32, rounded once."""
+    """Multiply a tensor and return it in float32, rounded once."""
     return tensor.float() if factor == 1 else (tensor.double() * factor).float()
 
 
@@ -409,10 +409,10 @@ def _mean_shift(layout: Layout, peak: int) -> dict[str, Tensor]:
 
 
 def _peak(path: str | Path, layout: Layout, tensors: Mapping[str, Tensor]) -> int:
-    """The value of white, by the mean shift.
+    """The value of white in a file, read from its mean shift.
 
     Raises:
-        InputError: It is not the fixed one of any range that the layout has.
+        InputError: The mean shift is not the fixed one of any range of the layout.
     """
     for peak in layout.peaks:
         expected = _mean_shift(layout, peak)
@@ -421,8 +421,8 @@ def _peak(path: str | Path, layout: Layout, tensors: Mapping[str, Tensor]) -> in
     bias = f"sub_mean{layout.mean_shift}.bias"
     peaks = " or ".join(f"0..{peak}" for peak in layout.peaks)
     raise InputError(
-        f"{path}: the mean shift (sub_mean, add_mean) is not the fixed one that our networks have: {bias} is "
-        f"{tensors[bias].tolist()}, should be minus {list(MEAN_RGB)} for images in {peaks}, and the weights identities"
+        f"{path}: the mean shift (sub_mean, add_mean) is not the fixed one of our networks: {bias} is "
+        f"{tensors[bias].tolist()}; it should be minus {list(MEAN_RGB)} for images in {peaks}, and weights identities"
     )
 
 
@@ -438,14 +438,16 @@ _PREFIXES = ("module.", "model.")
 
 
 def read_tensors(path: str | Path) -> dict[str, Any]:
-    """The state dict in a file, by its keys; nothing in the file is run.
+    """Read the state dict in a file. No code in the file is run.
 
-    Wrappings are taken off: a state dict within another (``params_ema`` before ``params``, ``state_dict``, ``model``),
-    ``module.`` or ``model.`` in front of all keys, and ``_orig_mod.`` of compiled networks inside them. Values are as
-    the file has them, on the CPU.
+    A state dict may be nested under ``params_ema``, ``params``, ``state_dict`` or ``model`` (looked up in this order).
+    A prefix ``module.`` or ``model.`` of all keys is removed, and ``_orig_mod.``, which `torch.compile` writes into keys.
+
+    Returns:
+        The values of the file, on the CPU, by their keys.
 
     Raises:
-        InputError: There is no such file, it cannot be read, or it holds other than tensors and plain values.
+        InputError: There is no such file, it cannot be read, or it holds more than tensors and plain values.
     """
     file = Path(path)
     if not file.is_file():
@@ -455,9 +457,9 @@ def read_tensors(path: str | Path) -> dict[str, Any]:
         within = [content[name] for name in _WRAPPERS if isinstance(content, Mapping) and name in content]
         content = next((each for each in within if isinstance(each, Mapping)), content)
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
-        raise InputError(f"{path}: there is no state dict in it, but {type(content).__name__}")
-    # torch.compile puts its own name into keys, anywhere on their way.
-    tensors = {re.sub(r"(^|\.)_orig_mod\.", r"\1", str(key)): value for key, value in content.items()}
+        raise InputError(f"{path}: holds no state dict, but {type(content).__name__}")
+    # torch.compile writes its own name into keys, anywhere on their way.
+    tensors = {re.sub(r"(^|\\.)_orig_mod\\.", r"\\1", str(key)): value for key, value in content.items()}
     for prefix in _PREFIXES:
         if all(key.startswith(prefix) for key in tensors):
             tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
@@ -472,12 +474,12 @@ def _read_torch(file: Path) -> Any:
         if wanted is None:
             raise _unreadable(file, "not a file of tensors, or damaged") from None
         raise InputError(
-            f"{file}: refused, and nothing in it was run: it asks for {wanted[1]}, and reading weights may only make "
-            "tensors; a file saved with torch.save(network.state_dict(), ...) is right"
+            f"{file}: refused, and nothing in it was run: it asks for {wanted[1]}, but a file of weights may only hold "
+            "tensors; save it with torch.save(network.state_dict(), ...)"
         ) from None
     except OSError as error:
         raise _unreadable(file, str(error.strerror)) from None
-    except Exception as error:  # What a damaged file makes of a reader is without limit.
+    except Exception as error:  # a damaged file can make the reader raise anything
         raise _unreadable(file, f"not a file of torch.save, or damaged ({type(error).__name__})") from None
 
 
@@ -488,7 +490,7 @@ def _read_safetensors(file: Path) -> Any:
         raise InputError(f"{file}: reading it needs the package safetensors: pip install safetensors") from None
     try:
         return reader.load_file(file)
-    except Exception as error:  # As above; safetensors has an error of its own as well.
+    except Exception as error:  # as above, and safetensors has its own error class
         raise _unreadable(file, f"not a safetensors file, or damaged ({error})") from None
 
 

@@ -1,7 +1,7 @@
-"""Which positions of a body: where activations are kept, and where another block stands.
+"""Choices among the positions of a body: which keep their activation, and which have the compressed block.
 
-A body names its positions by asking for its blocks; a choice of positions is a preset, a share or a count spread
-evenly, or names. Descriptions in canonical form hold names.
+The positions of a body are the arguments that it calls its slot ``block`` with. A choice is a preset, a share or a
+number of positions spread evenly, or names of positions. Canonical descriptions hold names.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _NAMES = re.compile(r"[^\s+]+(\+[^\s+]+)*")
 
 PUBLISHED_POSITIONS = 26
 PUBLISHED_HALF = ("2_3", "3_3", "4_1", "4_3", "5_1", "5_3", "6_1", "6_2", "7_1", "8_1", "9_1", "10_1")
-"""The activations that s-LWSR keeps of its 26."""
+"""The 12 of 26 blocks that the released s-LWSR code marks (``nn.ReLU(True)``); the paper only says "1/2 kept"."""
 
 
 def join_names(value: Any) -> Any:
-    """A list of names as one text, ``2_3+3_3``; anything else as it is."""
+    """Join a list of names into one text such as ``2_3+3_3``. Other values are returned unchanged."""
     if isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value):
         return "+".join(value)
     return value
@@ -46,35 +46,35 @@ def _read(value: Any, *, counts: bool) -> str | int | float:
 
 _ITEMS = [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
 
-Kept: TypeAlias = Annotated[
+ActivationPositions: TypeAlias = Annotated[
     str | int | float,
     pydantic.PlainValidator(lambda value: _read(value, counts=False)),
     pydantic.PlainSerializer(lambda value: value),
     pydantic.WithJsonSchema({"anyOf": [*_ITEMS, {"type": "number", "minimum": 0, "maximum": 1}]}),
 ]
-"""Where the activation between a block's two units stays."""
+"""The option ``activations``: the positions whose block keeps the activation between its two units."""
 
-Compressed: TypeAlias = Annotated[
+CompressedPositions: TypeAlias = Annotated[
     str | int | float,
     pydantic.PlainValidator(lambda value: _read(value, counts=True)),
     pydantic.PlainSerializer(lambda value: value),
     pydantic.WithJsonSchema({"anyOf": [*_ITEMS, {"type": "integer", "minimum": 0}]}),
 ]
-"""Where the block of the place ``compressed`` stands."""
+"""The option ``compress``: the positions that have the block of the place ``compressed``."""
 
-placement_options("body", activations=(Kept, "all"), compress=(Compressed, "none"))
+placement_options("body", activations=(ActivationPositions, "all"), compress=(CompressedPositions, "none"))
 
 
 def resolve(choice: str | int | float, positions: Sequence[str], *, counts: bool) -> tuple[str, ...]:
-    """The positions that a choice names, in the order of the body.
+    """The positions that a choice selects, in the order of the body.
 
     Args:
         choice: A preset, names joined by ``+``, or a number.
-        positions: All that there are.
-        counts: Whether a whole number is a number of positions, else it is a share.
+        positions: All positions of the body, in order.
+        counts: Whether a whole number is a number of positions; otherwise it is a share.
 
     Raises:
-        ValueError: A name that is not there, or more positions than there are.
+        ValueError: The choice names a position that the body does not have, or asks for too many.
     """
     total = len(positions)
     if not total:
@@ -88,16 +88,16 @@ def resolve(choice: str | int | float, positions: Sequence[str], *, counts: bool
     if choice == "half" and total == PUBLISHED_POSITIONS and set(PUBLISHED_HALF) <= set(positions):
         return PUBLISHED_HALF
     if isinstance(choice, str) and choice not in SHARES:
-        asked = choice.split("+")
-        for name in asked:
+        names = choice.split("+")
+        for name in names:
             if name not in positions:
                 raise ValueError(f"there is no position {name!r}; there are {', '.join(positions)}")
-        return tuple(position for position in positions if position in asked)
+        return tuple(position for position in positions if position in names)
     if counts and isinstance(choice, int):
-        wanted = choice
-        if wanted > total:
-            raise ValueError(f"{wanted} are more than the {total} blocks that there are")
+        number = choice
+        if number > total:
+            raise ValueError(f"{number} is more than the {total} blocks of the body")
     else:
         share = SHARES[choice] if isinstance(choice, str) else float(choice)
-        wanted = math.floor(share * total + 0.5)
-    return tuple(positions[int((i + 0.5) * total / wanted)] for i in range(wanted))
+        number = math.floor(share * total + 0.5)
+    return tuple(positions[int((i + 0.5) * total / number)] for i in range(number))

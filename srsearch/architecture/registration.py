@@ -1,4 +1,4 @@
-"""`register`: the one decorator by which plugins add what is their own."""
+"""`register`: the decorator with which plugins add parts, objectives, losses, schedules and views."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ _KINDS = (*registry.KINDS, "objective", *EXTENSION_KINDS)
 
 
 def register(kind: str, name: str | None = None, *, title: str | None = None) -> Callable[[_Registered], _Registered]:
-    """Decorator: makes a class of modules a part of designs, or a function an objective, a loss, a schedule or a view.
+    """Decorator that registers a class as a part, or a function as an objective, a loss, a schedule or a view.
 
     Args:
-        kind: What it becomes. Before a class of torch modules, the kind of part: ``unit``, ``block``, ``body``,
-            ``upsampler``, ``refinement``, ``entry``, ``levels`` or ``activation``. Before a function, one of:
+        kind: For a subclass of ``torch.nn.Module``, the kind of part: ``unit``, ``block``, ``body``, ``upsampler``,
+            ``refinement``, ``entry``, ``levels`` or ``activation``. For a function, one of:
 
-            - ``objective``: takes an `Architecture` and returns its cost, a number above zero that is the same
-              whenever it is computed.
-            - ``loss``: takes images (n, c, h, w) of the network and the photos, and returns a scalar tensor.
-            - ``schedule``: takes the share of the training done, between 0 and 1, and returns a factor of the
+            - ``objective``: takes an `Architecture` and returns its cost, a number above zero. It must always return
+              the same number for the same design.
+            - ``loss``: takes the network's images and the photos, both (n, c, h, w), and returns a scalar tensor.
+            - ``schedule``: takes the share of the training that is done, between 0 and 1, and returns a factor of the
               learning rate.
             - ``view``: takes a `srsearch.dashboard.live.views.ViewContext` and returns a page of the live dashboard.
-        name: The name in YAML, tables and links; by default the class's name in snake_case, or the function's.
-        title: What people read; only for views.
+        name: The name in YAML, tables and links; by default the class's name in snake_case, or the function's name.
+        title: The heading that people read; only for views.
 
     Raises:
-        ValueError: Unknown kind, a name already taken, a title for something else than a view, a class where a
-            function belongs or the reverse, or a constructor that cannot be read as a declaration.
+        ValueError: Unknown kind, a name already taken, a title for anything but a view, a class in the place of a
+            function or the reverse, or a constructor that cannot be read as a declaration.
     """
     if not isinstance(kind, str):
-        raise ValueError(f"write @register with what it registers: {', '.join(_KINDS)}")
+        raise ValueError(f"write @register with the kind to register: {', '.join(_KINDS)}")
     if kind not in _KINDS:
-        raise ValueError(f"{kind!r} is not a kind of part; {suggest(kind, _KINDS)}")
+        raise ValueError(f"{kind!r} is not a kind that can be registered; {suggest(kind, _KINDS)}")
     if title is not None and kind != "view":
-        raise ValueError(f"{kind} {name or ''}: only views have a title; leave it out")
+        raise ValueError(f"{kind} {name or ''}: only views have a title; remove it")
 
     def add(registered: Any) -> Any:
         if kind == "objective":
@@ -58,9 +58,9 @@ def register(kind: str, name: str | None = None, *, title: str | None = None) ->
 
 
 def _add_objective(function: Callable[[Architecture], float], name: str | None) -> None:
-    """Add a function to the table of objectives; its values are kept by the design's key."""
+    """Add a function to the table of objectives. Its values are cached by the design's key."""
     if isinstance(function, type) or not callable(function):
-        raise ValueError(f"@register('objective') stands before a function of a design, not before {function!r}")
+        raise ValueError(f"@register('objective') decorates a function of a design, not {function!r}")
     objective = name or function.__name__
     values: dict[str, float] = {}
 
@@ -73,10 +73,10 @@ def _add_objective(function: Callable[[Architecture], float], name: str | None) 
 
 
 def _checked_cost(objective: str, key: str, value: Any) -> float:
-    """A cost as a plain number.
+    """Return a cost as a plain int or float.
 
     Raises:
-        InputError: Not a finite number above zero.
+        InputError: The value is not a finite number above zero.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < float(value) < math.inf:
         raise InputError(

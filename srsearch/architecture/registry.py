@@ -1,16 +1,16 @@
-"""Parts: what a network is made of, and how a part is declared.
+"""The registry of parts, which networks are made of, and the declaration of a part.
 
 A part is an ordinary :class:`torch.nn.Module`. Its constructor *is* its declaration:
 
-- ``channels``, ``scale`` and the like come from where the part stands (`FROM_PLACE`);
-- a parameter annotated :data:`Factory` is a slot: the part calls it to get the modules that stand there;
+- ``channels``, ``scale`` and the other parameters in `FROM_PLACE` get their value from the part's place in the network;
+- a parameter annotated :data:`Factory` is a slot: the part calls it to create the modules inside it;
 - every other parameter is an option that a design or a search space may set, checked against its annotation.
 
-A design says which part stands at each *place* (`PLACES`). Units, for example, have three places: in blocks, closing
-groups and bodies, and in the upsampler.
+A design names one part for each *place* (`PLACES`). A kind of part may have several places: units are in blocks, close
+groups and bodies, and are in the upsampler.
 
 Example:
-    A block of one's own, usable in a design and in a space file as ``block: wide`` or ``wide: {factor: [2, 4]}``::
+    A block of your own, usable in a design and in a space file as ``block: wide`` or ``wide: {factor: [2, 4]}``::
 
         @register("block")
         class Wide(nn.Module):
@@ -35,17 +35,21 @@ from srsearch.errors import InputError, suggest
 from srsearch.extensions import origin, source_digest
 
 Factory: TypeAlias = Callable[..., nn.Module]
-"""A slot. ``block(position)`` makes the block at a named position, other slots are called without arguments."""
+"""A slot: call it to create a module. ``block(position)`` creates the block at a position; units, activations and
+closings are called without arguments. `srsearch.architecture.network.Network` says how levels call theirs."""
 
-PositiveInt = Annotated[int, annotated_types.Ge(1)]
-CountingInt = Annotated[int, annotated_types.Ge(0)]
+LARGEST_INT = 65_536
+"""No width, group or number of blocks of any network is larger; what is computed with them stays in range."""
+
+PositiveInt = Annotated[int, annotated_types.Ge(1), annotated_types.Le(LARGEST_INT)]
+CountingInt = Annotated[int, annotated_types.Ge(0), annotated_types.Le(LARGEST_INT)]
 
 OptionValue: TypeAlias = int | float | bool | str
 
 
 @dataclass(frozen=True)
 class Named:
-    """Annotation of a constructor parameter whose option has another name, because a slot is called like it."""
+    """Annotation that gives an option another name than its constructor parameter, because a slot has that name."""
 
     option: str
 
@@ -63,12 +67,12 @@ PLACES: Mapping[str, str] = {
     "levels": "levels",
     "activation": "activation",
 }
-"""The places of a design that hold a part, each with the kind of part that it holds."""
+"""The places of a design, each with the kind of part that it holds."""
 
 KINDS = tuple(dict.fromkeys(PLACES.values()))
 
 FROM_PLACE = frozenset({"self", "channels", "scale", "scales", "in_channels", "global_skip", "image_residual"})
-"""Constructor parameters that are given by the place, not by options."""
+"""Constructor parameters whose value comes from the place, not from options."""
 
 _SLOTS: Mapping[str, Mapping[str, str]] = {
     "activation": {},
@@ -80,25 +84,24 @@ _SLOTS: Mapping[str, Mapping[str, str]] = {
     "upsampler": {"unit": "upsampler_unit", "activation": "activation"},
     "levels": {"entry": "entry", "body": "body", "upsampler": "upsampler", "refinement": "refinement"},
 }
-"""The slots that a part of each kind may have, and the place whose part stands there.
+"""The slots that a part of each kind may have, each with the place whose part fills it.
 
-A block's ``inner_activation`` is the one between its two units: a design keeps or drops it by position.
+A block's ``inner_activation`` is the activation between its two units. A design keeps or drops it by position.
 """
 
-
-_UNSAID = {"activations": "all", "compress": "none", "bias": "last"} | dict.fromkeys(
+_OMITTED = {"activations": "all", "compress": "none", "bias": "last"} | dict.fromkeys(
     ("blocks_2", "blocks_3", "refine_2", "refine_3"), "same"
 )
-"""Option values that are left out where a part is named for people."""
+"""Option values that are left out when a part is printed for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The description of a part: its registered name and its options, every option set.
+    """The description of a part: its registered name and a value for each of its options.
 
     Attributes:
         name: The registered name, such as ``grouped``.
-        options: Pairs of option name and value, in the order the part declares them.
+        options: Pairs of option name and value, in the order in which the part declares them.
     """
 
     name: str
@@ -109,34 +112,34 @@ class Part:
         object.__setattr__(self, "_hash", hash((self.name, self.options)))
 
     def __hash__(self) -> int:
-        return self._hash  # parts are the keys of every cache
+        return self._hash  # stored, because parts are the keys of all caches
 
     def __reduce__(self) -> Any:
-        return Part, (self.name, self.options)  # a hash of texts holds in its own process only
+        return Part, (self.name, self.options)  # without the hash: hashes of strings differ between processes
 
     def __getitem__(self, option: str) -> Any:
         return dict(self.options)[option]
 
     def get(self, option: str, default: Any = None) -> Any:
-        """The value of an option, or the default where the part has none of that name."""
+        """The value of an option, or ``default`` if the part has no such option."""
         return dict(self.options).get(option, default)
 
     def having(self, **options: OptionValue) -> Part:
-        """The same part with other values of some of its options."""
+        """Return a copy of the part with some options changed. Options that the part does not have are ignored."""
         return Part(self.name, tuple((name, options.get(name, value)) for name, value in self.options))
 
     def to_plain(self) -> Any:
-        """``"conv"``, or ``{"grouped": {"groups": 4}}`` where there are options."""
+        """The part as plain data: ``"conv"``, or ``{"grouped": {"groups": 4}}`` for a part with options."""
         return {self.name: dict(self.options)} if self.options else self.name
 
     def __str__(self) -> str:
-        inside = ", ".join(f"{name}={value}" for name, value in self.options if _UNSAID.get(name) != value)
+        inside = ", ".join(f"{name}={value}" for name, value in self.options if _OMITTED.get(name) != value)
         return f"{self.name}({inside})" if inside else self.name
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a part: its name, annotation (with bounds), and default."""
+    """One option of a part: its name, its annotation (with bounds) and its default."""
 
     name: str
     annotation: Any
@@ -147,29 +150,35 @@ class Option:
         return pydantic.TypeAdapter(self.annotation, config=pydantic.ConfigDict(strict=True))
 
     def check(self, value: object) -> OptionValue:
-        """The value if the option takes it.
+        """Return the value if it is valid for the option.
 
         Raises:
-            ValueError: Wrong type or out of bounds; the message says what would be right.
+            ValueError: Wrong type or out of bounds; the message says what would be valid.
         """
         try:
             checked: OptionValue = self._adapter.validate_python(value)
         except pydantic.ValidationError as error:
             details = error.errors()
-            # Of several alternatives the last is the most general: what would be right is said best there.
+            # If the annotation has several alternatives, the last is the most general and has the most useful message.
             raise ValueError(f"{details[-1]['msg'].removeprefix('Value error, ')}, not {value!r}") from None
         return checked
 
 
 @dataclass(frozen=True, eq=False)
 class PartType:
-    """A registered part: what its constructor declares.
+    """A registered part, as its constructor declares it.
 
     Attributes:
-        options: By name, in order; those in `placement` are for the design, not for the constructor.
-        parameters: Constructor parameter of each option, where it has another name.
-        given: The constructor parameters that the place gives.
-        digest: Of the source of a user's own part, None for ours: a part that is changed makes other designs.
+        kind: Kind of the part, one of `KINDS`.
+        name: The registered name.
+        module: The class.
+        options: The options by name, in order. Those in `placement` are for the design, not for the constructor.
+        slots: Names of the slots.
+        given: The constructor parameters whose value the place gives.
+        parameters: The constructor parameter of each option that has another name.
+        placement: Names of the options that the design resolves.
+        digest: Hash of the source of a part from a plugin, None for srsearch's own parts. It is part of the keys of
+            designs, so that changing the part's code makes different designs.
     """
 
     kind: str
@@ -183,10 +192,10 @@ class PartType:
     digest: str | None
 
     def describe(self, options: Mapping[str, object]) -> Part:
-        """The description with the given options, the others at their defaults.
+        """Describe the part with the given options, and all others at their defaults.
 
         Raises:
-            InputError: Unknown option or a value that the option does not take.
+            InputError: Unknown option, or a value that is not valid for the option.
         """
         for name in options:
             if name not in self.options:
@@ -201,22 +210,22 @@ class PartType:
         return Part(self.name, tuple(values))
 
     def arguments(self, part: Part) -> dict[str, OptionValue]:
-        """The options as arguments of the constructor."""
+        """The options of a part as arguments of the constructor."""
         return {self.parameters.get(name, name): v for name, v in part.options if name not in self.placement}
 
     def non_defaults(self, part: Part) -> dict[str, OptionValue]:
-        """The options that differ from their defaults: what a key depends on; so a new option renames no design."""
+        """The options that differ from their defaults. Only these enter a key, so that a new option changes no key."""
         return {name: value for name, value in part.options if value != self.options[name].default}
 
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-_FORGET: list[Callable[[], None]] = []
+_CACHE_CLEARS: list[Callable[[], None]] = []
 
 
 def cached(function: _Function) -> _Function:
-    """Cache by arguments; cleared when a part is registered again, as by running a notebook's cell a second time."""
+    """Cache a function by its arguments until a part is registered again, for example by re-running a notebook cell."""
     wrapped = functools.lru_cache(maxsize=65536)(function)
-    _FORGET.append(wrapped.cache_clear)
+    _CACHE_CLEARS.append(wrapped.cache_clear)
     return typing.cast(_Function, wrapped)
 
 
@@ -227,11 +236,13 @@ _Module = TypeVar("_Module", bound=type[nn.Module])
 
 
 def register(kind: str, name: str | None = None) -> Callable[[_Module], _Module]:
-    """Class decorator: make a torch module usable as a part in designs and spaces.
+    """Class decorator that registers a torch module as a part of designs and spaces.
+
+    Plugins use `srsearch.architecture.register`, which also registers functions.
 
     Args:
         kind: One of `KINDS`.
-        name: The name to use in YAML; by default the class's name in snake_case.
+        name: The name in YAML; by default the class's name in snake_case.
 
     Raises:
         ValueError: Unknown kind, a name already taken, or a constructor that cannot be read as a declaration.
@@ -241,55 +252,60 @@ def register(kind: str, name: str | None = None) -> Callable[[_Module], _Module]
 
     def decorate(module: _Module) -> _Module:
         if not (isinstance(module, type) and issubclass(module, nn.Module)):
-            raise ValueError(f"@register({kind!r}) stands before a class of torch modules, not before {module!r}")
+            raise ValueError(f"@register({kind!r}) decorates a subclass of torch.nn.Module, not {module!r}")
         part_name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", module.__name__).lower()
         taken = _REGISTRY[kind].get(part_name)
         if taken is not None and origin(taken.module) != origin(module):
-            raise ValueError(f"there is a {kind} named {part_name!r} already")
+            raise ValueError(f"there is already a {kind} named {part_name!r}")
         _REGISTRY[kind][part_name] = _read_declaration(kind, part_name, module)
         if taken is not None:
-            for forget in _FORGET:
-                forget()
+            for clear in _CACHE_CLEARS:
+                clear()
         return module
 
     return decorate
 
 
 def placement_options(kind: str, **options: tuple[Any, OptionValue]) -> None:
-    """Options that every part of a kind has, for the design rather than for the constructor."""
+    """Give every part of a kind options that the design resolves, not the constructor.
+
+    Args:
+        kind: Kind of the parts.
+        options: Annotation and default of each option.
+    """
     for name, (annotation, default) in options.items():
         _PLACEMENT[kind][name] = Option(name, annotation, default)
 
 
 def part_types(kind: str) -> Mapping[str, PartType]:
-    """The registered parts of one kind by name."""
+    """The registered parts of one kind, by name."""
     return _REGISTRY[kind]
 
 
 def part_type(kind: str, name: str) -> PartType:
-    """One registered part.
+    """Look up a registered part.
 
     Raises:
-        InputError: No such part; names the nearest.
+        InputError: There is no such part; the message suggests the nearest name.
     """
-    found = _REGISTRY[kind].get(name)
-    if found is None:
+    declared = _REGISTRY[kind].get(name)
+    if declared is None:
         raise InputError(
-            f"unknown {kind} {name!r}; {suggest(name, _REGISTRY[kind])} (a part of your own comes with --plugin FILE)"
+            f"unknown {kind} {name!r}; {suggest(name, _REGISTRY[kind])} (load a part of your own with --plugin FILE)"
         )
-    return found
+    return declared
 
 
 def slot_place(kind: str, slot: str) -> str:
-    """The place whose part stands in a slot of a part of some kind."""
+    """The place whose part fills a slot of a part of this kind."""
     return _SLOTS[kind][slot]
 
 
 def read_part(kind: str, plain: object) -> Part:
-    """A description from plain data: ``"conv"`` or ``{"grouped": {"groups": 4}}``.
+    """Read the description of a part from plain data: ``"conv"`` or ``{"grouped": {"groups": 4}}``.
 
     Raises:
-        InputError: Not of this form, unknown part, or wrong options.
+        InputError: The data does not have this form, the part is unknown, or its options are wrong.
     """
     if isinstance(plain, str):
         return part_type(kind, plain).describe({})
@@ -334,12 +350,12 @@ def _read_declaration(kind: str, name: str, module: type[nn.Module]) -> PartType
         given,
         renamed,
         frozenset(placement),
-        None if module.__module__.startswith(_OUR_ROOM) else source_digest(module),
+        None if module.__module__.startswith(_OUR_PACKAGE) else source_digest(module),
     )
 
 
 def _checked_option(kind: str, name: str, option: Option) -> Option:
-    """The option, if its default is a plain value that its annotation takes."""
+    """Return the option if its default is a plain value that is valid for its annotation."""
     if not isinstance(option.default, int | float | bool | str):
         raise ValueError(f"{kind} {name!r}: option {option.name!r}: options are numbers, words, true or false")
     try:
@@ -349,4 +365,4 @@ def _checked_option(kind: str, name: str, option: Option) -> Option:
     return option
 
 
-_OUR_ROOM = __name__.rpartition(".")[0] + "."
+_OUR_PACKAGE = __name__.rpartition(".")[0] + "."

@@ -1,7 +1,7 @@
-"""How the parts of a design are connected, read off its network.
+"""Reads how the parts of a design are connected from a run of its network.
 
-The network is made on the meta device with stubs for its parts and run once. Which result reaches which part is what
-was executed, so the wiring of a body from a plugin is as true as that of the bodies that come with srsearch.
+The network is built on the meta device, with stubs for its parts, and run once. The connections are those that were
+executed, so they are right for bodies from plugins, too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from srsearch.architecture.assembly import InvalidDesign, asked, first_line, position_name
+from srsearch.architecture.assembly import InvalidDesign, first_line, position_name, slot_calls
 from srsearch.architecture.build import Assembler
 from srsearch.architecture.meta import MetaMode
 from srsearch.architecture.network import Network
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from srsearch.architecture.design import Architecture
 
 _SIDE = 48
-"""Side of the LR image in the run: divisible by every stride in use."""
+"""Side of the LR image in the run; divisible by all strides in use."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,16 @@ class Box:
     """One application of a part, or of an operation that combines several results.
 
     Attributes:
-        kind: ``image``, ``entry``, ``block``, ``closing``, ``unit``, ``convolution`` (one that the body itself has,
-            such as a fusion), ``upsampler``, ``refinement``, ``exit``, ``image_upsampler``, ``output``, or
-            ``operation``.
+        kind: ``image``, ``entry``, ``block``, ``closing``, ``unit``, ``convolution`` (the body's own, such as a
+            fusion), ``upsampler``, ``refinement``, ``exit``, ``image_upsampler``, ``output`` or ``operation``.
         name: The position of a block, the factor of an upsampler, the size of a convolution such as ``1x1``, or the
-            name of an operation such as ``add`` or ``cat``; empty where there is none.
-        part: The part with its options; empty where the box is no registered part.
-        level: The level that it belongs to, from 1. A body that is run after an upsampler begins the next one.
-        first: Index of the first box that has the same weights; its own index where it is the first.
+            name of an operation such as ``add`` or ``cat``; empty for other boxes.
+        part: The part with its options; empty if the box is not a registered part.
+        level: Number of its level, from 1. A body that runs after an upsampler begins the next level.
+        first: Index of the first box with the same weights; its own index if it is the first.
         compressed: Whether it is a block of the place ``compressed``.
-        keeps_activation: Whether it has the activation between its two units; True where the part has none to drop.
+        keeps_activation: Whether it has the activation between its two units; True for parts without such an
+            activation.
     """
 
     kind: str
@@ -56,13 +56,13 @@ class Wiring:
     """A network as boxes and arcs.
 
     Attributes:
-        boxes: In the order in which they are executed; the first is the image, the last is the output.
-        arcs: Pairs of indices of boxes, source and target, sorted by target; for the inputs of an operation in the
-            order in which it takes them. Operations on a single result, such as an activation function, are not boxes.
-        channels: Width between entry and exit.
+        boxes: In the order of execution; the first is the image, the last is the output. Operations on a single result,
+            such as activation functions, are not boxes.
+        arcs: Pairs of indices of boxes, source and target, sorted by target, then by the order of the target's inputs.
+        channels: Number of channels between entry and exit.
         scale: The scale that the network was run at.
-        scales: All scales that it has upsamplers for.
-        unit: The unit in its blocks, empty where they have none.
+        scales: All scales of the network.
+        unit: The unit of its blocks; empty if they have no units.
         global_skip: Whether the input of each body is added to its output.
     """
 
@@ -75,19 +75,19 @@ class Wiring:
     global_skip: bool = False
 
     def sources(self, index: int) -> tuple[int, ...]:
-        """The boxes that a box gets its input from."""
+        """The indices of the boxes whose results a box takes."""
         return tuple(source for source, target in self.arcs if target == index)
 
 
 def read_wiring(design: Architecture, scale: int | None = None) -> Wiring:
-    """The wiring of a design's network at one of its scales.
+    """Read the wiring of a design's network at one of its scales.
 
     Args:
-        design: What to read.
+        design: The design.
         scale: One of the design's scales; the largest by default.
 
     Raises:
-        InvalidDesign: The parts do not fit together, or cannot be run.
+        InvalidDesign: The parts do not fit together, or the network cannot be run.
         ValueError: The scale is not one of the design's.
 
     Example:
@@ -108,7 +108,7 @@ def read_wiring(design: Architecture, scale: int | None = None) -> Wiring:
             trace.add(Box("output"), out, [out])
         except (InvalidDesign, ValueError):
             raise
-        except Exception as error:  # a part may be a user's code
+        except Exception as error:  # a part from a plugin may raise anything
             raise InvalidDesign(f"it cannot be run: {first_line(error)}") from None
     unit = str(design.unit) if trace.units else ""
     return Wiring(
@@ -117,7 +117,7 @@ def read_wiring(design: Architecture, scale: int | None = None) -> Wiring:
 
 
 class _Trace(MetaMode):  # type: ignore[no-untyped-call]  # torch's base is untyped
-    """Notes boxes and arcs while a network runs."""
+    """Records boxes and arcs while a network runs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,30 +129,30 @@ class _Trace(MetaMode):  # type: ignore[no-untyped-call]  # torch's base is unty
         self._origins: dict[int, int] = {}
         self._first: dict[int, int] = {}
         self._paused = False
-        self._alive: list[Tensor] = []  # as long as a tensor lives, no other has its id
+        self._alive: list[Tensor] = []  # keeps tensors alive, so that their ids stay unique
 
     def begin_body(self) -> None:
-        """An entry or a body behind an upsampler begins the next level."""
+        """Begin the next level if an upsampler has run since the last entry or body."""
         self._level += self._upsampled
         self._upsampled = False
 
     def pause(self, paused: bool) -> None:
-        """Whether operations are parts of one box, and no boxes themselves."""
+        """Stop or resume recording operations as boxes: those inside a module that is one box are not recorded."""
         self._paused = paused
 
     def end(self, box: Box, out: Tensor, inputs: list[Tensor], weights: object) -> None:
-        """Note the box that operations were parts of."""
+        """Record the box of a module whose operations were not recorded, and resume."""
         self._paused = False
         self.add(box, out, inputs, weights)
 
     def add(self, box: Box, out: Tensor, inputs: list[Tensor] | None = None, weights: object = None) -> None:
-        """Note a box.
+        """Record a box.
 
         Args:
             box: Its kind, name and part.
-            out: What it gives.
-            inputs: What it gets.
-            weights: What boxes with the same weights have in common; None where it has no weights.
+            out: Its result.
+            inputs: Its inputs.
+            weights: An object that boxes with the same weights share; None if the box has no weights.
         """
         index = len(self.boxes)
         first = index if weights is None else self._first.setdefault(id(weights), index)
@@ -192,7 +192,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 class _Stub(nn.Module):
-    """Stands for a part: gives features of the right shape and notes that it was applied."""
+    """Takes the place of a part: returns features of the right shape and records the application."""
 
     def __init__(self, trace: _Trace, box: Box, channels: int | None = None, factor: int = 1) -> None:
         super().__init__()
@@ -208,7 +208,7 @@ class _Stub(nn.Module):
 
 
 class _Outline(Assembler):
-    """Makes the network with stubs in place of all parts but the levels and the bodies."""
+    """Builds the network with stubs for all parts except levels and bodies."""
 
     def __init__(self, design: Architecture, trace: _Trace) -> None:
         super().__init__(design)
@@ -222,11 +222,11 @@ class _Outline(Assembler):
         return network
 
     def _observe(self, module: nn.Module, box: Box) -> None:
-        """Note a module of the network itself as one box, whatever it executes."""
+        """Record a module of the network itself as one box, whatever it executes."""
         module.register_forward_pre_hook(lambda *_: self._trace.pause(True))
         module.register_forward_hook(lambda _, inputs, out: self._trace.end(box, out, list(inputs), module))
 
-    def _module(self, kind: str, place: str, level: int = 1, *, kept: bool = True, scale: int = 0) -> nn.Module:
+    def _module(self, kind: str, place: str, level: int = 1, *, keeps_inner: bool = True, scale: int = 0) -> nn.Module:
         part = self._design.part_at(place, level)
         if kind == "body":
             body = super()._module(kind, place, level)
@@ -241,9 +241,9 @@ class _Outline(Assembler):
 
     def _block(self, *at: Any) -> nn.Module:
         position = position_name(*at)
-        place, kept = self._design.at_position(position)
+        place, keeps_inner = self._design.at_position(position)
         part = self._design.part_at(place)
-        slots = asked("block", part, self._design.channels).slots
+        slots = slot_calls("block", part, self._design.channels).slots
         self._trace.units |= "unit" in slots
-        keeps = kept or "inner_activation" not in slots
+        keeps = keeps_inner or "inner_activation" not in slots
         return _Stub(self._trace, Box("block", position, str(part), 1, 0, place == "compressed", keeps))

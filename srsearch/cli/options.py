@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,6 +33,30 @@ class QuantityType(click.ParamType):  # type: ignore[type-arg]  # generic only i
             self.fail(str(error), param, ctx)
 
 
+class FiniteType(click.FloatRange):
+    """A number in a range; "nan" is in none, and "inf" is no setting."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
+
+
+MOST = 10**7
+"""The largest number of anything that an option counts."""
+
+
+class FileType(click.Path):
+    """The path of a file; ``~`` is the home folder, which shells leave alone after ``--option=``."""
+
+    def __init__(self, *, dir_okay: bool = False) -> None:
+        super().__init__(path_type=Path, dir_okay=dir_okay)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(Path(value).expanduser(), param, ctx)
+
+
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
@@ -50,7 +75,7 @@ def _load_plugin(ctx: click.Context, param: click.Parameter, paths: tuple[Path, 
 
 plugin_option = click.option(
     "--plugin",
-    type=click.Path(path_type=Path),
+    type=FileType(dir_okay=True),
     multiple=True,
     is_eager=True,
     expose_value=False,

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from srsearch.cli.options import json_option, open_store, plugin_option, storage_option, study_argument, study_name
+from srsearch.cli.options import (
+    FileType,
+    json_option,
+    open_store,
+    plugin_option,
+    storage_option,
+    study_argument,
+    study_name,
+)
 from srsearch.cli.printing import print_json
 from srsearch.errors import WorkError
 
@@ -20,7 +28,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Write a study as one HTML page.")
 @study_argument
 @click.option(
-    "--output", "-o", "target", type=click.Path(path_type=Path), help="File to write [default: dashboards/STUDY.html]."
+    "--output", "-o", "target", type=FileType(dir_okay=True), help="File to write [default: dashboards/STUDY.html]."
 )
 @plugin_option
 @storage_option

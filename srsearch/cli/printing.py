@@ -71,9 +71,9 @@ def without_password(url: str) -> str:
     """A database URL, or the path of a file, as it may be shown."""
     from sqlalchemy import make_url
 
-    if "://" not in url:
-        return url
-    return make_url(url).render_as_string(hide_password=True)
+    from srsearch.store.credentials import shown
+
+    return shown(make_url(url)) if "://" in url else url
 
 
 def alone(binding: Binding, report: SpaceReport) -> str:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from srsearch.cli.options import (
+    MOST,
     USUAL_SIZE,
+    FileType,
     budget_options,
     json_option,
     open_store,
@@ -73,11 +75,9 @@ def front(study: str | None, storage: str | None, as_json: bool) -> None:
 @study_argument
 @budget_options
 @click.option(
-    "--trial", type=click.IntRange(min=0), metavar="N", help="Take this finished trial instead of the best one."
+    "--trial", type=click.IntRange(0, MOST), metavar="N", help="Take this finished trial instead of the best one."
 )
-@click.option(
-    "--save", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the design to a YAML file."
-)
+@click.option("--save", type=FileType(), metavar="FILE", help="Write the design to a YAML file.")
 @plugin_option
 @storage_option
 @json_option

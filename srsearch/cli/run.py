@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srsearch.cli.options import budget_options, json_option, open_store, plugin_option, storage_option
+from srsearch.cli.options import (
+    MOST,
+    FileType,
+    FiniteType,
+    budget_options,
+    json_option,
+    open_store,
+    plugin_option,
+    storage_option,
+)
 from srsearch.cli.pages import write_page
 from srsearch.cli.printing import print_json, records
 from srsearch.cli.results import best_rows, front_with_errors
@@ -24,12 +33,10 @@ if TYPE_CHECKING:
 @budget_options
 @click.option(
     "--trials",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST),
     help="Total number of evaluations in the study; reused results do not count [default: the space's].",
 )
-@click.option(
-    "--minutes", type=click.FloatRange(min=0, min_open=True), help="Start no new design after this many minutes."
-)
+@click.option("--minutes", type=FiniteType(min=0, min_open=True), help="Start no new design after this many minutes.")
 @click.option(
     "--sampler",
     metavar="NAME",
@@ -77,7 +84,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--replicates",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST),
     default=1,
     metavar="N",
     help="After the search, train the front's designs with more seeds until each has N evaluations.",
@@ -93,18 +100,18 @@ if TYPE_CHECKING:
     help="Run trainings in local processes or with Ray Tune.",
 )
 @click.option(
-    "--address", metavar="HOST:PORT", help="Running Ray cluster to connect to [default: start Ray on this machine]."
+    "--address",
+    metavar="HOST:PORT",
+    help="With --backend ray: running Ray cluster to connect to [default: start Ray on this machine].",
 )
 @click.option(
     "--cpus-per-trial",
-    type=click.FloatRange(min=0),
-    default=1.0,
-    show_default=True,
-    help="With --backend ray: CPUs for each training.",
+    type=FiniteType(min=0, min_open=True),
+    help="With --backend ray: CPUs for each training; 0.5 shares a CPU [default: 1].",
 )
 @click.option(
     "--gpus-per-trial",
-    type=click.FloatRange(min=0),
+    type=FiniteType(min=0),
     help="With --backend ray: GPUs for each training; 0.5 shares a GPU [default: 1 if the study trains on GPUs].",
 )
 @click.option(
@@ -116,7 +123,7 @@ if TYPE_CHECKING:
 @click.option("--new", is_flag=True, help="Start a new study even if there is one to continue.")
 @click.option(
     "--page",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FileType(),
     help="File for the HTML page [default: dashboards/STUDY.html].",
 )
 @click.option(
@@ -125,7 +132,7 @@ if TYPE_CHECKING:
     help="Estimate the time that the study takes, by measuring for about a minute; train nothing.",
 )
 @click.option(
-    "--gpus", type=click.IntRange(min=1), metavar="N", help="With --plan: number of GPUs that train at the same time."
+    "--gpus", type=click.IntRange(1, MOST), metavar="N", help="With --plan: number of GPUs that train at the same time."
 )
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @plugin_option
@@ -151,6 +158,7 @@ def run(
     """
     from srsearch import search
     from srsearch.cli.progress import make_progress
+    from srsearch.search.executors.lookup import check_backend
     from srsearch.space import Space
 
     opened = Space.from_yaml(space).with_budget(max_mult_adds=max_mult_adds, max_params=max_params)
@@ -158,6 +166,7 @@ def run(
         opened = opened.with_settings(proxy={"evaluator": evaluator})
     if gpus is not None and not plan:
         raise click.UsageError("--gpus needs --plan; for a Ray cluster, use --gpus-per-trial.")
+    check_backend(options["backend"], options["address"], options["cpus_per_trial"], options["gpus_per_trial"])
     if plan:
         _print_plan(opened, gpus, options, quiet=quiet, as_json=as_json)
         return

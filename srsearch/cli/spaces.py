@@ -180,18 +180,21 @@ def _design(
 ) -> tuple[Architecture, int | None, str | None]:
     """The design that DESIGN names, the scale to count it at, and the size of its study's output."""
     from srsearch.architecture import Architecture, catalogue
+    from srsearch.quantity import parse_natural
     from srsearch.space import read_design
 
     if design not in catalogue.names():
         study, colon, number = design.rpartition(":")
-        if colon and number.isdigit():
+        trial = parse_natural(number)
+        if colon and trial is not None:
             with open_store(storage) as store:
                 at = store.study(study).space["constraints"]["mult_adds"].get("at")
-                records = {trial.number: trial for trial in store.trial_records(study)}
-            if int(number) not in records:
-                raise InputError(f"study {study!r} has no trial {number}; its trials are 0 to {len(records) - 1}")
-            return Architecture.from_dict(records[int(number)].description), scale, at
-        if Path(design).suffix in (".yaml", ".yml") or Path(design).is_file():
+                records = {each.number: each for each in store.trial_records(study)}
+            if trial not in records:
+                raise InputError(f"study {study!r} has no trial {trial}; its trials are 0 to {len(records) - 1}")
+            return Architecture.from_dict(records[trial].description), scale, at
+        path = Path(design)
+        if path.suffix in (".yaml", ".yml") or (path.exists() and not path.is_dir()):
             return read_design(design), scale, None
     found = catalogue.published(design)  # unknown: says what there is
     if multi_scale and not found.multi_scale:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from srsearch.cli.options import group_option, json_option, open_store, storage_option
-from srsearch.cli.printing import plain, print_json, records, without_password
+from srsearch.cli.printing import plain, print_json, records
 from srsearch.cli.tables import print_studies
 from srsearch.errors import InputError
 
@@ -103,9 +103,11 @@ def delete(study: str, yes: bool, checkpoints: str | None, storage: str | None) 
 def export_optuna(study: str, url: str, name: str | None, storage: str | None) -> None:
     """Export STUDY as an Optuna study to the database at URL, for optuna-dashboard and Optuna's other tools."""
     from srsearch.space import Space
+    from srsearch.store.credentials import shown
+    from srsearch.store.place import Place
 
     with open_store(storage) as store:
         axes = Space.from_dict(store.study(study).space).axes
         store.export_optuna(study, url, name=name, choices={axis.name: axis.values for axis in axes})
-    shown = without_password(url if "://" in url else f"sqlite:///{url}")
-    click.echo(f"{name or study} is in {shown}; look at it with: optuna-dashboard {shown}", err=True)
+    where = shown(Place.of(url).url)
+    click.echo(f"{name or study} is in {where}; look at it with: optuna-dashboard {where}", err=True)

@@ -20,6 +20,7 @@ from srsearch.cli.printing import (
     without_password,
 )
 from srsearch.errors import WorkError
+from srsearch.files import write_whole
 from srsearch.objectives import OBJECTIVES, Objective
 from srsearch.quantity import format_duration, format_quantity
 
@@ -42,7 +43,7 @@ def save_design(path: Path, description: Mapping[str, Any], comment: str) -> Non
     import yaml
 
     try:
-        path.write_text(f"# {comment}\n" + yaml.safe_dump(plain(description), sort_keys=False), encoding="utf-8")
+        write_whole(path, f"# {comment}\n" + yaml.safe_dump(plain(description), sort_keys=False))
     except OSError as error:
         raise WorkError(f"{path} cannot be written: {error.strerror}") from None
 

@@ -1,4 +1,4 @@
-"""Exact parameters, Mult-Adds and activations of a design, and the conventions they are counted under."""
+"""Counts the parameters, Mult-Adds and activations of a design exactly, under different conventions."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The bill of a part, read off its module: run once on the meta device, with stubs in its slots.
+"""The bill of a part: its cost, measured by running its module on the meta device with stubs in its slots.
 
-A part's cost is linear in the area it works on: so many Mult-Adds for each pixel of its input, and so many for each
-image (convolutions of pooled features). Two runs at different sizes give both numbers; a third must agree, else the
-part is refused. Nothing is written by hand, so a bill cannot drift from its network.
+The cost of a part is linear in the area that it works on: Mult-Adds for each pixel of its input, plus Mult-Adds for
+each image (convolutions of pooled features). Runs at two sizes give both numbers. A run at a third size must agree,
+otherwise the part is refused. No cost is written by hand, so a bill always agrees with the network.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from srsearch.architecture.network import IN_CHANNELS, Colour, ImageResidual
 from srsearch.architecture.registry import cached
 
 Exact: TypeAlias = int | Fraction
-"""A cost or an area without rounding."""
+"""A cost or an area, not rounded."""
 
 _SIZES = ((48, 48), (48, 96), (96, 96))
-"""Sizes of the runs, LR pixels: divisible by every stride in use."""
+"""Height and width of the runs' inputs; divisible by all strides in use."""
 
 
 class Tally(NamedTuple):
@@ -38,9 +38,9 @@ class Tally(NamedTuple):
         weights: Trainable parameters other than biases.
         biases: Trainable biases.
         mult_adds: Mult-Adds for each pixel of the input.
-        mult_adds_per_image: Mult-Adds that do not depend on the area.
+        mult_adds_per_image: Mult-Adds for each image, whatever its size.
         activations: Elements written by convolutions, for each pixel of the input.
-        activations_per_image: Elements written by convolutions that do not depend on the area.
+        activations_per_image: Elements written by convolutions for each image, whatever its size.
     """
 
     weights: Exact = 0
@@ -52,12 +52,12 @@ class Tally(NamedTuple):
 
 
 class Uses(NamedTuple):
-    """How much a part uses what stands in a slot.
+    """How much a part uses the modules in one of its slots.
 
     Attributes:
-        instances: How many modules it makes there.
-        applications: How often they are applied, all together; 0 where they stand idle.
-        area: Summed area of their inputs over all applications, relative to the part's input.
+        instances: Number of modules that it creates.
+        applications: Number of times that it applies them, all together; 0 if it never does.
+        area: Area of their inputs relative to the part's input, summed over all applications.
     """
 
     instances: int = 0
@@ -70,11 +70,11 @@ UNUSED = Uses()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bill:
-    """A part's own cost and what it asks of its slots.
+    """A part's own cost and how much it uses its slots.
 
     Attributes:
-        own: Without what stands in the slots.
-        uses: By slot and what the slot was called with: a position, a level, a scale, or nothing (None).
+        own: The cost without the modules in the slots.
+        uses: The uses, by slot and the argument of its call: a position, a level, a scale, or None without argument.
     """
 
     own: Tally
@@ -106,14 +106,14 @@ _MATRIX_PRODUCTS = {
     )
     if hasattr(torch.ops.aten, name)
 }
-"""Operations that multiply matrices: they cost Mult-Adds and are no convolutions."""
+"""Operations that multiply matrices: they cost Mult-Adds, but a count of convolutions misses them."""
 
 _FAMILIES = {
     "_fft": "transforms to frequencies",
     "fft_": "transforms to frequencies",
     "linalg_": "solves or factorises",
 }
-"""Beginnings of names of operations that cost more than convolutions are counted by."""
+"""Prefixes of operations that are not convolutions but cost Mult-Adds, each with what they do."""
 
 _PRODUCTS = {
     getattr(torch.ops.aten, name) for name in ("mul", "mul_", "div", "div_", "addcmul", "addcmul_", "addcdiv", "lerp")
@@ -122,7 +122,7 @@ _PRODUCTS = {
 
 
 class _Stub(nn.Module):
-    """Stands in a slot during measurement: notes how often, and on how much area, it is applied."""
+    """Fills a slot during a measurement and records the area of each application."""
 
     def __init__(self, slot: str, at: Any, channels: int | None, factor: int) -> None:
         super().__init__()
@@ -137,12 +137,14 @@ class _Stub(nn.Module):
 
 
 class _ConvolutionCounter(MetaMode):  # type: ignore[no-untyped-call]  # torch's base is untyped
-    """Counts every convolution that is executed, functional ones too, and refuses other products by name.
+    """Counts every executed convolution, functional ones too, and refuses operations with other products.
+
+    Features may be multiplied by each other (attention) or by one learned number. A sum of features times trained
+    tensors would be a convolution written by hand, which a count of convolutions misses, so it is refused. Tensors that
+    are computed from weights alone count as weights.
 
     Args:
-        module: What is run. Its weights, and what is computed from them alone, are told from features. Features may be
-            scaled by each other (attention) or by one learned number. A sum of features times trained tensors is a
-            convolution by hand, which a count of convolutions would miss.
+        module: The module that is run.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -160,28 +162,28 @@ class _ConvolutionCounter(MetaMode):  # type: ignore[no-untyped-call]  # torch's
             self.mult_adds += weight.numel() * positions.shape[0] * positions.shape[2:].numel()
             self.activations += out.numel()
         elif tensors and isinstance(out, Tensor) and all(_memory(each) in self._weights for each in tensors):
-            self._weights[_memory(out)] = out  # held, so that its memory is not used again
+            self._weights[_memory(out)] = out  # keeps the tensor alive, so that its memory is not reused
 
 
 def _memory(tensor: Tensor) -> int:
-    """Identifies the memory of a tensor; views share it, on the meta device too."""
+    """An identifier of a tensor's memory. Views share it, even on the meta device."""
     return int(tensor.untyped_storage()._cdata)
 
 
 def _tensors(arguments: Any) -> list[Tensor]:
-    """The tensors among arguments, those in lists included."""
-    found = [each for each in arguments if isinstance(each, Tensor)]
+    """The tensors among arguments, including those in lists."""
+    tensors = [each for each in arguments if isinstance(each, Tensor)]
     for each in arguments:
         if isinstance(each, list | tuple):
-            found += [inner for inner in each if isinstance(inner, Tensor)]
-    return found
+            tensors += [inner for inner in each if isinstance(inner, Tensor)]
+    return tensors
 
 
 def _refuse(func: Any, tensors: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
-    """Refuse an operation whose Mult-Adds no count of convolutions would see.
+    """Refuse an operation whose Mult-Adds a count of convolutions misses.
 
     Raises:
-        InvalidDesign: It is one; names it.
+        InvalidDesign: The operation is refused; the message names it.
     """
     packet, name = func.overloadpacket, func.overloadpacket.__name__
     if packet in _MATRIX_PRODUCTS:
@@ -195,7 +197,7 @@ def _refuse(func: Any, tensors: Sequence[Tensor], weights: Sequence[Tensor]) -> 
     if features and any(each.numel() > 1 for each in weights):
         raise InvalidDesign(
             f"it multiplies features by a trained tensor ({packet}), which Mult-Adds do not count; "
-            "a convolution can say the same, and is counted"
+            "use a convolution, which is counted"
         )
     largest = math.prod(np.broadcast_shapes(*(each.shape for each in tensors)))
     if features and largest > max(each.numel() for each in tensors):
@@ -208,16 +210,16 @@ def measure(
     in_channels: int,
     features: int | None = None,
 ) -> Bill:
-    """The bill of what ``make`` makes when its slots hold stubs.
+    """Measure the bill of a module with stubs in its slots.
 
     Args:
-        make: Called with what gives a factory for every slot.
-        run: Called with the module and an input (1, in_channels, h, w) on the meta device.
-        in_channels: Channels of the input.
-        features: Channels that an entry makes of an image.
+        make: Constructs the module; called with a function that returns the factory of a slot, by the slot's name.
+        run: Runs the module; called with it and an input (1, in_channels, h, w) on the meta device.
+        in_channels: Number of channels of the input.
+        features: Number of channels that an entry gives, to measure levels.
 
     Raises:
-        InvalidDesign: The part cannot be built or run, or its cost is not linear in the area.
+        InvalidDesign: The module cannot be constructed or run, or its cost is not linear in the area.
     """
     stubs: list[_Stub] = []
 
@@ -241,7 +243,9 @@ def measure(
                 run(module, torch.empty(1, in_channels, height, width, device="meta"))
             except InvalidDesign:
                 raise
-            except Exception as error:  # such as torch's error for wrong shapes: a part may be a user's code
+            except (
+                Exception
+            ) as error:  # such as torch's error for wrong shapes; a part from a plugin may raise anything
                 raise InvalidDesign(f"it cannot be run: {first_line(error)}") from None
         counts.append((counter.mult_adds, counter.activations))
         areas.append([sum(each.areas) for each in stubs])
@@ -251,7 +255,7 @@ def measure(
     for index, each in enumerate(stubs):
         covered = _line([row[index] for row in areas])
         if covered is None or covered[1] != 0:
-            if each.key[0] in ("activation", "inner_activation"):  # on pooled features, where they cost nothing
+            if each.key[0] in ("activation", "inner_activation"):  # applied to pooled features
                 covered = (0, 0)
             else:
                 raise InvalidDesign(f"the area that its {each.key[0]} works on is not proportional to the input's")
@@ -266,10 +270,10 @@ def measure(
 
 
 def _refuse_lazy(module: nn.Module) -> None:
-    """Refuse a module whose weights get their shapes when it first runs: it cannot be initialised, nor sent anywhere.
+    """Refuse a module with lazy weights, whose shapes are not known until it first runs: they cannot be initialised.
 
     Raises:
-        InvalidDesign: It is one; names the first such weight.
+        InvalidDesign: The module has lazy weights; the message names the first.
     """
     for name, parameter in [*module.named_parameters(), *module.named_buffers()]:
         if nn.parameter.is_lazy(parameter):
@@ -277,10 +281,10 @@ def _refuse_lazy(module: nn.Module) -> None:
 
 
 def _line(values: list[int]) -> tuple[Exact, Exact] | None:
-    """Slope and intercept over the areas of ``_SIZES``; None where the three points are not on a line."""
+    """Slope and intercept of values over the areas of `_SIZES`; None if the three points are not on a line."""
     first, second, third = (height * width for height, width in _SIZES)
     ratio = Fraction(values[1] - values[0], second - first)
-    slope = ratio.numerator if ratio.denominator == 1 else ratio  # integers are many times as fast
+    slope = ratio.numerator if ratio.denominator == 1 else ratio  # integers are much faster than fractions
     intercept = values[0] - slope * first
     return (slope, intercept) if slope * third + intercept == values[2] else None
 
@@ -288,11 +292,11 @@ def _line(values: list[int]) -> tuple[Exact, Exact] | None:
 _Measuring = TypeVar("_Measuring", bound=Callable[..., Bill])
 
 
-def _failures_kept(measuring: _Measuring) -> _Measuring:
-    """Cache by arguments, failures included: a part that fails would fail again in every design that has it."""
+def _cached_with_failures(measuring: _Measuring) -> _Measuring:
+    """Cache a function by its arguments, including failures: a part that fails in one design fails in all."""
 
     @cached
-    def kept(*arguments: Any) -> Bill | InvalidDesign:
+    def outcome_of(*arguments: Any) -> Bill | InvalidDesign:
         try:
             return measuring(*arguments)
         except InvalidDesign as error:
@@ -300,15 +304,15 @@ def _failures_kept(measuring: _Measuring) -> _Measuring:
 
     @functools.wraps(measuring)
     def measured(*arguments: Any) -> Bill:
-        found = kept(*arguments)
-        if isinstance(found, InvalidDesign):
-            raise InvalidDesign(str(found))
-        return found
+        outcome = outcome_of(*arguments)
+        if isinstance(outcome, InvalidDesign):
+            raise InvalidDesign(str(outcome))
+        return outcome
 
     return cast(_Measuring, measured)
 
 
-@_failures_kept
+@_cached_with_failures
 def _measured_part(kind: str, part: Part, channels: int, in_channels: int, scale: int) -> Bill:
     before = in_channels if kind == "entry" else channels
     place = {"channels": channels, "in_channels": in_channels, "scale": scale}
@@ -327,22 +331,22 @@ def _measured_part(kind: str, part: Part, channels: int, in_channels: int, scale
 
 
 def part_bill(kind: str, part: Part, channels: int, *, in_channels: int = 3, scale: int = 1) -> Bill:
-    """The bill of one part, measured the first time it is asked for.
+    """The bill of one part, measured at the first call and then cached.
 
     Args:
         kind: Kind of the part.
-        part: Its description.
-        channels: Width where it stands.
-        in_channels: Of the image, for an entry.
-        scale: What it multiplies the size by, for an upsampler.
+        part: Description of the part.
+        channels: Number of channels at its place.
+        in_channels: Number of channels of the image, for an entry.
+        scale: Upscaling factor, for an upsampler.
 
     Raises:
-        InvalidDesign: The part cannot stand there.
+        InvalidDesign: The part does not fit, cannot be run, or has no exact cost.
     """
     return _measured_part(kind, part, channels, in_channels, scale)
 
 
-@_failures_kept
+@_cached_with_failures
 def network_bill(
     levels: Part,
     channels: int,
@@ -352,10 +356,10 @@ def network_bill(
     image_residual: ImageResidual,
     scale: int,
 ) -> Bill:
-    """The bill of a design's outermost module (exit, learned image residual) at one of its scales.
+    """The bill of a design's network without its parts (the exit and a learned image residual), at one of its scales.
 
     Raises:
-        InvalidDesign: Its levels cannot reach a scale.
+        InvalidDesign: The levels cannot reach one of the scales, or have no exact cost.
     """
     place = {
         "channels": channels,

@@ -1,7 +1,8 @@
-"""The cost of a design from the bills of its parts, on one design or on whole columns of designs.
+"""Composes the cost of a design from the bills of its parts, for one design or for whole columns of designs.
 
-`compose` is written once for both; a `Mode` says how. For one design rules are called and numbers are numbers; for
-columns (`srsearch.space.enumeration`) rules are called once for each distinct tuple of values, and numbers are arrays.
+`compose` serves both; a `Mode` makes the difference. For one design, rules are called directly and numbers are plain
+numbers. For columns (`srsearch.space.enumeration`), a rule is called once for each distinct tuple of values, and
+numbers are arrays.
 """
 
 from __future__ import annotations
@@ -20,31 +21,31 @@ from srsearch.cost.bill import UNUSED, Bill, Tally, Uses, network_bill, part_bil
 from srsearch.cost.conventions import Convention
 
 TallyNumbers: TypeAlias = tuple[Any, Any, Any, Any, Any, Any]
-"""The numbers of a `Tally`, each exact, or an array of exact numbers."""
+"""The numbers of a `Tally`: each an exact number or an array of exact numbers."""
 UseNumbers: TypeAlias = tuple[Any, Any, Any]
-"""The numbers of `Uses`, each exact, or an array of exact numbers."""
+"""The numbers of `Uses`: each an exact number or an array of exact numbers."""
 
 
 class Mode(Protocol):
-    """How `compose` works: on one design, or on columns."""
+    """Makes `compose` work on one design or on columns."""
 
     def call(self, rule: Callable[..., Any], *fields: Any) -> Any:
-        """The rule's result."""
+        """Call a rule on fields and return its result."""
 
     def numbers(self, result: Any, uses: UseNumbers | None = None) -> Any:
-        """The numbers of a `Tally` or `Uses`.
+        """The numbers of a `Tally` or of `Uses`.
 
         Args:
-            result: What holds them.
-            uses: How much it is used: where it is not, it does not matter whether it could be made.
+            result: The tally or uses.
+            uses: How much the part is used. A part that is not used need not fit.
         """
 
     def slots(self, bill: Any) -> Iterable[tuple[str, Any]]:
-        """The slots that a part uses, and what each is called with."""
+        """The slots that a part uses, each with the argument of its call."""
 
 
 class OneDesign:
-    """The mode for one design: everything is itself."""
+    """The mode for one design: rules are called directly, and numbers are plain numbers."""
 
     call = staticmethod(directly)
 
@@ -58,15 +59,18 @@ class OneDesign:
 
 
 def compose(fields: Mapping[str, Any], scale: int, mode: Mode) -> TallyNumbers:
-    """What a design costs, without a convention.
+    """The cost of a design or of columns of designs, before a convention is applied.
 
     Args:
         fields: The canonical fields of the description.
         scale: The scale at which Mult-Adds and activations are counted.
-        mode: One design, or columns.
+        mode: `OneDesign`, or the mode for columns.
+
+    Returns:
+        The numbers of a `Tally` for the whole network, whose input is the LR image.
 
     Raises:
-        InvalidDesign: The parts do not fit together.
+        InvalidDesign: The parts do not fit together (only for one design).
     """
     call, numbers = mode.call, mode.numbers
     bill = call(network_bill, *[fields[name] for name in _OUTLINE], scale)
@@ -82,7 +86,7 @@ _OUTLINE = ("levels", "channels", "colour", "scales", "global_skip", "image_resi
 
 
 def _in_network(fields: Mapping[str, Any], slot: str, at: Any, uses: UseNumbers, mode: Mode) -> TallyNumbers:
-    """The cost of what stands in one slot of the network, for each pixel of its input."""
+    """The cost of the part in one slot of the network, for each pixel of the part's input."""
     call, channels, activation = mode.call, fields["channels"], fields["activation"]
     if slot == "body":
         return _body(fields, at, uses, mode)
@@ -97,7 +101,7 @@ def _in_network(fields: Mapping[str, Any], slot: str, at: Any, uses: UseNumbers,
 
 
 def _body(fields: Mapping[str, Any], level: int, level_uses: UseNumbers, mode: Mode) -> TallyNumbers:
-    """The cost of the body of one level, with all that stands in it, for each pixel of its input."""
+    """The cost of the body of one level, including the parts inside it, for each pixel of its input."""
     call, numbers = mode.call, mode.numbers
     channels, activation, unit = fields["channels"], fields["activation"], fields["unit"]
     body = call(part_of_level, fields["body"], "body", fields["levels"], level)
@@ -106,8 +110,8 @@ def _body(fields: Mapping[str, Any], level: int, level_uses: UseNumbers, mode: M
     for slot, at in mode.slots(bill):
         uses = numbers(call(_uses, bill, slot, at))
         if slot == "block":
-            place, kept = at
-            tally = call(block_tally, fields[place], channels, unit, activation, kept)
+            place, keeps_inner = at
+            tally = call(block_tally, fields[place], channels, unit, activation, keeps_inner)
         elif slot == "activation":
             tally = call(activation_tally, activation, channels)
         else:
@@ -120,10 +124,10 @@ def figures(costs: TallyNumbers, scale: int, convention: Convention, in_channels
     """Parameters, Mult-Adds and activations under a convention, not rounded.
 
     Args:
-        costs: Of `compose`.
+        costs: The result of `compose`.
         scale: Upscaling factor.
-        convention: How to count.
-        in_channels: Of the image: the mean shift is a 1x1 convolution of so many channels.
+        convention: The convention.
+        in_channels: Number of channels of the image, and so of the 1x1 convolutions that shift the mean.
     """
     weights, biases, mult_adds, mult_adds_per_image, activations, activations_per_image = costs
     area = convention.lr_area(scale)
@@ -176,12 +180,12 @@ def _uses(bill: Bill, slot: str, at: Any) -> Uses:
 
 @cached
 def body_bill(body: Part, placement: Part, channels: int) -> Bill:
-    """The bill of a body with its blocks put together by place and by whether they keep their inner activation.
+    """The bill of a body, with the uses of its blocks summed by place and by whether their inner activation stays.
 
     Args:
         body: The body of the level.
-        placement: The body of the first level, whose positions are named.
-        channels: Width.
+        placement: The body of the first level, whose options name positions.
+        channels: Number of channels.
     """
     bill = part_bill("body", body, channels)
     uses: dict[tuple[str, Any], Uses] = {}
@@ -195,47 +199,47 @@ def body_bill(body: Part, placement: Part, channels: int) -> Bill:
 
 
 def _filled(bill: Bill, slots: Mapping[str, Tally]) -> Tally:
-    """A part with what stands in its slots."""
+    """The cost of a part including the parts in its slots."""
     total: TallyNumbers = bill.own
     for (slot, _), uses in bill.uses.items():
         if slot in slots:
             total = _sum(total, _times(slots[slot], uses))
-    # Most strided parts have whole costs after all, and whole numbers are many times as fast.
+    # Even strided parts mostly have whole costs, and integers are much faster than fractions.
     return Tally(*(v.numerator if isinstance(v, Fraction) and v.denominator == 1 else v for v in total))
 
 
 @cached
 def activation_tally(activation: Part, channels: int) -> Tally:
-    """An activation function."""
+    """The cost of an activation function."""
     return part_bill("activation", activation, channels).own
 
 
 @cached
 def unit_tally(unit: Part, channels: int, activation: Part) -> Tally:
-    """A unit with its activation functions."""
+    """The cost of a unit with its activation functions."""
     return _filled(part_bill("unit", unit, channels), {"activation": activation_tally(activation, channels)})
 
 
 @cached
-def block_tally(block: Part, channels: int, unit: Part, activation: Part, kept: bool) -> Tally:
-    """A block with its units; ``kept`` says whether it has its inner activation."""
+def block_tally(block: Part, channels: int, unit: Part, activation: Part, keeps_inner: bool) -> Tally:
+    """The cost of a block with its units; ``keeps_inner`` says whether it keeps its inner activation."""
     bill = part_bill("block", block, channels)
     slots = {"activation": activation_tally(activation, channels)}
-    if kept:
+    if keeps_inner:
         slots["inner_activation"] = slots["activation"]
     return _filled(bill, slots | _unit_slot(bill, unit, channels, activation))
 
 
 @cached
 def entry_tally(entry: Part, channels: int, colour: Colour, activation: Part) -> Tally:
-    """An entry."""
+    """The cost of an entry."""
     bill = part_bill("entry", entry, channels, in_channels=IN_CHANNELS[colour])
     return _filled(bill, {"activation": activation_tally(activation, channels)})
 
 
 @cached
 def refinement_tally(refinement: Part, channels: int, unit: Part, activation: Part) -> Tally:
-    """A refinement with its units."""
+    """The cost of a refinement with its units."""
     bill = part_bill("refinement", refinement, channels)
     slots = {"activation": activation_tally(activation, channels)}
     return _filled(bill, slots | _unit_slot(bill, unit, channels, activation))
@@ -243,14 +247,14 @@ def refinement_tally(refinement: Part, channels: int, unit: Part, activation: Pa
 
 @cached
 def upsampler_tally(upsampler: Part, channels: int, unit: Part, activation: Part, factor: int) -> Tally:
-    """An upsampler with its units, for each pixel of its input."""
+    """The cost of an upsampler with its units, for each pixel of its input."""
     bill = part_bill("upsampler", upsampler, channels, scale=factor)
     slots = {"activation": activation_tally(activation, channels)}
     return _filled(bill, slots | _unit_slot(bill, unit, channels, activation))
 
 
 def _unit_slot(bill: Bill, unit: Part, channels: int, activation: Part) -> dict[str, Tally]:
-    """The slot of units where a part has one: what nobody asks for need not fit."""
+    """The cost for the slot ``unit`` if the part uses it. A unit that is not used need not fit."""
     if any(slot == "unit" for slot, _ in bill.uses):
         return {"unit": unit_tally(unit, channels, activation)}
     return {}

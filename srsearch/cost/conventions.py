@@ -1,4 +1,7 @@
-"""How a paper counts: which parameters, on which image, rounded how. A figure has a meaning only under one of them."""
+"""Counting conventions: which parameters and operations a paper counts, for which image, and how it rounds.
+
+A printed cost can only be compared under the convention of its paper.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,19 @@ from srsearch.errors import InputError, suggest
 
 @dataclass(frozen=True)
 class Convention:
-    """A way of counting.
+    """A counting convention.
 
     Attributes:
-        name: What it is called.
-        about: One line for people.
+        name: Its name on the command line and in space files.
+        about: A one-line description for people.
         output: Width and height of the HR image that Mult-Adds are counted for.
-        lr: Width and height of the LR image instead, where it is the same at every scale.
-        whole_lr: Whether the sides of the LR image are whole numbers, rounded down (x3: 426x240 for 1280x720).
+        lr: Width and height of the LR image, if it is the same at all scales; it then replaces ``output``.
+        whole_lr: Whether the sides of the LR image are rounded down to whole numbers (x3: 426x240 for 1280x720).
         biases: Whether biases count as parameters.
         mean_shift_params: Whether the frozen mean subtraction and addition count as parameters (12 each in RGB).
         mean_shift_mult_adds: Whether they count as 1x1 convolutions on LR and HR (9 Mult-Adds a pixel in RGB).
-        params_times_pixels: Whether "Mult-Adds" are parameters times LR pixels, which they are not.
-        truncate: Whether printed thousands are cut, not rounded.
+        params_times_pixels: Whether the paper prints parameters times LR pixels as "Mult-Adds".
+        truncate: Whether thousands of parameters are truncated instead of rounded.
     """
 
     name: str
@@ -38,7 +41,11 @@ class Convention:
     truncate: bool = False
 
     def lr_area(self, scale: int) -> int | Fraction:
-        """LR pixels: usually the output's area over scale squared, also where a side does not divide (x3: 102,400)."""
+        """Number of LR pixels.
+
+        Unless ``lr`` or ``whole_lr`` is set, this is the output's area divided by the square of the scale, even if a
+        side does not divide (102,400 at x3).
+        """
         if self.lr is not None:
             return self.lr[0] * self.lr[1]
         if self.whole_lr:
@@ -47,16 +54,16 @@ class Convention:
         return area.numerator if area.denominator == 1 else area
 
     def at(self, output: tuple[int, int]) -> Convention:
-        """The same way of counting for another output size, (width, height)."""
+        """Return the convention for another output size, (width, height)."""
         return replace(self, output=output, lr=None)
 
     def size_text(self) -> str:
-        """The image that is counted for, such as ``1280x720``."""
+        """The size of the image that Mult-Adds are counted for, such as ``1280x720`` or ``256x256 input``."""
         width, height = self.lr or self.output
         return f"{width}x{height}{' input' if self.lr else ''}"
 
     def thousands(self, params: int) -> int:
-        """Parameters in thousands, as the paper prints them."""
+        """Parameters in thousands, truncated or rounded as the paper prints them."""
         return params // 1000 if self.truncate else math.floor(params / 1000 + 0.5)
 
 
@@ -90,7 +97,7 @@ _CONVENTIONS = {
 
 
 def convention(name: str) -> Convention:
-    """A convention by name.
+    """Look up a convention by name.
 
     Raises:
         InputError: Unknown name.

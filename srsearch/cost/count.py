@@ -1,4 +1,4 @@
-"""Exact cost of a design from its description."""
+"""Counts the exact cost of a design from its description, without building the network."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PartCost:
-    """One line of a cost: all instances of one part at one place.
+    """One line of a cost: all instances of one part at one place, without the parts in their slots.
 
     Attributes:
-        part: Its description.
-        kind: The place where it stands, ``network`` for what is around the parts.
-        instances: How many there are with weights of their own.
-        applications: How often they are applied together.
-        area: Summed area that they are applied on, relative to the LR image.
-        params: Parameters of all instances, without what stands in their slots.
-        mult_adds: Mult-Adds of all applications, without what stands in their slots.
-        activations: Elements written by their convolutions.
+        part: Description of the part.
+        kind: Its place; ``network`` for the modules around the parts, such as the exit.
+        instances: Number of instances, each with its own weights.
+        applications: Number of times that they are applied, all together.
+        area: Area that they are applied to, relative to the LR image, summed over all applications.
+        params: Parameters of all instances.
+        mult_adds: Mult-Adds of all applications.
+        activations: Elements written by convolutions in all applications.
     """
 
     part: str
@@ -46,15 +46,15 @@ class PartCost:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a design costs under one convention.
+    """The cost of a design under one convention.
 
     Attributes:
-        params: Trainable parameters, shared ones once; of a multi-scale design, all upsamplers'.
-        mult_adds: Multiply-accumulates of all convolutions for one output image; at one scale.
-        activations: Elements written by convolutions for one output image.
-        convention: How it was counted.
-        scale: The scale that Mult-Adds and activations are for.
-        design: What was counted.
+        params: Trainable parameters. Shared ones count once; a multi-scale design has those of all its upsamplers.
+        mult_adds: Multiply-accumulates of all convolutions for one image at one scale.
+        activations: Elements written by all convolutions for one image at one scale.
+        convention: The convention of the count.
+        scale: The scale of Mult-Adds and activations.
+        design: The design.
     """
 
     params: int
@@ -66,26 +66,27 @@ class Cost:
 
     @property
     def lines(self) -> tuple[PartCost, ...]:
-        """The cost by part and place. They sum to the whole, but for rounding at image sizes that do not divide."""
+        """The cost by part and place. The lines sum to the total, up to rounding at image sizes that do not divide."""
         return breakdown(self.design, self.scale, self.convention)
 
     @property
     def parts(self) -> pd.DataFrame:
-        """`lines` as a table; the columns of `PartCost`."""
+        """`lines` as a table, with the attributes of `PartCost` as columns."""
         import pandas as pd
 
         return pd.DataFrame([dataclasses.asdict(line) for line in self.lines])
 
 
 def count(design: Architecture, *, scale: int | None = None, convention: Convention = OURS) -> Cost:
-    """Parameters, Mult-Adds and activations of a design, without building it.
+    """Count the parameters, Mult-Adds and activations of a design without building it.
 
-    Every distinct part is measured once (a few milliseconds); after that a design takes microseconds.
+    Every distinct part is measured once, which takes a few milliseconds. After that, a design takes microseconds.
 
     Args:
-        design: What to count.
-        scale: Needed for a multi-scale design: Mult-Adds are those of one scale, parameters those of all.
-        convention: How to count; `OURS` unless a paper's figure is to be compared.
+        design: The design.
+        scale: Required for a multi-scale design. Mult-Adds and activations are those of this scale, parameters those of
+            all scales.
+        convention: The convention; choose a paper's to compare with its printed costs.
 
     Raises:
         InvalidDesign: The parts of the design do not fit together.
@@ -145,14 +146,16 @@ class _Tree:
         self.design = design
         self.lines: dict[tuple[str, str], _Line] = {}
 
-    def fill(self, kind: str, bill: Bill, instances: int, applications: int, area: Exact, kept: bool = True) -> None:
-        """Add what stands in the slots of ``instances`` equal parts, applied ``applications`` times on ``area``."""
+    def fill(
+        self, kind: str, bill: Bill, instances: int, applications: int, area: Exact, keeps_inner: bool = True
+    ) -> None:
+        """Add the parts in the slots of ``instances`` equal parts, which are applied ``applications`` times."""
         for (slot, at), use in bill.uses.items():
-            if slot == "inner_activation" and not kept:
+            if slot == "inner_activation" and not keeps_inner:
                 continue
-            place, inner_kept, level, scale = slot_place(kind, slot), True, 1, 1
+            place, inner_keeps, level, scale = slot_place(kind, slot), True, 1, 1
             if slot == "block":
-                place, inner_kept = self.design.at_position(position_name(at))
+                place, inner_keeps = self.design.at_position(position_name(at))
             elif slot == "upsampler":
                 scale = at
             elif slot in ("body", "refinement"):
@@ -162,10 +165,10 @@ class _Tree:
             line.instances += times[0]
             line.applications += times[1]
             line.area += times[2]
-            self.fill(PLACES[place], inner, *times, kept=inner_kept)
+            self.fill(PLACES[place], inner, *times, keeps_inner=inner_keeps)
 
     def _line(self, place: str, level: int, scale: int) -> tuple[_Line, Bill]:
-        """The line of a part, and its bill."""
+        """The line of a part, added if it is new, and the part's bill."""
         part = self.design.part_at(place, level)
         text = f"{part} x{scale}" if scale > 1 else str(part)
         key = (place, text)

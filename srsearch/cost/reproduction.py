@@ -1,6 +1,6 @@
-"""The papers' printed costs beside those of the rebuilt networks, each under the convention of its paper.
+"""Compares the costs that papers print with those of the rebuilt networks, each under the convention of its paper.
 
-Published quality stands beside them; and so do networks of which a paper prints quality but no costs, or nothing.
+Published quality is listed with them. Networks without a printed cost are listed separately (`unpriced`).
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from srsearch.errors import InputError, suggest
 from srsearch.literature import PrintedCost, printed_costs, printed_quality
 
 Quality: TypeAlias = Mapping[str, Mapping[str, float | None]]
-"""Set of images to ``psnr`` (dB) and ``ssim``."""
+"""``psnr`` (dB) and ``ssim`` by test set; None if not printed."""
 
 PAPERS = ("pcarn", "csrcnn", "efficiency", "s-lwsr", "prosrn")
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A printed cost and ours.
+    """A printed cost and the cost of the rebuilt network.
 
     Attributes:
-        printed: The row of the paper.
-        network: The published network's name in the catalogue; None where it is another paper's and not rebuilt.
-        convention: How the paper counts.
-        paper: Our cost of the network under that convention.
-        ours: Under our own.
-        match: Whether every printed figure is ours to the printed digit; None where nothing is rebuilt.
-        note: What is odd about the row, or why it does not match.
-        quality: What the paper prints of it.
-        quality_table: The table that prints it: the row's own, else the one of the paper that prints most of it.
+        printed: The row of the paper's table.
+        network: Name of the network in the catalogue; None if it comes from another paper and is not rebuilt.
+        convention: The paper's convention; None if the network is not rebuilt.
+        paper: Our count of the network under the paper's convention.
+        ours: Our count under our own convention.
+        match: Whether ours agrees with all printed numbers to the last printed digit; None if nothing is rebuilt.
+        note: A remark on the row, or the reason why it does not match.
+        quality: The quality that the paper prints for the network.
+        quality_table: The table with the quality: the row's own, else the paper's table that prints most of it.
     """
 
     printed: PrintedCost
@@ -60,13 +60,13 @@ class Reproduction:
     quality_table: str | None
 
     def record(self, other: Convention | None = None) -> dict[str, Any]:
-        """As one flat record, the figures as numbers, for programs.
+        """The comparison as a flat record for JSON, with printed costs as numbers.
 
         Args:
-            other: Count it this way too, in further fields.
+            other: Adds a count under this convention in further fields.
         """
         row = self.printed
-        found = {
+        record = {
             "paper": row.paper,
             "table": row.table,
             "model": row.model,
@@ -85,11 +85,11 @@ class Reproduction:
             "quality_table": self.quality_table,
         }
         if other is not None:
-            again = self.ours and count(self.ours.design, scale=self.ours.scale, convention=other)
-            found["other_convention"] = other.name
-            found["other_params"] = again and again.params
-            found["other_mult_adds"] = again and again.mult_adds
-        return found
+            cost = self.ours and count(self.ours.design, scale=self.ours.scale, convention=other)
+            record["other_convention"] = other.name
+            record["other_params"] = cost and cost.params
+            record["other_mult_adds"] = cost and cost.mult_adds
+        return record
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,13 @@ class Unpriced:
     """A network without printed costs.
 
     Attributes:
-        paper: Whose it is, or who compares with it.
-        table: The table that prints its quality; None where none does.
-        model: Name, as printed there; of a network without any printed figure, the catalogue's.
-        scale: Upscaling factor, or None where none is printed.
-        network: Its name in the catalogue; None where it is not rebuilt.
-        ours: Its cost, counted our way.
-        quality: What the table prints.
+        paper: The paper that presents the network or compares with it.
+        table: The table that prints its quality; None if there is none.
+        model: The printed name, or the name in the catalogue if nothing is printed.
+        scale: Upscaling factor; None if none is printed.
+        network: Name in the catalogue; None if it is not rebuilt.
+        ours: Its cost under our convention; None if it is not rebuilt.
+        quality: The quality that the table prints.
     """
 
     paper: str
@@ -145,27 +145,27 @@ def _convention(row: PrintedCost, network: str) -> Convention:
 
 
 def _network(paper: str, model: str) -> str | None:
-    """The catalogue's name for a network that a paper prints."""
-    # What is in brackets after a name tells how it was trained: "ProSRN (2x, 4x)".
+    """The name in the catalogue of a network that a paper prints; None if it is not rebuilt."""
+    # Parentheses after a name say how the network was trained: "ProSRN (2x, 4x)".
     names = {model, re.sub(r" \(.*\)$", "", model)}
     for name in catalogue.names():
-        found = catalogue.published(name)
-        # CARN and CARN-M are compared with in other papers too; a name such as "Depth" means something in its own only.
-        known = found.paper == paper or model in ("CARN", "CARN-M")
-        if known and names & set(found.printed):
+        network = catalogue.published(name)
+        # Other papers print CARN and CARN-M, too. A name such as "Depth" has a meaning in its own paper only.
+        may_print = network.paper == paper or model in ("CARN", "CARN-M")
+        if may_print and names & set(network.printed):
             return name
     return None
 
 
 def _design(network: str, scale: int | None) -> tuple[Architecture, int]:
-    """The network as its paper prints it, and its scale: the table without a scale is of x4, and of one upsampler."""
+    """The design of a printed network, and its scale. Rows without a scale are x4 networks with one upsampler."""
     if catalogue.published(network).multi_scale and scale is not None:
         return catalogue.get(network), scale
     return catalogue.get(network, scale or 4), scale or 4
 
 
 def _agrees(printed: str, value: int, unit: int) -> bool:
-    """Whether a value rounds to a printed number of ``unit``s."""
+    """Whether a value, in multiples of ``unit``, rounds to the printed number."""
     if not printed:
         return True
     digits = Decimal(printed)
@@ -175,17 +175,17 @@ def _agrees(printed: str, value: int, unit: int) -> bool:
 @functools.cache
 def _qualities() -> Mapping[tuple[str, str, str, int | None], Quality]:
     """PSNR and SSIM by paper, table, model and scale, in the order of papers and tables."""
-    found: dict[tuple[str, str, str, int | None], dict[str, dict[str, float | None]]] = {}
+    qualities: dict[tuple[str, str, str, int | None], dict[str, dict[str, float | None]]] = {}
     for row in printed_quality():
         metric = {"psnr_db": "psnr", "ssim": "ssim"}.get(row.metric)
         if metric:
-            sets = found.setdefault((row.paper, row.table, row.model, row.scale), {})
+            sets = qualities.setdefault((row.paper, row.table, row.model, row.scale), {})
             sets.setdefault(row.dataset, {"psnr": None, "ssim": None})[metric] = row.value
-    return found
+    return qualities
 
 
 def _quality(row: PrintedCost) -> tuple[Quality, str | None]:
-    """What a paper prints of a network, and in which table: the row's own, else the one that prints most of it."""
+    """The quality that a paper prints for a network, and its table: the row's own, else the one with most test sets."""
     tables = {
         table: quality
         for (paper, table, model, scale), quality in _qualities().items()
@@ -198,7 +198,7 @@ def _quality(row: PrintedCost) -> tuple[Quality, str | None]:
 
 
 def reproduce(row: PrintedCost) -> Reproduction:
-    """Rebuild a printed row's network, and compare."""
+    """Rebuild the network of a printed row and compare the costs."""
     network = _network(row.paper, row.model)
     quality = _quality(row)
     if network is None:
@@ -217,31 +217,31 @@ def reproduce(row: PrintedCost) -> Reproduction:
 
 @functools.cache
 def reproductions() -> tuple[Reproduction, ...]:
-    """Every printed cost of the papers with ours, in the order of papers and tables."""
+    """All printed costs compared with ours, in the order of papers and tables."""
     return tuple(reproduce(row) for row in printed_costs())
 
 
 @functools.cache
 def unpriced() -> tuple[Unpriced, ...]:
-    """Every network without a printed cost: those with printed quality, then the rest of the catalogue.
+    """All networks without a printed cost: those with printed quality, then the rest of the catalogue.
 
-    Quality that `reproductions` has beside a cost is not repeated.
+    Quality that `reproductions` lists with a cost is not repeated.
     """
     beside = {(each.printed.paper, each.quality_table, *_model(each.printed)) for each in reproductions()}
-    found = []
+    networks = []
     for (paper, table, model, scale), quality in _qualities().items():
         if (paper, table, model, scale) not in beside:
             network = _network(paper, model)
             ours = None if network is None else _ours(network, scale)
-            found.append(Unpriced(paper, table, model, scale, network, ours, quality))
-    both: list[Reproduction | Unpriced] = [*reproductions(), *found]
+            networks.append(Unpriced(paper, table, model, scale, network, ours, quality))
+    both: list[Reproduction | Unpriced] = [*reproductions(), *networks]
     known = {(each.network, each.ours and each.ours.scale) for each in both}
     for name in catalogue.names():
         published = catalogue.published(name)
         for scale in published.scales:
             if (name, scale) not in known:
-                found.append(Unpriced(published.paper, None, name, scale, name, _ours(name, scale), {}))
-    return tuple(found)
+                networks.append(Unpriced(published.paper, None, name, scale, name, _ours(name, scale), {}))
+    return tuple(networks)
 
 
 def _model(row: PrintedCost) -> tuple[str, int | None]:
@@ -254,7 +254,7 @@ def _ours(network: str, scale: int | None) -> Cost:
 
 
 def of_paper(name: str) -> str:
-    """A paper by name, in any case.
+    """Check the name of a paper, written in any case, and return it in lower case.
 
     Raises:
         InputError: Unknown name.

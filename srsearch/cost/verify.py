@@ -1,4 +1,4 @@
-"""An independent count of a design's cost: the network is built and traced by fvcore."""
+"""Checks the cost of a design independently: the network is built, and fvcore traces it."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from srsearch.cost.count import count
 from srsearch.errors import WorkError
 
 _SIDES = ((8, 16), (48, 96))
-"""Sides of the square LR images that are traced: small and quick, and those of the bill, which more strides divide."""
+"""Sides of the square LR images that are traced: small ones, which are fast, then sides that more strides divide."""
 
 
 @dataclass(frozen=True)
 class Verification:
-    """The cost from the bill of parts beside the cost counted on the built network.
+    """The cost of a design by `count`, and the cost counted on the built network.
 
     Attributes:
-        scale: The scale that Mult-Adds are for.
-        image: The image that they are for, such as ``1280x720``.
-        params: Trainable parameters as `count` has them.
-        mult_adds: Mult-Adds as `count` has them.
+        scale: The scale of the Mult-Adds.
+        image: The size of the image that they are counted for, such as ``1280x720``.
+        params: Trainable parameters, by `count`.
+        mult_adds: Mult-Adds, by `count`.
         network_params: Trainable parameters of the built network.
-        network_mult_adds: Mult-Adds of the convolutions that fvcore finds in it.
+        network_mult_adds: Mult-Adds of its convolutions, by fvcore.
     """
 
     scale: int
@@ -50,7 +50,7 @@ class Verification:
         return (self.params, self.mult_adds) == (self.network_params, self.network_mult_adds)
 
     def record(self) -> dict[str, Any]:
-        """As a flat record, for programs."""
+        """The verification as a flat record for JSON."""
         return dataclasses.asdict(self) | {"agrees": self.agrees}
 
     def __str__(self) -> str:
@@ -69,17 +69,17 @@ class Verification:
 def verify(design: Architecture, scale: int | None = None, convention: Convention = OURS) -> Verification:
     """Build a design and check its cost against fvcore's count of the network.
 
-    fvcore sees what the network does with small LR images of two sizes. Mult-Adds are linear in the LR area (channel
-    attention's 1x1 convolutions are counted once an image), so that these two counts give that for any size.
+    fvcore traces the network on small LR images of two sizes. Mult-Adds are linear in the LR area (the 1x1 convolutions
+    of channel attention are counted once for each image), so two counts give the count for any size.
 
     Args:
-        design: What to check.
-        scale: Needed for a multi-scale design.
-        convention: Whose image Mult-Adds are for; all else is counted our way.
+        design: The design.
+        scale: Required for a multi-scale design.
+        convention: The convention whose image size is used; everything else is counted under `OURS`.
 
     Raises:
-        InputError: The scale is missing or not the design's.
-        WorkError: fvcore is not installed.
+        InputError: The scale is missing or not one of the design's.
+        WorkError: fvcore is not installed or does not know a convolution, or the network cannot be run.
 
     Example:
         >>> verify(catalogue.get("pcarn-m", scale=4)).agrees
@@ -93,20 +93,20 @@ def verify(design: Architecture, scale: int | None = None, convention: Conventio
     for sides in _SIDES:
         try:
             small, large = (_traced(network, cost.scale, side) for side in sides)
-        except RuntimeError as error:  # torch's word for an image that the network cannot take
+        except RuntimeError as error:  # torch raises it for image sizes that the network cannot take
             if sides == _SIDES[-1]:
                 raise WorkError(f"the built network cannot be run: {first_line(error)}") from None
             continue
         small_area, large_area = (side**2 for side in sides)
         slope = Fraction(large - small, large_area - small_area)
         mult_adds = round(small + slope * (image.lr_area(cost.scale) - small_area))
-        if mult_adds == cost.mult_adds:  # else a stride may not divide the sides
+        if mult_adds == cost.mult_adds:  # if they differ, a stride may not divide the sides: try the others
             break
     return Verification(cost.scale, image.size_text(), cost.params, cost.mult_adds, params, mult_adds)
 
 
 class _AtScale(nn.Module):
-    """A network as fvcore calls it: with the image alone."""
+    """A network at one scale, which fvcore can call with an image alone."""
 
     def __init__(self, network: Network, scale: int) -> None:
         super().__init__()
@@ -124,17 +124,17 @@ def _traced(network: Network, scale: int, side: int) -> int:
     except ImportError:
         raise WorkError("fvcore, which counts the built network, is not installed: pip install fvcore") from None
     image = torch.zeros(1, network.in_channels, side, side)
-    found = FlopCountAnalysis(_AtScale(network, scale), image)
-    found.set_op_handle("aten::_convolution_mode", _named_padding)
-    found.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    counted = int(found.by_operator()["conv"])
-    unknown = sorted(name for name in found.unsupported_ops() if "conv" in name)
+    analysis = FlopCountAnalysis(_AtScale(network, scale), image)
+    analysis.set_op_handle("aten::_convolution_mode", _named_padding)
+    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    counted = int(analysis.by_operator()["conv"])
+    unknown = sorted(name for name in analysis.unsupported_ops() if "conv" in name)
     if unknown:
         raise WorkError(f"fvcore, which counts the built network, does not know {', '.join(unknown)}")
     return counted
 
 
 def _named_padding(inputs: Sequence[Any], outputs: Sequence[Any]) -> Counter[str]:
-    """What fvcore does not know: the Mult-Adds of a convolution whose padding is a word (``same``, ``valid``)."""
+    """Mult-Adds of a convolution whose padding is ``same`` or ``valid``, which fvcore does not count itself."""
     weight, out = (each.type().sizes() for each in (inputs[1], outputs[0]))
     return Counter({"conv": math.prod(weight) * out[0] * math.prod(out[2:])})

@@ -7,10 +7,7 @@ page's content security policy refuses everything that is not in the file.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,6 +64,7 @@ from srsearch.dashboard.study_view import (
 )
 from srsearch.dashboard.vendored import plotly_js
 from srsearch.errors import InputError, WorkError
+from srsearch.files import write_whole
 from srsearch.labels import MISSING, axis_labels, axis_text
 from srsearch.objectives import QUALITIES, is_cost, objective, own_costs
 from srsearch.plots._theme import exchange
@@ -124,26 +122,10 @@ def write_report(store: Store, study: str, path: Path) -> Path:
         raise InputError(f"{path} is a folder; give the name of the HTML file to write")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, page)
+        write_whole(path, page)
     except OSError as error:
         raise WorkError(f"the report cannot be written to {path}: {error.strerror or error}") from error
     return path
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file beside ``path``, then move it there, so that readers never see half a page."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        umask = os.umask(0)  # can only be read by setting it
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # mkstemp makes files that only the owner can read
-        os.replace(name, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
 
 
 def _gather(store: Store, study: str) -> ReportData:

@@ -1,4 +1,4 @@
-"""Costs and quality that the five papers print, for their own networks and those that they compare with."""
+"""The costs and quality that the five papers print, for their own networks and for those that they compare with."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class PrintedCost:
         paper: ``pcarn``, ``efficiency``, ``csrcnn`` or ``s-lwsr`` (the ProSRN paper prints no costs).
         table: Number of the table, as printed.
         model: Name, as printed.
-        scale: Upscaling factor, or None where none is printed.
-        params: Thousands of parameters, as printed; empty where none are.
-        mult_adds: Billions (10^9) of Mult-Adds, as printed; empty where none are.
-        note: What is odd about the row.
+        scale: Upscaling factor; None if not printed.
+        params: Thousands of parameters, as printed; empty if not printed.
+        mult_adds: Billions (10^9) of Mult-Adds, as printed; empty if not printed.
+        note: A remark on the row.
     """
 
     paper: str
@@ -33,17 +33,17 @@ class PrintedCost:
 
 @dataclass(frozen=True)
 class PrintedQuality:
-    """A figure of quality: one network on one set of images.
+    """The printed quality of one network on one test set, in one metric.
 
     Attributes:
-        paper: As in `PrintedCost`, or ``prosrn``.
+        paper: One of the papers of `PrintedCost`, or ``prosrn``.
         table: Number of the table, as printed.
         model: Name, as printed.
-        scale: Upscaling factor, or None where none is printed.
-        dataset: Such as ``Set5``.
-        metric: ``psnr_db`` or ``ssim`` among others, as the table has it.
-        value: The figure.
-        note: What is odd about it.
+        scale: Upscaling factor; None if not printed.
+        dataset: The test set, such as ``Set5``.
+        metric: ``psnr_db``, ``ssim`` or another metric of the table.
+        value: The printed value.
+        note: A remark on the value.
     """
 
     paper: str
@@ -68,7 +68,7 @@ def _scale(text: str) -> int | None:
 
 @functools.cache
 def printed_costs() -> tuple[PrintedCost, ...]:
-    """Every printed cost, in the order of papers and tables."""
+    """All printed costs, in the order of papers and tables."""
     return tuple(
         PrintedCost(
             row["paper"],
@@ -85,7 +85,7 @@ def printed_costs() -> tuple[PrintedCost, ...]:
 
 @functools.cache
 def printed_quality() -> tuple[PrintedQuality, ...]:
-    """Every printed figure of quality."""
+    """All printed values of quality, in the order of papers and tables."""
     return tuple(
         PrintedQuality(
             row["paper"],

@@ -1,6 +1,6 @@
-"""The search: studies, Optuna's samplers, evaluators, the local executor, and `run`.
+"""The search: `run`, studies and trials, samplers, evaluators, and executors.
 
-Names are loaded when they are first used: the display that reading commands share with `run` needs no torch.
+Names are imported on first use, so that reading commands, which share the progress display with `run`, load no torch.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from srsearch.errors import InputError
+from srsearch.store.credentials import without_passwords
 
 SUFFIX = ".pt"
 """Of the files."""
@@ -80,8 +81,8 @@ def kept(place: str | None) -> Iterator[Kept]:
 
 
 def without_secrets(place: str) -> str:
-    """A URL without what stands before the host's name."""
-    return re.sub(r"://[^/@]*@", "://", place)
+    """A URL without what stands before the host's name and after its path."""
+    return re.sub(r"://([^\s/@]*@|[^\s/@:]*:\S*@)", "://", place).partition("?")[0]
 
 
 @functools.cache
@@ -91,10 +92,13 @@ def _opened(base: str) -> Any:
     try:
         return fsspec.core.url_to_fs(base)[0]
     except (ImportError, ValueError) as error:
-        raise InputError(f"checkpoints cannot be kept at {without_secrets(base)}: {error}") from None
+        raise InputError(
+            f"checkpoints cannot be kept at {without_secrets(base)}: {without_passwords(str(error))}"
+        ) from None
     except Exception as error:  # whatever the other side's package raises
         raise InputError(
-            f"checkpoints cannot be kept at {without_secrets(base)}: {type(error).__name__}: {error}"
+            f"checkpoints cannot be kept at {without_secrets(base)}: "
+            f"{type(error).__name__}: {without_passwords(str(error))}"
         ) from None
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from srsearch.errors import InputError
 from srsearch.search.checkpoint_copy import SUFFIX, filesystem, without_secrets
 from srsearch.store import DEFAULT_PATH, Store, StudyRecord, content_hash
+from srsearch.store.place import refuse_mistyped_url
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Checkpoints:
         place: A folder, or a URL of fsspec's, under which the study has a folder of its own; None: as above.
 
     Raises:
-        InputError: The place is an empty text; the URL is of no kind that fsspec knows, or of one whose package is not
-            installed.
+        InputError: The place is an empty text; the URL is mistyped, of no kind that fsspec knows, or of one whose
+            package is not installed.
     """
 
     def __init__(self, store: Store, record: StudyRecord, place: str | None = None) -> None:
@@ -47,6 +48,8 @@ class Checkpoints:
             self.folder = f"{str(place).rstrip('/')}/{identity}"
             filesystem(self.folder)
         else:
+            if place is not None:
+                refuse_mistyped_url(place, "the place of checkpoints")
             beside = store.path or DEFAULT_PATH
             base = beside.with_name(f"{beside.name}.checkpoints") if place is None else Path(place).expanduser()
             self.folder = str((base / identity).absolute())

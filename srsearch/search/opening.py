@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,15 @@ from srsearch.objectives import COSTS, is_cost, objective
 from srsearch.search.evaluators.base import Evaluator
 from srsearch.search.evaluators.cores import Plan
 from srsearch.search.evaluators.lookup import evaluator_for
+from srsearch.search.evaluators.plain import (
+    data_of,
+    fingerprint_of,
+    plan_of,
+    recipe_of,
+    reference_psnr_of,
+    runtime_of,
+    steps_of,
+)
 from srsearch.search.model.features import largest_own
 from srsearch.search.progress import Progress
 from srsearch.search.samplers.lookup import check_sampler
@@ -40,7 +50,7 @@ def find_or_create(
         store: Where studies are kept.
         space: What is searched, under the options of the command line.
         evaluator: What scores its designs.
-        progress: Told what differs from the newest study of that name.
+        progress: Told what differs from the nearest study of that space.
         new: Create a study even if there is one to continue.
         at_once: How many trials a new study evaluates at a time; None: the evaluator measures it.
 
@@ -48,12 +58,11 @@ def find_or_create(
         The study, and whether it existed before.
 
     Raises:
-        InputError: The space file has changed since the study of that name was made, and ``new`` is not given; or the
+        InputError: The space file has changed since its studies were made, and ``new`` is not given; or the
             sampler cannot search the space.
     """
-    identity = study_identity(space, evaluator)
-    named = _of_name(store, space.name)
-    same = [record for record in named if record.space_hash == identity]
+    named = _of_space(store, space.name)
+    same = _continued_by(named, space, evaluator)
     if same and not new:
         return same[-1], True
     check_sampler(space, space.search.sampler)
@@ -61,9 +70,10 @@ def find_or_create(
         store.study(space.search.inform)  # unknown: says what there is
         if space.search.sampler != "frontier":
             raise InputError(f"the sampler {space.search.sampler} cannot be informed by another study; frontier can")
-    if named:
+    if named and not same:
         _tell_differences(named, space, evaluator, progress, new=new)
-    record = _new_record(store, space, evaluator, identity, evaluator.plan(at_once, progress.message))
+    steps_of(evaluator)  # refused before anything is written, as all else that the evaluator says
+    record = _new_record(store, space, evaluator, plan_of(evaluator, at_once, progress.message))
     store.create_study(record)
     return record, False
 
@@ -71,22 +81,32 @@ def find_or_create(
 def _tell_differences(
     records: Sequence[StudyRecord], space: Space, evaluator: Evaluator, progress: Progress, *, new: bool
 ) -> None:
-    """Tell how the study that is asked for differs from the newest of its name.
+    """Tell how the study that is asked for differs from the nearest of its space, the newest of several.
 
     Raises:
         InputError: No study was made from the space file as it is now, and ``new`` is not given.
     """
-    record = records[-1]
-    changes = differences(record, space, evaluator.recipe, evaluator.data_fingerprint)
-    changes = changes or ["the version of the grammar"]
+    recipe, fingerprint = recipe_of(evaluator), fingerprint_of(evaluator)
+    changes, record = min(
+        ((differences(each, space, recipe, fingerprint), each) for each in reversed(records)),
+        key=lambda compared: len(compared[0]),
+    )
+    changes = changes or [_version_change(record)]
     if not new and not any(same_file(each, space) for each in records):
         listed = "".join(f"\n  {each}" for each in changes)
         raise InputError(
             f"{space.source} has changed since study {record.name!r} was made:{listed}\n"
             "--new begins another study with it; undo the change to go on with that one, or give the space another name"
         )
-    if not any(each.space_hash == study_identity(space, evaluator) for each in records):
-        progress.message(f"another study than {record.name}: {'; '.join(changes)}")
+    progress.message(f"another study than {record.name}: {'; '.join(changes)}")
+
+
+def _version_change(record: StudyRecord) -> str:
+    """What differs where all that is recorded is the same."""
+    for grammar in range(1, GRAMMAR_VERSION):
+        if record.space_hash in _recorded_identities(record, grammar):
+            return f"the version of the grammar: {grammar} -> {GRAMMAR_VERSION}"
+    return "the version of srsearch, which tells studies apart in another way"
 
 
 def as_recorded(record: StudyRecord, space: Space, evaluator: Evaluator, *, device: str, given: bool) -> Evaluator:
@@ -98,10 +118,10 @@ def as_recorded(record: StudyRecord, space: Space, evaluator: Evaluator, *, devi
     runtime = record.recipe.get("runtime", {})
     if device != "auto" and runtime.get("device") not in (None, device):
         raise InputError(f"study {record.name!r} runs on {runtime['device']}, not {device}; --new starts another")
-    if evaluator.runtime == runtime:
+    if runtime_of(evaluator) == runtime:
         return evaluator
     if given:
-        raise InputError(f"study {record.name!r} was made with the runtime {runtime}, not {evaluator.runtime}")
+        raise InputError(f"study {record.name!r} was made with the runtime {runtime}, not {runtime_of(evaluator)}")
     return evaluator_for(space, runtime, device=device)
 
 
@@ -110,39 +130,76 @@ def study_identity(space: Space, evaluator: Evaluator) -> str:
 
     How long and how fast a study runs is not part of it.
     """
-    search: dict[str, object] = {"sampler": space.search.sampler, "seed": space.search.seed}
-    # Options are left out at their defaults, so that studies made before there were such options keep their identity.
-    if space.search.start_with != "none":
-        search["start_with"] = space.search.start_with
-    if space.search.early_stopping:
-        search["early_stopping"] = True
-    if space.search.inform is not None:
-        search["inform"] = space.search.inform
-    content = [GRAMMAR_VERSION, space.identity(), space.objectives, search]
-    return content_hash([*content, evaluator.recipe, evaluator.data_fingerprint])
+    return _identities(space, recipe_of(evaluator), fingerprint_of(evaluator))[0]
 
 
-def _of_name(store: Store, name: str) -> list[StudyRecord]:
-    """The studies of this name, or of this name with a number, oldest first."""
-    names = [each for each in store.study_names() if re.fullmatch(re.escape(name) + r"(-\d+)?", each)]
-    return sorted(map(store.study, names), key=lambda record: record.created_at)
+def _identities(
+    space: Space, recipe: Mapping[str, Any], data_fingerprint: str, grammar: int = GRAMMAR_VERSION
+) -> tuple[str, str]:
+    """A study's identity, and what it was before the order of numbers in the space file ceased to count."""
+    ours, before = (
+        content_hash([grammar, plain, space.objectives, space.search.identity(), recipe, data_fingerprint])
+        for plain in (space.identity(), space.identity(numbers_as_written=True))
+    )
+    return ours, before
 
 
-def _new_record(store: Store, space: Space, evaluator: Evaluator, identity: str, plan: Plan) -> StudyRecord:
+def _recorded_identities(record: StudyRecord, grammar: int = GRAMMAR_VERSION) -> tuple[str, ...]:
+    """The identities of a recorded study's content; none where its space has parts that are not there now."""
+    try:
+        space = Space.from_dict(record.space)
+    except InputError:
+        return ()
+    recipe = {name: value for name, value in record.recipe.items() if name != "runtime"}
+    return _identities(space, recipe, record.data_fingerprint, grammar)
+
+
+def _continued_by(records: Sequence[StudyRecord], space: Space, evaluator: Evaluator) -> list[StudyRecord]:
+    """The studies that a run of this space continues."""
+    wanted = _identities(space, recipe_of(evaluator), fingerprint_of(evaluator))
+    same = [record for record in records if record.space_hash in wanted]
+    if same:
+        return same
+    # The space file of an older study, whose identity depends on it, may have had its numbers in another order.
+    recorded = [(record, _recorded_identities(record)) for record in records]
+    return [record for record, own in recorded if record.space_hash in own and wanted[0] == own[0]]
+
+
+def _of_space(store: Store, name: str) -> list[StudyRecord]:
+    """The studies of the space with this name, oldest first."""
+    names = [each for each in store.study_names() if re.fullmatch(re.escape(name) + _NUMBER, each)]
+    records = [record for record in map(store.study, names) if _space_name(record) == name]
+    return sorted(records, key=lambda record: record.created_at)
+
+
+def _space_name(record: StudyRecord) -> str:
+    """The name of the space that a study belongs to: without the number that `_new_record` may have appended.
+
+    A study that was renamed belongs to the space of its new name.
+    """
+    name = str(record.space.get("name", record.name))
+    return name if re.fullmatch(re.escape(name) + _NUMBER, record.name) else record.name
+
+
+_NUMBER = r"(-[0-9]+)?"
+"""Stands behind the space's name in the names of its second and later studies."""
+
+
+def _new_record(store: Store, space: Space, evaluator: Evaluator, plan: Plan) -> StudyRecord:
     taken = set(store.study_names())
     numbered = (space.name if n == 1 else f"{space.name}-{n}" for n in range(1, len(taken) + 2))
     return StudyRecord(
         name=next(name for name in numbered if name not in taken),
         space=space.to_dict(),
         space_text=space.text,
-        space_hash=identity,
+        space_hash=study_identity(space, evaluator),
         scale=space.scale,
         objectives=space.objectives,
         sampler=space.search.sampler,
         seed=space.search.seed,
-        recipe=evaluator.recipe | {"runtime": evaluator.runtime},
-        data=evaluator.data,
-        data_fingerprint=evaluator.data_fingerprint,
+        recipe=recipe_of(evaluator) | {"runtime": runtime_of(evaluator)},
+        data=data_of(evaluator),
+        data_fingerprint=fingerprint_of(evaluator),
         reference=_reference(space, evaluator),
         created_at=datetime.now(UTC),
         workers=plan.workers,
@@ -151,7 +208,7 @@ def _new_record(store: Store, space: Space, evaluator: Evaluator, identity: str,
 
 def _reference(space: Space, evaluator: Evaluator) -> dict[str, float]:
     """The hypervolume's reference point, fixed with the study: no gain over bicubic, and the whole budget."""
-    reference: dict[str, float] = {"psnr": evaluator.reference_psnr, "ssim": 0.0}
+    reference: dict[str, float] = {"psnr": reference_psnr_of(evaluator), "ssim": 0.0}
     costs: Mapping[str, int] = space.budget
     for name in space.objectives:
         if is_cost(name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import time
 from collections.abc import Mapping
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from srsearch.errors import WorkError
+from srsearch.errors import InputError, WorkError
 from srsearch.search.evaluators.base import Evaluator
 from srsearch.search.evaluators.lookup import evaluator_for
+from srsearch.search.evaluators.plain import plan_of, runtime_of
 from srsearch.search.executors.base import Executor
 from srsearch.search.executors.lookup import Backend, executor_for
 from srsearch.search.opening import as_recorded, find_or_create
@@ -69,7 +71,7 @@ def run(
     until_converged: bool = False,
     backend: Backend = "local",
     address: str | None = None,
-    cpus_per_trial: float = 1.0,
+    cpus_per_trial: float | None = None,
     gpus_per_trial: float | None = None,
     checkpoints: str | Path | None = None,
     new: bool = False,
@@ -100,9 +102,10 @@ def run(
         until_converged: End before ``trials`` once the front rises less than its noise
             (`srsearch.analysis.converged`).
         backend: ``local``: processes of this machine; ``ray``: Ray Tune, on this machine or on a cluster.
-        address: Address of a running Ray cluster; None: Ray is started on this machine.
-        cpus_per_trial: CPUs of a Ray cluster that each trial takes; fractions are possible.
-        gpus_per_trial: GPUs that each trial takes; by default one where the study computes on GPUs, else none.
+        address: With ``ray``: address of a running Ray cluster; None: Ray is started on this machine.
+        cpus_per_trial: With ``ray``: CPUs that each trial takes; by default one, parts of one are possible.
+        gpus_per_trial: With ``ray``: GPUs that each trial takes; by default one where the study computes on GPUs, else
+            none.
         checkpoints: A folder, or a URL of fsspec's (``s3://bucket/folder``), where trials are kept while they go on, so
             that other machines can continue them; by default a folder beside the database.
         new: Create another study even if there is one to continue.
@@ -115,6 +118,8 @@ def run(
     """
     if multiprocessing.current_process().name.startswith(WORKER_NAME):
         raise WorkError(f"srsearch.run was called while a worker process imported your script: {GUARD}")
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise InputError(f"minutes: {minutes!r} is not a number above zero")
     own = evaluator if isinstance(evaluator, Evaluator) else None
     proxy = {"data": None if data is None else str(data), "evaluator": None if own is not None else evaluator}
     search = {"sampler": sampler, "seed": seed, "workers": workers, "trials": trials}
@@ -126,7 +131,7 @@ def run(
         kept = store if isinstance(store, Store) else ending.enter_context(Store(store))
         shown = ending.enter_context(progress or SilentProgress())
         kept.say = shown.warning
-        planned = opened.search.workers or executor.room(scorer.runtime)
+        planned = opened.search.workers or executor.room(runtime_of(scorer))
         with kept.exclusive(f"open {opened.name}"):
             record, resumed = find_or_create(kept, opened, scorer, shown, new=new, at_once=planned)
         if resumed:
@@ -165,10 +170,10 @@ def _detected(executor: Executor, space: Space, device: str) -> dict[str, Any] |
 def _at_once(executor: Executor, evaluator: Evaluator, space: Space, record: StudyRecord, progress: Progress) -> int:
     """How many trials are evaluated at a time."""
     wanted = space.search.workers
-    room = executor.room(evaluator.runtime)
+    room = executor.room(runtime_of(evaluator))
     if room is not None:
         return min(room, wanted or room)
-    return wanted or record.workers or evaluator.plan(None, progress.message).workers
+    return wanted or record.workers or plan_of(evaluator, None, progress.message).workers
 
 
 def _introduce(

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from srsearch.errors import InputError, WorkError
+from srsearch.files import write_whole
 from srsearch.search.evaluators.base import Evaluator, Score
+from srsearch.search.evaluators.plain import steps_of
 from srsearch.search.events import Broken, Event, Failed, Finished, Reported, Stopped
 from srsearch.search.interrupts import Interrupts
 from srsearch.search.progress import Progress, TrialView
@@ -62,7 +64,7 @@ class Session:
         self, study: Study, evaluator: Evaluator, progress: Progress, goal: Goal, deadline: float | None = None
     ) -> None:
         self._study = study
-        self._evaluator = evaluator
+        self._steps = steps_of(evaluator)
         self._progress = progress
         self._goal = goal
         self._deadline = deadline
@@ -112,7 +114,7 @@ class Session:
                 except WorkError as error:  # a point of a curve is worth less than the training that goes on
                     self._progress.warning(str(error))
                 for reached, psnr in event.points:
-                    self._progress.trial_report(trial.number, reached, self._evaluator.steps or reached, psnr)
+                    self._progress.trial_report(trial.number, reached, self._steps or reached, psnr)
             case Stopped():
                 self._progress.trial_stopped(trial.number)
             case Finished() if event.score.ssim is None and "ssim" in self._study.space.objectives:
@@ -238,10 +240,8 @@ class Session:
     def _put_aside(self, trial: Trial, score: Score, seconds: float) -> str:
         content = json.dumps({"seconds": seconds, "score": dataclasses.asdict(score)})
         path = self._aside(trial)
-        unfinished = path.with_suffix(".part")
         try:
-            unfinished.write_text(content, encoding="utf-8")
-            unfinished.replace(path)
+            write_whole(path, content)
         except OSError:
             return f"the finished evaluation of trial {trial.number}, which could be kept nowhere: {content}"
         return f"the finished evaluation of trial {trial.number} is kept in {path}; the next run takes it up"

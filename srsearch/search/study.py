@@ -20,6 +20,7 @@ from srsearch.errors import InputError, WorkError
 from srsearch.objectives import is_cost, own_costs
 from srsearch.search.checkpoints import Checkpoints
 from srsearch.search.evaluators.base import Evaluator, Score
+from srsearch.search.evaluators.plain import recipe_of, runtime_of, steps_of
 from srsearch.search.ledger import Ledger
 from srsearch.search.model.stopping import EarlyStopping
 from srsearch.search.processes import one_thread
@@ -92,11 +93,9 @@ class Study:
         quality = next(name for name in space.objectives if not is_cost(name))
         self._proposer = Proposer(space, record.sampler, record.seed, record.reference.get(quality), self._prior())
         self._stopping: EarlyStopping | None = None
-        if space.search.early_stopping and evaluator.steps:
-            self._stopping = EarlyStopping(
-                space, steps=evaluator.steps, seed=record.seed, reference=record.reference.get("psnr")
-            )
-        self._recipe = evaluator.recipe | {"runtime": evaluator.runtime}
+        if space.search.early_stopping and (steps := steps_of(evaluator)):
+            self._stopping = EarlyStopping(space, steps=steps, seed=record.seed, reference=record.reference.get("psnr"))
+        self._recipe = recipe_of(evaluator) | {"runtime": runtime_of(evaluator)}
         self._recipe_hash = content_hash(self._recipe)
         self._trials = Ledger(record.objectives)
         self._first = published_points(space) if space.search.start_with == "catalogue" else []

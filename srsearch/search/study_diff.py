@@ -10,11 +10,10 @@ from srsearch.errors import InputError
 from srsearch.objectives import COSTS
 from srsearch.quantity import format_quantity
 from srsearch.space import Space
+from srsearch.space.axes import is_number
+from srsearch.space.schema import SEARCH_IDENTITY
 from srsearch.space.source import Source
 from srsearch.store import StudyRecord
-
-_SEARCH = ("sampler", "seed", "start_with", "inform")
-"""What of the ``search`` section makes a study; the rest says how long and how fast."""
 
 _WORDS = {
     "evaluator": "the evaluator",
@@ -58,8 +57,7 @@ def same_file(record: StudyRecord, space: Space) -> bool:
 
 def _meaning(space: Space) -> list[Any]:
     plain = space.to_dict()
-    search = {name: plain["search"].get(name) for name in _SEARCH}
-    return [space.identity(), plain["objectives"], plain["proxy"], search]
+    return [space.identity(), plain["objectives"], plain["proxy"], space.search.identity()]
 
 
 def _whole(plain: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -77,7 +75,7 @@ def _of_spaces(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
         yield from _alternatives(f"architecture.{field}", before.get(field, []), after.get(field, []))
     yield from _constraints(old.get("constraints", {}), new.get("constraints", {}))
     yield from _value("objectives", old.get("objectives"), new.get("objectives"))
-    for name in _SEARCH:
+    for name in SEARCH_IDENTITY:
         yield from _value(f"search.{name}", old.get("search", {}).get(name), new.get("search", {}).get(name))
 
 
@@ -92,8 +90,11 @@ def _alternatives(path: str, old: Sequence[Any], new: Sequence[Any]) -> Iterator
         if name not in before:
             yield f"{path}: {name} was added"
             continue
-        for option, values in options.items():
-            yield from _alternatives(f"{path}.{name}.{option}", before[name].get(option, []), values)
+        for option in dict.fromkeys([*options, *before[name]]):
+            values = [each.get(option, []) for each in (before[name], options)]
+            yield from _alternatives(f"{path}.{name}.{option}", *values)
+    if before.keys() == after.keys() and not all(map(is_number, new)):  # samplers know words by their position
+        yield from _value(f"{path}: the order", list(before), list(after))
 
 
 def _named(value: Any) -> tuple[str, Mapping[str, Any]]:
@@ -108,8 +109,9 @@ def _constraints(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str
     for cost in COSTS:
         before, after = old.get(cost, {}), new.get(cost, {})
         for side in ("min", "max"):
-            limits = [format_quantity(each[side], 15) if side in each else None for each in (before, after)]
-            yield from _value(f"constraints.{cost}.{side}", *limits)
+            limits = [each.get(side) for each in (before, after)]
+            texts = [None if limit is None else format_quantity(limit, 15) for limit in limits]
+            yield from _value(f"constraints.{cost}.{side}", *(texts if texts[0] != texts[1] else limits))
         yield from _value(f"constraints.{cost}.at", before.get("at"), after.get("at"))
 
 

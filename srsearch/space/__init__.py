@@ -1,4 +1,4 @@
-"""Search spaces: YAML to `Space`, its axes and constraints, sampling and enumeration."""
+"""Search spaces: reading them from YAML, their axes and budgets, enumeration, sampling and repair."""
 
 from __future__ import annotations
 

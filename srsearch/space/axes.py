@@ -1,4 +1,4 @@
-"""Axes: what a space leaves open, each with its values and the choice under which it exists."""
+"""The axes of a space, each with its values and the choice under which it exists."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from srsearch.space.schema import PartChoice, Section
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One open question of a space.
+    """One axis of a space: a choice among several values.
 
     Attributes:
         name: Its path in the space file, such as ``channels`` or ``body.cascade.groups``.
-        values: At least two; numbers ascending.
-        condition: The axis and value that it exists under, or None where it always exists.
-        ordered: Whether the values are numbers, for samplers that can use their order.
+        values: At least two values; numbers are ascending.
+        condition: The axis and the value under which this axis exists; None if it always exists.
+        ordered: Whether the values are numbers, whose order samplers can use.
     """
 
     name: str
@@ -31,11 +31,10 @@ class Axis:
     ordered: bool = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
-        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in self.values)
-        object.__setattr__(self, "ordered", numbers)
+        object.__setattr__(self, "ordered", all(map(is_number, self.values)))
 
     def exists(self, chosen: Mapping[str, OptionValue]) -> bool:
-        """Whether the axis exists under what has been chosen on the axes before it."""
+        """Whether the axis exists, given the values chosen on the axes before it."""
         return self.condition is None or chosen.get(self.condition[0]) == self.condition[1]
 
 
@@ -45,7 +44,7 @@ class Alternative:
 
     Attributes:
         axes: The values chosen on the field's axes.
-        value: A `Part`, or the plain value of a field that holds none.
+        value: A `Part`, or the plain value of a field without parts.
     """
 
     axes: dict[str, OptionValue]
@@ -53,20 +52,20 @@ class Alternative:
 
 
 class AxisTree:
-    """The axes of a space's ``architecture`` section, and what it fixes.
+    """The axes and the fixed values of a space's ``architecture`` section.
 
-    A combination of values is one alternative of every field; fields are independent of each other here.
+    A combination is one alternative of every field, chosen independently.
 
     Attributes:
-        axes: Every axis, a choice before the axes that exist under it.
-        fields: The fields of the description, in order.
+        axes: All axes; an axis that chooses a part comes before the axes of the part's options.
+        fields: The values of each field of the description, in order.
     """
 
     def __init__(self, section: Section) -> None:
         self.fields: dict[str, tuple[Any, ...]] = {
             field: getattr(section, field)
             for field in type(section).model_fields
-            if getattr(section, field) is not None  # a scope is not always given
+            if getattr(section, field) is not None  # `scope` may be missing
         }
         axes: list[Axis] = []
         for field, values in self.fields.items():
@@ -83,7 +82,7 @@ class AxisTree:
 
     @property
     def combinations(self) -> int:
-        """Number of combinations of values, before equal networks are put together and invalid ones taken out."""
+        """Number of combinations of values, including equal and invalid networks."""
         return math.prod(self.counts.values())
 
     @functools.cached_property
@@ -97,7 +96,7 @@ class AxisTree:
         }
 
     def alternatives(self, field: str) -> list[Alternative]:
-        """All ways to fill a field, the last axis moving fastest."""
+        """All ways to fill a field. The last axis varies fastest."""
         values = self.fields[field]
         if field not in PLACES:
             axes = _axis(field, values, None)
@@ -106,14 +105,14 @@ class AxisTree:
                 if axes
                 else [Alternative({}, values[0])]
             )
-        found = []
+        alternatives = []
         for part in values:
             choice = {field: part.choice} if len(values) > 1 else {}
             prefix = f"{field}.{part.choice}."
             names = list(part.options)
-            # Numbers ascend on an axis, however they are written.
+            # Numbers ascend on an axis, in whatever order the file has them.
             ranges = [
-                (found_axes[0].values if (found_axes := _axis(prefix + name, inner, None)) else inner)
+                (axes[0].values if (axes := _axis(prefix + name, inner, None)) else inner)
                 for name, inner in part.options.items()
             ]
             for values_chosen in itertools.product(*ranges):
@@ -123,17 +122,16 @@ class AxisTree:
                     if len(inner) > 1
                 }
                 options = tuple(zip(names, values_chosen, strict=True))
-                found.append(Alternative(choice | axes_chosen, Part(part.choice, options)))
-        return found
+                alternatives.append(Alternative(choice | axes_chosen, Part(part.choice, options)))
+        return alternatives
 
     def points(self) -> Iterator[dict[str, OptionValue]]:
-        """Every combination of values, in a fixed order: the last axis moves fastest."""
-        every = [self.alternatives(field) for field in self.fields]
-        for chosen in itertools.product(*every):
+        """All combinations of values, in a fixed order: the last axis varies fastest."""
+        for chosen in itertools.product(*(self.alternatives(field) for field in self.fields)):
             yield {name: value for alternative in chosen for name, value in alternative.axes.items()}
 
     def description(self, chosen: Mapping[str, OptionValue]) -> dict[str, Any]:
-        """The fields of a design (without its scales) for one value on every axis that exists."""
+        """The fields of a design, without its scales, for one value on every axis that exists."""
         fields: dict[str, Any] = {}
         for field, values in self.fields.items():
             if field not in PLACES:
@@ -146,6 +144,11 @@ class AxisTree:
                 part.choice, tuple((option, chosen.get(prefix + option, v[0])) for option, v in part.options.items())
             )
         return fields
+
+
+def is_number(value: object) -> bool:
+    """Whether the value of an axis has an order: true and false have none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _axis(name: str, values: tuple[OptionValue, ...], condition: tuple[str, OptionValue] | None) -> list[Axis]:

@@ -14,15 +14,15 @@ from srsearch.space.enumeration import Codes
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A point of a space: the values chosen, the design that they describe, and its cost.
+    """A point of a space: the values chosen on its axes, the design that they describe, and its cost.
 
     Attributes:
-        axes: One value for every axis that exists there.
-        design: The canonical design; several points may have the same one.
-        cost: Under the space's convention; None where the parts do not fit together.
-        broken: Why it is not feasible, else None.
-        violations: First whether it cannot be built (1 or 0), then for each limit of the budget by what share the cost
-            is beyond it; up to 0 is within.
+        axes: One value for every axis that exists at the point.
+        design: The canonical design. Several points may describe the same design.
+        cost: The cost under the space's convention; None if the parts do not fit together.
+        broken: Why the point is not feasible; None if it is.
+        violations: First 1 if the design cannot be built, else 0. Then, for each limit of the budget, the relative
+            amount by which the cost exceeds it; values up to 0 are within the limit.
     """
 
     axes: dict[str, OptionValue]
@@ -33,11 +33,11 @@ class Candidate:
 
 
 class Designs(Sequence[Candidate]):
-    """The feasible designs of a space, each described when it is asked for.
+    """The feasible designs of a space, as a sequence that creates each `Candidate` on access.
 
     Args:
-        point: Gives one combination by its number.
-        indices: Numbers of combinations, one for each design.
+        point: Returns one combination by its number.
+        indices: (n,) numbers of combinations, one for each design.
     """
 
     def __init__(self, point: Callable[[int], Candidate], indices: Codes) -> None:

@@ -1,4 +1,4 @@
-"""Finds values in a space file that can never be built, so that they are refused before anything is counted."""
+"""Finds values in a space file that no design can be built with, so that the file is refused early."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from srsearch.architecture import InvalidDesign
-from srsearch.architecture.assembly import asked
+from srsearch.architecture.assembly import slot_calls
 from srsearch.architecture.design import check_placement
 from srsearch.architecture.registry import PLACES, OptionValue, Part
 from srsearch.cost.bill import network_bill
 from srsearch.space.source import Location
 
 _TRIES = 2000
-"""Combinations of a part's options tried before a value is taken for possible."""
+"""Number of combinations of a part's options that are tried; a value that fails in all of them is impossible."""
 
 
 def impossible(fields: Mapping[str, Sequence[Any]], scale: int) -> Iterator[tuple[Location, str]]:
-    """Values of options that fit no width, and widths at which nothing can stand at some place; and why not.
+    """Find values of options that fit no number of channels, and numbers of channels that fit no part at some place.
 
     Args:
-        fields: The fields of the architecture section, as validated.
+        fields: The validated fields of the architecture section.
         scale: Upscaling factor.
+
+    Yields:
+        The location of the value in the file, and the reason.
     """
     widths = fields["channels"]
     sound = True
@@ -35,7 +38,7 @@ def impossible(fields: Mapping[str, Sequence[Any]], scale: int) -> Iterator[tupl
     for index, width in enumerate(widths if sound and len(widths) > 1 else ()):
         for place, kind in PLACES.items():
             if place in ("unit", "closing", "upsampler_unit", "compressed"):
-                continue  # where nothing asks for them, they need not fit
+                continue  # parts that no other part calls need not fit
             failures = [_first_failure(kind, choice, (width,), scale) for choice in fields[place]]
             if all(failures):
                 yield ("architecture", "channels", index), f"{width} fits no {place}: {failures[0]}"
@@ -55,7 +58,7 @@ def _impossible_values(
 
 
 def _culprit(kind: str, choice: Any, widths: Sequence[int], scale: int) -> Location:
-    """The option of an impossible part which, left at its default, would make it possible; else the part itself."""
+    """The location of the option whose default would make an impossible part possible; else the part itself."""
     defaults = {name: field.default[0] for name, field in type(getattr(choice, choice.choice)).model_fields.items()}
     for option, default in defaults.items():
         if default not in choice.options[option] and not _first_failure(kind, choice, widths, scale, {option: default}):
@@ -66,7 +69,7 @@ def _culprit(kind: str, choice: Any, widths: Sequence[int], scale: int) -> Locat
 def _first_failure(
     kind: str, choice: Any, widths: Sequence[int], scale: int, fixed: Mapping[str, OptionValue] | None = None
 ) -> str | None:
-    """None where some combination of a part's options can be built at some width, else why the first cannot."""
+    """Why the first combination of a part's options cannot be built; None if any combination can, at any width."""
     fixed = fixed or {}
     options = {name: (fixed[name],) if name in fixed else values for name, values in choice.options.items()}
     first = None
@@ -85,8 +88,8 @@ def _failure(kind: str, part: Part, width: int, scale: int) -> str | None:
         if kind == "levels":
             network_bill(part, width, "rgb", (scale,), True, "none", scale)
             return None
-        if kind == "body" and asked(kind, part, width).failure is None:
+        if kind == "body" and slot_calls(kind, part, width).failure is None:
             check_placement(part)
     except InvalidDesign as error:
         return str(error)
-    return asked(kind, part, width).failure
+    return slot_calls(kind, part, width).failure

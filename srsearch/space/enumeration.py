@@ -1,10 +1,9 @@
-"""Every combination of a space at once: canonical form and exact cost, on columns instead of design by design.
+"""Computes the canonical form and exact cost of all combinations of a space at once, on columns of values.
 
-The rules of canonical form and of cost are pure functions of few fields. A column holds, for every combination, the
-code of a value; a rule is called once for each distinct tuple of values that meet, and the codes of its results are
-looked up. A column is only as large as the fields that it depends on: the axes are those of an array, one for each
-field, and numpy's broadcasting spreads it over the others. So only the last sums touch every combination, and a
-million designs take a few calls of numpy, not a million of Python.
+The rules of canonical form and cost are pure functions of few fields. A column holds the code of a value for every
+combination. A rule is called once for each distinct tuple of its arguments, and its results are looked up by codes.
+Columns are arrays with one dimension for each field, of length 1 for the fields that they do not depend on; numpy
+broadcasts them. Only the final sums have the full size, so a million designs take a few numpy calls.
 """
 
 from __future__ import annotations
@@ -30,15 +29,15 @@ Codes: TypeAlias = npt.NDArray[np.int64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
 _LARGEST = _LARGEST_ID = 1 << 62
-"""What 64 bits hold: costs beyond are refused, identities beyond are numbered anew."""
+"""Limit of 64-bit numbers: larger costs are refused, and larger identities are renumbered."""
 
 _TABLE = 1 << 24
-"""Codes below it are looked up in a table; beyond, distinct ones are found by sorting."""
+"""Distinct codes are found with a lookup table if all codes are below this number, else by sorting."""
 
 
 @dataclass(frozen=True)
 class Broken:
-    """Stands where a rule found that parts do not fit."""
+    """The result of a rule for parts that do not fit together."""
 
     reason: str
 
@@ -48,7 +47,7 @@ class Column:
     """One value for every combination.
 
     Attributes:
-        codes: Positions in ``values``; an array that broadcasts to the shape of the combinations.
+        codes: Indices into ``values``, in an array that broadcasts to the shape of the combinations.
         values: The distinct values.
     """
 
@@ -58,14 +57,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """All combinations of a space, or some of them.
+    """The costs of all combinations of a space or of some of them. All attributes have the shape (n,).
 
     Attributes:
         valid: Whether the parts fit together.
-        params: Exact, where valid.
-        mult_adds: Likewise.
-        activations: Likewise.
-        identity: Equal exactly for combinations that describe one network.
+        params: Exact parameters; meaningless for invalid combinations, like the other costs.
+        mult_adds: Exact Mult-Adds.
+        activations: Exact activations.
+        identity: A number that is equal for two combinations if and only if they describe the same network.
     """
 
     valid: Mask
@@ -78,7 +77,7 @@ class Table:
         return len(self.valid)
 
     def rows(self, indices: Codes) -> Table:
-        """The table of some of the combinations."""
+        """Select some of the combinations by their positions."""
         return Table(
             self.valid[indices],
             self.params[indices],
@@ -91,7 +90,7 @@ class Table:
         """Which combinations are valid and within limits.
 
         Args:
-            limits: Name of the cost, +1 for an upper and -1 for a lower limit, the limit.
+            limits: For each limit the name of the cost, +1 for an upper or -1 for a lower limit, and its value.
         """
         inside = self.valid.copy()
         for name, sign, limit in limits:
@@ -99,7 +98,7 @@ class Table:
         return inside
 
     def distinct(self, where: Mask) -> Codes:
-        """The first combination of each network among some, in order."""
+        """The first combination of each network among those selected by a mask, in order."""
         chosen = np.flatnonzero(where)
         _, first = np.unique(self.identity[chosen], return_index=True)
         return chosen[np.sort(first)]
@@ -111,13 +110,16 @@ def tabulate(
     convention: Convention,
     rows: Mapping[str, Codes] | None = None,
 ) -> Table:
-    """The table of all combinations of fields, or of given ones.
+    """Compute the table of all combinations of fields, or of given combinations.
 
     Args:
-        fields: The alternatives of each field of a description, in order; the last field moves fastest.
+        fields: The alternatives of each field of a description, in order. The last field varies fastest.
         scale: Upscaling factor.
-        convention: How costs are counted.
-        rows: For each field the positions of its alternatives, for a table of these combinations only.
+        convention: The convention of the costs.
+        rows: (n,) positions of the alternatives of each field, for a table of these n combinations only.
+
+    Raises:
+        InputError: Costs are too large for 64 bits.
     """
     engine = _Engine()
     raw: dict[str, Any] = {"scales": (scale,), "scope": None}
@@ -148,7 +150,7 @@ def tabulate(
 
 
 class _Engine:
-    """Calls rules on columns, and keeps where they found that parts do not fit."""
+    """The mode of `srsearch.cost.compose` for columns; also records which combinations have parts that do not fit."""
 
     def __init__(self) -> None:
         self.broken: Any = np.zeros((), dtype=bool)
@@ -174,16 +176,16 @@ class _Engine:
                 known[result] = len(results)
                 results.append(result)
             translation[position] = known[result]
-        if len(results) == 1:  # the same everywhere: no need to spread it
+        if len(results) == 1:  # one value for all combinations needs no full array
             return Column(np.zeros((), dtype=np.int64), results)
         return Column(translation[codes], results)
 
     def slots(self, bills: Column) -> list[tuple[str, Any]]:
-        """The slots that any of the parts uses."""
+        """The slots that any of the parts uses, each with the argument of its call."""
         return list(dict.fromkeys(key for bill in bills.values if not isinstance(bill, Broken) for key in bill.uses))
 
     def numbers(self, column: Column, uses: Any = None) -> tuple[Any, ...]:
-        """The numbers of a column of named tuples as arrays; where parts do not fit and are used, that is kept."""
+        """The numbers of a column of named tuples, as arrays. Records combinations that use parts that do not fit."""
         whole = next((value for value in column.values if not isinstance(value, Broken)), None)
         flags = np.array([isinstance(value, Broken) for value in column.values])
         if flags.any():
@@ -197,7 +199,7 @@ class _Engine:
 
 
 def _called(rule: Callable[..., Any], arguments: Sequence[Any], values: list[Any]) -> Any:
-    """A rule's result on one tuple of values; what is broken stays so."""
+    """Call a rule on one tuple of values. If one of them is `Broken`, so is the result."""
     for value in values:
         if isinstance(value, Broken):
             return value
@@ -209,7 +211,7 @@ def _called(rule: Callable[..., Any], arguments: Sequence[Any], values: list[Any
 
 
 def _distinct(combined: Any, size: int) -> tuple[Codes, Codes]:
-    """The distinct numbers below ``size`` in an array, and for each entry the position of its number among them."""
+    """The distinct numbers in an array of numbers below ``size``, and the index of each entry's number among them."""
     if size <= _TABLE:
         present = np.zeros(size, dtype=bool)
         present[combined] = True
@@ -222,7 +224,7 @@ def _distinct(combined: Any, size: int) -> tuple[Codes, Codes]:
 
 
 def _exact(values: list[Any]) -> npt.NDArray[Any]:
-    """Numbers as an array without rounding: integers, binary fractions, or else `Fraction` objects."""
+    """Numbers as an array without rounding: of integers, of floats that are exact, or else of `Fraction` objects."""
     if all(isinstance(value, int) for value in values):
         return np.array(values, dtype=np.int64)
     dyadic = all(Fraction(value).denominator & (Fraction(value).denominator - 1) == 0 for value in values)

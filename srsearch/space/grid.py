@@ -1,7 +1,7 @@
-"""`Grid`: the combinations of a space, numbered, with their costs; and which of them are feasible.
+"""`Grid`: the numbered combinations of a space, their costs, and which of them are feasible.
 
-A combination is one alternative of every field of the description. Combinations are numbered with the last field moving
-fastest, as in a numpy array whose dimensions are the fields.
+A combination is one alternative of every field of the description. Combinations are numbered like the entries of a
+numpy array whose dimensions are the fields: the last field varies fastest.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from srsearch.space.candidates import Candidate, Designs
 from srsearch.space.enumeration import Codes, Mask, Table, tabulate
 
 ENUMERABLE = 10_000_000
-"""Spaces with at most so many combinations are enumerated; larger ones are sampled."""
+"""The largest number of combinations that is enumerated; larger spaces are sampled."""
 
 _TRIES = 20_000
-"""Random designs drawn before a large space is said to hold none that fits."""
+"""Number of random designs that are drawn before a search for a feasible one gives up."""
 
 
 class Grid:
     """The combinations of a space under one budget.
 
     Args:
-        tree: The axes, and what the space fixes.
+        tree: The axes and fixed values of the space.
         scale: Upscaling factor.
-        convention: How costs are counted.
-        limits: The budget: name of the cost, +1 for an upper and -1 for a lower limit, the limit.
-        source: Where the space came from, for messages.
+        convention: The convention of the costs.
+        limits: The budget: for each limit the name of the cost, +1 for an upper or -1 for a lower limit, and its value.
+        source: The file that the space comes from, for messages.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class Grid:
 
     @property
     def axes(self) -> tuple[Axis, ...]:
-        """What the space leaves open."""
+        """The axes of the space."""
         return self._tree.axes
 
     @property
     def combinations(self) -> int:
-        """Number of combinations, before equal networks are put together and invalid ones taken out."""
+        """Number of combinations, including equal and invalid networks."""
         return self._tree.combinations
 
     @functools.cached_property
@@ -69,7 +69,11 @@ class Grid:
         return {field: self._tree.alternatives(field) for field in self._tree.fields}
 
     def candidate(self, axes: Mapping[str, OptionValue]) -> Candidate:
-        """A point with its design, its cost, and whether it is feasible."""
+        """The design at a point, with its cost and whether it is feasible.
+
+        Args:
+            axes: One value for every axis that exists at the point.
+        """
         design = Architecture(scales=(self.scale,), **self._tree.description(axes))
         try:
             cost = count(design, convention=self.convention)
@@ -83,35 +87,35 @@ class Grid:
         return Candidate(dict(axes), design, cost, broken, violations)
 
     def violations(self, cost: object | None) -> tuple[float, ...]:
-        """What a `Candidate` has as such.
+        """The violations of a `Candidate`.
 
         Args:
-            cost: Anything with ``params``, ``mult_adds`` and ``activations``; None for what cannot be built.
+            cost: An object with ``params``, ``mult_adds`` and ``activations``; None for a design that cannot be built.
         """
         if cost is None:
             return (1.0,) * (1 + len(self.limits))
         return (0.0, *(factor * (getattr(cost, name) / limit - 1) for name, factor, limit in self.limits))
 
     def points(self) -> Iterator[Candidate]:
-        """Every combination of values, feasible or not, in a fixed order."""
+        """All combinations of values, feasible or not, in a fixed order."""
         return (self.candidate(axes) for axes in self._tree.points())
 
     def point(self, index: int) -> Candidate:
         """One combination by its number in the order of `points`."""
         positions = {}
-        for field, found in reversed(self.alternatives.items()):
-            index, positions[field] = divmod(index, len(found))
+        for field, alternatives in reversed(self.alternatives.items()):
+            index, positions[field] = divmod(index, len(alternatives))
         return self.at(positions)
 
     def at(self, positions: Mapping[str, int]) -> Candidate:
         """One combination by the positions of its fields' alternatives."""
         axes: dict[str, OptionValue] = {}
-        for field, found in self.alternatives.items():
-            axes |= found[positions[field]].axes
+        for field, alternatives in self.alternatives.items():
+            axes |= alternatives[positions[field]].axes
         return self.candidate(axes)
 
     def random_point(self, rng: np.random.Generator) -> Candidate:
-        """A point with every existing axis drawn uniformly; may be infeasible."""
+        """Draw a value uniformly on every axis that exists. The point may be infeasible."""
         axes: dict[str, OptionValue] = {}
         for axis in self.axes:
             if axis.exists(axes):
@@ -119,13 +123,14 @@ class Grid:
         return self.candidate(axes)
 
     def positions(self, axes: Mapping[str, OptionValue]) -> tuple[int, ...]:
-        """The position of each field's alternative at a point, in the order of the fields; `at` leads back."""
+        """The position of each field's alternative at a point, in the order of the fields: the inverse of `at`."""
         return tuple(
-            places[tuple((name, axes[name]) for name in names if name in axes)] for names, places in self._places
+            position_of[tuple((name, axes[name]) for name in names if name in axes)]
+            for names, position_of in self._positions_by_axes
         )
 
     def key(self, index: int) -> str:
-        """The key of the design at one combination of an enumerated space; computed once for each design."""
+        """The key of the design at one combination. In an enumerated space it is computed once for each design."""
         table = self.table
         if table is None:
             return self.point(index).design.key
@@ -135,13 +140,13 @@ class Grid:
         return self._keys[identity]
 
     def sample(self, rng: np.random.Generator) -> Architecture:
-        """A random feasible design.
+        """Draw a random feasible design.
 
         Args:
             rng: A numpy ``Generator``.
 
         Raises:
-            InputError: No design fits the budget; says what the cheapest costs.
+            InputError: No design fits the budget; the message gives the least costs.
         """
         for _ in range(min(_TRIES, self.combinations + 1)):
             drawn = self.random_point(rng)
@@ -153,13 +158,17 @@ class Grid:
 
     @functools.cached_property
     def table(self) -> Table | None:
-        """Costs of all combinations in the order of `points`, or None where there are too many to enumerate."""
+        """Costs of all combinations in the order of `points`; None if there are too many to enumerate."""
         if self.combinations > ENUMERABLE:
             return None
         return tabulate(self.values, self.scale, self.convention)
 
     def draw(self, number: int, rng: np.random.Generator) -> tuple[Table, dict[str, Codes]]:
-        """Costs of random combinations, each equally likely; and the alternatives that they have, by field."""
+        """Draw combinations uniformly.
+
+        Returns:
+            The table of their costs, and for each field the (number,) positions of their alternatives.
+        """
         rows = {field: rng.integers(len(values), size=number) for field, values in self.values.items()}
         return self.tabulate(rows), rows
 
@@ -167,7 +176,7 @@ class Grid:
         """Costs of given combinations.
 
         Args:
-            rows: For each field the positions of its alternatives.
+            rows: For each field, the (n,) positions of its alternatives.
         """
         return tabulate(self.values, self.scale, self.convention, rows)
 
@@ -184,17 +193,17 @@ class Grid:
 
     @functools.cached_property
     def feasible(self) -> Designs | None:
-        """Every feasible design once, in a fixed order, or None where the space is too large to enumerate.
+        """All feasible designs, each once, in a fixed order; None if the space is too large to enumerate.
 
         Raises:
-            InputError: There is none; says what the cheapest design costs.
+            InputError: No design is feasible; the message gives the least costs.
         """
         if self.table is None:
             return None
-        found = self.table.distinct(self.inside)
-        if not len(found):
+        indices = self.table.distinct(self.inside)
+        if not len(indices):
             raise self.impossible(self.table)
-        return Designs(self.point, found)
+        return Designs(self.point, indices)
 
     def size(self) -> int:
         """Number of distinct valid designs; see `report` for the share within the budget.
@@ -210,7 +219,11 @@ class Grid:
         return len(np.unique(self.table.identity[self.table.valid]))
 
     def impossible(self, table: Table) -> InputError:
-        """What to say of a space in which no combination of a table is feasible."""
+        """The error for a space if no combination in a table is feasible.
+
+        Args:
+            table: All combinations, or random ones.
+        """
         if not table.valid.any():
             reason = self.point(0).broken
             return InputError(f"{self.source}: architecture: no combination of these parts can be built; {reason}")
@@ -235,21 +248,21 @@ class Grid:
         return text if self.convention.name == "ours" else f"{text}, counted as {self.convention.name}"
 
     @functools.cached_property
-    def _places(self) -> list[tuple[list[str], dict[tuple[tuple[str, OptionValue], ...], int]]]:
+    def _positions_by_axes(self) -> list[tuple[list[str], dict[tuple[tuple[str, OptionValue], ...], int]]]:
         """For each field the names of its axes, and the position of each alternative by its values on them."""
-        places = []
-        for field, found in self.alternatives.items():
+        fields = []
+        for field, alternatives in self.alternatives.items():
             names = [axis.name for axis in self.axes if axis.name == field or axis.name.startswith(f"{field}.")]
-            values = [tuple((name, each.axes[name]) for name in names if name in each.axes) for each in found]
-            places.append((names, {chosen: i for i, chosen in enumerate(values)}))
-        return places
+            values = [tuple((name, each.axes[name]) for name in names if name in each.axes) for each in alternatives]
+            fields.append((names, {chosen: i for i, chosen in enumerate(values)}))
+        return fields
 
     @functools.cached_property
     def _keys(self) -> dict[int, str]:
-        """Keys of designs by their identity in the table, as far as they have been asked for."""
+        """Keys of designs by their identity in the table, filled by `key`."""
         return {}
 
     @property
     def values(self) -> dict[str, list[Any]]:
-        """What each field can be, in order."""
-        return {field: [each.value for each in found] for field, found in self.alternatives.items()}
+        """The values that each field can have, in order."""
+        return {field: [each.value for each in alternatives] for field, alternatives in self.alternatives.items()}

@@ -1,10 +1,14 @@
-"""The feasible new design nearest to a proposal that is not feasible, or not new.
+"""Finds the feasible new design nearest to a proposal that is infeasible or not new.
 
-Nearest is: fewest fields of the description changed; among these the least distance on the axes (an ordered axis by
-its share of the whole range, any other 1, an axis that exists at one of the two only 1); among these the least change
-of Mult-Adds. Where the space is enumerated, all combinations are looked at, first those with one field changed, then
-with two, and so on: each set of changed fields is a slice of the array of combinations. In larger spaces they are
-drawn.
+The nearest design has, in this order of importance:
+
+1. the fewest changed fields of the description;
+2. the least distance on the axes, summed over the axes: on an ordered axis, the number of steps relative to the whole
+   axis; 1 if the values of another axis differ, or if the axis exists at one of the two points only;
+3. the least change of Mult-Adds.
+
+An enumerated space is searched completely, first with one field changed, then with two, and so on: each set of changed
+fields is a slice of the array of combinations. In larger spaces, random combinations are drawn for each number.
 """
 
 from __future__ import annotations
@@ -27,10 +31,10 @@ if TYPE_CHECKING:
     from srsearch.space.grid import Grid
 
 TRIES, MOST_CHANGES = 512, 4
-"""In a space too large to enumerate: combinations drawn for each number of changed fields, and the largest number."""
+"""For spaces too large to enumerate: combinations drawn for each number of changed fields, and the largest number."""
 
 _AT_ONCE = 4096
-"""Neighbours that are put in order at a time; nearly always the first is taken."""
+"""Number of neighbours that are sorted at a time: nearly always, the first one is taken."""
 
 _Numbers: TypeAlias = npt.NDArray[np.float64]
 
@@ -38,7 +42,7 @@ _Numbers: TypeAlias = npt.NDArray[np.float64]
 def repaired(
     grid: Grid, axes: Mapping[str, OptionValue], rng: np.random.Generator, known: Collection[str]
 ) -> Candidate | None:
-    """What `Space.repaired` does."""
+    """Implements `Space.repaired`, which describes the arguments."""
     point = grid.candidate(axes)
     if point.broken is None and point.design.key not in known:
         return point
@@ -57,13 +61,13 @@ def repaired(
 
 @dataclass(frozen=True)
 class _Shell:
-    """Feasible combinations with the same number of fields changed.
+    """Feasible combinations with the same number of changed fields.
 
     Attributes:
-        distances: (n,) on the axes.
-        mult_adds: (n,).
-        at: The combination at one of the n positions.
-        key: Its design's key.
+        distances: (n,) distances from the proposal on the axes.
+        mult_adds: (n,) Mult-Adds.
+        at: Returns the combination at one of the n positions.
+        key: Returns the key of its design.
     """
 
     distances: _Numbers
@@ -84,12 +88,12 @@ def _shells(grid: Grid, start: Sequence[int], along: Sequence[_Numbers]) -> Iter
     for changes in range(1, len(several) + 1):
         numbers, distances = [], []
         for free in itertools.combinations(several, changes):
-            found = np.nonzero(inside[tuple(slice(None) if i in free else start[i] for i in range(len(shape)))])
-            moved = np.logical_and.reduce([places != start[i] for i, places in zip(free, found, strict=True)])
+            rows_of = np.nonzero(inside[tuple(slice(None) if i in free else start[i] for i in range(len(shape)))])
+            moved = np.logical_and.reduce([row != start[i] for i, row in zip(free, rows_of, strict=True)])
             number, distance = np.full(moved.sum(), origin), np.zeros(moved.sum())
-            for i, places in zip(free, found, strict=True):
-                number += strides[i] * (places[moved] - start[i])
-                distance += along[i][places[moved]]
+            for i, row in zip(free, rows_of, strict=True):
+                number += strides[i] * (row[moved] - start[i])
+                distance += along[i][row[moved]]
             numbers.append(number)
             distances.append(distance)
         rows = np.concatenate(numbers)
@@ -104,13 +108,13 @@ def _shells(grid: Grid, start: Sequence[int], along: Sequence[_Numbers]) -> Iter
 
 
 def _draws(grid: Grid, start: Sequence[int], along: Sequence[_Numbers], rng: np.random.Generator) -> Iterator[_Shell]:
-    """Feasible ones among `TRIES` random combinations for each number of changed fields."""
+    """The feasible among `TRIES` random combinations, for each number of changed fields."""
     counts = np.array([len(row) for row in along])
     several = np.flatnonzero(counts > 1)
     for changes in range(1, min(MOST_CHANGES, len(several)) + 1):
         columns = several[np.argsort(rng.random((TRIES, len(several))), axis=1)[:, :changes]]
         positions = np.tile(np.array(start), (TRIES, 1))
-        # A step of 1 up to one less than there are leads to any other alternative.
+        # Steps from 1 to count - 1, modulo count, lead to every other alternative.
         positions[np.arange(TRIES)[:, None], columns] += rng.integers(1, counts[columns])
         positions = np.unique(positions % counts, axis=0)
         table = grid.tabulate({field: positions[:, i] for i, field in enumerate(grid.alternatives)})
@@ -128,31 +132,32 @@ def _draws(grid: Grid, start: Sequence[int], along: Sequence[_Numbers], rng: np.
 
 
 def _in_order(distances: _Numbers, change: _Numbers, rng: np.random.Generator) -> Iterator[int]:
-    """Positions by distance, then by change of cost, then by chance."""
-    near = np.round(distances, 9)
-    left = np.arange(len(near))
+    """Positions sorted by distance, then by change of cost, then randomly."""
+    rounded = np.round(distances, 9)
+    left = np.arange(len(rounded))
     while len(left):
-        limit = np.partition(near[left], _AT_ONCE)[_AT_ONCE] if len(left) > _AT_ONCE else math.inf
-        first = left[near[left] <= limit]
-        yield from first[np.lexsort((rng.random(len(first)), change[first], near[first]))].tolist()
-        left = left[near[left] > limit]
+        limit = np.partition(rounded[left], _AT_ONCE)[_AT_ONCE] if len(left) > _AT_ONCE else math.inf
+        first = left[rounded[left] <= limit]
+        yield from first[np.lexsort((rng.random(len(first)), change[first], rounded[first]))].tolist()
+        left = left[rounded[left] > limit]
 
 
 def _along(grid: Grid, field: str, position: int) -> _Numbers:
-    """The distance on the axes from one alternative of a field to each of them."""
-    found = grid.alternatives[field]
-    distances = np.zeros(len(found))
+    """The distances on the axes from one alternative of a field to all of its alternatives, (alternatives,)."""
+    alternatives = grid.alternatives[field]
+    distances = np.zeros(len(alternatives))
     for axis in grid.axes:
         if axis.name == field or axis.name.startswith(f"{field}."):
-            distances += _apart(axis, found, position)
+            distances += _apart(axis, alternatives, position)
     return distances
 
 
-def _apart(axis: Axis, found: Sequence[Alternative], position: int) -> _Numbers:
-    places = {value: i for i, value in enumerate(axis.values)}
-    codes = np.array([places[each.axes[axis.name]] if axis.name in each.axes else -1 for each in found])
-    apart: _Numbers = (codes != codes[position]).astype(np.float64)
+def _apart(axis: Axis, alternatives: Sequence[Alternative], position: int) -> _Numbers:
+    """The distances on one axis from one alternative to all."""
+    index_of = {value: i for i, value in enumerate(axis.values)}
+    codes = np.array([index_of[each.axes[axis.name]] if axis.name in each.axes else -1 for each in alternatives])
+    distances: _Numbers = (codes != codes[position]).astype(np.float64)
     if axis.ordered and codes[position] >= 0:
-        there = codes >= 0
-        apart[there] = np.abs(codes[there] - codes[position]) / (len(axis.values) - 1)
-    return apart
+        exists = codes >= 0
+        distances[exists] = np.abs(codes[exists] - codes[position]) / (len(axis.values) - 1)
+    return distances

@@ -1,4 +1,4 @@
-"""What a space holds, before anything is trained."""
+"""`report`: the designs, costs and limits of a space, counted before anything is trained."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from srsearch.space.grid import Grid
 
 _SAMPLES = 200_000
 _COUNTED_SAMPLES = 400
-"""Random combinations for which it is counted how many others describe their network."""
+"""Number of random combinations for which the equal combinations are counted."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number, and how far it may be off.
+    """A counted or estimated number.
 
     Attributes:
-        value: Of the number.
-        error: Standard error; 0 where it was counted.
+        value: The number.
+        error: Its standard error; 0 if it was counted.
     """
 
     value: float
@@ -36,14 +36,14 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Binding:
-    """What one limit of the budget does.
+    """The effect of one limit of the budget.
 
     Attributes:
         cost: Name of the cost.
-        limit: Its value, an upper limit unless ``lower``.
+        limit: Value of the limit, which is an upper limit unless ``lower``.
         lower: Whether it is a lower limit.
-        excludes: Share of the designs that can be built which are beyond it.
-        alone: Share of these designs that are beyond it and within all others.
+        excludes: Share of the valid designs that exceed this limit.
+        alone: Share of the valid designs that exceed this limit and no other.
     """
 
     cost: str
@@ -55,21 +55,21 @@ class Binding:
 
 @dataclass(frozen=True)
 class SpaceReport:
-    """What a space holds.
+    """The contents of a space.
 
     Attributes:
-        combinations: Combinations of values on the axes.
-        exact: Whether the rest was enumerated; else it is estimated from random combinations.
-        designs: Distinct networks that can be built.
-        feasible_designs: Distinct networks within the budget.
+        combinations: Number of combinations of values on the axes.
+        exact: Whether all combinations were counted; otherwise numbers are estimated from random combinations.
+        designs: Number of distinct networks that can be built.
+        feasible_designs: Number of distinct networks that can be built and are within the budget.
         valid_share: Share of the combinations that can be built.
         feasible_share: Share of the combinations that can be built and are within the budget.
         ranges: Smallest and largest value of each cost among feasible designs.
-        bindings: What each limit of the budget does, the one that excludes most first.
-        axes: For each axis, the share of the feasible designs that each value holds; what is missing to 1 has no such
-            axis.
-        examples: Feasible designs from the cheapest to the most expensive.
-        reason: Where no design is within the budget, why not.
+        bindings: The effect of each limit of the budget, sorted by the share of designs that it excludes.
+        axes: For each axis, the share of the feasible designs that have each value. Shares sum to less than 1 if the
+            axis does not exist in some designs.
+        examples: Feasible designs from the cheapest to the most expensive, by Mult-Adds.
+        reason: Why no design is within the budget; None if some are.
     """
 
     combinations: int
@@ -85,7 +85,7 @@ class SpaceReport:
     reason: str | None
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data."""
+        """The report as plain data for JSON."""
         examples = [
             {"key": each.design.key, "mult_adds": each.cost.mult_adds, "params": each.cost.params, "axes": each.axes}
             for each in self.examples
@@ -114,7 +114,7 @@ class SpaceReport:
 
 
 def report(grid: Grid) -> SpaceReport:
-    """Count a space: exactly by enumeration where it is small enough, else by random combinations."""
+    """Count the designs of a space, by enumeration if it is small enough, else by random combinations."""
     if grid.table is not None:
         return _exact(grid, grid.table)
     return _estimated(grid)
@@ -161,22 +161,23 @@ def _estimated(grid: Grid) -> SpaceReport:
 
 
 def _share(where: Mask) -> Estimate:
-    """The share of a sample that is so; where none or all are, what one more could have changed."""
+    """The share of True in a sample. If all entries are equal, the error is that of one different entry."""
     share = float(where.mean())
     return Estimate(share, math.sqrt(max(share * (1 - share), 1 / len(where)) / len(where)))
 
 
 def _distinct(grid: Grid, rows: Mapping[str, Codes], where: Mask, rng: np.random.Generator) -> Estimate:
-    """Distinct networks among combinations: each stands for one part in so many of its network.
+    """Estimate the number of distinct networks among combinations.
 
-    How many combinations describe one network is counted by changing each field by itself and multiplying. That is
-    exact where the fields that a network ignores are independent of each other, as they nearly always are.
+    A combination has the weight 1 / n if n combinations describe its network. n is the product, over the fields, of the
+    number of alternatives of the field that leave the network unchanged. This is exact if the fields that a network
+    ignores are independent of each other, as they nearly always are.
 
     Args:
         grid: The combinations of the space.
         rows: Random combinations.
-        where: Which of them count.
-        rng: Picks those for which it is counted.
+        where: Which of them to count.
+        rng: Picks the combinations whose weight is computed.
     """
     share = _share(where)
     if not where.any():
@@ -188,7 +189,7 @@ def _distinct(grid: Grid, rows: Mapping[str, Codes], where: Mask, rng: np.random
         count = len(alternatives)
         if count == 1:
             continue
-        # The combinations themselves come first, so that their identities are of the same table.
+        # Identities are comparable within one table only, so the unchanged combinations come first in it.
         varied = {name: np.concatenate([codes, np.tile(codes, count)]) for name, codes in drawn.items()}
         varied[field] = np.concatenate([drawn[field], np.repeat(np.arange(count), len(picked))])
         identity = grid.tabulate(varied).identity
@@ -199,13 +200,13 @@ def _distinct(grid: Grid, rows: Mapping[str, Codes], where: Mask, rng: np.random
 
 
 def _positions(grid: Grid, indices: Codes) -> dict[str, Codes]:
-    """The positions of the alternatives that combinations have, by field."""
+    """The positions of the alternatives in combinations, by field."""
     shape = [len(values) for values in grid.alternatives.values()]
     return dict(zip(grid.alternatives, np.unravel_index(indices, shape), strict=True))
 
 
 def _axis_shares(grid: Grid, positions: Mapping[str, Codes]) -> dict[str, dict[OptionValue, float]]:
-    """Share of the designs that each value of each axis holds."""
+    """The share of designs with each value of each axis."""
     total = max(1, len(next(iter(positions.values()))))
     shares: dict[str, dict[OptionValue, float]] = {axis.name: dict.fromkeys(axis.values, 0.0) for axis in grid.axes}
     for field, alternatives in grid.alternatives.items():
@@ -217,32 +218,32 @@ def _axis_shares(grid: Grid, positions: Mapping[str, Codes]) -> dict[str, dict[O
 
 
 def _bindings(grid: Grid, table: Table, designs: Codes) -> tuple[Binding, ...]:
-    """What each limit of the budget excludes of the designs that can be built."""
+    """The effect of each limit of the budget on the designs that can be built."""
     if not len(designs):
         return ()
     outside: list[npt.NDArray[np.bool_]] = []
     for name, sign, limit in grid.limits:
         outside.append(sign * getattr(table, name)[designs] > sign * limit)
     beyond = np.sum(outside, axis=0) if outside else np.zeros(len(designs))
-    found = [
+    bindings = [
         Binding(name, limit, sign < 0, float(each.mean()), float((each & (beyond == 1)).mean()))
         for (name, sign, limit), each in zip(grid.limits, outside, strict=True)
     ]
-    return tuple(sorted(found, key=lambda binding: -binding.excludes))
+    return tuple(sorted(bindings, key=lambda binding: -binding.excludes))
 
 
 def _ranges(table: Table, feasible: Codes) -> dict[str, tuple[int, int]]:
     if not len(feasible):
         return {}
-    found = {}
+    ranges = {}
     for name in COSTS:
         values = getattr(table, name)[feasible]
-        found[name] = (int(values.min()), int(values.max()))
-    return found
+        ranges[name] = (int(values.min()), int(values.max()))
+    return ranges
 
 
 def _spread(table: Table, feasible: Codes) -> list[int]:
-    """Five designs from the cheapest to the most expensive."""
+    """Up to five designs at the quartiles of Mult-Adds, from the cheapest to the most expensive."""
     if not len(feasible):
         return []
     ordered = feasible[np.argsort(table.mult_adds[feasible], kind="stable")]

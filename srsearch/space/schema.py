@@ -21,6 +21,12 @@ from srsearch.quantity import parse_output_size, parse_quantity
 SAMPLERS = ("frontier", "tpe", "nsga2", "nsga3", "random", "qmc", "gp", "cmaes")
 """Names of the samplers that come with srsearch."""
 
+MAX_SEED = 2**31 - 1
+"""The largest seed that all samplers and PyTorch take."""
+
+MAX_WORKERS = 256
+"""More worker processes than any machine has use for."""
+
 
 class Section(pydantic.BaseModel):
     """A mapping in which an unknown key is answered with the nearest valid one."""
@@ -140,7 +146,7 @@ def _output(value: Any) -> tuple[int, int]:
 _QUANTITY_SCHEMA = {
     "anyOf": [
         {"type": "integer", "minimum": 1},
-        {"type": "string", "pattern": r"^\s*\d+(_\d+)*(\.\d+)?([eE]\+?\d{1,2})?\s*[kKMGT]?\s*$"},
+        {"type": "string", "pattern": r"^\s*[0-9]+(_[0-9]+)*(\.[0-9]+)?([eE]\+?[0-9]{1,2})?\s*[kKMGT]?\s*$"},
     ]
 }
 Quantity = Annotated[
@@ -152,7 +158,7 @@ Quantity = Annotated[
 OutputSize = Annotated[
     tuple[int, int],
     pydantic.PlainValidator(_output),
-    pydantic.WithJsonSchema({"type": "string", "pattern": r"^[1-9]\d*\s*x\s*[1-9]\d*$"}),
+    pydantic.WithJsonSchema({"type": "string", "pattern": r"^[1-9][0-9]*\s*x\s*[1-9][0-9]*$"}),
     pydantic.PlainSerializer(lambda v: f"{v[0]}x{v[1]}"),
 ]
 
@@ -224,9 +230,9 @@ class Proxy(Section):
 
     data: Folder = Field("builtin", description="`builtin`, or a folder of images")
     evaluator: str = Field("proxy", description="`proxy` (training), `synthetic`, or module:Class of your own")
-    steps: PositiveInt | None = Field(None, description="optimiser steps of each design")
+    steps: Annotated[int, Field(ge=1, le=10**8)] | None = Field(None, description="optimiser steps of each design")
     batch: PositiveInt | None = Field(None, description="patches in a step")
-    patch: Annotated[int, Field(ge=8)] | None = Field(None, description="side of the LR patches in pixels")
+    patch: Annotated[int, Field(ge=8, le=4096)] | None = Field(None, description="side of the LR patches in pixels")
     learning_rate: Annotated[float, Field(gt=0, le=1, strict=False)] | None = Field(
         None, description="peak learning rate"
     )
@@ -259,8 +265,8 @@ class Search(Section):
     sampler: Sampler = Field(
         "frontier", description="what proposes designs: frontier, one of Optuna's, or module:Class of your own"
     )
-    trials: PositiveInt = Field(30, description="finished evaluations in the whole study")
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of proposals and of training")
+    trials: Annotated[int, Field(ge=1, le=10**7)] = Field(30, description="finished evaluations in the whole study")
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = Field(0, description="seed of proposals and of training")
     start_with: Literal["none", "catalogue"] = Field(
         "none", description="catalogue: the published networks that lie inside the space come first"
     )
@@ -271,7 +277,24 @@ class Search(Section):
         False,
         description="set designs aside at a rung that promise little for their cost; the best of them go on later",
     )
-    workers: PositiveInt | None = Field(None, description="worker processes; by default measured, once on a machine")
+    workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] | None = Field(
+        None, description="worker processes; by default measured, once on a machine"
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two searches of one space two studies, as plain data: all but how long and how fast they run.
+
+        Options that came after sampler and seed are left out at their defaults, so that older studies keep their
+        identity.
+        """
+        plain = self.model_dump(mode="json")
+        plain = {name: value for name, value in plain.items() if name in SEARCH_IDENTITY}
+        defaults = {name: type(self).model_fields[name].default for name in plain}
+        return {name: plain[name] for name in plain if name in ("sampler", "seed") or plain[name] != defaults[name]}
+
+
+SEARCH_IDENTITY = tuple(name for name in Search.model_fields if name not in ("trials", "workers"))
+"""The options of the ``search`` section that make another study."""
 
 
 def _choice_model(kind: str) -> type[PartChoice]:

@@ -1,4 +1,4 @@
-"""Space files: those that come with the package, and your own."""
+"""Finds space files: your own, and those that come with the package."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ from srsearch.errors import InputError, suggest
 
 
 def find_space(name: str | Path) -> Path:
-    """A space file: as given, or one that comes with the package, by its name with or without ``.yaml``.
+    """Find a space file by its path, or one that comes with the package by its name, with or without ``.yaml``.
+
+    Pipes and devices are files, too; ``-`` is standard input.
 
     Raises:
-        InputError: There is none; names the nearest.
+        InputError: There is no such file; the message suggests the nearest name.
     """
-    path = Path(name)
+    path = Path("/dev/stdin" if str(name) == "-" else name)
     try:
-        found = path.is_file()
+        is_folder = path.is_dir()
+        if path.exists() and not is_folder:
+            return path
     except OSError as error:  # such as a name that is too long
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    if found:
-        return path
     shipped = {each.stem: each for each in sorted(_shipped_folder().glob("*.yaml"))}
-    # `spaces/lightweight_x4.yaml` is how the README of a checkout writes it: let it work anywhere.
+    # The README writes `spaces/lightweight_x4.yaml`, a path in a checkout: make it work in any folder.
     if path.parent.name in ("", "spaces") and path.suffix in ("", ".yaml") and path.stem in shipped:
         return shipped[path.stem]
-    if path.is_dir():
+    if is_folder:
         raise InputError(f"{path}: is a folder, not a space file")
     raise InputError(
         f"{path}: no such file, and no space of that name comes with srsearch; {suggest(path.stem, shipped)}"

@@ -17,11 +17,15 @@ Location: TypeAlias = tuple[str | int, ...]
 _MAX_NODES = 100_000
 """More values than any space has; aliases that multiply stop here."""
 
+_MAX_CHARACTERS = 1_000_000
+"""More text than any space has; devices without an end stop here."""
+
 
 class _CoreLoader(yaml.SafeLoader):
     """YAML 1.2's core scalars: ``1e-3`` is a number, ``on`` and ``no`` are words."""
 
 
+_PATTERNS: dict[str, re.Pattern[str]] = {}
 _CoreLoader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -33,12 +37,24 @@ for _tag, _pattern, _first in (
     ),
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
 ):
-    _CoreLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
+    _PATTERNS[f"tag:yaml.org,2002:{_tag}"] = re.compile(rf"(?:{_pattern})\Z")
+    _CoreLoader.add_implicit_resolver(*list(_PATTERNS.items())[-1], list(_first))
 
 # YAML 1.1, which PyYAML speaks otherwise, would read 016 as fourteen.
 _CoreLoader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value, 10))
 
+_WIDER = {"tag:yaml.org,2002:float": "tag:yaml.org,2002:int"}
+"""A number without a point may be a float, too."""
+
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""NUL and halves of characters, which escapes in quotes can make."""
+
 _SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")}
+
+
+def is_text(value: str) -> bool:
+    """Whether files and databases take a text: it holds no NUL and no halves of characters."""
+    return _NO_TEXT.search(value) is None
 
 
 class Source:
@@ -57,7 +73,13 @@ class Source:
         self.path = str(path)
         self.text = text
         self._lines: dict[Location, int] = {(): 1}
-        self._loader = _CoreLoader(text)
+        try:
+            self._loader = _CoreLoader(text)
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            raise InputError(
+                f"{self.path}:{line}: the character {chr(error.character)!a} does not belong in YAML; delete it"
+            ) from None
         try:
             node = self._loader.get_single_node()
             self._left = _MAX_NODES
@@ -80,11 +102,15 @@ class Source:
             InputError: The file cannot be read, or is not a plain YAML document.
         """
         try:
-            return cls(path.read_text(encoding="utf-8"), path)
+            with path.open(encoding="utf-8-sig") as file:
+                text = file.read(_MAX_CHARACTERS + 1)
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
             raise InputError(f"{path}: not a text file in UTF-8") from None
+        if len(text) > _MAX_CHARACTERS:
+            raise InputError(f"{path}: not a space or a design: longer than {_MAX_CHARACTERS:,} characters")
+        return cls(text, path)
 
     def line(self, location: Sequence[str | int]) -> int:
         """The line of a value, or of the nearest value around it.
@@ -99,7 +125,7 @@ class Source:
 
     def error(self, location: Sequence[str | int], message: str) -> InputError:
         """An error that names file, line and key."""
-        key = ".".join(str(step) for step in location if isinstance(step, str))
+        key = ".".join(step if step.isprintable() else ascii(step) for step in location if isinstance(step, str))
         return InputError(f"{self.path}:{self.line(location)}: {key + ': ' if key else ''}{message}")
 
     def _plain(self, node: yaml.Node, location: Location, inside: tuple[yaml.Node, ...]) -> Any:
@@ -112,11 +138,22 @@ class Source:
         if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
             return [self._plain(item, (*location, i), (*inside, node)) for i, item in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode) and node.tag in _SCALARS:
-            return self._loader.construct_object(node)
+            return self._scalar(node)
         raise InputError(
             f"{self.path}:{node.start_mark.line + 1}: the tag {node.tag!r} is not allowed; "
             "a space holds only mappings, lists, texts, numbers, true and false"
         )
+
+    def _scalar(self, node: yaml.ScalarNode) -> Any:
+        """A scalar's value; with a tag, such as ``!!int``, its text may be anything."""
+        line, name = node.start_mark.line + 1, node.tag.rpartition(":")[2]
+        patterns = [_PATTERNS[tag] for tag in (node.tag, _WIDER.get(node.tag)) if tag in _PATTERNS]
+        if patterns and not any(pattern.match(node.value) for pattern in patterns):
+            raise InputError(f"{self.path}:{line}: {node.value!r} is not of the type {name} that its tag says")
+        value = self._loader.construct_object(node)
+        if isinstance(value, str) and not is_text(value):
+            raise InputError(f"{self.path}:{line}: {value!a} holds a character that no text has; delete it")
+        return value
 
     def _mapping(
         self, node: yaml.MappingNode, location: Location, inside: tuple[yaml.Node, ...]

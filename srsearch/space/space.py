@@ -1,4 +1,4 @@
-"""`Space`: what may be built, and the budget."""
+"""`Space`: a search space, which is the designs that may be built and their budget."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from srsearch.architecture.registry import OptionValue
 from srsearch.cost import Convention, convention
 from srsearch.errors import InputError, suggest
 from srsearch.objectives import COSTS
-from srsearch.space.axes import Axis, AxisTree
+from srsearch.space.axes import Axis, AxisTree, is_number
 from srsearch.space.candidates import Candidate, Designs
 from srsearch.space.checks import impossible
 from srsearch.space.enumeration import tabulate
@@ -41,14 +41,17 @@ class Space:
         >>> design = space.sample(numpy.random.default_rng(0))
 
     Attributes:
-        name: What its studies are called.
+        name: The name of the space and of its studies.
         scale: Upscaling factor.
-        constraints: The budget.
-        objectives: What is optimised; psnr and ssim are maximised, costs minimised.
-        proxy: How designs are compared.
-        search: How designs are chosen.
-        text: The file as it was written.
-        source: Where it came from, for messages.
+        constraints: The budget and the counting convention.
+        objectives: The objectives; psnr and ssim are maximised, costs minimised.
+        proxy: The training that compares designs.
+        search: The settings of the search, such as the sampler.
+        text: The text of the file.
+        source: The path of the file, for messages.
+
+    Raises:
+        InputError: The source is not a valid space; lists all mistakes with file, line and key.
     """
 
     def __init__(self, source: Source) -> None:
@@ -69,60 +72,61 @@ class Space:
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Space:
-        """A space from a file, or a space that comes with the package by its name.
+        """Read a space from a file, or by name if it comes with the package.
 
         Raises:
-            InputError: No such file, not YAML, or not a space; names file, line and key, and what would be right.
+            InputError: There is no such file, or it is not a valid space. The message names file, line and key, and
+                says what would be right.
         """
         return cls(Source.read(find_space(path)))
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Space:
-        """A space from plain data of the same form as a file.
+        """Create a space from plain data of the same form as a file.
 
         Raises:
-            InputError: Not a space.
+            InputError: The data is not a valid space.
         """
         try:
             text = json.dumps(plain, indent=1, ensure_ascii=False)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise InputError(f"space: is not plain data: {error}") from None
         return cls(Source(text, "space"))
 
     @property
     def about(self) -> str:
-        """The first sentence of the comment that the file begins with; empty where there is none."""
+        """The first sentence of the comment at the top of the file; empty if there is no comment."""
         lines = itertools.takewhile(lambda line: line.startswith("#"), self.text.splitlines())
-        said = " ".join(line.strip("# ") for line in lines if "yaml-language-server" not in line)
-        return re.split(r"(?<=\.)\s", said.strip(), maxsplit=1)[0]
+        comment = " ".join(line.strip("# ") for line in lines if "yaml-language-server" not in line)
+        return re.split(r"(?<=\.)\s", comment.strip(), maxsplit=1)[0]
 
     @property
     def axes(self) -> tuple[Axis, ...]:
-        """What the space leaves open."""
+        """The axes of the space."""
         return self._tree.axes
 
     @property
     def combinations(self) -> int:
-        """Number of combinations of values, before equal networks are put together and invalid ones taken out."""
+        """Number of combinations of values, including equal and invalid networks."""
         return self._tree.combinations
 
     @property
     def convention(self) -> Convention:
-        """How costs are counted, and at which size of image."""
-        found = convention(self.constraints.convention)
-        return found.at(self.constraints.mult_adds.at) if self._sized(found) else found
+        """The counting convention, at the space's image size."""
+        named = convention(self.constraints.convention)
+        return named.at(self.constraints.mult_adds.at) if self._sized(named) else named
 
-    def _sized(self, found: Convention) -> bool:
-        """Whether the size of the image is the space's, not the convention's own."""
-        return found.lr is None or "at" in self.constraints.mult_adds.model_fields_set
+    def _sized(self, named: Convention) -> bool:
+        """Whether the space sets the size of the image; otherwise the convention's own size applies."""
+        return named.lr is None or "at" in self.constraints.mult_adds.model_fields_set
 
     @property
     def budget(self) -> dict[str, int]:
-        """The upper limits by cost."""
+        """The upper limits, by cost."""
         return {name: bound.max for name in COSTS if (bound := self._bound(name)).max is not None}
 
     def with_budget(self, *, max_mult_adds: int | None = None, max_params: int | None = None) -> Space:
-        """The same space under other upper limits; None leaves a limit as it is."""
+        """Return a copy of the space with other upper limits. None leaves a limit unchanged."""
         changed = self.constraints
         for name, limit in (("mult_adds", max_mult_adds), ("params", max_params)):
             if limit is not None:
@@ -133,17 +137,17 @@ class Space:
     def with_settings(
         self, *, proxy: Mapping[str, Any] | None = None, search: Mapping[str, Any] | None = None
     ) -> Space:
-        """The same space with other entries in its ``proxy`` and ``search`` sections.
+        """Return a copy of the space with other entries in its ``proxy`` and ``search`` sections.
 
         Raises:
-            InputError: An entry is not what it should be.
+            InputError: An entry is not valid.
         """
         return self._with(
             proxy=changed_section(self.proxy, proxy or {}), search=changed_section(self.search, search or {})
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The whole space as plain data, defaults written out."""
+        """The space as plain data, including all defaults."""
         plain: dict[str, Any] = self._document.model_dump(mode="json", exclude_none=True)
         plain["architecture"] = {
             field: list(values) if isinstance(values, list | tuple) else values
@@ -156,28 +160,44 @@ class Space:
                 del plain["architecture"][place]
         return plain
 
-    def identity(self) -> dict[str, Any]:
-        """What is searched, as plain data; defaults are left out, so that an option added later changes no identity."""
+    def identity(self, *, numbers_as_written: bool = False) -> dict[str, Any]:
+        """The scale, architecture and constraints as plain data, to tell whether two spaces are the same.
+
+        Defaults are left out, so that a new option changes no identity.
+
+        Args:
+            numbers_as_written: Keep the numbers of an axis in the order of the file, as in the identities of older
+                studies. The order has no meaning.
+        """
         sections = {"scale", "architecture", "constraints"}
         plain: dict[str, Any] = self._document.model_dump(mode="json", include=sections, exclude_defaults=True)
         if self.convention.lr is None and convention(self.constraints.convention).lr is not None:
-            # Elsewhere the usual size goes without saying; here the convention's own would.
+            # The space sets a size. Left out as a default, it would read as the convention's own size.
             plain["constraints"]["mult_adds"] = plain["constraints"].get("mult_adds", {}) | {
                 "at": self.convention.size_text()
             }
+        if not numbers_as_written:
+            plain["architecture"] = _numbers_ascending(plain["architecture"])
         return plain
 
+    def __reduce__(self) -> Any:
+        # The class of the document is made from the parts that are registered, so plain data travels.
+        return _restored, (self.to_dict(), self.text, self.source)
+
     def report(self) -> SpaceReport:
-        """What the space holds, before any training: see `SpaceReport`."""
+        """Count the designs of the space and the effect of its budget: see `SpaceReport`."""
         from srsearch.space.report import report
 
         return report(self.grid)
 
     def describe(self, axes: Mapping[str, OptionValue]) -> Architecture:
-        """The design at a point: one value for every axis that exists there.
+        """The design at a point.
+
+        Args:
+            axes: One value for every axis that exists at the point.
 
         Raises:
-            InputError: A value is missing, unknown, or one that the axis does not have.
+            InputError: A value is missing, or an axis or value is not one of the space's.
         """
         known = {axis.name: axis for axis in self.axes}
         for name, value in axes.items():
@@ -187,7 +207,7 @@ class Space:
                 raise InputError(
                     f"axis {name} has no value {value!r}; it has {', '.join(map(repr, known[name].values))}"
                 )
-        # Of 5.0 and 5, which are equal, the space's own.
+        # 5.0 and 5 are equal: take the space's own value.
         axes = {name: known[name].values[known[name].values.index(value)] for name, value in axes.items()}
         for axis in self.axes:
             if axis.exists(axes) != (axis.name in axes):
@@ -195,33 +215,33 @@ class Space:
         return Architecture(scales=(self.scale,), **self._tree.description(axes))
 
     def locate(self, design: Architecture) -> Candidate | None:
-        """The point of the space that describes a design, whatever its cost, or None where there is none.
+        """Find the point of the space that describes a design, feasible or not; None if there is no such point.
 
         Raises:
-            InputError: Too many points come into question.
+            InputError: Too many points would have to be compared.
         """
         if design.scales != (self.scale,):
             return None
         fields: dict[str, list[Any]] = {}
         positions: dict[str, list[int]] = {}
         for field, values in self.grid.values.items():
-            own = getattr(design, field, None)
+            own_value = getattr(design, field, None)
             positions[field] = [i for i, value in enumerate(values) if could_be(field, value, design)]
             fields[field] = [values[i] for i in positions[field]]
-            if own not in fields[field]:
-                fields[field].append(own)
+            if own_value not in fields[field]:
+                fields[field].append(own_value)
         if not all(positions.values()):
             return None
         if math.prod(map(len, fields.values())) > ENUMERABLE:
-            raise InputError(f"{self.source}: too large to look for one design in")
+            raise InputError(f"{self.source}: the space is too large to search for a design")
         identity = tabulate(fields, self.scale, self.convention).identity.reshape([len(v) for v in fields.values()])
-        # The design as it stands is one of the combinations; those that the space has come first in every field.
-        own_place = tuple(values.index(getattr(design, field, None)) for field, values in fields.items())
-        inside = identity[tuple(slice(0, len(found)) for found in positions.values())] == identity[own_place]
-        if not inside.any():
+        # The design itself is one of the combinations. In every field, the space's values come before the design's.
+        own = tuple(values.index(getattr(design, field, None)) for field, values in fields.items())
+        equal = identity[tuple(slice(0, len(indices)) for indices in positions.values())] == identity[own]
+        if not equal.any():
             return None
-        found = np.unravel_index(int(inside.argmax()), inside.shape)
-        return self.grid.at({field: positions[field][int(i)] for field, i in zip(fields, found, strict=True)})
+        first = np.unravel_index(int(equal.argmax()), equal.shape)
+        return self.grid.at({field: positions[field][int(i)] for field, i in zip(fields, first, strict=True)})
 
     def __contains__(self, design: Architecture) -> bool:
         return self.locate(design) is not None
@@ -233,15 +253,15 @@ class Space:
 
     @property
     def limits(self) -> tuple[tuple[str, int, int], ...]:
-        """The budget: name of the cost, +1 for an upper and -1 for a lower limit, the limit."""
+        """The budget: for each limit the name of the cost, +1 for an upper or -1 for a lower limit, and its value."""
         return self.grid.limits
 
     @property
     def feasible(self) -> Designs | None:
-        """Every feasible design once, in a fixed order, or None where the space is too large to enumerate.
+        """All feasible designs, each once, in a fixed order; None if the space is too large to enumerate.
 
         Raises:
-            InputError: There is none; says what the cheapest design costs.
+            InputError: No design is feasible; the message gives the least costs.
         """
         return self.grid.feasible
 
@@ -254,44 +274,48 @@ class Space:
         return self.grid.size()
 
     def candidate(self, axes: Mapping[str, OptionValue]) -> Candidate:
-        """A point with its design, its cost, and whether it is feasible."""
+        """The design at a point, with its cost and whether it is feasible.
+
+        Args:
+            axes: One value for every axis that exists at the point.
+        """
         return self.grid.candidate(axes)
 
     def points(self) -> Iterator[Candidate]:
-        """Every combination of values, feasible or not, in a fixed order."""
+        """All combinations of values, feasible or not, in a fixed order."""
         return self.grid.points()
 
     def random_point(self, rng: np.random.Generator) -> Candidate:
-        """A point with every existing axis drawn uniformly; may be infeasible."""
+        """Draw a value uniformly on every axis that exists. The point may be infeasible."""
         return self.grid.random_point(rng)
 
     def sample(self, rng: np.random.Generator) -> Architecture:
-        """A random feasible design.
+        """Draw a random feasible design.
 
         Args:
             rng: A numpy ``Generator``.
 
         Raises:
-            InputError: No design fits the budget; says what the cheapest costs.
+            InputError: No design fits the budget; the message gives the least costs.
         """
         return self.grid.sample(rng)
 
     def repaired(
         self, axes: Mapping[str, OptionValue], rng: np.random.Generator, known: Collection[str] = ()
     ) -> Candidate | None:
-        """The feasible new design nearest to a proposal: the proposal itself where it is one.
+        """Find the feasible new design nearest to a proposal. A feasible and new proposal is returned unchanged.
 
-        Nearest is: fewest fields of the description changed (a part and its options are one field), then the least
-        distance on the axes, then the least change of Mult-Adds. It is exact where the space is enumerated; in larger
-        ones 512 random combinations are tried for each number of changed fields, up to four.
+        The nearest design has the fewest changed fields of the description (a part and its options are one field), then
+        the least distance on the axes, then the least change of Mult-Adds. The result is exact in spaces that are
+        enumerated. In larger ones, 512 random combinations are tried for each number of changed fields, up to four.
 
         Args:
-            axes: One value for every axis that exists there.
-            rng: Decides between equally near designs, and draws.
+            axes: One value for every axis that exists at the proposal.
+            rng: Chooses between equally near designs, and draws combinations in large spaces.
             known: Keys of the designs that are not new.
 
         Returns:
-            The nearest, or None where none was found.
+            The nearest design, or None if none was found.
         """
         from srsearch.space.repair import repaired
 
@@ -314,3 +338,19 @@ class Space:
         changed.__dict__.update(sections)
         changed._document = self._document.model_copy(update=sections)
         return changed
+
+
+def _restored(plain: dict[str, Any], text: str, source: str) -> Space:
+    """A space that was pickled. The parts of its plugins have to be registered in this process, too."""
+    space = Space.from_dict(plain)
+    space.text, space.source = text, source
+    return space
+
+
+def _numbers_ascending(plain: Any) -> Any:
+    """The ``architecture`` section with the values of its numeric axes in ascending order, as `Axis` has them."""
+    if isinstance(plain, dict):
+        return {name: _numbers_ascending(each) for name, each in plain.items()}
+    if isinstance(plain, list):
+        return sorted(plain) if all(map(is_number, plain)) else [_numbers_ascending(each) for each in plain]
+    return plain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -10,6 +11,9 @@ import pydantic
 from srsearch.errors import InputError, suggest
 from srsearch.space.schema import Section, SpaceFile, document_model
 from srsearch.space.source import Source
+
+_PLAIN = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?|true|false")
+"""Texts that would be numbers or truth values without quotes."""
 
 _Section = TypeVar("_Section", bound=Section)
 
@@ -51,10 +55,17 @@ def _message(error: Any) -> str:
     if error["type"] == "literal_error":
         valid = [each.strip("' ") for each in error["ctx"]["expected"].replace(" or ", ", ").split(",")]
         hint = suggest(str(value), valid)
-        return f"{value!r} is not one of {', '.join(valid)}{f'; {hint}' if hint.startswith('did') else ''}"
+        if str(value) in valid:  # the text of a number, or the number of a text
+            hint = f"write {value} {'without' if isinstance(value, str) else 'in'} quotes"
+        return f"{value!r} is not one of {', '.join(valid)}{f'; {hint}' if not hint.startswith('valid') else ''}"
     if error["type"] in ("model_type", "dict_type"):
         return f"{value!r} is not a mapping of names to values"
-    return f"{value!r} {error['msg'].removeprefix('Input ').removeprefix('String ')}"
+    hint = ""
+    if error["type"] in ("int_type", "float_type", "bool_type") and isinstance(value, str) and _PLAIN.fullmatch(value):
+        hint = f"; write {value} without quotes"
+    elif error["type"] == "string_type" and isinstance(value, int | float):
+        hint = "; write it in quotes"
+    return f"{value!r} {error['msg'].removeprefix('Input ').removeprefix('String ')}{hint}"
 
 
 def changed_section(section: _Section, changes: Mapping[str, Any]) -> _Section:

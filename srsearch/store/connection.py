@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 from srsearch.errors import InputError, suggest
 from srsearch.store import sqlite
+from srsearch.store.credentials import without_passwords
 from srsearch.store.diagnosis import explanation
 from srsearch.store.place import Place
 
@@ -54,11 +55,13 @@ def writing_engine(place: Place) -> Engine:
     """An engine whose transactions may write; makes the folder of a SQLite file.
 
     Raises:
-        InputError: The folder cannot be made; unknown kind of database; its driver is not installed.
+        InputError: The folder cannot be made; a file with several names; unknown kind of database; its driver is not
+            installed.
     """
     if not place.is_sqlite:
         return _create_engine(place, **_POOL)
     if place.path is not None:
+        sqlite.refuse_many_names(place.path)
         try:
             place.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -99,7 +102,7 @@ def _create_engine(place: Place, **options: Any) -> Engine:
         wanted = "'srsearch[postgresql]'" if name == "psycopg" else name
         raise InputError(f"{place} needs the package {name!r}: pip install {wanted}") from error
     except ArgumentError as error:
-        raise InputError(f"{place}: {error}") from error
+        raise InputError(f"{place}: {without_passwords(str(error), place.url)}") from None
 
 
 def _postgresql_arguments(given: Any) -> dict[str, Any]:

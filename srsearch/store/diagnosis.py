@@ -6,12 +6,12 @@ import getpass
 import os
 import re
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from sqlalchemy.exc import DBAPIError
 
 from srsearch.errors import InputError, WorkError
 from srsearch.store import sqlite
+from srsearch.store.credentials import without_passwords
 from srsearch.store.place import Place
 
 
@@ -162,7 +162,4 @@ def _first_line(place: Place, cause: BaseException) -> str:
     """The first line of what a driver says, without anything that is secret."""
     lines = str(cause).strip().splitlines()
     text = lines[0].strip() if lines else type(cause).__name__
-    for secret in (place.url.password, os.environ.get("PGPASSWORD"), place.url.query.get("password")):
-        for written in {str(secret), quote(str(secret), safe="")} if secret else ():
-            text = text.replace(written, "***")
-    return text
+    return without_passwords(text, place.url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,9 @@ from sqlalchemy.exc import DBAPIError
 
 from srsearch.errors import InputError, WorkError
 from srsearch.store.place import Place
+
+_POLL_SECONDS = 0.002
+"""A process that polled seldom would never find the lock free among others that hold it briefly."""
 
 _LOCK = text("SELECT set_config('lock_timeout', :wait, true), pg_advisory_xact_lock(:number)")  # from left to right
 
@@ -43,18 +47,54 @@ def exclusive(place: Place, engine: Engine, section: str, wait: float) -> Iterat
             _lock(connection, place, section, wait)
             yield connection
         return
-    # A process that polled seldom would never find the lock free among others that hold it briefly.
-    lock = filelock.FileLock(_lock_file(place, section), timeout=wait, poll_interval=0.002)
+    path = _lock_file(place, section)
+    # The lock belongs to everybody who may write the database, whatever the umask of the one who was first.
+    lock = filelock.FileLock(path, timeout=wait, poll_interval=_POLL_SECONDS, mode=0o666)
     try:
         lock.acquire()
     except filelock.Timeout:
         raise _timed_out(place, section, wait) from None
+    except PermissionError as error:
+        with _foreign_lock(path, place, section, wait, error):
+            yield None
+        return
     except OSError as error:
-        raise InputError(f"{place} cannot be locked: {lock.lock_file}: {error.strerror}") from None
+        raise _not_lockable(place, path, error) from None
     try:
         yield None
     finally:
         lock.release()
+
+
+@contextmanager
+def _foreign_lock(path: Path, place: Place, section: str, wait: float, refused: OSError) -> Iterator[None]:
+    """Locks a file that another user has made and that we may only read; an older srsearch made such files."""
+    try:
+        import fcntl
+
+        file = path.open("rb")
+    except (ImportError, OSError):
+        raise _not_lockable(place, path, refused) from None
+    with file:  # closing it gives the lock back
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise _timed_out(place, section, wait) from None
+                time.sleep(_POLL_SECONDS)
+            except OSError as error:
+                raise _not_lockable(place, path, error) from None
+        yield
+
+
+def _not_lockable(place: Place, path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"{place} cannot be locked: {path}: {error.strerror}; the folder must be writable, and the lock file readable "
+        "(chmod a+rw; it may be deleted while nothing runs)"
+    )
 
 
 def _lock(connection: Connection, place: Place, section: str, wait: float) -> None:
@@ -74,8 +114,13 @@ def _timed_out(place: Place, section: str, wait: float) -> WorkError:
 
 
 def _lock_file(place: Place, section: str) -> Path:
-    name = hashlib.sha256(f"{place} {section}".encode("utf-8", "surrogatepass")).hexdigest()[:16] + ".lock"
-    return place.path.with_name(f".{place.path.name}.{name}") if place.path is not None else own_folder() / name
+    if place.path is not None:  # which may be another path for others, in a container or behind a mount
+        return place.path.with_name(f".{place.path.name}.{_short_hash(section)}.lock")
+    return own_folder() / f"{_short_hash(f'{place} {section}')}.lock"
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def own_folder() -> Path:

@@ -24,8 +24,10 @@ from srsearch.analysis import directions
 from srsearch.errors import InputError, WorkError
 from srsearch.objectives import objective
 from srsearch.quantity import parse_quantity
+from srsearch.store.credentials import without_passwords
 from srsearch.store.place import Place
 from srsearch.store.records import Axis, StudyRecord, TrialRecord
+from srsearch.store.sqlite import refuse_many_names
 
 _STATES = {
     "complete": TrialState.COMPLETE,
@@ -65,7 +67,8 @@ def export(
             # All or nothing: half a study would look like a whole one.
             optuna.delete_study(study_name=name, storage=storage)
             if isinstance(error, optuna.exceptions.StorageInternalError):
-                raise WorkError(f"writing the Optuna study to {place} failed: {error.__cause__ or error}") from error
+                text = without_passwords(str(error.__cause__ or error), place.url)
+                raise WorkError(f"writing the Optuna study to {place} failed: {text}") from error
             raise
         finally:
             storage.engine.dispose()
@@ -75,11 +78,15 @@ def export(
 def _open(place: Place) -> optuna.storages.RDBStorage:
     try:
         if place.path is not None:
+            refuse_many_names(place.path)
             place.path.parent.mkdir(parents=True, exist_ok=True)
         return optuna.storages.RDBStorage(place.url.render_as_string(hide_password=False))
+    except InputError:
+        raise
     except Exception as error:  # what comes here depends on the driver and on Optuna
         first = str(error).strip().splitlines()[:1]
-        raise InputError(f"cannot open {place} for Optuna: {first[0] if first else type(error).__name__}") from error
+        text = without_passwords(first[0], place.url) if first else type(error).__name__
+        raise InputError(f"cannot open {place} for Optuna: {text}") from None
 
 
 def _describe(target: optuna.Study, study: StudyRecord) -> None:

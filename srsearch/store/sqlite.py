@@ -7,6 +7,7 @@ nothing: SQLite itself would make both files when it opens such a database for r
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import tempfile
@@ -53,8 +54,10 @@ def check_file(path: Path) -> None:
     """Whether the file can be a database at all.
 
     Raises:
-        InputError: There is none, it is empty or a folder, it cannot be read, or it is something else.
+        InputError: There is none, it is empty or a folder, it cannot be read, it is something else, or it has several
+            names.
     """
+    refuse_many_names(path)
     try:
         with path.open("rb") as file:
             head = file.read(len(_MAGIC))
@@ -66,6 +69,39 @@ def check_file(path: Path) -> None:
     if head != _MAGIC and not (head == b"" and _log(path).exists()):
         what = "is empty" if not head else "is not a database"
         raise InputError(f"{path} {what}: name a database that srsearch made with --storage")
+
+
+def refuse_many_names(path: Path) -> None:
+    """Refuses a file that is also reached by a name that is no symbolic link to this one.
+
+    SQLite keeps a log beside the name that it is given. Under another name nobody finds it: readers miss what has been
+    written, and two writers destroy each other's work.
+
+    Raises:
+        InputError: The file has hard links, or is mounted by itself.
+    """
+    try:
+        names = path.stat().st_nlink
+    except OSError:
+        return  # missing or unreadable: whoever opens it says so
+    if path.is_file() and names > 1:
+        raise InputError(
+            f"the database {path} has {names} names (hard links), and SQLite would keep a log for each: delete the "
+            f"others (find / -samefile {path}), or work on a copy made with cp"
+        )
+    if str(path) in _mount_points():
+        raise InputError(
+            f"the database {path} is mounted as a single file, and SQLite keeps its log beside it: mount its folder"
+        )
+
+
+def _mount_points() -> set[str]:
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return set()  # not Linux
+    # Blanks and other signs are written as octal numbers (proc(5)).
+    return {re.sub(r"\\([0-7]{3})", lambda sign: chr(int(sign[1], 8)), line.split(" ")[4]) for line in lines}
 
 
 class Reader(sqlite3.Connection):

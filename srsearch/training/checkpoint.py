@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import pickle
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from srsearch.files import whole
 
 
 @dataclass(frozen=True)
@@ -43,19 +43,12 @@ class Checkpoint:
             OSError: It cannot be written.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
         plain = {name.name: getattr(self, name.name) for name in fields(self)}
         try:
-            with unfinished.open("wb") as file:
+            with whole(path) as file:
                 torch.save(plain, file)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
         except RuntimeError as error:  # torch's way to say that the disk is full
             raise OSError(str(error)) from error
-        finally:
-            with contextlib.suppress(OSError):
-                unfinished.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint | None:

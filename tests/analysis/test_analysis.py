@@ -1,4 +1,4 @@
-"""Fronts and hypervolume against counting by hand and against Optuna."""
+"""Fronts, hypervolume, noise and convergence, compared with results counted by hand and with Optuna."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SIDE = 4
 
 @st.composite
 def lattice_points(draw: st.DrawFn) -> np.ndarray:
-    """Up to nine points in 1 to 5 axes with whole coordinates, many of them equal or dominated."""
+    """Up to nine points in 1 to 5 dimensions with integer coordinates, many of them equal or dominated."""
     axes = draw(st.integers(1, 5))
     rows = draw(st.lists(st.tuples(*[st.integers(0, SIDE)] * axes), max_size=9))
     return np.array(rows, dtype=np.float64).reshape(-1, axes)
@@ -54,7 +54,7 @@ def test_volume_is_the_number_of_dominated_cells(points: np.ndarray) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(lattice_points(), st.data())
-def test_front_is_what_nothing_dominates(points: np.ndarray, data: st.DataObject) -> None:
+def test_the_front_holds_all_points_that_nothing_dominates(points: np.ndarray, data: st.DataObject) -> None:
     objectives = {
         f"axis{axis}": data.draw(st.sampled_from(["max", "min"]), label="direction") for axis in range(points.shape[1])
     }
@@ -128,8 +128,8 @@ def test_unfinished_trials_do_not_count_and_types_stay() -> None:
     assert pareto_front(trials.iloc[:1], ["psnr", "mult_adds"]).empty
 
 
-def test_what_came_last_counts_last_whatever_its_number() -> None:
-    """A design that was set aside and continued later, and designs of several workers."""
+def test_the_history_is_in_order_of_finishing_not_of_numbers() -> None:
+    """A stopped design may be continued later, and several workers finish in any order."""
     reference = {"psnr": 26.0, "mult_adds": 40e9}
     ended = pd.to_datetime(["2026-01-01 03:00", "2026-01-01 01:00", "2026-01-01 02:00"], utc=True)
     trials = frame(psnr=[29.0, 27.0, 28.0], mult_adds=[4e9, 4e9, 4e9]).assign(finished_at=ended)
@@ -192,7 +192,7 @@ def test_costs_without_a_logarithm_are_refused() -> None:
 
 
 def modelled(count: int, noise: float, seed: int = 0) -> pd.DataFrame:
-    """Designs whose PSNR is a smooth function of their axes and costs, as a study's frame has them."""
+    """A study's frame of designs whose PSNR is a smooth function of their axes and costs."""
     rng = np.random.default_rng(seed)
     channels, blocks = rng.choice([16, 24, 32, 48, 64], count), rng.choice([1, 2, 3, 4, 6, 8], count)
     unit = rng.choice(["conv", "grouped"], count)
@@ -229,13 +229,13 @@ def test_noise_comes_from_replicates_where_there_are_enough() -> None:
 
 
 @pytest.mark.parametrize("noise", [0.02, 0.05])
-def test_the_model_tells_noise_from_what_axes_and_costs_explain(noise: float) -> None:
+def test_the_model_separates_noise_from_effects_of_axes_and_costs(noise: float) -> None:
     found = [retraining_noise(modelled(60, noise, seed)) for seed in range(5)]
     assert {each and each.source for each in found} == {"model"}
     assert noise / 1.5 < np.median([each.deviation for each in found if each]) < noise * 1.5
 
 
-def test_what_is_no_noise_does_not_count_as_noise() -> None:
+def test_copies_untrained_and_unfinished_designs_do_not_count_as_noise() -> None:
     trials = modelled(40, 0.03)
     noise = retraining_noise(trials)
     assert noise is not None
@@ -252,7 +252,7 @@ def test_what_is_no_noise_does_not_count_as_noise() -> None:
     assert retraining_noise(unfinished) == noise
 
 
-def test_noise_is_unknown_where_nothing_tells_it() -> None:
+def test_noise_is_unknown_without_data_on_it() -> None:
     trials = modelled(40, 0.03)
     assert retraining_noise(trials.iloc[:9]) is None
     assert retraining_noise(trials.iloc[:0]) is None
@@ -284,7 +284,7 @@ def test_designs_that_cannot_be_told_from_the_best_are_tied_with_it() -> None:
     assert tied_with_best(trials.iloc[5:], noise).empty
 
 
-def test_an_equally_good_design_is_told_apart_once_in_twenty_times() -> None:
+def test_an_equally_good_design_is_called_different_once_in_twenty_times() -> None:
     rng = np.random.default_rng(0)
     noise = Noise(0.02, "model", 40)
     measured = 28 + 0.02 * np.column_stack([rng.standard_normal(2000), rng.standard_normal((2000, 3)).mean(axis=1)])
@@ -300,7 +300,7 @@ REFERENCE = {"psnr": 26.0, "ssim": 0.0, "mult_adds": 40e9, "params": 8e5, "activ
 
 
 def risen(rise: float, window: int = 20) -> pd.DataFrame:
-    """Designs, then the same designs with a higher PSNR."""
+    """A frame of designs, followed by the same designs with a higher PSNR."""
     rng = np.random.default_rng(1)
     first = pd.DataFrame(
         {
@@ -327,7 +327,7 @@ def test_the_gain_of_a_search_is_the_mean_rise_of_its_front(objectives: tuple[st
     assert converged(risen(0.0), objectives, REFERENCE, Noise(0.0, "replicates", 9)).converged
 
 
-def test_a_search_has_not_converged_before_that_can_be_told() -> None:
+def test_a_short_search_never_counts_as_converged() -> None:
     noise = Noise(0.03, "model", 40)
     objectives = ["psnr", "mult_adds"]
     assert not converged(risen(0.0), objectives, REFERENCE, None).converged

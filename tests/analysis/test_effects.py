@@ -1,4 +1,4 @@
-"""What axes do at equal cost, how rankings agree, how a search went on: against what is known to be true."""
+"""Effects of axes at equal cost, agreement of rankings and progress of a search, on data with known answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from srsearch.analysis.pace import per_hour
 
 
 def trials(number: int = 600) -> pd.DataFrame:
-    """Quality that grows with the cost; `skip` costs nothing and adds 0.2 dB, 0.3 more where the unit is grouped."""
+    """Trials whose quality grows with the cost; `skip` is free and adds 0.2 dB, and 0.3 dB more with grouped units."""
     rng = np.random.default_rng(1)
     frame = pd.DataFrame(
         {
@@ -49,7 +49,7 @@ def test_effects_are_those_at_equal_cost() -> None:
     assert 0.5 < model.explained <= 1
 
 
-def test_two_axes_together_tell_what_neither_does_alone() -> None:
+def test_two_axes_together_explain_what_neither_explains_alone() -> None:
     frame = trials()
     model = at_equal_cost(frame, frame.attrs["axes"])
     assert model is not None
@@ -61,13 +61,13 @@ def test_two_axes_together_tell_what_neither_does_alone() -> None:
     assert gain == pytest.approx(0.5, abs=0.03)
 
 
-def test_too_few_designs_say_nothing() -> None:
+def test_too_few_designs_have_no_effects() -> None:
     frame = trials(LEAST_TRIALS - 1)
     assert at_equal_cost(frame, frame.attrs["axes"]) is None
     assert at_equal_cost(trials(50).assign(skip=True), ["skip"]) is None
 
 
-def test_designs_that_do_not_take_an_axis_are_left_out_of_it() -> None:
+def test_designs_without_an_axis_do_not_count_for_its_effect() -> None:
     frame = trials()
     frame["groups"] = pd.array([4 if unit == "grouped" else None for unit in frame["unit"]], dtype="Int64")
     model = at_equal_cost(frame, ["unit", "groups", "skip"])
@@ -78,7 +78,7 @@ def test_designs_that_do_not_take_an_axis_are_left_out_of_it() -> None:
     assert found["first"].tolist() == ["grouped"]
 
 
-def test_rungs_agree_where_the_order_stays() -> None:
+def test_rungs_agree_if_the_order_of_designs_stays() -> None:
     ends = np.random.default_rng(0).standard_normal(40)
     curves = [((100, float(end - 1)), (200, float(-end)), (400, float(end))) for end in ends]
     found = rung_agreement(curves).set_index(["first", "second"])["tau"]

@@ -18,7 +18,7 @@ from srsearch.errors import InputError
 from tests.support.grammar import PARTS, fingerprint, neighbour, random_description, random_part
 
 DESIGNS = st.integers(0, 2**32).map(lambda seed: random_description(random.Random(seed)))
-"""Descriptions of the whole grammar; not every one can be built."""
+"""Random descriptions of the whole grammar. Some cannot be built."""
 
 PAIRS_IN_EACH_PART = 30
 
@@ -67,7 +67,7 @@ def test_designs_have_one_key_exactly_when_their_networks_compute_the_same(block
 
 
 @given(DESIGNS)
-def test_a_design_survives_plain_data(plain: dict[str, Any]) -> None:
+def test_a_design_is_the_same_after_conversion_to_json_and_back(plain: dict[str, Any]) -> None:
     design = Architecture.from_dict(plain)
     again = Architecture.from_dict(json.loads(json.dumps(design.to_dict())))
     assert again == design
@@ -76,7 +76,7 @@ def test_a_design_survives_plain_data(plain: dict[str, Any]) -> None:
 
 
 def test_keys_do_not_change() -> None:
-    """A key names results in databases: changing one needs a new grammar version."""
+    """Keys identify results in databases: if one changes, the grammar needs a new version."""
     assert catalogue.get("pcarn-m", 4).key == "126d9b16" + catalogue.get("pcarn-m", 4).key[8:]
     assert catalogue.get("carn").key.startswith("1a5c73e0")
 
@@ -93,7 +93,7 @@ def test_networks_upscale_any_size(plain: dict[str, Any], height: int, width: in
 
 
 def built(design: Architecture, seed: int = 0) -> Network:
-    """The network; what cannot be built is no example."""
+    """Build the network, or reject the example if it cannot be built."""
     try:
         return build(design, seed=seed).eval()
     except InvalidDesign:
@@ -112,7 +112,7 @@ def test_every_published_network_upscales_one_pixel(name: str) -> None:
 
 @pytest.mark.parametrize(("place", "name"), [(place, name) for place, names in PARTS.items() for name in names])
 def test_every_part_trains(place: str, name: str) -> None:
-    """Each part somewhere in a network whose parameters all get a gradient."""
+    """Every part can be in a network whose parameters all get a gradient."""
     rng = random.Random(0)
     for _ in range(200):
         part = {place: {name: random_part(rng, place).get(name, {})}}
@@ -130,7 +130,7 @@ def test_every_part_trains(place: str, name: str) -> None:
     raise AssertionError("no such part could be built")
 
 
-def test_levels_give_an_image_each() -> None:
+def test_each_level_returns_an_image() -> None:
     image = torch.rand(1, 3, 5, 4)
     for levels, sizes in (("direct", [8]), ("pyramid", [2, 4, 8]), ("progressive", [2, 4, 8])):
         plain = {"scale": 8, "channels": 8, "levels": levels, "body": {"chain": {"blocks": 1}}}
@@ -141,7 +141,7 @@ def test_levels_give_an_image_each() -> None:
             assert torch.equal(found[-1], network(image))
 
 
-def test_progressive_networks_apply_one_core_again_and_again() -> None:
+def test_a_progressive_network_is_applied_to_its_own_output() -> None:
     plain = {"channels": 8, "levels": "progressive", "body": {"chain": {"blocks": 1}}, "image_residual": "learned"}
     once = build(Architecture.from_dict({"scale": 2, **plain}), seed=3).eval()
     twice = build(Architecture.from_dict({"scale": 4, **plain}), seed=3).eval()
@@ -150,7 +150,7 @@ def test_progressive_networks_apply_one_core_again_and_again() -> None:
         assert torch.allclose(twice(image), once(once(image)), atol=1e-6)
 
 
-def test_kept_activations_are_those_that_the_paper_names() -> None:
+def test_kept_activations_are_those_that_the_released_code_marks() -> None:
     half = catalogue.get("s-lwsr-16").body["activations"]
     assert half == "2_3+3_3+4_1+4_3+5_1+5_3+6_1+6_2+7_1+8_1+9_1+10_1"
     assert catalogue.get("s-lwsr-16-rare").body["activations"] == "2_1+10_3"
@@ -170,7 +170,7 @@ def test_a_share_of_activations_is_spread_evenly(share: float) -> None:
     assert len(relus) == 10 + round(share * 10)  # each block keeps the activation behind its sum
 
 
-def test_compression_puts_another_block_in_some_positions() -> None:
+def test_compressed_positions_have_another_block() -> None:
     def params(compress: object) -> int:
         body = {"chain": {"blocks": 6, "compress": compress}}
         plain = {"scale": 2, "channels": 8, "block": "scaled_residual", "compressed": "inverted_residual", "body": body}
@@ -183,7 +183,7 @@ def test_compression_puts_another_block_in_some_positions() -> None:
     assert params("none") - params("all") == 6 * saved
 
 
-def test_positions_hold_for_the_first_level_of_a_pyramid() -> None:
+def test_names_of_positions_are_those_of_the_first_level_of_a_pyramid() -> None:
     def kept(body: dict[str, Any], blocks_2: int) -> list[list[bool]]:
         plain = {"scale": 4, "channels": 8, "block": "scaled_residual", "body": body, "activation": "prelu"}
         plain |= {"levels": {"pyramid": {"blocks_2": blocks_2}}, "upsampler": {"pixel_shuffle": {"activation": False}}}
@@ -230,14 +230,14 @@ def test_all_of_the_first_level_is_not_all_of_every_level() -> None:
         ),
     ],
 )
-def test_equal_networks_that_are_not_near(first: dict[str, Any], second: dict[str, Any]) -> None:
+def test_different_descriptions_of_equal_networks_are_equal(first: dict[str, Any], second: dict[str, Any]) -> None:
     frame = {"scale": 2, "channels": 8, "block": "plain", "global_skip": False}
     designs = [Architecture.from_dict(frame | each) for each in (first, second)]
     assert designs[0].key == designs[1].key
     assert fingerprint(designs[0]) == fingerprint(designs[1])
 
 
-def test_scopes_are_short_for_places() -> None:
+def test_a_scope_sets_the_units_of_places() -> None:
     def design(**more: Any) -> Architecture:
         return Architecture.from_dict(
             {"scale": 2, "unit": "mobilenet_v1", "body": "residual_groups", "upsampler": "erum", **more}
@@ -282,9 +282,9 @@ def test_an_image_residual_starts_from_the_bicubic_image() -> None:
         ({"scale": 4, "body": {"cascade": {"gropus": 2}}}, "did you mean 'groups'"),
         ({"scale": 4, "image_residual": "bicubik"}, "did you mean 'bicubic'"),
         ({"scale": 4, "scope": "rgu"}, "did you mean 'rg+u'"),
-        ({"scale": 4.0}, "is not made of 2, 3, 4, 8"),
-        ({"scale": [2, "a"]}, "is not made of 2, 3, 4, 8"),
-        ({"scale": {"a": 1}}, "is not made of 2, 3, 4, 8"),
+        ({"scale": 4.0}, "each scale must be one of 2, 3, 4, 8"),
+        ({"scale": [2, "a"]}, "each scale must be one of 2, 3, 4, 8"),
+        ({"scale": {"a": 1}}, "each scale must be one of 2, 3, 4, 8"),
         ({"scale": 4, "scope": ["rb"]}, "scope: unknown"),
         ({"scale": 4, "unit": {"grouped": {1: 2}}}, "no option 1"),
         ({"scale": 4, 3: 4}, "no field 3"),
@@ -308,7 +308,7 @@ def test_wrong_descriptions_are_refused(plain: dict[str, Any], message: str) -> 
         ({"scale": 3, "levels": "pyramid"}, "it reaches x2, x4 and x8, not x3"),
         ({"body": {"symmetric": {"pool": "h+9_1"}}}, "no source '9_1'; there are h, 2_1, 2_2"),
         ({"body": {"symmetric": {"activations": "11_1"}}}, "no position '11_1'; there are 2_1, 2_2"),
-        ({"body": {"symmetric": {"compress": 27}}}, "27 are more than the 26 blocks"),
+        ({"body": {"symmetric": {"compress": 27}}}, "27 is more than the 26 blocks"),
         # As a chain, which this cascade is, it would have that position.
         (
             {"body": {"cascade": {"groups": 2, "blocks": 1, "fusion": "none", "activations": "1_1+1_2"}}},
@@ -316,7 +316,7 @@ def test_wrong_descriptions_are_refused(plain: dict[str, Any], message: str) -> 
         ),
     ],
 )
-def test_parts_that_do_not_fit_are_named(plain: dict[str, Any], message: str) -> None:
+def test_the_error_names_the_parts_that_do_not_fit(plain: dict[str, Any], message: str) -> None:
     design = Architecture.from_dict({"scale": 4, "channels": 16, **plain})
     for use in (build, count):
         with pytest.raises(InvalidDesign) as error:
@@ -324,7 +324,7 @@ def test_parts_that_do_not_fit_are_named(plain: dict[str, Any], message: str) ->
         assert message in str(error.value)
 
 
-def test_a_multi_scale_network_asks_for_the_scale() -> None:
+def test_a_multi_scale_network_requires_a_scale() -> None:
     network = build(catalogue.get("pcarn-m"))
     with pytest.raises(ValueError, match="one of"):
         network(torch.zeros(1, 3, 2, 2))

@@ -1,4 +1,4 @@
-"""Official weights: files of the papers' authors and their layouts, and what is refused."""
+"""Official weights: the authors' files, their layouts, and files that are refused."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PRINTED = Path(literature.__file__).parent / "quality.csv"
 
 
 def released(layout: Layout, name: str, scale: int | None = None) -> Architecture:
-    """The design that released code builds."""
+    """The design that the released code builds for a published network."""
     plain = catalogue.get(name, scale).to_dict()
     if layout is S_LWSR:
         plain["body"]["symmetric"]["activations"] = "all"
@@ -70,7 +70,7 @@ def outputs(network: Network) -> list[Tensor]:
 
 @pytest.fixture
 def tensors() -> dict[str, Tensor]:
-    """PCARN-M's, random, in its layout."""
+    """Random weights of PCARN-M in its layout."""
     design = catalogue.get("pcarn-m")
     return official_state_dict(random_network(design), design)
 
@@ -114,7 +114,7 @@ def test_the_released_pcarn_m_has_its_printed_psnr(pcarn_m: Path, scale: int) ->
     assert quality.psnr == pytest.approx(printed, abs=0.02)
 
 
-def test_other_names_are_told_what_the_released_file_is(pcarn_m: Path) -> None:
+def test_a_wrong_name_or_scale_is_answered_with_the_right_network(pcarn_m: Path) -> None:
     for name in ("carn-m", "pcarn", "s-lwsr-16", "pcarn-g8r"):
         with pytest.raises(InputError, match=rf"PCARN-M-L1.pth: this is not {name} .*; it is pcarn-m x2, x3, x4"):
             load_official(pcarn_m, name)
@@ -126,7 +126,7 @@ def test_other_names_are_told_what_the_released_file_is(pcarn_m: Path) -> None:
 
 
 @pytest.mark.parametrize(("layout", "name"), RELEASED, ids=lambda each: each if isinstance(each, str) else "")
-def test_layouts_there_and_back(tmp_path: Path, layout: Layout, name: str) -> None:
+def test_written_weights_are_read_back(tmp_path: Path, layout: Layout, name: str) -> None:
     several = [None] if layout.upsamplers else []
     for scale in (*several, 2, 3, 4, 8):
         design = released(layout, name, scale)
@@ -141,7 +141,7 @@ def test_layouts_there_and_back(tmp_path: Path, layout: Layout, name: str) -> No
 
 
 class Released:
-    """What released code computes, from its tensors alone: the meaning of their names, written independently."""
+    """Computes what released code computes from its tensors, written independently of our networks."""
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self.tensors = tensors
@@ -157,7 +157,7 @@ class Released:
         return x
 
     def upsampled(self, name: str, x: Tensor) -> Tensor:
-        """Convolution, ReLU and shuffle are three modules: each third has tensors."""
+        """The upsampler: convolution, ReLU and shuffle are three modules, so every third module has tensors."""
         for i in (0, 3):
             if f"{name}.{i}.weight" in self.tensors:
                 channels = x.shape[1]
@@ -166,7 +166,7 @@ class Released:
         return x
 
     def cascading(self, x: Tensor, scale: int, *, body: bool, names: Sequence[str], copies: bool, skip: bool) -> Tensor:
-        """CARN's kin; ``body``: its modules are called so, and fusions are activated."""
+        """CARN or PCARN. ``body`` is part of CARN's names; its fusions have activations."""
 
         def cascade(prefix: str, step: Callable[[str, Tensor], Tensor], x: Tensor) -> Tensor:
             seen, out = [x], x
@@ -207,7 +207,7 @@ class Released:
 
 
 @pytest.mark.parametrize("name", ["pcarn", "pcarn-m", "carn", "carn-m", "s-lwsr-16"])
-def test_names_mean_what_they_mean_in_the_released_code(name: str) -> None:
+def test_our_network_computes_what_the_released_code_computes(name: str) -> None:
     (layout,) = (layout for layout in LAYOUTS if name in layout.networks)
     design = released(layout, name)
     network = random_network(design)
@@ -227,7 +227,7 @@ def test_names_mean_what_they_mean_in_the_released_code(name: str) -> None:
 
 
 def test_keys_are_those_of_the_released_code() -> None:
-    """A few of each source, among them what is particular to it."""
+    """Checks a few keys of each source, including its peculiarities."""
     sample = {
         "pcarn": "b2.b3.conv2.weight b2.c3.bias c1.weight upsample.up4.body.3.bias sub_mean.shifter.weight",
         "pcarn-m": "b3.b3.pw.weight b1.b1.conv1.bias upsample.up3.body.0.weight",
@@ -254,8 +254,8 @@ def test_a_single_scale_network_has_one_unnumbered_upsampler() -> None:
 
 
 @pytest.mark.parametrize("peak", [1, 255])
-def test_s_lwsr_says_its_range_in_its_mean(tmp_path: Path, peak: int) -> None:
-    """The same weights on images of either range: what an entry of 255 times less makes of 255 times more."""
+def test_the_range_of_s_lwsr_weights_is_read_from_the_mean_shift(tmp_path: Path, peak: int) -> None:
+    """Weights for images in 0..255 and in 0..1 give the same network."""
     design = released(S_LWSR, "s-lwsr-16")
     network = random_network(design)
     state = official_state_dict(network, design)
@@ -283,14 +283,14 @@ def test_s_lwsr_keeps_the_activations_that_its_code_keeps(tmp_path: Path) -> Non
 
 
 def test_a_network_of_another_design_is_not_written() -> None:
-    with pytest.raises(InputError, match="the network is not of the design carn"):
+    with pytest.raises(InputError, match="the network was not built from the design carn"):
         official_state_dict(build(catalogue.get("pcarn-m")), catalogue.get("carn"))
     luminance = catalogue.get("prosrn", 2)
     with pytest.raises(InputError, match="no released code builds this design"):
         official_state_dict(build(luminance), luminance)
 
 
-def test_loading_leaves_the_random_numbers_alone(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
+def test_loading_does_not_advance_the_random_generator(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
     file = saved(tmp_path / "a.pth", tensors)
     before = torch.random.get_rng_state()
     load_official(file)
@@ -321,7 +321,7 @@ def wrappings() -> dict[str, Callable[[dict[str, Tensor]], dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("wrapping", wrappings())
-def test_wrappings_are_taken_off(tmp_path: Path, tensors: dict[str, Tensor], wrapping: str) -> None:
+def test_nested_state_dicts_and_prefixes_are_read(tmp_path: Path, tensors: dict[str, Tensor], wrapping: str) -> None:
     plain = load_official(saved(tmp_path / "plain.pth", tensors))
     loaded = load_official(saved(tmp_path / "wrapped.pth", wrappings()[wrapping](tensors)))
     assert all(torch.equal(*pair) for pair in zip(outputs(plain.network), outputs(loaded.network), strict=True))
@@ -336,7 +336,7 @@ def test_half_precision_and_old_files_are_read(tmp_path: Path, tensors: dict[str
     assert load_official(tmp_path / "old.pth").name == "pcarn-m"
 
 
-def test_safetensors(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
+def test_safetensors_files_are_read(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
     writer = pytest.importorskip("safetensors.torch")
     file = tmp_path / "a.safetensors"
     writer.save_file(tensors, file)
@@ -346,7 +346,7 @@ def test_safetensors(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
         load_official(file)
 
 
-def test_safetensors_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_safetensors_without_the_package_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)
     (tmp_path / "a.safetensors").touch()
     with pytest.raises(InputError, match="needs the package safetensors: pip install safetensors"):
@@ -385,7 +385,7 @@ def test_missing_surplus_and_misshapen_tensors_are_named(
     assert refusal(tmp_path, two, name).endswith("missing: b1.b2.pw.bias (64,); left over: b1.b2.pw.biases (64,)")
 
 
-def test_weights_of_something_else_are_told_what_is_known(tmp_path: Path) -> None:
+def test_the_error_for_unknown_weights_lists_the_known_networks(tmp_path: Path) -> None:
     message = refusal(tmp_path, torch.nn.Conv2d(3, 4, 5).state_dict())
     assert "its tensors (weight, bias) are those of no network whose official layout is known; known are pc" in message
     named = refusal(tmp_path, torch.nn.Conv2d(3, 4, 5).state_dict(), "carn")
@@ -398,11 +398,11 @@ def test_copies_of_a_shared_block_have_to_be_equal(tmp_path: Path, tensors: dict
     changed = tensors["b2.b3.conv2.weight"].clone()
     changed[5, 3, 1, 1] += 1e-6
     message = refusal(tmp_path, tensors | {"b2.b3.conv2.weight": changed})
-    assert "b2.b1.conv2.weight and b2.b3.conv2.weight differ, but pcarn-m has one shared block there" in message
+    assert "b2.b1.conv2.weight and b2.b3.conv2.weight differ, but pcarn-m shares one block there" in message
 
 
 @pytest.mark.parametrize("key", ["sub_mean.shifter.bias", "add_mean.shifter.bias", "sub_mean.shifter.weight"])
-def test_another_mean_is_refused(tmp_path: Path, tensors: dict[str, Tensor], key: str) -> None:
+def test_another_mean_shift_is_refused(tmp_path: Path, tensors: dict[str, Tensor], key: str) -> None:
     moved = tensors[key] + 1e-4
     message = refusal(tmp_path, tensors | {key: moved})
     assert "the mean shift (sub_mean, add_mean) is not the fixed one" in message
@@ -416,7 +416,7 @@ def test_values_have_to_be_finite(tmp_path: Path, tensors: dict[str, Tensor]) ->
     assert refusal(tmp_path, tensors).endswith("c2.weight is not finite")
 
 
-def test_names_without_a_layout(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
+def test_networks_without_a_layout_are_refused(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
     file = saved(tmp_path / "a.pth", tensors)
     with pytest.raises(InputError, match="no published network is named 'pcarm'; did you mean"):
         load_official(file, "pcarm")
@@ -430,7 +430,7 @@ def test_names_without_a_layout(tmp_path: Path, tensors: dict[str, Tensor]) -> N
 
 
 class Hostile:
-    """Runs a command where it is unpickled."""
+    """Runs a command when it is unpickled."""
 
     def __init__(self, proof: Path) -> None:
         self.proof = proof
@@ -464,7 +464,7 @@ def test_hostile_pickles_are_refused_and_do_not_run(tmp_path: Path, tensors: dic
     assert proof.exists()
 
 
-def test_a_module_is_no_state_dict(tmp_path: Path) -> None:
+def test_a_pickled_module_is_refused(tmp_path: Path) -> None:
     torch.save({"model": torch.nn.Conv2d(1, 1, 1)}, tmp_path / "a.pth")
     with pytest.raises(
         InputError, match=r"asks for torch\.nn\.modules\.conv\.Conv2d, .*torch\.save\(network\.state_di"
@@ -472,7 +472,7 @@ def test_a_module_is_no_state_dict(tmp_path: Path) -> None:
         load_official(tmp_path / "a.pth")
 
 
-def test_damaged_files_are_told(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
+def test_damaged_files_are_refused(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
     contents: dict[str, bytes] = {"empty": b"", "text": b"hello\n" * 99, "html": b"<!DOCTYPE html><html></html>"}
     for old in (False, True):
         torch.save(tensors, tmp_path / "whole.pth", _use_new_zipfile_serialization=not old)
@@ -485,17 +485,17 @@ def test_damaged_files_are_told(tmp_path: Path, tensors: dict[str, Tensor]) -> N
             load_official(file)
 
 
-def test_files_without_a_state_dict_are_told(tmp_path: Path) -> None:
+def test_files_without_a_state_dict_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"there is no file '.*none\.pth'"):
         load_official(tmp_path / "none.pth")
     with pytest.raises(InputError, match="there is no file"):
         load_official(tmp_path)
     for content, what in ((torch.ones(3), "Tensor"), ([1, 2], "list"), ({}, "dict"), ({"a": {"b": 1}}, "dict")):
         torch.save(content, tmp_path / "a.pth")
-        with pytest.raises(InputError, match=rf"a\.pth: there is no state dict in it, but {what}"):
+        with pytest.raises(InputError, match=rf"a\.pth: holds no state dict, but {what}"):
             load_official(tmp_path / "a.pth")
     endless: dict[str, Any] = {}
     endless["model"] = endless
     torch.save(endless, tmp_path / "a.pth")
-    with pytest.raises(InputError, match="there is no state dict in it"):
+    with pytest.raises(InputError, match="holds no state dict"):
         read_tensors(tmp_path / "a.pth")

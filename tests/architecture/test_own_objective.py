@@ -1,4 +1,4 @@
-"""An objective of the user's own: the documented example is run as it stands; and what is answered to wrong ones."""
+"""Your own objective: the documented example, and the messages for wrong objectives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLUGIN = ("--plugin", "my_objectives.py")
 
 @pytest.fixture
 def commands(tmp_path: Path) -> list[list[str]]:
-    """The section's commands, in a folder with its files."""
+    """The commands of the documented section, with its files written to a folder."""
     page = (CHECKOUT / "docs" / "your-own-part.md").read_text(encoding="utf-8")
     section = page.partition("## An objective of your own\n")[2].partition("\n## ")[0]
     blocks = BLOCK.findall(section)
@@ -27,7 +27,7 @@ def commands(tmp_path: Path) -> list[list[str]]:
     return [line.split()[1:] for language, text in blocks if language == "sh" for line in text.splitlines()]
 
 
-def test_the_documented_objective(commands: list[list[str]], tmp_path: Path, srsearch_process: Command) -> None:
+def test_the_documented_objective_works(commands: list[list[str]], tmp_path: Path, srsearch_process: Command) -> None:
     run, front, best, trials, report = commands
     ended = srsearch_process(*run, "--json")
     assert ended.returncode == 0, ended.stderr
@@ -73,12 +73,14 @@ def test_the_documented_objective(commands: list[list[str]], tmp_path: Path, srs
 WRONG = {
     "not a number": ("def mine(design):\n    return 0\n", "objective 'mine' is 0 for the design"),
     "taken": ("def params(design):\n    return 1\n", "there is an objective or a column named 'params' already"),
-    "a class": ("class Mine:\n    pass\n", "@register('objective') stands before a function of a design"),
+    "a class": ("class Mine:\n    pass\n", "@register('objective') decorates a function of a design"),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_wrong_objectives(case: str, commands: list[list[str]], tmp_path: Path, srsearch_process: Command) -> None:
+def test_wrong_objectives_are_explained(
+    case: str, commands: list[list[str]], tmp_path: Path, srsearch_process: Command
+) -> None:
     code, message = WRONG[case]
     head = "from srsearch.architecture import register\n\n@register('objective')\n"
     (tmp_path / "my_objectives.py").write_text(head + code)

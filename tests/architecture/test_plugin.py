@@ -1,4 +1,4 @@
-"""Parts of the user's own: the documented example is run as it stands; and what is answered to wrong ones."""
+"""Your own parts: the documented example, and the messages for wrong plugins."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ TINY = "proxy: {data: builtin, steps: 4, batch: 2, patch: 16}"
 
 
 def documented(language: str) -> list[str]:
-    """The code blocks of a language in the page on a part of one's own."""
+    """The code blocks of a language in the page on your own part."""
     page = (CHECKOUT / "docs" / "your-own-part.md").read_text(encoding="utf-8")
     return [text for found, text in BLOCK.findall(page) if found == language]
 
 
 @pytest.fixture
 def example(tmp_path: Path) -> Path:
-    """A folder with the page's files; the space trains for a moment only."""
+    """A folder with the page's files and a space whose trainings are short."""
     for text in documented("python") + documented("yaml"):
         name = re.match(r"# (\S+\.(py|yaml))\n", text)
         if name is not None:
@@ -38,7 +38,7 @@ def example(tmp_path: Path) -> Path:
 
 
 def in_python(code: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in a process of its own: parts stay registered as long as a process lives."""
+    """Run Python in a new process, because parts stay registered until their process ends."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder,
@@ -51,7 +51,7 @@ def in_python(code: str, folder: Path, **variables: str) -> subprocess.Completed
     return done
 
 
-def test_the_documented_commands(example: Path, srsearch_process: Command) -> None:
+def test_the_documented_commands_work(example: Path, srsearch_process: Command) -> None:
     (commands,) = (each for each in documented("sh") if "my_parts.py" in each)
     space, count, run = (line.split()[1:] for line in commands.splitlines())
     assert [each[0] for each in (space, count, run)] == ["space", "count", "run"]
@@ -87,14 +87,14 @@ def test_the_documented_commands(example: Path, srsearch_process: Command) -> No
     assert "--plugin" in refused.stderr
 
 
-def test_the_documented_python(example: Path) -> None:
+def test_the_documented_python_works(example: Path) -> None:
     (code,) = (each for each in documented("python") if "my_parts.py" in each and "load_plugin" in each)
     shown = in_python(code, example).stdout
     assert "blueprint(kernel=3)" in shown
     assert "gated(reduction=4)" in shown
 
 
-def test_the_documented_body_is_drawn_as_it_is_wired(example: Path) -> None:
+def test_the_diagram_of_the_documented_body_shows_its_wiring(example: Path) -> None:
     (module,) = (each for each in documented("python") if each.startswith("# my_body.py"))
     assert len(module.splitlines()) <= 15
     (code,) = (each for each in documented("python") if "diagram.html" in each)
@@ -114,8 +114,11 @@ WRONG = {
     "syntax": ("def broken(:\n", CANNOT.format(3) + "invalid syntax"),
     "exception": ("x = 1\nprint(1 / 0)\n", CANNOT.format(4) + "division by zero"),
     "import": ("import no_module_of_mine\n", CANNOT.format(3) + "No module named"),
-    "taken": (UNIT.format("").replace("Mine", "Conv"), CANNOT.format(3) + "there is a unit named 'conv' already"),
-    "kind": (UNIT.format("").replace("'unit'", "'units'"), "'units' is not a kind of part; did you mean 'unit'?"),
+    "taken": (UNIT.format("").replace("Mine", "Conv"), CANNOT.format(3) + "there is already a unit named 'conv'"),
+    "kind": (
+        UNIT.format("").replace("'unit'", "'units'"),
+        "'units' is not a kind that can be registered; did you mean 'unit'?",
+    ),
     "slot": (UNIT.format(", block: Factory"), CANNOT.format(3) + "unit 'mine': unknown slot 'block'; there are activ"),
     "no default": (UNIT.format(", size: int"), "option 'size' needs an annotation and a default"),
     "no annotation": (UNIT.format(", size=3"), "option 'size' needs an annotation and a default"),
@@ -123,7 +126,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_wrong_plugins(case: str, tmp_path: Path, srsearch: Command) -> None:
+def test_wrong_plugins_are_explained(case: str, tmp_path: Path, srsearch: Command) -> None:
     text, message = WRONG[case]
     if text is not None:
         (tmp_path / "parts.py").write_text(HEAD + text)
@@ -195,7 +198,7 @@ def test_a_changed_file_makes_other_designs(example: Path) -> None:
     assert not set(changed[:2]) & set(first)
 
 
-def test_loading_twice_is_harmless(example: Path, srsearch_process: Command) -> None:
+def test_loading_a_plugin_twice_changes_nothing(example: Path, srsearch_process: Command) -> None:
     twice = ["--plugin", "my_parts.py", "--plugin", str(example / "my_parts.py")]
     ended = srsearch_process("count", "my_design.yaml", *twice, "--json")
     assert ended.returncode == 0, ended.stderr
@@ -204,11 +207,11 @@ def test_loading_twice_is_harmless(example: Path, srsearch_process: Command) -> 
     (example / "other.py").write_text((example / "my_parts.py").read_text())
     ended = srsearch_process("count", "my_design.yaml", "--plugin", "my_parts.py", "--plugin", "other.py")
     assert ended.returncode == 2
-    assert "there is a unit named 'blueprint' already" in ended.stderr
+    assert "there is already a unit named 'blueprint'" in ended.stderr
 
 
 def installed(folder: Path, package: str, source: str) -> None:
-    """A package as pip would leave it in a folder, with the entry point of the page."""
+    """A folder with an installed package that has the entry point of the page."""
     (snippet,) = documented("toml")
     group, line = snippet.strip().splitlines()
     assert group == '[project.entry-points."srsearch.parts"]'
@@ -223,7 +226,7 @@ def installed(folder: Path, package: str, source: str) -> None:
     (about / "entry_points.txt").write_text(f"[srsearch.parts]\n{name} = {module}\n")
 
 
-def test_parts_of_installed_packages(example: Path, srsearch_process: Command) -> None:
+def test_parts_of_installed_packages_are_found(example: Path, srsearch_process: Command) -> None:
     site = example / "site"
     installed(site, "my_package", (example / "my_parts.py").read_text())
     path = os.environ | {"PYTHONPATH": os.pathsep.join([str(site), str(CHECKOUT)])}

@@ -1,4 +1,4 @@
-"""The wiring of a design against what autograd sees in the network that is really built."""
+"""The wiring of a design, compared with autograd's graph of the built network."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Twin(nn.Module):
 
 
 class Watched:
-    """A built network that is run once: every box's output is a leaf of autograd's graph, so its users can be found."""
+    """A built network that is run once. Each box's output is a leaf of autograd's graph, so its users can be found."""
 
     def __init__(self, design: Architecture, scale: int, monkeypatch: pytest.MonkeyPatch) -> None:
         self.positions: dict[nn.Module, str] = {}
@@ -87,7 +87,7 @@ class Watched:
 
 
 def boxes(module: nn.Module, name: str = "") -> Iterator[nn.Module]:
-    """The parts of a network, each as a whole, and the convolutions of its bodies and of the network."""
+    """The modules that are boxes: the parts of a network, and the convolutions of its bodies and its own."""
     parts = {declared.module for kind in ("block", "unit", "entry", "upsampler") for declared in kinds(kind)}
     if type(module) in parts or isinstance(module, nn.Conv2d) or "image_upsamplers." in name:
         yield module
@@ -130,14 +130,18 @@ def check(design: Architecture, scale: int, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("name", catalogue.names())
-def test_the_wiring_of_a_published_network_is_the_built_ones(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_wiring_of_a_published_network_is_that_of_the_built_network(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     published = catalogue.published(name)
     for scale in published.scales:
         check(catalogue.get(name, None if published.multi_scale else scale), scale, monkeypatch)
 
 
 @pytest.mark.parametrize("levels", ["direct", "progressive", {"pyramid": {"blocks_2": 3}}], ids=str)
-def test_the_wiring_of_a_body_of_ones_own(levels: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_wiring_of_a_body_from_a_plugin_is_that_of_the_built_network(
+    levels: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     body = {"twin": {"compress": "left_2", "activations": "left_1+right"}}
     fields = {"scale": 4, "channels": 8, "body": body, "levels": levels, "image_residual": "learned"}
     wiring = check(Architecture.from_dict(fields), 4, monkeypatch)

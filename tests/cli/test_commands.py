@@ -66,7 +66,7 @@ def test_from_a_study_to_a_network(studied: Path, srsearch: Command) -> None:
         assert (counted["key"], counted["mult_adds"]) == (best["key"], best["mult_adds"])
 
 
-def test_best_lists_what_is_tied_with_it_cheapest_first(studied: Path, srsearch: Command) -> None:
+def test_best_lists_tied_designs_cheapest_first(studied: Path, srsearch: Command) -> None:
     best, *ties = json.loads(srsearch("best", "--json").stdout)
     assert (best["tied"], best["noise_source"]) == (False, "model")
     assert [row["mult_adds"] for row in ties] == sorted(row["mult_adds"] for row in ties)
@@ -98,7 +98,7 @@ def test_front_has_error_bars(studied: Path, srsearch: Command) -> None:
     assert all(line.split()[2] == f"{error:.3f}" for line in printed[4:])
 
 
-def test_means_of_several_seeds_are_said_to_be_means(capsys: pytest.CaptureFixture[str]) -> None:
+def test_means_of_several_seeds_are_labelled(capsys: pytest.CaptureFixture[str]) -> None:
     numbers = range(12)
     frame = pd.DataFrame(
         {
@@ -136,7 +136,7 @@ def test_trials_that_have_not_finished_show_how_far_they_are(studied: Path, srse
     assert line.split()[:5] == [str(more.number), "running", "26.123", "at", "25"]
 
 
-def test_trials_and_studies(studied: Path, srsearch: Command) -> None:
+def test_trials_and_studies_are_listed(studied: Path, srsearch: Command) -> None:
     trials = json.loads(srsearch("trials", "--json").stdout)
     assert [trial["trial"] for trial in trials] == list(range(len(trials)))
     assert sum(trial["state"] == "complete" for trial in trials) == 10
@@ -152,7 +152,7 @@ def test_trials_and_studies(studied: Path, srsearch: Command) -> None:
     assert yaml.safe_load(srsearch("studies", "show", "small").stdout)["sampler"] == "frontier"
 
 
-def test_rename_and_delete(studied: Path, srsearch: Command) -> None:
+def test_studies_are_renamed_and_deleted(studied: Path, srsearch: Command) -> None:
     assert srsearch("studies", "rename", "small", "mine").returncode == 0
     assert srsearch("studies", "delete", "mine", input="n\n").returncode == 1
     assert json.loads(srsearch("front", "mine", "--json").stdout)
@@ -196,16 +196,16 @@ def test_costs_of_a_trial_are_those_of_its_study(tmp_path: Path, srsearch: Comma
     ("arguments", "code"),
     [(("front", "--json"), 0), (("best",), 0), (("front", "other"), 2)],
 )
-def test_the_program_answers_as_within_a_process(
+def test_the_program_behaves_like_the_command_within_a_process(
     studied: Path, srsearch: Command, srsearch_process: Command, arguments: tuple[str, ...], code: int
 ) -> None:
-    """Most tests call the command within their own process; its exit code, results and messages are the program's."""
+    """Most tests call the command within their process: the program must give the same codes and messages."""
     called, started = (run(*arguments) for run in (srsearch, srsearch_process))
     assert started.returncode == called.returncode == code
     assert (started.stdout, started.stderr) == (called.stdout, called.stderr)
 
 
-def test_output_that_nobody_reads_to_the_end(studied: Path) -> None:
+def test_a_closed_pipe_is_no_error(studied: Path) -> None:
     command = (
         f"{sys.executable} -c \"from srsearch.cli import main; main(['trials'])\" | head -1; echo ${{PIPESTATUS[0]}}"
     )
@@ -226,7 +226,7 @@ def test_published_networks_are_counted(srsearch: Command) -> None:
     assert larger["mult_adds"] * 4 == sr.count(sr.catalogue.get("carn", 2)).mult_adds * 9
 
 
-def test_a_space_is_explained_before_any_training(srsearch: Command) -> None:
+def test_a_space_is_described_before_any_training(srsearch: Command) -> None:
     assert "lightweight_x4" in srsearch("space").stdout.split()
     assert "phone" in json.loads(srsearch("space", "--json").stdout)["mobile_x4"]
     parts = json.loads(srsearch("space", "--parts", "--json").stdout)
@@ -281,7 +281,7 @@ def test_a_space_is_explained_before_any_training(srsearch: Command) -> None:
         (("studies", "copy", "small", ""), "An argument is empty"),
     ],
 )
-def test_wrong_input_is_answered_with_exit_code_2(
+def test_wrong_input_exits_with_code_2(
     studied: Path, srsearch: Command, arguments: tuple[str, ...], message: str
 ) -> None:
     (studied / "text.txt").write_text("not a database " * 100)

@@ -1,4 +1,4 @@
-"""What a person sees while a search runs, on a terminal and in a log."""
+"""The display of a running search, on a terminal and in a log."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def front(rows: int = 3) -> pd.DataFrame:
 
 
 def play(progress: Progress, rows: int = 3) -> None:
-    """The events of a short search, without its end."""
+    """Send a display the events of a short search, except its end."""
     axes = {"channels": 48, "body.cascade.groups": 3, "upsampler.groups": 2, "fusion": "both"}
     progress.study_opened(INFO)
     progress.warning("photos/broken.png cannot be read")
@@ -56,7 +56,7 @@ def play(progress: Progress, rows: int = 3) -> None:
 
 
 def screen(width: int, rows: int = 3) -> str:
-    """The panel as it stands after `play`."""
+    """The panel after `play`, as text."""
     progress = RichProgress(Console(file=io.StringIO(), width=width, force_terminal=True))
     with progress:
         play(progress, rows)
@@ -65,7 +65,7 @@ def screen(width: int, rows: int = 3) -> str:
         return view.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_lines_tell_each_trial_once() -> None:
+def test_each_trial_has_one_line() -> None:
     file = io.StringIO()
     with LineProgress(file) as progress:
         play(progress)
@@ -84,7 +84,7 @@ def test_lines_tell_each_trial_once() -> None:
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_panel_fits_its_terminal_and_shows_what_it_must(width: int) -> None:
+def test_the_panel_fits_its_terminal_and_shows_the_essentials(width: int) -> None:
     text = screen(width)
     assert max(map(len, text.splitlines())) <= width
     for word in (
@@ -148,7 +148,7 @@ except KeyboardInterrupt:
 
 
 def on_terminal(ending: str, **environment: str) -> tuple[str, str]:
-    """Run the events in a process whose standard error is a terminal: (standard output, all the terminal got)."""
+    """Run the events in a process with a terminal as standard error: (standard output, text on the terminal)."""
     controller, terminal = pty.openpty()
     received: list[bytes] = []
 
@@ -183,7 +183,7 @@ def on_terminal(ending: str, **environment: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("ending", ["pass", "raise KeyboardInterrupt"])
-def test_on_a_terminal_the_panel_comes_and_goes_and_the_cursor_is_given_back(ending: str) -> None:
+def test_on_a_terminal_the_panel_disappears_at_the_end_and_the_cursor_returns(ending: str) -> None:
     output, seen = on_terminal(ending)
     assert output == "RichProgress\n"  # standard output is for results
     assert "warning" in seen
@@ -200,7 +200,7 @@ def test_a_dumb_terminal_gets_lines() -> None:
     assert "\x1b" not in seen
 
 
-def test_no_terminal_gets_lines_and_quiet_gets_nothing(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_a_pipe_gets_lines_and_quiet_prints_nothing(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     assert isinstance(make_progress(), LineProgress)
     with make_progress(quiet=True) as progress:
         assert isinstance(progress, SilentProgress)
@@ -212,7 +212,7 @@ def test_no_terminal_gets_lines_and_quiet_gets_nothing(monkeypatch: pytest.Monke
         play(progress)
 
 
-def test_a_terminal_that_went_away_does_not_end_the_search() -> None:
+def test_a_closed_terminal_does_not_end_the_search() -> None:
     class Gone(io.StringIO):
         refused = 0
 
@@ -228,7 +228,7 @@ def test_a_terminal_that_went_away_does_not_end_the_search() -> None:
     assert log.refused > 0 < terminal.refused, "both wrote, were refused, and went on"
 
 
-def test_a_log_in_ascii_gets_its_lines() -> None:
+def test_lines_can_be_written_to_an_ascii_log() -> None:
     raw = io.BytesIO()
     with LineProgress(io.TextIOWrapper(raw, encoding="ascii", write_through=True)) as progress:
         progress.message("réseau prêt")

@@ -1,4 +1,4 @@
-"""The published networks: their printed figures, what the `catalogue` command tells, and counts that are verified."""
+"""The published networks: their printed costs, the `catalogue` command, and verified counts."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def records() -> list[dict[str, Any]]:
 
 @pytest.fixture(params=["package", "reference"])
 def published(request: pytest.FixtureRequest) -> Traversable:
-    """The folder of the printed costs: the package's, and that which lies beside the checkout on our own machines."""
+    """The folder of the printed costs: the package's, and one next to the checkout on the project's own machines."""
     if request.param == "package":
         return importlib.resources.files("srsearch.literature") / "costs.csv"
     path = CHECKOUT.parent / "shared" / "reference" / "published_costs.csv"
@@ -94,7 +94,7 @@ def test_one_record_for_each_printed_row(records: list[dict[str, Any]], publishe
         assert row["note"] in record["note"]
 
 
-def test_each_own_network_is_reproduced_but_for_those_that_cannot_be(records: list[dict[str, Any]]) -> None:
+def test_all_own_networks_are_reproduced_with_known_exceptions(records: list[dict[str, Any]]) -> None:
     own = [record for record in records if record["match"] is not None]
     assert len(own) == 100
     differing = {(r["paper"], r["table"], r["model"], r["scale"]) for r in own if not r["match"]}
@@ -112,7 +112,7 @@ def test_each_own_network_is_reproduced_but_for_those_that_cannot_be(records: li
 
 
 def test_every_network_of_the_papers_is_rebuilt(records: list[dict[str, Any]]) -> None:
-    """No row of a paper's own network is passed off as another paper's."""
+    """Rows of a paper's own networks are not taken for other papers' networks."""
     others = (
         "SRCNN FSRCNN VDSR DRCN CNF LapSRN DRRN BTSRN MemNet MSLapSRN SelNet SRDenseNet SRResNet SRGAN ENet TSRN-S "
         "TSRN-G RRDB D-DBPN SRMDNF IDN EDSR"
@@ -120,7 +120,7 @@ def test_every_network_of_the_papers_is_rebuilt(records: list[dict[str, Any]]) -
     assert {record["model"] for record in records if record["match"] is None} == set(others.split())
 
 
-def test_a_match_is_what_the_convention_rounds_to(records: list[dict[str, Any]]) -> None:
+def test_a_match_means_equal_after_rounding_as_the_paper_does(records: list[dict[str, Any]]) -> None:
     for record in records:
         if record["match"] and record["printed_mult_adds_g"] is not None:
             assert abs(record["paper_mult_adds"] / 1e9 - record["printed_mult_adds_g"]) <= 0.5001
@@ -129,8 +129,8 @@ def test_a_match_is_what_the_convention_rounds_to(records: list[dict[str, Any]])
             assert params == record["printed_params_k"]
 
 
-def test_what_the_odd_figures_of_carn_in_the_s_lwsr_paper_are(records: list[dict[str, Any]]) -> None:
-    """Weights of the x4 network times LR pixels, with the exit alone on HR pixels: as the notes say."""
+def test_the_mult_adds_of_carn_in_the_s_lwsr_paper_are_parameters_times_pixels(records: list[dict[str, Any]]) -> None:
+    """As the notes say: weights of the x4 network times LR pixels, and the exit's weights times HR pixels."""
     for name, printed in (("carn", 65.4), ("carn-m", 18.3)):
         weights = count(catalogue.get(name, 4), convention=PCARN_NO_BIAS).params
         odd = (weights - 1728) * 57_600 + 1728 * 921_600
@@ -139,7 +139,7 @@ def test_what_the_odd_figures_of_carn_in_the_s_lwsr_paper_are(records: list[dict
         assert f"{odd / 1e9:.2f}" in record["note"]
 
 
-def test_quality_stands_beside_each_row(records: list[dict[str, Any]]) -> None:
+def test_each_row_has_its_printed_quality(records: list[dict[str, Any]]) -> None:
     found = {(r["paper"], r["table"], r["model"], r["scale"]): r for r in records}
     carn = found["pcarn", "IV", "CARN", 4]
     assert carn["quality"]["Set5"] == {"psnr": 32.13, "ssim": 0.8937}
@@ -188,7 +188,7 @@ def test_parameters_of_networks_whose_figures_are_known_exactly(
 
 
 @pytest.mark.parametrize(("scale", "mult_adds"), [(2, 100.7), (4, 125.9), (8, 132.2)])
-def test_prosrn(scale: int, mult_adds: float) -> None:
+def test_prosrn_has_its_known_cost(scale: int, mult_adds: float) -> None:
     cost = count(catalogue.get("prosrn", scale))
     assert (cost.params, round(cost.mult_adds / 1e9, 1)) == (436_114, mult_adds)
 
@@ -252,7 +252,7 @@ def test_tables_fit_the_terminal(columns: int, srsearch: Command) -> None:
     assert ("0.8937" in text) == (columns > 80)
 
 
-def test_a_pipe_gets_everything(srsearch: Command) -> None:
+def test_tables_are_complete_in_a_pipe(srsearch: Command) -> None:
     ended = srsearch("catalogue", "--paper", "Efficiency", "--convention", "ntire")
     assert "\x1b" not in ended.stdout
     lines = ended.stdout.splitlines()
@@ -265,7 +265,7 @@ def test_a_pipe_gets_everything(srsearch: Command) -> None:
     assert "bl x2: prints 231.2 where its network has 231.3" in ended.stdout
 
 
-def test_names_and_another_convention(srsearch: Command) -> None:
+def test_the_catalogue_lists_names_and_counts_under_another_convention(srsearch: Command) -> None:
     listed = json.loads(srsearch("catalogue", "--names", "--json").stdout)
     assert tuple(each["name"] for each in listed) == catalogue.names()
     text = srsearch("catalogue", "--names", "--paper", "prosrn").stdout
@@ -313,7 +313,7 @@ def test_conventions_are_listed_and_another_size_can_be_asked_for(srsearch: Comm
         ("carn-local", None, "carn-local"),
     ],
 )
-def test_names_as_printed(printed: str, scale: str | None, name: str) -> None:
+def test_networks_are_found_by_their_printed_names(printed: str, scale: str | None, name: str) -> None:
     options = [] if scale is None else ["--scale", scale]
     ended = CliRunner().invoke(main, ["count", printed, *options])
     assert ended.exit_code == 0, ended.output
@@ -354,7 +354,7 @@ def test_other_published_networks_are_verified(name: str, scale: int) -> None:
 
 
 def test_a_scale_where_the_lr_area_is_no_whole_number_is_verified() -> None:
-    """Mult-Adds of the whole image are exact, channel attention's own too."""
+    """Mult-Adds of the image are exact, including those of channel attention, which do not depend on its size."""
     design = Architecture.from_dict({"scale": 3, "channels": 8, "block": "rcab", "body": {"chain": {"blocks": 2}}})
     found = verify(design, convention=OURS.at((100, 100)))
     assert found.agrees, str(found)
@@ -397,7 +397,7 @@ def test_without_fvcore_verification_says_what_to_install(monkeypatch: pytest.Mo
         (("count", "CARNM", "--scale", "4"), "no published network is named 'CARNM'"),
     ],
 )
-def test_wrong_input(arguments: tuple[str, ...], message: str) -> None:
+def test_wrong_input_is_refused(arguments: tuple[str, ...], message: str) -> None:
     ended = CliRunner().invoke(main, arguments)
     assert ended.exit_code == 2
     assert message in ended.stderr

@@ -1,4 +1,4 @@
-"""Costs: the papers' figures, and an independent counter on random designs."""
+"""Costs, compared with the papers' tables and with independent counters on random designs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.grammar import random_description
 
 @pytest.mark.parametrize("name", ["carn", "pcarn"])
 @pytest.mark.parametrize(("scale", "mult_adds"), [(2, 222.8), (3, 118.8), (4, 90.9)])
-def test_pcarn_table_iv(name: str, scale: int, mult_adds: float) -> None:
+def test_costs_in_pcarn_table_iv(name: str, scale: int, mult_adds: float) -> None:
     cost = count(catalogue.get(name), scale=scale, convention=PCARN)
     assert PCARN.thousands(cost.params) == 1592
     assert round(cost.mult_adds / 1e9, 1) == mult_adds
@@ -30,7 +30,7 @@ def test_pcarn_table_iv(name: str, scale: int, mult_adds: float) -> None:
 
 @pytest.mark.parametrize("name", ["carn-m", "pcarn-m"])
 @pytest.mark.parametrize(("scale", "mult_adds"), [(2, 91.2), (3, 46.1), (4, 32.5)])
-def test_pcarn_table_iv_mobile(name: str, scale: int, mult_adds: float) -> None:
+def test_costs_of_mobile_networks_in_pcarn_table_iv(name: str, scale: int, mult_adds: float) -> None:
     cost = count(catalogue.get(name), scale=scale, convention=PCARN_NO_BIAS)
     assert PCARN_NO_BIAS.thousands(cost.params) == 412
     assert round(cost.mult_adds / 1e9, 1) == mult_adds
@@ -40,7 +40,7 @@ def test_pcarn_table_iv_mobile(name: str, scale: int, mult_adds: float) -> None:
     ("name", "params"),
     [("carn-baseline", 963), ("carn-local", 1074), ("carn-global", 1000), ("carn", 1111), ("pcarn", 1111)],
 )
-def test_pcarn_table_i(name: str, params: int) -> None:
+def test_parameters_in_pcarn_table_i(name: str, params: int) -> None:
     assert PCARN_TABLE_I.thousands(count(catalogue.get(name, 4), convention=PCARN_TABLE_I).params) == params
 
 
@@ -81,8 +81,7 @@ DESIGNS_IN_EACH_PART = 50
 
 @pytest.mark.parametrize("part", range(20))
 def test_costs_equal_an_independent_counter_on_the_built_network(part: int) -> None:
-    """A thousand random designs of the whole grammar: PyTorch's counter runs the network as it is built, and of every
-    tenth, as that takes long, fvcore traces it."""
+    """On random designs of the whole grammar, PyTorch's counter agrees, and fvcore, which is slow, on every tenth."""
     logging.getLogger("fvcore.nn.jit_analysis").setLevel(logging.ERROR)
     rng = random.Random(1000 + part)
     checked = 0
@@ -136,7 +135,7 @@ def test_mult_adds_follow_the_output_area() -> None:
 
 
 def test_a_multi_scale_design_needs_a_scale_and_an_unknown_convention_is_named() -> None:
-    with pytest.raises(InputError, match="say which scale"):
+    with pytest.raises(InputError, match="choose a scale"):
         count(catalogue.get("carn"))
     with pytest.raises(InputError, match="not one of the design's"):
         count(catalogue.get("carn"), scale=8)

@@ -1,4 +1,4 @@
-"""What a count of convolutions would not see is refused by name; what costs no Mult-Adds is not."""
+"""Products that a count of convolutions misses are refused by name; operations without Mult-Adds are not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHANNELS = 8
 
 
 class With(nn.Module):
-    """A part of one trained tensor and one function of it and the features."""
+    """A part with one trained tensor and a function of it and the features."""
 
     def __init__(self, shape: tuple[int, ...], function: Callable[[Tensor, Tensor], Tensor]) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ def mult_adds(module: Callable[[], nn.Module]) -> int:
 
 
 def shifted(x: Tensor, weight: Tensor) -> Tensor:
-    """A depthwise convolution by hand: shifted copies, each times its own weights."""
+    """A depthwise convolution written by hand: shifted copies, each multiplied by its own weights."""
     return sum(torch.roll(x, shift, 3) * weight[shift].view(1, -1, 1, 1) for shift in range(3))  # type: ignore[return-value]
 
 
@@ -47,7 +47,7 @@ def unfolded(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def gathered(x: Tensor, weight: Tensor) -> Tensor:
-    """Every channel times every other."""
+    """Multiplies every channel by every other."""
     return (x[:, :, None] * x[:, None]).mean(2)
 
 
@@ -75,14 +75,14 @@ PRODUCTS: dict[str, tuple[Callable[[], nn.Module], str]] = {
 
 
 @pytest.mark.parametrize("name", PRODUCTS)
-def test_products_that_are_no_convolutions_are_refused_by_name(name: str) -> None:
+def test_products_other_than_convolutions_are_refused_by_name(name: str) -> None:
     module, says = PRODUCTS[name]
     with pytest.raises(InvalidDesign, match=says):
         mult_adds(module)
 
 
 class Attention(nn.Module):
-    """Channel attention: features times features, and two convolutions once an image."""
+    """Channel attention: features times features, and two convolutions for each image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ FREE: dict[str, Callable[[], nn.Module]] = {
 
 
 @pytest.mark.parametrize("name", FREE)
-def test_what_costs_no_mult_adds_is_free(name: str) -> None:
+def test_operations_without_mult_adds_cost_nothing(name: str) -> None:
     assert mult_adds(FREE[name]) == 0
 
 
@@ -115,13 +115,13 @@ def test_weights_computed_from_weights_are_counted_where_they_convolve() -> None
 
 
 @pytest.mark.parametrize("lazy", [nn.LazyConv2d, nn.LazyConvTranspose2d])
-def test_modules_without_shapes_are_refused(lazy: type[nn.Module]) -> None:
+def test_lazy_modules_are_refused(lazy: type[nn.Module]) -> None:
     with pytest.raises(InvalidDesign, match=r"its weight has no shape until it first runs"):
         mult_adds(lambda: lazy(CHANNELS, 3, padding=1))
 
 
 class Same(nn.Module):
-    """A convolution whose padding is a word, and two strides that small images do not divide by."""
+    """A convolution with ``padding="same"``, and two strides that do not divide small images."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

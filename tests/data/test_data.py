@@ -47,7 +47,7 @@ def read_rgb(path: Path) -> Pixels:
 
 
 def resized_by_torch(pixels: Pixels, height: int, width: int, *, margin: int) -> Pixels:
-    """The protocol by torch's antialiased bicubic in float64: an independent implementation."""
+    """The protocol's downscaling by an independent implementation: torch's antialiased bicubic in float64."""
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None].double()
     for axis, size in ((2, height), (3, width)):
         pad = (0, 0, margin, margin) if axis == 2 else (margin, margin, 0, 0)
@@ -62,7 +62,9 @@ def resized_by_torch(pixels: Pixels, height: int, width: int, *, margin: int) ->
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize(("benchmark", "images"), [("Set5", 5), ("Set14", 14)])
-def test_downscaling_is_that_of_the_benchmarks(shared_data: Path, benchmark: str, images: int, scale: int) -> None:
+def test_downscaling_agrees_with_the_benchmarks_files(
+    shared_data: Path, benchmark: str, images: int, scale: int
+) -> None:
     files = sorted((shared_data / benchmark / f"image_SRF_{scale}").glob("*_HR.png"))
     assert len(files) == images
     for file in files:
@@ -74,8 +76,8 @@ def test_downscaling_is_that_of_the_benchmarks(shared_data: Path, benchmark: str
     ("photo", "scale", "digest"),
     [("chelsea", 2, "8b44da82a33e29d6"), ("chelsea", 3, "36a6a233856c859c"), ("astronaut", 4, "779079bcc93ec252")],
 )
-def test_downscaling_of_installed_photos(photo: str, scale: int, digest: str) -> None:
-    """The same bytes on every machine; recorded when the benchmarks' files were reproduced."""
+def test_downscaled_installed_photos_have_their_recorded_hashes(photo: str, scale: int, digest: str) -> None:
+    """Results are the same bytes on all machines; recorded when the benchmarks' files were reproduced."""
     (pixels,) = (each.pixels for each in builtin_photos() if each.name == photo)
     small = downscale(crop_to_multiple(pixels, scale), scale)
     assert hashlib.sha256(small.tobytes()).hexdigest()[:16] == digest
@@ -95,7 +97,7 @@ def test_resizing_agrees_with_torch_in_float64(scale: int) -> None:
         assert np.mean(upscale(small, scale) != larger) < 0.01
 
 
-def test_downscaling_wants_sides_that_divide() -> None:
+def test_downscaling_refuses_sides_that_do_not_divide() -> None:
     pixels = random_photo(10, 13)
     with pytest.raises(ValueError, match="13x10 is not divisible by 4"):
         downscale(pixels, 4)
@@ -118,7 +120,7 @@ def test_builtin_photos_need_no_network(monkeypatch: pytest.MonkeyPatch) -> None
         assert min(photo.pixels.shape[:2]) >= 300
 
 
-def test_folder_reads_every_kind_of_image(tmp_path: Path) -> None:
+def test_a_folder_reads_every_kind_of_image(tmp_path: Path) -> None:
     rgb = random_photo(20, 24)
     save(rgb, tmp_path / "a.png")
     save(rgb[:, ::-1].copy(), tmp_path / "deep" / "er" / "b.BMP")
@@ -173,7 +175,7 @@ def test_unusable_files_are_skipped_with_one_warning_that_names_them(tmp_path: P
         assert reason in warning
 
 
-def test_folders_without_a_usable_photo(tmp_path: Path) -> None:
+def test_folders_without_a_usable_photo_are_refused(tmp_path: Path) -> None:
     for folder, message in ((tmp_path / "none", "does not exist"), (tmp_path, "holds no images")):
         with pytest.raises(InputError, match=message):
             read_folder(folder, min_side=8, warn=print)
@@ -184,7 +186,7 @@ def test_folders_without_a_usable_photo(tmp_path: Path) -> None:
         read_folder(tmp_path / "broken.png", min_side=8, warn=print)
 
 
-def test_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_for_photos_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(8):
         save(random_photo(60, 90, seed=number), tmp_path / f"{number}.png")
     warnings: list[str] = []
@@ -202,7 +204,7 @@ def test_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 # Split ---------------------------------------------------------------------------------------------------------------
 
 
-def test_builtin_data() -> None:
+def test_builtin_data_is_split_into_training_and_validation() -> None:
     data = load_training_data("builtin", 4, patch=32)
     names = {pair.name for pair in data.train}, {pair.name for pair in data.validation}
     assert not names[0] & names[1]
@@ -231,7 +233,7 @@ def test_folders_are_split_by_photo_without_overlap(tmp_path: Path) -> None:
     assert load_training_data(elsewhere, 2, patch=16).fingerprint != data.fingerprint
 
 
-def test_large_validation_photos_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_validation_photos_are_cropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairs_module, "_VALIDATION_PHOTO_PIXELS", 1200)
     for number in range(2):
         save(random_photo(60, 80, seed=number), tmp_path / f"{number}.png")
@@ -240,7 +242,7 @@ def test_large_validation_photos_are_cut(tmp_path: Path, monkeypatch: pytest.Mon
     assert data.train[0].hr.shape == (60, 80, 3)
 
 
-def test_one_photo_cannot_be_split(tmp_path: Path) -> None:
+def test_a_single_photo_cannot_be_split(tmp_path: Path) -> None:
     save(random_photo(40, 40), tmp_path / "only.png")
     with pytest.raises(InputError, match=r"one usable photo \(only\.png\); two are needed"):
         load_training_data(tmp_path, 2, patch=16)

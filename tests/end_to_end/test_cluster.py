@@ -1,4 +1,4 @@
-"""One study on a real Ray cluster of two nodes and a real PostgreSQL, while parts of both die."""
+"""One study on a real Ray cluster of two nodes and a real PostgreSQL server, while processes of both are killed."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def begin(folder: Path, space: dict[str, Any], address: str, url: str, *options: str) -> subprocess.Popen[str]:
-    """`srsearch run` on the cluster, as a process of its own."""
+    """Start `srsearch run` on the cluster in a new process."""
     (folder / f"{space['name']}.yaml").write_text(Space.from_dict(space).text)
     code = "from srsearch.cli import main; main(prog_name='srsearch')"
     command = ["run", f"{space['name']}.yaml", "--backend", "ray", "--address", address, "--storage", url, *options]
@@ -79,7 +79,7 @@ def begin(folder: Path, space: dict[str, Any], address: str, url: str, *options:
 
 
 def ended(process: subprocess.Popen[str], seconds: float = 300) -> str:
-    """What it said on standard error; it must have succeeded."""
+    """Wait for a process to succeed and return its standard error."""
     try:
         _, messages = process.communicate(timeout=seconds)
     finally:
@@ -89,7 +89,7 @@ def ended(process: subprocess.Popen[str], seconds: float = 300) -> str:
 
 
 def wait_for(server: Server, complete: int, process: subprocess.Popen[str]) -> None:
-    """Until so many trials are complete."""
+    """Wait until this number of trials is complete."""
     deadline = time.monotonic() + 300
     while process.poll() is None and time.monotonic() < deadline:
         rows = server.sql("SELECT count(*) FROM sr_trials WHERE state = 'complete'", check=False)
@@ -100,7 +100,7 @@ def wait_for(server: Server, complete: int, process: subprocess.Popen[str]) -> N
 
 
 def worker(node: Any) -> psutil.Process:
-    """A process of a node of the cluster that is evaluating something."""
+    """A process on a node of the cluster that is evaluating a trial."""
     raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
     deadline = time.monotonic() + 120
     names: list[str] = []
@@ -115,7 +115,7 @@ def worker(node: Any) -> psutil.Process:
     pytest.fail(f"the node has no worker: {names}")
 
 
-def test_workers_nodes_and_the_server_die_and_nothing_is_lost(server: Server, cluster: Any, tmp_path: Path) -> None:
+def test_nothing_is_lost_when_workers_nodes_and_the_server_die(server: Server, cluster: Any, tmp_path: Path) -> None:
     second = cluster.add_node(num_cpus=3, object_store_memory=100 * 1024**2)
     shared = tmp_path / "checkpoints"
     both = cluster.address, server.url, "--checkpoints", f"file://{shared}", "--device", "cpu"

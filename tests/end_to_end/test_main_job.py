@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def photos(folder: Path, count: int = 3) -> Path:
-    """A folder of real photographs, cut small."""
+    """A folder of real photographs, cropped small."""
     target = folder / "photos"
     target.mkdir()
     for photo in builtin_photos()[:count]:
@@ -44,7 +44,7 @@ def photos(folder: Path, count: int = 3) -> Path:
     return target
 
 
-def test_a_front_of_really_trained_networks(folder: Path, srsearch: Command) -> None:
+def test_a_search_trains_networks_and_finds_a_front(folder: Path, srsearch: Command) -> None:
     first = srsearch("run", "tiny.yaml", "--json")
     assert first.returncode == 0, first.stderr
     printed = json.loads(first.stdout)
@@ -66,7 +66,7 @@ def test_a_front_of_really_trained_networks(folder: Path, srsearch: Command) -> 
     assert repeated == front
 
 
-def test_another_folder_of_photos(folder: Path, srsearch: Command) -> None:
+def test_another_folder_of_photos_is_another_study(folder: Path, srsearch: Command) -> None:
     target = photos(folder)
     (target / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnot really")
     Image.fromarray(np.zeros((10, 10, 3), np.uint8)).save(target / "small.png")
@@ -96,7 +96,7 @@ def test_a_folder_without_photos_is_wrong_input(folder: Path, srsearch: Command,
     assert not (folder / "dashboards").exists()
 
 
-def test_training_that_gives_nan_is_a_failed_trial(folder: Path, srsearch: Command) -> None:
+def test_a_training_that_gives_nan_fails_its_trial(folder: Path, srsearch: Command) -> None:
     environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
     ended = srsearch(
         "run", "tiny.yaml", "--trials", "3", "--evaluator", "tests.support.evaluators:Poisoned", env=environment

@@ -1,4 +1,4 @@
-"""PSNR and SSIM by the protocol, against published benchmark files and scikit-image."""
+"""PSNR and SSIM by the protocol, compared with published benchmark files and scikit-image."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Bicubic(nn.Module):
 
 
 class LuminanceBicubic(nn.Module):
-    """On luminance; ``brighter`` is added to it."""
+    """Bicubic upscaling on luminance; ``brighter`` is added to the result."""
 
     in_channels = 1
 
@@ -64,7 +64,7 @@ class LuminanceBicubic(nn.Module):
 
 
 def tensor(pixels: Pixels) -> Tensor:
-    """uint8 (h, w, 3) to float32 (1, 3, h, w) in 0..1."""
+    """Convert uint8 (h, w, 3) to float32 (1, 3, h, w) in 0..1."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 255
 
 
@@ -75,7 +75,7 @@ def tensor(pixels: Pixels) -> Tensor:
 def test_reference_values_of_bicubic(
     shared_data: Path, benchmark: str, scale: int, expected_psnr: float, expected_ssim: float
 ) -> None:
-    """Quantised as the references are: uint8 upscale, luminance rounded, grey images left grey."""
+    """Images are quantised like the references: upscaled in uint8, luminance rounded, grey images kept grey."""
     matlab = Protocol("matlab", truncate=False, round_luma=True)
     rows = []
     for file in sorted((shared_data / benchmark / f"image_SRF_{scale}").glob("*_HR.png")):
@@ -94,7 +94,7 @@ def test_reference_values_of_bicubic(
     assert round(mean_ssim, 4) == expected_ssim
 
 
-def test_figures_are_scikit_images() -> None:
+def test_psnr_and_ssim_agree_with_scikit_image() -> None:
     pair = make_pair(Photo("noise", noise(64, 48)), 2)
     sr, hr = (luma(image)[2:-2, 2:-2] for image in (upscale(pair.lr, 2), pair.hr))
     _, expected = structural_similarity(
@@ -105,7 +105,7 @@ def test_figures_are_scikit_images() -> None:
     assert psnr_y(upscale(pair.lr, 2), pair.hr, 2) == psnr(sr, hr)
 
 
-def test_luminance() -> None:
+def test_luminance_is_that_of_bt_601() -> None:
     colours = np.array([[[0, 0, 0], [255, 255, 255], [255, 0, 0]]], np.uint8)
     np.testing.assert_allclose(luma(colours), [[16, 235, 81.481]])
 
@@ -146,7 +146,7 @@ def test_networks_are_measured_on_whole_images_and_left_as_they_were() -> None:
         evaluate(network, [], 2, runtime=CPU)
 
 
-def test_an_output_that_is_not_finite_is_told() -> None:
+def test_an_output_that_is_not_finite_is_an_error() -> None:
     class Broken(Bicubic):
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x) / 0
@@ -169,7 +169,7 @@ def test_ycbcr_and_rgb_are_inverses(colours: list[tuple[float, float, float]]) -
 
 
 def test_ycbcr_is_that_of_bt_601() -> None:
-    """Against the rounded matrix of MATLAB's rgb2ycbcr, and the ends of every range."""
+    """Compares with the rounded matrix of MATLAB's rgb2ycbcr, and checks the ends of all ranges."""
     published = torch.tensor([[65.481, 128.553, 24.966], [-37.797, -74.203, 112], [112, -93.786, -18.214]])
     rgb = torch.rand(2, 3, 5, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     offset = torch.tensor([16, 128, 128.0]).reshape(3, 1, 1)
@@ -182,7 +182,7 @@ def test_ycbcr_is_that_of_bt_601() -> None:
     assert (blue[1], yellow[1], red[2], cyan[2]) == pytest.approx((240, 16, 240, 16))
 
 
-def test_both_luminances_are_one() -> None:
+def test_luminance_of_arrays_and_of_tensors_agree() -> None:
     pixels = noise(40, 30)
     exact = torch.from_numpy(pixels).permute(2, 0, 1)[None].double() / 255
     np.testing.assert_allclose(colour.luma(exact)[0, 0].numpy() * 255, luma(pixels), rtol=0, atol=1e-11)
@@ -191,7 +191,7 @@ def test_both_luminances_are_one() -> None:
 
 @pytest.mark.parametrize("runtime", [CPU, Runtime("cpu", "bf16", False, 1)], ids=str)
 def test_bicubic_on_luminance_is_bicubic(runtime: Runtime) -> None:
-    """Bicubic and the colours are linear, so they commute: all that is left are a few roundings."""
+    """Bicubic upscaling and colour conversion are linear, so they commute up to rounding."""
     pairs = [make_pair(photo, 2) for photo in builtin_photos() if photo.name in ("chelsea", "coffee")]
     rgb, luminance = (evaluate(network, pairs, 2, runtime=runtime) for network in (Bicubic(), LuminanceBicubic()))
     for (_, *expected), (_, *figures) in zip(rgb.per_image, luminance.per_image, strict=True):
@@ -199,7 +199,7 @@ def test_bicubic_on_luminance_is_bicubic(runtime: Runtime) -> None:
     assert luminance.psnr == pytest.approx(bicubic_quality(pairs, 2).psnr, abs=0.02)
 
 
-def test_a_luminance_network_decides_on_luminance_and_nothing_else() -> None:
+def test_a_luminance_network_changes_luminance_only() -> None:
     lr = tensor(crop_to_multiple(builtin_photos()[0].pixels, 8)[:64, :48])
     before = lr.clone()
     with torch.inference_mode():
@@ -226,7 +226,7 @@ def test_autocast_leaves_colours_and_rgb_outputs_alone() -> None:
         assert torch.equal(plain, cast)
 
 
-def test_networks_say_their_colour() -> None:
+def test_one_image_channel_means_luminance_and_three_mean_rgb() -> None:
     class Coloured(nn.Module):
         def __init__(self, in_channels: int) -> None:
             super().__init__()
@@ -238,7 +238,7 @@ def test_networks_say_their_colour() -> None:
 
 
 @pytest.mark.parametrize("in_channels", [1, 3])
-def test_networks_of_several_scales_are_told_which(in_channels: int) -> None:
+def test_multi_scale_networks_are_called_with_the_scale(in_channels: int) -> None:
     class Several(nn.Module):
         scales = (2, 3)
 
@@ -257,7 +257,7 @@ def test_networks_of_several_scales_are_told_which(in_channels: int) -> None:
 
 
 @pytest.mark.parametrize("network", [Bicubic(), LuminanceBicubic()], ids=["rgb", "luminance"])
-def test_a_network_of_another_factor_is_told(network: nn.Module) -> None:
+def test_a_network_of_another_factor_is_refused(network: nn.Module) -> None:
     with pytest.raises(ValueError, match=r"at x3, not \(1, [13], 36, 30\)"):
         upscale_image(network, torch.zeros(1, 3, 12, 10), 3)
 
@@ -265,7 +265,7 @@ def test_a_network_of_another_factor_is_told(network: nn.Module) -> None:
 # Where networks run --------------------------------------------------------------------------------------------------
 
 
-def test_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_runtime_is_chosen_from_the_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Runtime.from_dict(CPU.to_dict()) == CPU
     detected = Runtime.detect("cpu", threads=3)
     assert (detected.device, detected.threads, detected.channels_last) == ("cpu", 3, True)

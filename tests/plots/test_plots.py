@@ -1,4 +1,4 @@
-"""Figures from data frames: what is drawn, what hovering tells, and that nothing hostile becomes markup."""
+"""Figures from data frames: what they draw, what hovering shows, and that no text becomes markup."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_hypervolume_never_hides_a_single_evaluation() -> None:
     assert list(figure.data[0].customdata) == [4]
 
 
-def test_nothing_finished_is_said_not_drawn() -> None:
+def test_a_figure_without_finished_trials_says_so() -> None:
     nothing = trials().iloc[:0]
     for figure in (
         plots.front(nothing, nothing),
@@ -171,7 +171,7 @@ def test_every_colour_of_a_figure_turns_dark() -> None:
 
 @pytest.mark.parametrize("palette", [LIGHT, DARK])
 def test_text_can_be_read_on_every_tint(palette: plots.Palette) -> None:
-    """WCAG AA: 4.5 to 1."""
+    """WCAG AA requires a contrast of 4.5 to 1."""
 
     def luminance(colour: str) -> float:
         parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
@@ -195,7 +195,7 @@ def browsed() -> pd.DataFrame:
     return frame
 
 
-def test_the_browsed_front_has_colours_symbols_limits_and_published_networks() -> None:
+def test_the_interactive_front_has_colours_symbols_limits_and_published_networks() -> None:
     shown = plots.Browse(
         colour="channels",
         symbol="unit",
@@ -231,7 +231,7 @@ def test_the_browsed_front_has_colours_symbols_limits_and_published_networks() -
     assert any(shape.type == "rect" and shape.x1 == 7e9 for shape in figure.layout.shapes)
 
 
-def test_of_many_points_some_are_drawn_and_all_of_the_front() -> None:
+def test_many_points_are_thinned_but_the_front_is_drawn_completely() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.random(50_000), rng.random(50_000)
     kept = thinned(x, y)
@@ -254,7 +254,7 @@ def test_numbers_with_many_values_are_coloured_in_groups() -> None:
 
 
 def drawn(**fields: object) -> tuple[go.Figure, list[str], list[str]]:
-    """The diagram of a design, the words in it and in its legend, and what hovering over its boxes tells."""
+    """The diagram of a design, the words in it and in its legend, and the texts for hovering over its boxes."""
     figure = plots.diagram(read_wiring(Architecture.from_dict(fields)))
     words = [note.text for note in figure.layout.annotations if note.text]
     words += [trace.name for trace in figure.data if trace.name]
@@ -282,7 +282,7 @@ def test_the_symmetric_body_has_all_its_blocks_and_shows_where_activations_are_d
     assert figure.layout.height < 450
 
 
-def test_levels_are_rows_and_the_same_network_again_is_drawn_once() -> None:
+def test_levels_are_rows_and_a_repeated_network_is_drawn_once() -> None:
     _, words, _ = drawn(**catalogue.get("csrcnn-6-4-2", scale=8).to_dict())
     assert [words.count(f"1_{n}") for n in range(1, 7)] == [3, 3, 2, 2, 1, 1]
     assert [word for word in words if word.startswith("level")] == ["level 1", "level 2", "level 3"]
@@ -301,7 +301,7 @@ def test_levels_are_rows_and_the_same_network_again_is_drawn_once() -> None:
     ],
     ids=str,
 )
-def test_blocks_of_a_long_body_are_put_together(body: object, blocks: int, ends: str) -> None:
+def test_blocks_of_a_long_body_are_drawn_together(body: object, blocks: int, ends: str) -> None:
     _, words, hovers = drawn(scale=2, channels=8, body=body)
     assert f"{blocks} blocks<br>{ends}" in words
     assert sum(re.fullmatch(r"\d+_\d+", word) is not None for word in words) == 6

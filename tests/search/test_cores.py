@@ -1,4 +1,4 @@
-"""How cores are shared: what comes into question, what is chosen, and that it is measured once."""
+"""How cores are shared among workers: possible plans, the choice, and that rates are measured once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Measured:
-    """Pretends to measure: rates by threads."""
+    """Stands for a measurement; returns given rates by threads."""
 
     def __init__(self, rates: dict[int, float]) -> None:
         self.rates = rates
@@ -51,13 +51,13 @@ def test_every_plan_fits_cores_and_memory(cores: int, memory: int | None, expect
     assert all(plan.workers <= MOST_WORKERS and plan.workers * plan.threads <= cores for plan in plans)
 
 
-def test_more_threads_have_to_be_well_worth_it() -> None:
+def test_more_threads_need_a_clear_gain() -> None:
     plans = candidates(8)
     assert best(plans, [10, 11.4, 11, 4]) == Plan(8, 1)
     assert best(plans, [10, 11.4, 11.6, 4]) == Plan(2, 4)
 
 
-def test_what_was_measured_is_kept_for_the_machine(cache: Path) -> None:
+def test_measurements_are_cached_for_the_machine(cache: Path) -> None:
     measure = Measured({1: 10, 2: 15})
     said: list[str] = []
     for _ in range(2):
@@ -72,21 +72,21 @@ def test_what_was_measured_is_kept_for_the_machine(cache: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"a": 3}', '{"a": {"workers": 0, "threads": 1}}', "\x00"])
-def test_a_cache_that_cannot_be_read_is_written_anew(cache: Path, content: str) -> None:
+def test_a_broken_cache_is_replaced(cache: Path, content: str) -> None:
     cache.parent.mkdir()
     cache.write_text(content)
     assert measured_plan(4, memory=64 * GB, measure=Measured({1: 1, 4: 2})) == Plan(1, 4)
     assert measured_plan(4, memory=64 * GB, measure=Measured({})) == Plan(1, 4)
 
 
-def test_nothing_is_measured_where_there_is_no_choice(cache: Path) -> None:
+def test_nothing_is_measured_without_a_choice(cache: Path) -> None:
     measure = Measured({})
     assert measured_plan(1, measure=measure) == measured_plan(16, "cuda", measure=measure) == Plan(1, 1)
     assert measure.times == 0
     assert not cache.exists()
 
 
-def test_without_a_measurement_or_a_place_to_keep_it_the_search_goes_on(cache: Path) -> None:
+def test_a_failed_measurement_or_cache_does_not_stop_the_search(cache: Path) -> None:
     def broken(plans: Sequence[Plan]) -> list[float]:
         raise WorkError("a process died")
 

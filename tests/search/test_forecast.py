@@ -1,4 +1,4 @@
-"""What a study will take: the measurement, the fit, and what the user reads."""
+"""The forecast of a study's duration: the measurement, the fit, and the output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLAIN = SMALL_SPACE | {
 }
 
 
-def test_a_line_without_negative_parts() -> None:
+def test_the_fitted_line_has_no_negative_coefficients() -> None:
     costs = np.array([1e9, 5e9, 10e9])
     assert line(costs, 0.01 + costs / 1e12)(np.array([2e9, 20e9])) == pytest.approx([0.012, 0.03])
     # Cheaper than in proportion at first: nothing is negative, however far it is read.
@@ -54,7 +54,7 @@ def test_a_plan_of_real_trainings_makes_no_study(tmp_path: Path, srsearch: Comma
     assert not (tmp_path / "studies").exists()
 
 
-def test_gpus_are_asked_about_where_there_are_none(tmp_path: Path, srsearch: Command) -> None:
+def test_a_plan_without_a_gpu_says_that_none_can_be_measured(tmp_path: Path, srsearch: Command) -> None:
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")

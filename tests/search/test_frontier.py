@@ -1,4 +1,4 @@
-"""The frontier sampler: its integral, its model, and what it finds."""
+"""The frontier sampler: its expected gain, its model, and its results."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def quality(candidate: Candidate) -> float:
 
 
 def searched(space: Space, sampler: optuna.samplers.BaseSampler, number: int, seed: int) -> list[tuple[float, float]]:
-    """(cost, quality) of the designs that a sampler has evaluated, with noise in what it is told."""
+    """(cost, quality) of the designs that a sampler evaluates; the sampler sees noisy values."""
     noise = np.random.default_rng(seed)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     found: dict[str, tuple[float, float]] = {}
@@ -102,7 +102,7 @@ def volume(points: list[tuple[float, float]]) -> float:
     return dominated_volume(np.array([(cost, -value) for cost, value in points]), np.array([math.log10(4e10), -26.0]))
 
 
-def test_with_optuna_alone_it_finds_in_twenty_what_random_search_finds_in_sixty() -> None:
+def test_in_a_plain_optuna_study_twenty_trials_find_what_random_search_finds_in_sixty() -> None:
     space = Space.from_yaml("lightweight_x4")
     ours = [volume(searched(space, FrontierSampler(space, seed=s), 20, s)) for s in range(3)]
     random = [volume(searched(space, optuna.samplers.RandomSampler(seed=s), 60, s)) for s in range(3)]
@@ -125,7 +125,7 @@ def test_the_same_seed_and_history_give_the_same_design_and_parallel_asks_differ
     assert chosen[0] == chosen[1]
 
 
-def test_a_constant_objective_and_one_design_are_survived() -> None:
+def test_a_constant_objective_and_a_single_design_raise_nothing() -> None:
     space = Space.from_yaml("efficiency_x2")
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=FrontierSampler(space, seed=0))
     for _ in range(15):

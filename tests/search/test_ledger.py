@@ -1,4 +1,4 @@
-"""What a process keeps of a study's trials is what looking through all of them would give."""
+"""The ledger of a study's trials, compared with a pass over all trials."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TRIALS = st.lists(
 
 @settings(deadline=None)
 @given(TRIALS, st.lists(st.tuples(st.integers(0, 39), st.integers(0, 4)), max_size=20), st.booleans())
-def test_it_agrees_with_all_the_trials(
+def test_the_ledger_agrees_with_all_trials(
     trials: list[tuple[State, int, int, bool, int | None]], ends: list[tuple[int, int]], looks: bool
 ) -> None:
     ledger, records = Ledger(OBJECTIVES), dict[int, TrialRecord]()

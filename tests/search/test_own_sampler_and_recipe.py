@@ -1,4 +1,4 @@
-"""Samplers, losses and schedules of the user's own: the documented examples, run as they stand; and wrong ones."""
+"""Your own samplers, losses and schedules: the documented examples, and the messages for wrong ones."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ EXAMPLE_DATABASE = CHECKOUT / "studies" / "lightweight_x4_example.db"
 
 
 def example(name: str, language: str = "python") -> str:
-    """The page's block that begins with the name of a file."""
+    """The page's code block that begins with the name of a file."""
     (text,) = (each for each in documented(language) if each.startswith(f"# {name}\n"))
     return text
 
 
 def command(word: str) -> list[str]:
-    """The arguments of the page's command with a word in it."""
+    """The arguments of the page's command that contains a word."""
     (line,) = (each for each in documented("bash") if word in each)
     return line.split()[1:]
 
 
-def test_the_documented_sampler(tmp_path: Path, srsearch_process: Command) -> None:
+def test_the_documented_sampler_works(tmp_path: Path, srsearch_process: Command) -> None:
     source = example("my_sampler.py")
     assert len([line for line in source.splitlines() if line]) <= 15
     (tmp_path / "my_sampler.py").write_text(source)
@@ -62,7 +62,7 @@ class Raises(RandomSampler):
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong_samplers(name: str, tmp_path: Path, srsearch_process: Command) -> None:
+def test_wrong_samplers_are_explained(name: str, tmp_path: Path, srsearch_process: Command) -> None:
     (tmp_path / "mine.py").write_text(MINE)
     ended = srsearch_process("run", "lightweight_x4", "--evaluator", "synthetic", "--trials", "2", "--sampler", name)
     assert ended.returncode == 2
@@ -78,7 +78,7 @@ def recipe(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_documented_recipe(recipe: Path, srsearch_process: Command) -> None:
+def test_the_documented_recipe_works(recipe: Path, srsearch_process: Command) -> None:
     ended = srsearch_process(*command("my_recipe"), "--workers", "1", "--json")
     assert ended.returncode == 0, ended.stderr
     trials = json.loads(srsearch_process("trials", "my_recipe_space", "--json").stdout)
@@ -109,7 +109,7 @@ def test_the_source_of_a_loss_is_part_of_the_identity(recipe: Path) -> None:
     assert in_python(IDENTITY, recipe).stdout != first
 
 
-def test_a_name_of_srsearchs_is_refused(recipe: Path, srsearch_process: Command) -> None:
+def test_a_name_that_srsearch_has_is_refused(recipe: Path, srsearch_process: Command) -> None:
     file = recipe / "my_recipe.py"
     file.write_text(file.read_text().replace('("loss")', '("loss", "l1")'))
     ended = srsearch_process(*command("my_recipe"))

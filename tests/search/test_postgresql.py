@@ -1,4 +1,4 @@
-"""PostgreSQL as the shared store: what users get wrong, and servers that come and go."""
+"""PostgreSQL as the shared store: messages for mistakes, and servers that restart."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def url(server: Server) -> str:
     return server.url
 
 
-def test_what_a_user_gets_wrong_is_said_in_one_sentence(server: Server, url: str, srsearch: Command) -> None:
+def test_wrong_urls_are_explained_in_one_sentence(server: Server, url: str, srsearch: Command) -> None:
     server.sql("DROP ROLE IF EXISTS guest")
     server.sql("CREATE ROLE guest LOGIN PASSWORD 'hunter2'")
     wrong = {
@@ -90,7 +90,7 @@ def test_credentials_from_the_environment_and_pgpass(server: Server, url: str, t
         assert "hunter" not in ended.stdout
 
 
-def test_a_newer_database_and_one_that_may_only_be_read(server: Server, url: str) -> None:
+def test_a_role_that_may_only_read_reads_and_a_newer_database_is_refused(server: Server, url: str) -> None:
     server.sql("DROP ROLE IF EXISTS reader")
     server.sql("CREATE ROLE reader LOGIN PASSWORD 'hunter2'")
     with Store(url) as store:
@@ -110,7 +110,7 @@ def test_a_newer_database_and_one_that_may_only_be_read(server: Server, url: str
 
 @pytest.mark.parametrize("crash", [False, True])
 def test_a_server_that_restarts_is_waited_for(server: Server, url: str, crash: bool) -> None:
-    """Every change that was told as made is there, and no trial is lost or doubled."""
+    """All confirmed changes are stored, and no trial is lost or doubled."""
     said: list[str] = []
     with Store(url) as store:
         store.say = said.append
@@ -144,7 +144,9 @@ def test_a_server_that_restarts_is_waited_for(server: Server, url: str, crash: b
     assert states == ["complete"] * number
 
 
-def test_a_server_that_stays_away(server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_come_back_is_an_error(
+    server: Server, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(transactions, "AWAY_SECONDS", 3.5)
     said: list[str] = []
     with Store(url) as store:
@@ -189,7 +191,7 @@ def test_a_search_goes_on_through_restarts(server: Server, url: str, tmp_path: P
 
 
 def test_leases_go_by_the_servers_clock(server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the clocks of the nodes say; and while the server was down nobody could give a sign of life."""
+    """Clocks of the nodes do not matter. Leases do not expire because the server was down."""
     space = Space.from_dict(SMALL_SPACE)
     with Store(url) as store, Store(url) as elsewhere:
         run(space, store=store, trials=1, workers=1, evaluator=SyntheticEvaluator())
@@ -209,7 +211,7 @@ def test_leases_go_by_the_servers_clock(server: Server, url: str, monkeypatch: p
         other.close()
 
 
-def test_many_runs_take_up_what_is_left_behind_once(server: Server, url: str) -> None:
+def test_an_abandoned_trial_is_continued_by_exactly_one_run(server: Server, url: str) -> None:
     with Store(url) as store:
         store.create_study(STUDY)
         trials = [proposal(number) for number in range(40)]

@@ -1,4 +1,4 @@
-"""Samplers behind one door: what they are told, what they propose, and which applies where."""
+"""The proposer: what samplers are told, what they propose, and which spaces they apply to."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CURVE = ((75, 24.0), (150, 25.0), (300, 25.5), (600, 26.0))
 
 
 def quality(candidate: Candidate) -> float:
-    """Best at 40 channels, 4 groups and 1 block, where no search begins."""
+    """Quality with its maximum at 40 channels, 4 groups and 1 block, far from where searches begin."""
     channels, groups, blocks = (float(candidate.axes.get(name, 2)) for name in _AXES)
     return 28 - (math.log2(channels / 40)) ** 2 - 0.3 * (groups - 4) ** 2 - 0.2 * (blocks - 1) ** 2
 
@@ -63,7 +63,7 @@ def record(number: int, candidate: Candidate, state: State, sampler_state: dict[
 
 
 def searched(proposer: Proposer, number: int, *, stops: bool = False) -> list[TrialRecord]:
-    """A study's trials, as a run would have made them: rejected ones recorded, some of the others stopped or failed."""
+    """The trials of a study as a run makes them: with rejected proposals, and some trials stopped or failed."""
     history: list[TrialRecord] = []
     seen: set[str] = set()
     fates: tuple[State, ...] = ("complete", "complete", "stopped", "failed", "running") if stops else ("complete",)
@@ -83,7 +83,7 @@ def searched(proposer: Proposer, number: int, *, stops: bool = False) -> list[Tr
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_stopped_and_failed_trials_are_borne_by_every_sampler(small_space: Space, sampler: str) -> None:
+def test_every_sampler_accepts_stopped_and_failed_trials(small_space: Space, sampler: str) -> None:
     history = searched(Proposer(small_space, sampler, 3, 20.0), 30, stops=True)
     assert {"stopped", "failed", "complete"} <= {trial.state for trial in history}
     # Mostly stopped ones: what there is to learn from is little, and enough.
@@ -93,7 +93,7 @@ def test_stopped_and_failed_trials_are_borne_by_every_sampler(small_space: Space
 
 
 @pytest.mark.parametrize("sampler", [*SAMPLERS, "cmaes"])
-def test_a_proposer_that_has_seen_the_trials_before_proposes_like_a_fresh_one(small_space: Space, sampler: str) -> None:
+def test_a_proposer_that_knows_the_trials_proposes_like_a_new_one(small_space: Space, sampler: str) -> None:
     space = Space.from_dict(NUMBERS) if sampler == "cmaes" else small_space
     old = Proposer(space, sampler, 3, 20.0)
     history = searched(old, 16, stops=True)
@@ -154,7 +154,7 @@ def test_cma_es_finds_the_best_numbers_and_its_optimizer_is_kept_with_the_trials
     assert np.mean(values[-20:]) > np.mean(values[:20]) + 0.7
 
 
-def test_what_a_database_of_somebody_elses_holds_is_not_run() -> None:
+def test_code_in_a_foreign_database_is_not_run() -> None:
     space = Space.from_dict(NUMBERS)
     history = searched(Proposer(space, "cmaes", 1), 12)
 
@@ -189,7 +189,7 @@ def test_cma_es_applies_where_all_axes_are_numbers(changes: dict[str, Any], mess
     check_sampler(space, "tpe")
 
 
-def test_an_unknown_sampler_is_answered_with_the_nearest(small_space: Space) -> None:
+def test_the_nearest_name_is_suggested_for_an_unknown_sampler(small_space: Space) -> None:
     with pytest.raises(InputError, match="unknown sampler 'cma-es'; did you mean 'cmaes'"):
         check_sampler(small_space, "cma-es")
 

@@ -1,4 +1,4 @@
-"""Ray Tune on a real Ray: the decisions are the study's."""
+"""Ray Tune on a real Ray: it makes the same decisions as a local run."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_without_ray_the_extra_is_named(tmp_path: Path) -> None:
         ("ray://127.0.0.1:10001", "cannot be run through a Ray client"),
     ],
 )
-def test_a_cluster_that_is_not_there_is_found_out_before_anything_is_written(
+def test_a_missing_cluster_is_noticed_before_anything_is_written(
     tmp_path: Path, srsearch: Command, address: str, message: str
 ) -> None:
     (tmp_path / "small.yaml").write_text(Space.from_dict(SPACE).text)
@@ -72,7 +72,7 @@ def test_a_cluster_that_is_not_there_is_found_out_before_anything_is_written(
     assert not (tmp_path / "studies").exists()
 
 
-def test_something_else_at_the_address() -> None:
+def test_an_address_that_is_not_a_ray_cluster_is_refused() -> None:
     from srsearch.search.executors.ray_tune import check_address
 
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -87,8 +87,8 @@ def test_something_else_at_the_address() -> None:
             check_address(f"127.0.0.1:{other.getsockname()[1]}")
 
 
-def test_what_a_machine_cannot_do_is_said_at_once(tmp_path: Path) -> None:
-    """Too little room for a trial; and a worker that cannot start says on which node."""
+def test_a_cluster_that_cannot_run_a_trial_is_refused_at_once(tmp_path: Path) -> None:
+    """No node has room for a trial; or a worker cannot start, and the message names its node."""
     import ray
 
     from srsearch.search.executors.ray_tune import connected

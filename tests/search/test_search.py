@@ -1,4 +1,4 @@
-"""The search: what it proposes, that it repeats, and that no fault loses a finished evaluation."""
+"""The search: its proposals, its repeatability, and that no fault loses a finished evaluation."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SAMPLERS = ("frontier", "tpe", "nsga2", "nsga3", "random", "qmc", "gp")
 
 
 def outcome(store: Store, study: str) -> list[tuple[Any, ...]]:
-    """What a repeatable search must repeat, in order."""
+    """Everything that a repeatable search must repeat, in order."""
     return [
         (t.number, t.key, t.state, t.reason, t.psnr, tuple(map(tuple, t.curve))) for t in store.trial_records(study)
     ]
@@ -73,7 +73,7 @@ def test_only_new_feasible_designs_are_evaluated_and_charged(small_space: Space,
     assert rejected["reason"].notna().all()
 
 
-def test_the_sampler_cmaes_where_it_applies(small_space: Space, tmp_path: Path) -> None:
+def test_cmaes_searches_a_space_whose_axes_are_numbers(small_space: Space, tmp_path: Path) -> None:
     with Store(tmp_path / "s.db") as store:
         with pytest.raises(InputError, match="cmaes does not apply to small: it has one objective, this study 2"):
             run(small_space, store=store, sampler="cmaes")
@@ -97,7 +97,7 @@ def test_the_whole_space_is_found_and_then_the_search_ends(small_space: Space, t
     assert evaluated == {candidate.design.key for candidate in small_space.feasible}
 
 
-def test_a_study_goes_on_where_it_was_copied_to(small_space: Space, tmp_path: Path) -> None:
+def test_a_copied_study_continues_in_another_folder(small_space: Space, tmp_path: Path) -> None:
     space = settled(small_space, sampler="frontier")
     here, there = Store(tmp_path / "here.db"), Store(tmp_path / "there.db")
     name = run(space, store=here, trials=9).study
@@ -162,7 +162,7 @@ def test_a_search_in_pieces_equals_one_in_one_go(small_space: Space, tmp_path: P
     pd.testing.assert_frame_equal(first, second)
 
 
-def test_another_seed_searches_otherwise(small_space: Space, tmp_path: Path) -> None:
+def test_another_seed_evaluates_other_designs(small_space: Space, tmp_path: Path) -> None:
     store = Store(tmp_path / "s.db")
     first, second = run(small_space, store=store, seed=1), run(small_space, store=store, seed=2)
     assert (first.study, second.study) == ("small", "small-2")
@@ -181,7 +181,7 @@ def test_the_budget_is_part_of_a_studys_identity(small_space: Space, tmp_path: P
     assert run(small_space, store=store).study == "small-3"
 
 
-def test_what_was_evaluated_is_used_again_and_not_charged(small_space: Space, tmp_path: Path) -> None:
+def test_known_evaluations_are_reused_and_not_charged(small_space: Space, tmp_path: Path) -> None:
     store = Store(tmp_path / "s.db")
     run(small_space, store=store, trials=10)
     again = run(small_space, store=store, trials=3, new=True)
@@ -193,7 +193,7 @@ def test_what_was_evaluated_is_used_again_and_not_charged(small_space: Space, tm
     assert reused.to_dict() == first.to_dict()
 
 
-def test_troubled_designs_fail_alone(small_space: Space, tmp_path: Path) -> None:
+def test_a_design_that_fails_does_not_end_the_search(small_space: Space, tmp_path: Path) -> None:
     store = Store(tmp_path / "s.db")
     result = run(small_space, store=store, evaluator=Troubled(), trials=1000)
     trials = store.trials(result.study)
@@ -209,7 +209,7 @@ def test_troubled_designs_fail_alone(small_space: Space, tmp_path: Path) -> None
     assert result.done == len(small_space.feasible) - len(failed)
 
 
-def test_odd_scores_fail_their_trial_only(small_space: Space, tmp_path: Path) -> None:
+def test_an_invalid_score_fails_its_trial_only(small_space: Space, tmp_path: Path) -> None:
     store = Store(tmp_path / "s.db")
     result = run(small_space, store=store, evaluator=Odd(), trials=1000)
     trials = store.trials(result.study)
@@ -228,7 +228,7 @@ def test_an_objective_that_is_not_measured_fails_the_trial(small_space: Space, t
         run(Space.from_dict(plain), store=Store(tmp_path / "s.db"))
 
 
-def test_a_search_in_which_all_fails_ends(small_space: Space, tmp_path: Path) -> None:
+def test_a_search_whose_trials_all_fail_ends(small_space: Space, tmp_path: Path) -> None:
     store = Store(tmp_path / "s.db")
     with pytest.raises(
         WorkError, match=r"first 8 designs of this run all failed.*RuntimeError: no kernel image is available"
@@ -244,7 +244,7 @@ def test_a_worker_that_cannot_start_ends_the_search_and_fails_no_trial(small_spa
     assert "failed" not in set(store.trials("small")["state"])
 
 
-def test_a_script_without_a_guard_is_told_so(folder: Path) -> None:
+def test_a_script_without_a_main_guard_gets_an_explanation(folder: Path) -> None:
     script = folder / "script.py"
     script.write_text("import srsearch as sr\nsr.run('small.yaml', store='s.db', trials=2)\n")
     ended = subprocess.run(
@@ -344,7 +344,7 @@ def test_several_workers_share_the_work(small_space: Space, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("seed", range(3))
 def test_with_several_workers_the_proposals_do_not_depend_on_who_ends_first(seed: int) -> None:
-    """And a long training holds up the others only when they are several trials ahead."""
+    """A long training delays the others only when they are several trials ahead."""
     space, evaluator = settled(Space.from_dict(WIDE_SPACE), sampler="tpe"), SyntheticEvaluator()
     rng = random.Random(seed)
     proposed, ahead = list[list[str]](), 0
@@ -369,7 +369,7 @@ def test_with_several_workers_the_proposals_do_not_depend_on_who_ends_first(seed
 
 
 def start(folder: Path, *options: str, evaluator: str = "Slow") -> subprocess.Popen[str]:
-    """A run of the small space in another process."""
+    """Start a run of the small space in another process."""
     command = [sys.executable, "-c", "from srsearch.cli import main; main(prog_name='srsearch')", "run", "small.yaml"]
     return subprocess.Popen(
         [*command, "--evaluator", f"tests.support.evaluators:{evaluator}", "--storage", "s.db", *options],
@@ -403,7 +403,7 @@ def wait_for(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
         time.sleep(0.05)
 
 
-def test_kill_at_any_moment_loses_nothing_and_changes_nothing(folder: Path, small_space: Space) -> None:
+def test_a_kill_at_any_moment_loses_and_changes_nothing(folder: Path, small_space: Space) -> None:
     moments = random.Random(5)
     for count in (1, 6):
         process = start(folder, "--trials", "8")
@@ -442,7 +442,7 @@ def test_an_interrupt_saves_and_the_same_command_continues(folder: Path, sent: s
 
 @contextlib.contextmanager
 def no_room(path: Path) -> Iterator[None]:
-    """While this is open, SQLite finds the disk full as soon as the database has to grow."""
+    """Inside this context, the disk is full for SQLite as soon as the database has to grow."""
     with sqlite3.connect(path) as connection:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
 
@@ -512,12 +512,12 @@ def test_a_database_that_is_deleted_in_the_middle_ends_the_run(folder: Path) -> 
 
 
 def _same_study(evaluator: SyntheticEvaluator) -> SyntheticEvaluator:
-    """An evaluator that says of itself that it is the ordinary synthetic one."""
+    """Check that an evaluator has the recipe of the ordinary synthetic one, so that the study is the same."""
     assert evaluator.recipe == SyntheticEvaluator().recipe
     return evaluator
 
 
-def test_evaluators_by_name() -> None:
+def test_evaluators_are_found_by_name() -> None:
     assert evaluator_type("synthetic") is SyntheticEvaluator
     for name, message in {
         "synthetik": "did you mean 'synthetic'",
@@ -530,7 +530,7 @@ def test_evaluators_by_name() -> None:
             evaluator_type(name)
 
 
-def test_an_evaluator_that_cannot_be_made_or_sent(small_space: Space, tmp_path: Path) -> None:
+def test_an_evaluator_that_cannot_be_constructed_or_pickled_is_refused(small_space: Space, tmp_path: Path) -> None:
     demanding = small_space.with_settings(proxy={"evaluator": "tests.support.evaluators:Demanding"})
     with pytest.raises(InputError, match=r"cannot be made: .*needed"):
         run(demanding, store=Store(tmp_path / "s.db"))

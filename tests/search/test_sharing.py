@@ -1,4 +1,4 @@
-"""Several processes on one study, processes that die, and designs that are set aside."""
+"""Several processes on one study, killed processes, and stopped trials that are continued."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def killed_at_the_end(*processes: subprocess.Popen[str]) -> Iterator[None]:
 
 
 def kill(process: subprocess.Popen[str], *, with_workers: bool) -> None:
-    """The main process, or its workers and it together: it does not see them die."""
+    """Kill the main process, or its workers with it, so that it does not notice their end."""
     if with_workers:
         process.send_signal(signal.SIGSTOP)
         for worker in psutil.Process(process.pid).children(recursive=True):
@@ -70,7 +70,7 @@ def test_two_runs_share_a_study(folder: Path) -> None:
     assert min(told) > 0
 
 
-def test_what_a_killed_run_was_at_is_taken_up_by_the_other_at_once(folder: Path) -> None:
+def test_trials_of_a_killed_run_are_continued_by_the_other_at_once(folder: Path) -> None:
     first = start(folder, "--trials", "4", evaluator="Slower")
     with killed_at_the_end(first):
         wait_for(folder, 1, first)
@@ -174,8 +174,8 @@ def test_a_process_number_that_is_used_again_holds_no_lease(tmp_path: Path) -> N
     assert not leases.is_void(f"{host}:{parent}:{leases._started(parent)}:x", 1e9)
 
 
-def test_what_is_set_aside_goes_on_from_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Real trainings: a design that was stopped early and continued scores what it scores in one go."""
+def test_a_stopped_training_continues_from_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With real trainings: a design that is stopped early and continued has the score of an uninterrupted training."""
     monkeypatch.setattr(study, "MAX_ASIDE", 1000)
     plain = SMALL_SPACE | {
         "architecture": SMALL_SPACE["architecture"] | {"channels": [4, 6, 8], "unit": "conv"},
@@ -211,7 +211,7 @@ def test_what_is_set_aside_goes_on_from_its_checkpoint(tmp_path: Path, monkeypat
             assert (trial.psnr, trial.ssim, trial.curve) == expected[trial.key]
 
 
-def test_replicates_make_the_front_surer(tmp_path: Path) -> None:
+def test_replicates_reduce_the_standard_error_of_the_front(tmp_path: Path) -> None:
     space = Space.from_dict(WIDE_SPACE)
     store = Store(tmp_path / "s.db")
     result = run(space, store=store, trials=8, replicates=3)

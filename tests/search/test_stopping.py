@@ -1,4 +1,4 @@
-"""Early stopping: what rungs say, which trials go on, which are taken up again."""
+"""Early stopping: predictions from rungs, which trials are stopped, and which are continued."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def quality(candidate: Candidate) -> float:
 
 
 def curve(candidate: Candidate, rng: np.random.Generator, final: float | None = None) -> dict[int, float]:
-    """At a rung small networks are ahead; the first rung is all but chance."""
+    """PSNR at the rungs: small networks are ahead, and the first rung is almost random."""
     final = quality(candidate) if final is None else final
     late = 0.15 * (math.log10(mult_adds(candidate)) - 9)
     values = {75: 25.5 - late + 0.3 * rng.standard_normal(), 150: final - 0.3 - 2 * late, 300: final - 0.1 - late}
@@ -83,9 +83,9 @@ def volume(trials: Iterable[TrialRecord]) -> float:
 
 
 def at_the_last_rung(costs: tuple[float, float], rank: int, count: int = 40) -> TrialRecord:
-    """A trial within a range of costs: of all designs there, by the hypervolume it would add to so many trials.
+    """A running trial of the design that would add the ``rank``-th most hypervolume, among designs in a range of costs.
 
-    Of those that would add nothing, the one farthest below the front is the last.
+    Designs that would add nothing are ranked by their distance below the front.
     """
     history = finished(count)
 
@@ -94,11 +94,11 @@ def at_the_last_rung(costs: tuple[float, float], rank: int, count: int = 40) -> 
         done = trial(count, design, "complete", {STEPS: quality(design)})
         return volume([*history, done]) - volume(history), quality(design) - max(cheaper, default=REFERENCE)
 
-    there = sorted((d for d in designs()[count:] if costs[0] < mult_adds(d) < costs[1]), key=gain, reverse=True)
-    return trial(count, there[rank], "running", curve(there[rank], np.random.default_rng(2)), 300)
+    ranked = sorted((d for d in designs()[count:] if costs[0] < mult_adds(d) < costs[1]), key=gain, reverse=True)
+    return trial(count, ranked[rank], "running", curve(ranked[rank], np.random.default_rng(2)), 300)
 
 
-def test_a_rung_is_read_as_the_end_whatever_the_cost_and_one_that_says_nothing_is_not() -> None:
+def test_a_rung_predicts_the_final_psnr_at_any_cost_unless_it_is_uninformative() -> None:
     rng = np.random.default_rng(0)
     some = designs()[:60]
     curves = [curve(design, rng) for design in some]
@@ -120,13 +120,13 @@ def test_a_rung_is_read_as_the_end_whatever_the_cost_and_one_that_says_nothing_i
 
 
 @pytest.mark.parametrize("costs", [(1e9, 5e9), (1.5e10, 4e10)])
-def test_it_is_the_place_against_the_front_that_counts_not_the_size(costs: tuple[float, float]) -> None:
+def test_trials_are_judged_against_the_front_not_by_their_size(costs: tuple[float, float]) -> None:
     history = finished(40)
     assert stopping().goes_on(40, [*history, at_the_last_rung(costs, 0)])
     assert not stopping().goes_on(40, [*history, at_the_last_rung(costs, -1)])
 
 
-def test_while_little_is_known_and_at_a_rung_that_says_nothing_all_go_on() -> None:
+def test_nothing_is_stopped_early_in_a_study_or_at_an_uninformative_rung() -> None:
     hopeless = at_the_last_rung((2e10, 4e10), -1)
     few = finished(7)
     assert stopping().goes_on(40, [*few, hopeless])
@@ -135,7 +135,7 @@ def test_while_little_is_known_and_at_a_rung_that_says_nothing_all_go_on() -> No
     assert stopping(of_ssim).goes_on(40, [*finished(40), hopeless])
 
 
-def test_the_most_promising_stopped_trial_is_taken_up_again_where_it_can_be() -> None:
+def test_the_most_promising_stopped_trial_is_continued() -> None:
     history = finished(40)
     good, bad = (replace(at_the_last_rung((1e9, 5e9), rank), state="stopped") for rank in (0, -1))  # type: ignore[arg-type]
     bad = replace(bad, number=41)
@@ -152,14 +152,14 @@ def test_the_most_promising_stopped_trial_is_taken_up_again_where_it_can_be() ->
         (["psnr", "ssim", "mult_adds", "params", "activations"], (1e9, 5e9)),
     ],
 )
-def test_any_objectives_with_psnr(objectives: list[str], costs: tuple[float, float]) -> None:
+def test_stopping_works_with_all_objectives_beside_psnr(objectives: list[str], costs: tuple[float, float]) -> None:
     over = Space.from_dict(space().to_dict() | {"objectives": objectives})
     history = finished(40)
     assert stopping(over).goes_on(40, [*history, at_the_last_rung(costs, 0)])
     assert not stopping(over).goes_on(40, [*history, at_the_last_rung(costs, -1)])
 
 
-def test_the_same_arguments_give_the_same_answer_also_for_a_long_history() -> None:
+def test_decisions_are_repeatable_even_with_a_long_history() -> None:
     history = finished(400)
     judged = [at_the_last_rung((5e9, 2e10), rank, 400) for rank in (0, 5, -1)]
     again = stopping()
@@ -177,7 +177,7 @@ def test_a_constant_psnr_stops_nothing() -> None:
 
 
 def searched(seed: int, budget: int, *, early: bool) -> float:
-    """Hypervolume that random search finds with the steps of so many trainings."""
+    """Hypervolume that random search finds with the steps of a number of trainings."""
     rng = np.random.default_rng(seed)
     order = [designs()[int(i)] for i in rng.permutation(len(designs()))]
     judge, history, left = stopping(), list[TrialRecord](), budget * STEPS
@@ -199,6 +199,6 @@ def searched(seed: int, budget: int, *, early: bool) -> float:
     return volume(history)
 
 
-def test_random_search_finds_more_with_the_same_steps() -> None:
+def test_stopping_lets_random_search_find_more_with_the_same_steps() -> None:
     gains = [searched(seed, 40, early=True) - searched(seed, 40, early=False) for seed in range(3)]
     assert np.median(gains) > 0

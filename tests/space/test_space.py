@@ -1,4 +1,4 @@
-"""Space files: errors that say where and what, exact sizes, feasible samples."""
+"""Space files: errors with their location, exact sizes, feasible samples, repair."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def written(folder: Path, text: str) -> Path:
         ("architecture:\n", "proxy: {stpes: 3}\narchitecture:\n", 3, "did you mean 'steps'?"),
     ],
 )
-def test_a_mistake_is_answered_with_file_line_key_and_what_is_right(
+def test_mistakes_are_reported_with_file_line_key_and_a_correction(
     tmp_path: Path, old: str, new: str, line: int, message: str
 ) -> None:
     assert old in GOOD
@@ -84,12 +84,12 @@ def test_a_mistake_is_answered_with_file_line_key_and_what_is_right(
 
 
 @pytest.mark.parametrize("text", ["", "- a list", "just words", "{}"])
-def test_a_file_that_is_no_space(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_no_space_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError, match="a space is a mapping"):
         Space.from_yaml(written(tmp_path, text))
 
 
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no such file, and no space of that name .* did you mean 'lightweight_x4'"):
         Space.from_yaml("lightweigth_x4")
     with pytest.raises(InputError, match="is a folder"):
@@ -136,7 +136,7 @@ def test_samples_are_feasible_and_buildable(seed: int, budget: int | None) -> No
     assert space.sample(np.random.default_rng(seed)) == design
 
 
-def test_a_budget_that_no_design_fits_tells_the_cheapest(tmp_path: Path) -> None:
+def test_the_error_for_an_impossible_budget_gives_the_least_costs(tmp_path: Path) -> None:
     space = Space.from_yaml(written(tmp_path, GOOD)).with_budget(max_mult_adds=10**6, max_params=100)
     least = min(point.cost.mult_adds for point in space.points() if point.cost)
     with pytest.raises(InputError) as error:
@@ -145,7 +145,7 @@ def test_a_budget_that_no_design_fits_tells_the_cheapest(tmp_path: Path) -> None
     assert "the least params of any design is" in str(error.value)
 
 
-def test_parts_that_never_fit_are_said(tmp_path: Path) -> None:
+def test_parts_that_never_fit_are_refused(tmp_path: Path) -> None:
     text = GOOD.replace("[8, 16]", "[9]").replace("- conv\n    ", "")
     with pytest.raises(
         InputError,
@@ -207,8 +207,8 @@ EVERYTHING = {
 }
 
 
-def test_columns_give_what_single_designs_give() -> None:
-    """A space where nearly every rule applies: canonical form and cost, whole columns against one by one."""
+def test_columns_and_single_designs_agree() -> None:
+    """Canonical form and cost, by columns and one by one, in a space where nearly every rule applies."""
     space = Space.from_dict(EVERYTHING)
     assert space.grid.table is not None
     assert len(space.grid.table) == space.combinations > 3_000_000
@@ -229,7 +229,7 @@ def test_columns_give_what_single_designs_give() -> None:
     assert 0 < broken < 800
 
 
-def test_a_part_of_a_space_is_enumerated_like_single_designs() -> None:
+def test_enumeration_agrees_with_single_designs_on_every_point() -> None:
     plain = json.loads(json.dumps(EVERYTHING))
     plain["architecture"] |= {
         "refinement": "none",
@@ -269,7 +269,7 @@ def test_a_space_too_large_to_enumerate_is_estimated(monkeypatch: pytest.MonkeyP
 
 
 def distance(space: Space, start: dict[str, Any], end: dict[str, Any]) -> tuple[int, float]:
-    """Number of fields changed, and how far apart two points are on the axes."""
+    """Number of changed fields, and the distance of two points on the axes."""
     total = 0.0
     for axis in space.axes:
         if axis.name in start and axis.name in end and axis.ordered:
@@ -364,8 +364,11 @@ def test_numbers_are_decimal_and_budgets_are_checked(tmp_path: Path) -> None:
     space = Space.from_yaml(written(tmp_path, GOOD))
     with pytest.raises(InputError, match="not above zero"):
         space.with_budget(max_params=0)
+    with pytest.raises(InputError, match="at most 1000000 pixels"):
+        Space.from_yaml(written(tmp_path, GOOD.replace("1280x720", "100000000x100000000")))
+    wide = Space.from_yaml(written(tmp_path, GOOD.replace("1280x720", "1000000x1000000").replace("[8, 16]", "4096")))
     with pytest.raises(InputError, match="too large"):
-        Space.from_yaml(written(tmp_path, GOOD.replace("1280x720", "100000000x100000000"))).size()
+        wide.size()
 
 
 def test_every_published_x4_network_is_in_the_space_of_the_papers() -> None:
@@ -382,7 +385,7 @@ def test_every_published_x4_network_is_in_the_space_of_the_papers() -> None:
 
 
 @pytest.mark.parametrize("convention_name", ["efficiency", "s-lwsr", "ntire"])
-def test_a_budget_is_counted_as_a_paper_counts(tmp_path: Path, convention_name: str) -> None:
+def test_a_budget_is_counted_under_the_convention_of_the_space(tmp_path: Path, convention_name: str) -> None:
     text = GOOD.replace(", at: 1280x720", "").replace(
         "constraints:\n", f"constraints:\n  convention: {convention_name}\n"
     )
@@ -425,11 +428,11 @@ architecture:
         ("0.5", "1.5", 12, "activations: 1.5 should be all, none, rare"),
         ("0.5", "-0.5", 12, "a share between 0 and 1"),
         ("[half, 0.5]", "[half, 12_1]", 12, "there is no position '12_1'; there are 2_1"),
-        ("compress: [2", "compress: [27", 13, "27 are more than the 26 blocks that there are"),
+        ("compress: [2", "compress: [27", 13, "27 is more than the 26 blocks of the body"),
         ("direct, pyramid", "direct, pyramid: {blocks_2: 0}", 14, "a whole number from 1 up"),
     ],
 )
-def test_what_can_never_be_built_is_refused_where_it_is_written(
+def test_values_that_can_never_be_built_are_refused_with_their_line(
     tmp_path: Path, old: str, new: str, line: int, message: str
 ) -> None:
     text = IMPOSSIBLE + ("  upsampler: {pixel_shuffle: {groups: 2}}\n" if "31" in new else "")
@@ -451,21 +454,21 @@ def test_shipped_spaces_follow_the_schema_and_hold_feasible_designs() -> None:
         assert Space.from_dict(space.to_dict()).to_dict() == space.to_dict()
 
 
-def test_the_schema_beside_the_spaces_is_up_to_date() -> None:
-    """Made by `srsearch space --schema > spaces/space.schema.json`."""
+def test_the_schema_next_to_the_spaces_is_up_to_date() -> None:
+    """Update it with `srsearch space --schema > spaces/space.schema.json`."""
     assert json.loads((CHECKOUT / "spaces" / "space.schema.json").read_text()) == json_schema()
 
 
 @pytest.mark.parametrize(
     ("old", "new"), [("channels:", "chanels:"), ("- conv", "- konv"), ("[8, 16]", "[]"), ("40G", "40Q")]
 )
-def test_editors_see_mistakes_by_the_schema(old: str, new: str) -> None:
+def test_the_schema_shows_mistakes_to_editors(old: str, new: str) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(yaml.safe_load(GOOD.replace(old, new, 1)), json_schema())
 
 
 @given(st.integers(1, 10**13))
-def test_quantities(value: int) -> None:
+def test_quantities_are_written_and_read_back(value: int) -> None:
     assert parse_quantity(str(value)) == value
     assert parse_quantity(f"{value}K") == value * 1000
     shown = format_quantity(value)
@@ -473,14 +476,14 @@ def test_quantities(value: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "-3", "4X", "1e", "nan", "G", "1.2.3x"])
-def test_wrong_quantities(text: str) -> None:
+def test_wrong_quantities_are_refused(text: str) -> None:
     with pytest.raises(InputError):
         parse_quantity(text)
     with pytest.raises(InputError):
         parse_output_size(text)
 
 
-def test_design_files(tmp_path: Path, srsearch: Command) -> None:
+def test_designs_are_read_from_files(tmp_path: Path, srsearch: Command) -> None:
     path = tmp_path / "design.yaml"
     for text, message in {
         "scale: 4\nchanels: 3": "did you mean 'channels'",

@@ -1,4 +1,4 @@
-"""The store on real files and a real PostgreSQL: what is committed stays, whatever happens around it."""
+"""The store on real files and a real PostgreSQL server: committed changes survive whatever happens."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ STUDY = StudyRecord(
 
 
 def proposal(number: int, state: Any = "running", **changes: Any) -> TrialRecord:
-    """A trial of its own architecture."""
+    """A trial with an architecture that no other trial has."""
     trial = TrialRecord(
         number=number,
         key=hashlib.sha256(str(number).encode()).hexdigest(),
@@ -101,7 +101,7 @@ def fill(store: Store, name: str = STUDY.name) -> None:
 
 
 def in_python(code: str, *arguments: str) -> subprocess.Popen[str]:
-    """Another process that has this module as ``tests`` and a store open at the first argument."""
+    """Start Python in another process, with this module as ``tests`` and a store opened at the first argument."""
     folders = [str(Path(srsearch.__file__).parents[1])]
     prelude = "import itertools, os, random, signal, sys, time\nfrom tests.store.test_store import *\n"
     return subprocess.Popen(
@@ -114,14 +114,14 @@ def in_python(code: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 def finished(process: subprocess.Popen[str]) -> str:
-    """What the process printed; it must have succeeded."""
+    """Wait for a process to succeed and return its output."""
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     return output
 
 
 def contents(folder: Path) -> dict[str, tuple[int, str]]:
-    """Every file with its time of change and a hash."""
+    """All files with their modification time and a hash."""
     return {
         path.name: (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest()) for path in folder.iterdir()
     }
@@ -129,7 +129,7 @@ def contents(folder: Path) -> dict[str, tuple[int, str]]:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that other users can reach, which pytest's own is not."""
+    """A folder that other users can reach, unlike pytest's own."""
     folder = Path(tempfile.mkdtemp(prefix="srsearch-test-"))
     folder.chmod(0o755)
     yield folder
@@ -139,7 +139,7 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL server of our own, on a socket."""
+    """The URL of a PostgreSQL server for the tests, on a socket."""
     pytest.importorskip("psycopg")
     yield from (server.url for server in server_or_skip())
 
@@ -148,7 +148,7 @@ def postgres() -> Iterator[str]:
 
 
 def check_round_trip(store: Store, reopened: Callable[[], Store]) -> None:
-    """Everything comes back as it went in, also through a new connection."""
+    """Everything is read as it was written, even through a new connection."""
     fill(store)
     with reopened() as again:
         assert again.study(STUDY.name) == STUDY
@@ -182,7 +182,7 @@ def check_round_trip(store: Store, reopened: Callable[[], Store]) -> None:
 
 
 def check_frames(store: Store) -> None:
-    """The tables for people have their columns, types and rows; expects what `fill` made."""
+    """The data frames have their columns, types and rows. Expects the study of `fill`."""
     frame = store.trials(STUDY.name)
     axes = ["channels", "unit", "body.cascade.share", "unit.bottleneck.reduction"]
     measures = ["psnr", "ssim", "seeds", "psnr_sd", "mult_adds", "params", "activations", "seconds", "cached"]
@@ -211,7 +211,7 @@ def check_frames(store: Store) -> None:
 
 
 def check_studies(store: Store) -> None:
-    """Names as hostile as they come; renaming and deleting; evaluations outlive their study. Expects `fill`'s study."""
+    """Hostile names, renaming and deleting; evaluations outlive their study. Expects the study of `fill`."""
     hostile = [
         "'; DROP TABLE sr_studies; --",
         '"><script>alert(1)</script>',
@@ -249,7 +249,7 @@ def check_studies(store: Store) -> None:
 
 
 def check_changes(store: Store, reading: Store, trials: list[TrialRecord]) -> None:
-    """What is read of trials that have changed is what reading everything gives; afterwards `fill`'s are as before."""
+    """Reading changed trials gives the same as reading all. Leaves the study of `fill` as it was."""
     name = STUDY.name
     as_opened = {each.number: each for each in trials[:5]}
     then_running = {number: replace(each, state="running", psnr=None, curve=()) for number, each in as_opened.items()}
@@ -272,7 +272,7 @@ def check_changes(store: Store, reading: Store, trials: list[TrialRecord]) -> No
 
 
 def check_transactions(store: Store) -> None:
-    """A change happens completely or not at all; expects what `fill` made."""
+    """A change happens completely or not at all. Expects the study of `fill`."""
     before = store.trial_records(STUDY.name)
     with pytest.raises(WorkError, match="another process"):
         store.add_trials(STUDY.name, [proposal(7), proposal(5)])
@@ -295,7 +295,7 @@ def check_transactions(store: Store) -> None:
     store.delete_study("second")
 
 
-def test_sqlite(tmp_path: Path) -> None:
+def test_a_store_in_sqlite(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "a #1 %20?.db"
     with Store(path) as store:
         check_round_trip(store, lambda: Store(path, read_only=True))
@@ -304,7 +304,7 @@ def test_sqlite(tmp_path: Path) -> None:
         check_studies(store)
 
 
-def test_postgresql(postgres: str, tmp_path: Path) -> None:
+def test_a_store_in_postgresql(postgres: str, tmp_path: Path) -> None:
     processes = [in_python("Store(sys.argv[1]).close()", postgres) for _ in range(3)]
     for process in processes:
         finished(process)
@@ -325,14 +325,14 @@ def test_postgresql(postgres: str, tmp_path: Path) -> None:
         check_migrated(postgres)
 
 
-def test_memory() -> None:
+def test_a_store_in_memory() -> None:
     with Store("sqlite://") as store:
         fill(store)
         check_frames(store)
 
 
 def check_migrated(url: str) -> None:
-    """The migrations make the tables that the code declares."""
+    """The migrations create the tables that the code declares."""
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
@@ -346,7 +346,7 @@ def check_migrated(url: str) -> None:
     engine.dispose()
 
 
-def test_migrations_make_the_declared_tables(tmp_path: Path) -> None:
+def test_migrations_create_the_declared_tables(tmp_path: Path) -> None:
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
@@ -358,7 +358,7 @@ def test_migrations_make_the_declared_tables(tmp_path: Path) -> None:
     assert tuple(reversed(revisions)) == schema.REVISIONS
 
 
-def test_the_default_is_in_the_folder_studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_database_is_in_the_folder_studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="run `srsearch run` first"):
         Store(read_only=True)
@@ -372,7 +372,7 @@ def test_the_default_is_in_the_folder_studies(tmp_path: Path, monkeypatch: pytes
 # Several processes
 
 
-def test_processes_open_and_write_at_once(tmp_path: Path) -> None:
+def test_several_processes_open_and_write_at_the_same_time(tmp_path: Path) -> None:
     path = tmp_path / "shared.db"
     code = """
 name = sys.argv[2]
@@ -394,7 +394,7 @@ with Store(sys.argv[1]) as store:
         assert connection.execute("SELECT count(*) FROM sr_evaluations").fetchone() == (40,)
 
 
-def test_reading_while_writers_come_and_go(tmp_path: Path) -> None:
+def test_reading_works_while_writers_start_and_end(tmp_path: Path) -> None:
     path = tmp_path / "busy.db"
     with Store(path) as store:
         store.create_study(STUDY)
@@ -417,8 +417,8 @@ for number in range(60):
     assert len(set(seen)) > 3
 
 
-def test_fifty_power_cuts_lose_nothing_finished(tmp_path: Path) -> None:
-    """A writer is killed fifty times, mostly somewhere between BEGIN and the end of COMMIT."""
+def test_fifty_kills_lose_nothing_finished(tmp_path: Path) -> None:
+    """A writer is killed fifty times, mostly between BEGIN and the end of COMMIT."""
     path = tmp_path / "s.db"
     code = """
 with Store(sys.argv[1]) as store:
@@ -561,7 +561,7 @@ def test_read_only_files_and_folders_are_refused_for_writing(open_folder: Path) 
 
 
 @pytest.mark.parametrize("read_only", [False, True])
-def test_a_file_that_is_no_database(tmp_path: Path, read_only: bool) -> None:
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path, read_only: bool) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("This is not a database, whatever its name may say. " * 100)
     before = contents(tmp_path)
@@ -572,7 +572,7 @@ def test_a_file_that_is_no_database(tmp_path: Path, read_only: bool) -> None:
         Store(tmp_path, read_only=read_only)
 
 
-def test_reading_what_srsearch_did_not_make(tmp_path: Path) -> None:
+def test_reading_an_empty_or_foreign_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.db").touch()
     with pytest.raises(InputError, match="is empty"):
         Store(tmp_path / "empty.db", read_only=True)
@@ -583,7 +583,7 @@ def test_reading_what_srsearch_did_not_make(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("read_only", [False, True])
-def test_a_newer_database_is_left_alone(tmp_path: Path, read_only: bool) -> None:
+def test_a_newer_database_is_refused_and_not_changed(tmp_path: Path, read_only: bool) -> None:
     path = tmp_path / "newer.db"
     Store(path).close()
     connection = sqlite3.connect(path)
@@ -603,7 +603,7 @@ def _finish_many(store: Store, finished_ones: list[int]) -> None:
         finished_ones.append(number)
 
 
-def test_a_full_disk_loses_nothing_and_the_store_goes_on(tmp_path: Path) -> None:
+def test_a_full_disk_loses_nothing_and_the_store_keeps_working(tmp_path: Path) -> None:
     pages = 1_000_000
 
     def limit(connection: Any, *_: Any) -> None:
@@ -630,7 +630,7 @@ def test_a_full_disk_loses_nothing_and_the_store_goes_on(tmp_path: Path) -> None
         event.remove(Engine, "checkout", limit)
 
 
-def test_a_lock_that_is_never_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_is_never_released_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("srsearch.store.sqlite.BUSY_SECONDS", 0.2)
     with Store(tmp_path / "locked.db") as store:
         store.create_study(STUDY)
@@ -655,7 +655,7 @@ def test_a_lock_that_is_never_given_back(tmp_path: Path, monkeypatch: pytest.Mon
         ("sqlite:///x.db?mode=ro", "takes no options"),
     ],
 )
-def test_urls_that_cannot_be(url: str, message: str) -> None:
+def test_invalid_urls_are_refused(url: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as raised:
         Store(url)
     assert "hunter2" not in str(raised.value)
@@ -664,7 +664,7 @@ def test_urls_that_cannot_be(url: str, message: str) -> None:
 # Import and speed
 
 
-def test_reading_needs_nothing_that_is_slow_to_import() -> None:
+def test_reading_imports_no_slow_modules() -> None:
     code = """
 import sys
 import srsearch.store
@@ -678,7 +678,7 @@ def _package_path() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(srsearch.__file__).parents[1])}
 
 
-def test_twenty_thousand_trials() -> None:
+def test_twenty_thousand_trials_are_read_fast() -> None:
     with Store("sqlite://") as store:
         store.create_study(STUDY)
         store.add_trials(STUDY.name, [proposal(number) for number in range(20_000)])
@@ -692,7 +692,7 @@ def test_twenty_thousand_trials() -> None:
 
 @contextmanager
 def exported(tmp_path: Path) -> Iterator[tuple[Any, str]]:
-    """The study of `fill` as Optuna loads it, and its database."""
+    """The exported study of `fill`, loaded by Optuna, and its database."""
     import optuna
 
     url = f"sqlite:///{tmp_path / 'optuna' / 'o.db'}"
@@ -742,7 +742,7 @@ def test_optuna_reads_the_export(tmp_path: Path) -> None:
     assert _distribution([True, False]) == CategoricalDistribution((True, False))
 
 
-def test_the_export_may_share_our_database(tmp_path: Path) -> None:
+def test_the_export_may_be_in_the_same_database(tmp_path: Path) -> None:
     import optuna
 
     with Store(tmp_path / "ours.db") as store:

@@ -1,4 +1,4 @@
-"""The ``srsearch`` command, called within this process or started as one of its own."""
+"""The ``srsearch`` command, called within this process or in a new one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from srsearch.cli import main
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-"""Takes the command's arguments, and by name ``input`` and ``env`` (added to the environment)."""
+"""Takes the command's arguments, and the keywords ``input`` and ``env`` (added to the environment)."""
 
 PROGRAM = (sys.executable, "-c", "from srsearch.cli import main; main(prog_name='srsearch')")
 """Starts the ``srsearch`` of this checkout."""
@@ -23,7 +23,7 @@ PROGRAM = (sys.executable, "-c", "from srsearch.cli import main; main(prog_name=
 def in_this_process(
     folder: Path, *arguments: str, input: str | None = None, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in a folder without starting a process; an exception that it does not handle is raised."""
+    """Run a command in a folder within this process. Raises exceptions that the command does not handle."""
     with contextlib.chdir(folder):
         result = CliRunner().invoke(main, arguments, input=input, env=env, catch_exceptions=False, prog_name="srsearch")
     return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)
@@ -32,7 +32,7 @@ def in_this_process(
 def in_own_process(
     folder: Path, *arguments: str, input: str | None = None, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in a folder as a process of its own."""
+    """Run a command in a folder in a new process."""
     return subprocess.run(
         [*PROGRAM, *arguments],
         cwd=folder,

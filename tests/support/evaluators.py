@@ -14,7 +14,7 @@ from srsearch.search.evaluators.proxy import ProxyEvaluator
 
 
 class Troubled(SyntheticEvaluator):
-    """Depending on the design's key, gives NaN, raises, runs out of memory, or kills its own process."""
+    """Returns NaN, raises, runs out of memory or kills its own process, depending on the design's key."""
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -34,7 +34,7 @@ class Troubled(SyntheticEvaluator):
 
 
 class Odd(SyntheticEvaluator):
-    """Depending on the design's key, returns what an evaluator must not return; prints and reports nonsense."""
+    """Returns invalid scores, depending on the design's key; prints and reports nonsense."""
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class Slower(SyntheticEvaluator):
 
 
 class Demanding(SyntheticEvaluator):
-    """Cannot be made without an argument."""
+    """Cannot be constructed without an argument."""
 
     def __init__(self, needed: int) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ class Brief(SyntheticEvaluator):
 
 
 class Homebound(SyntheticEvaluator):
-    """Needs a folder that is not on every node."""
+    """Needs a folder that not all nodes have."""
 
     there = False
 

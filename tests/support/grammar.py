@@ -1,4 +1,4 @@
-"""Random descriptions of the whole grammar, their near neighbours, and what a network computes as a text."""
+"""Random descriptions of the whole grammar, their neighbours, and fingerprints of what networks compute."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def random_description(rng: random.Random) -> dict[str, Any]:
 
 
 def neighbour(rng: random.Random, plain: dict[str, Any]) -> dict[str, Any]:
-    """The same description with one to three fields or options changed."""
+    """A copy of a description with one to three fields or options changed."""
     changed = copy.deepcopy(plain)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         field = rng.choice([*PLAIN, *PARTS, "body", "body", "levels", "unit"])
@@ -129,7 +129,7 @@ def neighbour(rng: random.Random, plain: dict[str, Any]) -> dict[str, Any]:
 
 
 class Trace(TorchDispatchMode):
-    """The executed operations: name, which earlier results they read, and which weights of which shape."""
+    """Records the executed operations: their names, the results that they read, and the weights with their shapes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -162,9 +162,9 @@ class Trace(TorchDispatchMode):
 
 
 def fingerprint(design: Architecture) -> str:
-    """What a design computes: its operations with their operands, shapes and sharing, at each of its scales.
+    """What a design computes, as text: operations, operands, shapes and shared weights, at each of its scales.
 
-    Traced on the meta device, where shapes are computed and nothing else.
+    The network is traced on the meta device, which computes shapes only.
     """
     design.check_placement()
     with torch.device("meta"):

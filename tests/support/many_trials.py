@@ -1,4 +1,4 @@
-"""A study with any number of invented trials, written straight into the tables."""
+"""Writes a study with any number of invented trials directly into the tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL server for the tests, run from the binaries of a wheel: it needs no root and no system package."""
+"""A PostgreSQL server for the tests, from the binaries in a wheel. It needs neither root nor a system package."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PASSWORD = "hunter2 %&/"
 
 
 class Unavailable(Exception):
-    """No server can be started on this machine; says why."""
+    """No server can be started on this machine; the message says why."""
 
 
 class Server:
@@ -124,7 +124,7 @@ class Server:
 
 
 def server_or_skip() -> Iterator[Server]:
-    """What a fixture yields from: a running server, removed at the end; skips the test where none can run."""
+    """Yields a running server to a fixture and removes it at the end. Skips the test if no server can run."""
     try:
         found = Server()
     except Unavailable as error:

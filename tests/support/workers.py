@@ -15,7 +15,7 @@ _real_context = multiprocessing.get_context
 
 
 def forking_context(method: str | None = None) -> BaseContext:
-    """What `multiprocessing.get_context` gives, with processes forked from such a process instead of spawned."""
+    """A context like that of `multiprocessing.get_context`, which forks processes from such a process."""
     return _forkserver() if method == "spawn" else _real_context(method)
 
 

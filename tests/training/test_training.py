@@ -30,7 +30,7 @@ FASTEST = Runtime.detect("cpu", threads=1)
 
 @pytest.fixture(scope="module")
 def data() -> TrainingData:
-    """Parts of the installed photos, so that a training takes a second."""
+    """Crops of the installed photos, so that a training takes a second."""
     whole = load_training_data("builtin", 2, patch=12)
 
     def part(pair: Pair) -> Pair:
@@ -96,14 +96,14 @@ def test_a_recipe_never_changes_the_network(data: TrainingData) -> None:
     assert any(not torch.equal(old[name], new[name]) for name in old)
 
 
-def test_rungs_do_not_disturb_the_training(data: TrainingData) -> None:
+def test_rungs_do_not_change_the_training(data: TrainingData) -> None:
     many, few = (Recipe(steps=12, batch=2, patch=12, rungs=rungs) for rungs in ((0.1, 0.2, 0.5, 0.9), ()))
     assert train(data, many)[0].psnr == train(data, few)[0].psnr
     assert [step for step, _ in train(data, few)[0].curve] == [12]
 
 
 @pytest.mark.parametrize("runtime", [FP32, FASTEST], ids=str)
-def test_an_interrupted_training_goes_on_bit_for_bit(data: TrainingData, tmp_path: Path, runtime: Runtime) -> None:
+def test_an_interrupted_training_continues_bit_for_bit(data: TrainingData, tmp_path: Path, runtime: Runtime) -> None:
     whole, weights = train(data, runtime=runtime)
     path = tmp_path / "folder" / "checkpoint.pt"
     told: list[int] = []
@@ -141,7 +141,7 @@ def test_an_unusable_checkpoint_is_not_used(data: TrainingData, tmp_path: Path) 
     assert train_proxy(network(), data, SHORT, FASTEST, 0, None, nowhere).curve == whole.curve
 
 
-def test_report_can_stop(data: TrainingData) -> None:
+def test_the_report_callback_can_stop_a_training(data: TrainingData) -> None:
     told: list[tuple[int, float]] = []
 
     def report(step: int, psnr: float) -> bool:
@@ -158,7 +158,7 @@ def test_report_can_stop(data: TrainingData) -> None:
 
 
 class Tiny(nn.Module):
-    """Two convolutions beside bicubic, where it starts; on RGB or on luminance. Keeps the first images it was given."""
+    """Bicubic plus two convolutions, which add zero at first, on RGB or luminance. Keeps its first input."""
 
     def __init__(self, in_channels: int) -> None:
         super().__init__()
@@ -217,7 +217,7 @@ def test_both_sides_of_the_loss_have_the_networks_colour(
 
 
 class Diverging(nn.Module):
-    """Fine until its n-th training step, or only when it is validated."""
+    """Gives NaN from its n-th training step on, or only in validation."""
 
     def __init__(self, steps: int, in_validation: bool = False) -> None:
         super().__init__()
@@ -237,14 +237,14 @@ def test_a_diverging_training_says_where(data: TrainingData) -> None:
         train_proxy(Diverging(20, in_validation=True), data, SHORT, FP32, 0)
 
 
-def test_threads_are_set_back(data: TrainingData) -> None:
+def test_the_number_of_threads_is_restored(data: TrainingData) -> None:
     before = torch.get_num_threads()
     with pytest.raises(TrainingFailed):
         train_proxy(Diverging(0), data, SHORT, Runtime("cpu", "fp32", True, before + 1), 0)
     assert torch.get_num_threads() == before
 
 
-def test_one_cycle() -> None:
+def test_one_cycle_rises_and_falls() -> None:
     recipe = Recipe(steps=1000, learning_rate=0.01)
     rates = [recipe.learning_rate_at(step) for step in range(1, 1001)]
     assert rates[0] == pytest.approx(0.001, rel=0.01)
@@ -258,7 +258,7 @@ def test_one_cycle() -> None:
     }
 
 
-def test_recipes_as_json() -> None:
+def test_recipes_convert_to_json_and_back() -> None:
     recipe = Recipe(steps=80, rungs=(0.5, 0.25, 0.5))
     assert recipe.rungs == (0.25, 0.5)
     assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
@@ -283,6 +283,6 @@ def test_recipes_as_json() -> None:
         ({"rungs": 0.5}, "rungs: 0.5"),
     ],
 )
-def test_wrong_recipes(values: dict[str, object], message: str) -> None:
+def test_wrong_recipes_are_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Recipe.from_dict(values)

@@ -1,4 +1,4 @@
-"""Activation functions. Each works at any width, so none has parameters for each channel."""
+"""Activation functions. Each works with any number of channels, so none has parameters for each channel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from srsearch.architecture.registry import register
 
 @register("activation", "relu")
 class ReLU(nn.ReLU):
-    """Rectified linear unit, what all five papers use."""
+    """Rectified linear unit, which all five papers use."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class LeakyReLU(nn.LeakyReLU):
     """Leaky rectified linear unit.
 
     Args:
-        slope: Of the negative side.
+        slope: Slope for negative inputs.
     """
 
     def __init__(self, slope: Annotated[float, annotated_types.Gt(0), annotated_types.Lt(1)] = 0.1) -> None:
@@ -32,7 +32,7 @@ class LeakyReLU(nn.LeakyReLU):
 
 @register("activation", "prelu")
 class PReLU(nn.PReLU):
-    """Leaky rectified linear unit whose slope is learned: one parameter each time it stands somewhere."""
+    """Leaky rectified linear unit with a learned slope: one parameter for each instance."""
 
     def __init__(self) -> None:
         super().__init__()

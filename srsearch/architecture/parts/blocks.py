@@ -1,7 +1,7 @@
-"""Blocks: made of units, ``channels`` to ``channels`` at one resolution.
+"""Blocks, which are made of units: (n, channels, h, w) to (n, channels, h, w).
 
-A block's ``inner_activation`` is the one between its two units. A design may drop it at some positions (s-LWSR paper,
-Section III-F); then the slot gives an identity.
+A block's ``inner_activation`` is the activation between its two units. A design may drop it at some positions (s-LWSR
+paper, Section III-E); the slot then returns an identity.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from srsearch.architecture.registry import Factory, PositiveInt, register
 
 @register("block")
 class Plain(nn.Module):
-    """One unit and the activation function: ProSRN's memory convolutions."""
+    """One unit and the activation function, as in ProSRN."""
 
     def __init__(self, channels: int, unit: Factory, activation: Factory) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Plain(nn.Module):
 
 @register("block")
 class Residual(nn.Module):
-    """CARN's residual block: ``relu(unit(relu(unit(x))) + x)``."""
+    """CARN's residual block: ``relu(unit(relu(unit(x))) + x)`` (PCARN paper, Eq. 1)."""
 
     def __init__(self, channels: int, unit: Factory, activation: Factory, inner_activation: Factory) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Residual(nn.Module):
 class EfficientResidual(nn.Module):
     """CARN-M's efficient residual block: two units and a pointwise convolution that mixes their groups.
 
-    ``relu(pointwise(relu(unit(relu(unit(x))))) + x)``
+    ``relu(pointwise(relu(unit(relu(unit(x))))) + x)`` (PCARN paper, Section III-C and Fig. 4a).
     """
 
     def __init__(self, channels: int, unit: Factory, activation: Factory, inner_activation: Factory) -> None:
@@ -69,9 +69,9 @@ class EfficientResidual(nn.Module):
 
 @register("block")
 class ScaledResidual(nn.Module):
-    """The residual block without an activation behind the sum: ``x + alpha * unit(relu(unit(x)))``.
+    """A residual block without an activation after the sum: ``x + alpha * unit(relu(unit(x)))``.
 
-    EDSR's; s-LWSR's and CSRCNN's with alpha 1.
+    This is EDSR's block; the released code of s-LWSR has it with alpha 1.
 
     Args:
         alpha: Factor of the residual branch.
@@ -96,9 +96,9 @@ class ScaledResidual(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """Squeeze and excitation: each channel is scaled by a function of all channels' means.
+    """Channel attention: scales each channel by a function of the means of all channels.
 
-    Global average pool, 1x1 to ``channels / reduction`` (at least one channel), ReLU, 1x1 back, sigmoid.
+    Global average pool, 1x1 to ``channels / reduction`` (at least one channel), activation, 1x1 back, sigmoid.
     """
 
     def __init__(self, channels: int, reduction: int, activation: Factory) -> None:
@@ -118,8 +118,8 @@ class RCAB(nn.Module):
     """RCAN's residual channel attention block: ``x + attention(unit(relu(unit(x))))``.
 
     Args:
-        reduction: The attention's inner width is ``channels / reduction``, rounded down but at least one channel
-            (the papers have 64 channels and do not say what fewer than 16 would mean).
+        reduction: The attention has ``channels / reduction`` inner channels, rounded down, but at least one. (The
+            papers have 64 channels and do not say what happens with fewer than ``reduction``.)
     """
 
     def __init__(
@@ -143,13 +143,14 @@ class RCAB(nn.Module):
 
 @register("block", "inverted_residual")
 class InvertedResidualBlock(nn.Module):
-    """What s-LWSR's compression puts in the place of a residual block: an inverted residual (MobileNet v2).
+    """The inverted residual (MobileNet v2) that replaces residual blocks in compressed s-LWSR (Section III-D, Fig. 4).
 
-    1x1 to more channels (where there is an expansion), depthwise 3x3, linear 1x1 back, and a skip. The printed size of
-    the compressed network fits no expansion, no bias and no batch normalisation.
+    1x1 to more channels (only with an expansion), depthwise 3x3, linear 1x1 back, and a skip. The defaults, without
+    expansion, biases and batch normalisation, fit the size that the paper prints for the compressed network (Section
+    IV-B: 124K).
 
     Args:
-        expansion: The inner width is ``channels * expansion``; 1 leaves the first convolution out.
+        expansion: The block has ``channels * expansion`` inner channels; 1 omits the first convolution.
         bias: Whether the convolutions have biases.
         norm: Whether batch normalisation follows each convolution.
     """
@@ -181,11 +182,12 @@ class InvertedResidualBlock(nn.Module):
 
 
 class UNetBlock(nn.Module):
-    """Two steps down in resolution and two up, ``channels`` wide; works at every image size.
+    """Two stages down in resolution and two up, ``channels`` wide, for images of any size.
 
     Args:
-        backprojection: CSRCNN's (Section III-B): what comes down is concatenated, and what comes up is compared with
-            what went down by subtraction. Without it, the traditional U block that its Table III compares with.
+        backprojection: True gives CSRCNN's BP-U block (Section III-A): the bottom's input is concatenated to its
+            output, and the first stage's output is subtracted on the way up. False gives the traditional U block of
+            Table III.
     """
 
     def __init__(self, channels: int, unit: Factory, activation: Factory, backprojection: bool) -> None:
@@ -200,7 +202,7 @@ class UNetBlock(nn.Module):
         self.activations = nn.ModuleList(activation() for _ in range(5))
 
     def forward(self, f0: Tensor) -> Tensor:
-        """Eqs. 1-5 of the CSRCNN paper; at odd sizes the transposed convolutions return to the size they came from."""
+        """Eqs. 1-5 of the CSRCNN paper. At odd sizes, the transposed convolutions restore the size before halving."""
         down_1, down_2, bottom, up_2, up_1 = self.activations
         f1 = down_1(self.down_1(f0))
         f2 = down_2(self.down_2(f1))
@@ -216,7 +218,7 @@ class UNetBlock(nn.Module):
 
 @register("block")
 class BpU(UNetBlock):
-    """CSRCNN's back-projection U-net block. The 1x1 convolution before it belongs to the dense body."""
+    """CSRCNN's back-projection U-net block, without its leading 1x1 convolution, which the dense body has."""
 
     def __init__(self, channels: int, unit: Factory, activation: Factory) -> None:
         super().__init__(channels, unit, activation, backprojection=True)
@@ -224,7 +226,7 @@ class BpU(UNetBlock):
 
 @register("block", "t_u")
 class TU(UNetBlock):
-    """The traditional U block that CSRCNN's Table III compares with: no concatenation, no subtraction."""
+    """The traditional U block in Table III of the CSRCNN paper: without concatenation and subtraction."""
 
     def __init__(self, channels: int, unit: Factory, activation: Factory) -> None:
         super().__init__(channels, unit, activation, backprojection=False)

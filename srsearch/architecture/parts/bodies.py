@@ -1,8 +1,9 @@
-"""Bodies: how blocks are wired between the entry and the upsampler.
+"""Bodies, which connect the blocks between the entry and the upsampler: (n, channels, h, w) to (n, channels, h, w).
 
-A body asks for each block by its position, ``group_block`` counted from one: ``block("2_3")``. A block that is shared
-is asked for once. Every body has two more options, which the design resolves: at which positions the activation
-between a block's units is kept, and at which positions another block stands (see `positions`).
+A body creates each block by calling ``block(position)``, where a position is ``group_block``, such as ``"2_3"``. A
+shared block is created once. Every body has two more options, which the design resolves: ``activations``, the
+positions whose block keeps the activation between its units, and ``compress``, the positions that have another block
+(see `srsearch.architecture.positions`).
 """
 
 from __future__ import annotations
@@ -19,33 +20,35 @@ from srsearch.architecture.positions import join_names
 from srsearch.architecture.registry import CountingInt, Factory, PositiveInt, register
 
 Share: TypeAlias = Literal["none", "group"]
-"""Recursion: ``group`` applies one block at every position of its group, ``none`` shares nothing."""
+"""Recursion: ``group`` applies one block at all positions of a group, ``none`` shares nothing."""
 
 
 def _blocks(block: Factory, group: int, blocks: int, share: Share) -> list[nn.Module]:
-    """The distinct blocks of a group."""
+    """Create the distinct blocks of a group."""
     return [block(f"{group}_{j + 1}") for j in range(1 if share == "group" else blocks)]
 
 
 @register("body")
 class Chain(nn.Sequential):
-    """Blocks one after another: the baseline of the PCARN paper's Table I."""
+    """Blocks in a row; the baseline in Table I of the PCARN paper."""
 
     def __init__(self, channels: int, block: Factory, blocks: PositiveInt = 9) -> None:
         super().__init__(*_blocks(block, 1, blocks, "none"))
 
 
 class CascadeLevel(nn.Module):
-    """Steps in a row; behind each, where fused, a 1x1 convolution of the input and all raw outputs so far.
+    """Steps in a row, each followed by a fusion: a 1x1 convolution of the input and the outputs of all steps so far.
 
-    The counts of CARN fit raw step outputs in the concatenation, not fused ones as the paper's equations 3-4 read.
+    The fusions take the raw outputs of the steps, as in the released code of CARN. Eqs. 3-4 of the PCARN paper write
+    fused outputs instead. Both cost the same, except that Eq. 3 also lists the input twice, which does not fit the
+    sizes in Table I.
 
     Args:
-        channels: Width in and out.
-        steps: The distinct steps; fewer than ``length`` are used again in turn (recursion), with the same weights.
-        length: How many steps are applied.
-        fused: Whether there are fusions.
-        activation: ReLU behind each fusion (CARN has it, PCARN does not).
+        channels: Number of channels in and out.
+        steps: The distinct steps. If there are fewer than ``length``, they are applied in turn (recursion).
+        length: Number of steps that are applied.
+        fused: Whether fusions follow the steps.
+        activation: Whether ReLU follows each fusion (in CARN; not in PCARN).
     """
 
     def __init__(self, channels: int, steps: Sequence[nn.Module], length: int, fused: bool, activation: bool) -> None:
@@ -69,16 +72,16 @@ class CascadeLevel(nn.Module):
 
 @register("body")
 class Cascade(nn.Module):
-    """The cascading network of CARN and PCARN: groups of blocks, fused inside groups, across them, or both.
+    """The cascading body of CARN and PCARN: groups of blocks with fusions inside groups, across groups, or both.
 
     Args:
-        channels: Width in and out.
-        block: What the groups are made of.
-        groups: Number of cascading blocks.
-        blocks: Blocks in each group.
-        fusion: The cascading level: ``local`` (inside groups), ``global`` (across groups), ``both`` or ``none``.
-        share: ``group`` applies one block at every position of its group (recursion, CARN-M), ``none`` shares nothing.
-        fusion_activation: ReLU behind each fusion (CARN), or none (PCARN).
+        channels: Number of channels in and out.
+        block: Slot of the blocks.
+        groups: Number of groups, which the papers call cascading blocks.
+        blocks: Number of blocks in each group.
+        fusion: Where fusions are: ``local`` (inside groups), ``global`` (across groups), ``both`` or ``none``.
+        share: ``group`` applies one block at all positions of a group (recursion, CARN-M), ``none`` shares nothing.
+        fusion_activation: Whether ReLU follows each fusion (in CARN; not in PCARN).
     """
 
     def __init__(
@@ -106,17 +109,17 @@ class Cascade(nn.Module):
 
 @register("body")
 class ResidualGroups(nn.Module):
-    """RCAN's: groups of blocks, each closed by a unit and with a skip around it, and a unit that closes the body.
+    """RCAN's body: groups of blocks, each closed by a unit and with a skip around it, and a unit that closes the body.
 
-    The baseline of the efficiency paper has two groups of five blocks.
+    The baseline of the efficiency paper (Section 4.1) has two groups of five blocks.
 
     Args:
-        channels: Width in and out.
-        block: What the groups are made of.
-        closing: Unit that closes each group and the body.
+        channels: Number of channels in and out.
+        block: Slot of the blocks.
+        closing: Slot of the units that close each group and the body.
         groups: Number of groups.
-        blocks: Blocks in each group.
-        share: Recursion inside groups.
+        blocks: Number of blocks in each group.
+        share: ``group`` applies one block at all positions of a group, ``none`` shares nothing.
     """
 
     def __init__(
@@ -154,12 +157,19 @@ PUBLISHED_POOL = ("h", "3_1", "4_1", "5_1", "6_1", "6_2")
 def pool_sources(pool: str, bunches: int, blocks: int, middle: int) -> tuple[str, ...]:
     """The sources of a symmetric body's information pool, in the order of the network.
 
-    ``six`` are those of s-LWSR (with its depth: the entry's output, the first block of each bunch but the first, and
-    the middle). The paper does not say which are its eleven ("former 11 layers"), nor which six its shallower
-    variant has: ``six`` at other depths and ``eleven`` are the entry's output and blocks spread evenly.
+    At s-LWSR's depth, ``six`` are the sources of its Eq. 3: the entry's output, the first block of each bunch but the
+    first, and both blocks of the middle. The paper does not say which sources its ``eleven`` are ("former 11 layers"),
+    nor which its shallower variant has. ``eleven``, and ``six`` at other depths, are therefore the entry's output and
+    blocks spread evenly.
+
+    Args:
+        pool: ``none``, ``six``, ``eleven``, ``all``, or names joined by ``+``: ``h`` (the entry's output), positions.
+        bunches: Number of bunches on each side.
+        blocks: Number of blocks in each bunch.
+        middle: Number of blocks between the sides.
 
     Raises:
-        ValueError: There is no such source, or there are fewer than the preset takes.
+        ValueError: There is no such source, or fewer sources than the preset takes.
     """
     named = [f"{bunch}_{j}" for bunch in range(2, bunches + 2) for j in range(1, blocks + 1)]
     named = ["h", *named, *(f"{bunches + 2}_{j}" for j in range(1, middle + 1))]
@@ -170,34 +180,38 @@ def pool_sources(pool: str, bunches: int, blocks: int, middle: int) -> tuple[str
     if pool in ("six", "eleven"):
         if pool == "six" and (bunches, blocks, middle) == (4, 3, 2):
             return PUBLISHED_POOL
-        wanted = {"six": 6, "eleven": 11}[pool]
-        if wanted > len(named):
-            raise ValueError(f"pool: there are {len(named)} sources here, fewer than {pool}; all would be right")
-        spread = [int((i + 0.5) * (len(named) - 1) / (wanted - 1)) for i in range(wanted - 1)]
+        number = {"six": 6, "eleven": 11}[pool]
+        if number > len(named):
+            raise ValueError(f"pool: there are {len(named)} sources here, fewer than {pool}; write all instead")
+        spread = [int((i + 0.5) * (len(named) - 1) / (number - 1)) for i in range(number - 1)]
         return ("h", *(named[1 + i] for i in spread))
-    asked = pool.split("+")
-    for name in asked:
+    names = pool.split("+")
+    for name in names:
         if name not in named:
             raise ValueError(f"pool: no source {name!r}; there are {', '.join(named)}, or none, six, eleven, all")
-    return tuple(name for name in named if name in asked)
+    return tuple(name for name in named if name in names)
 
 
 @register("body")
 class Symmetric(nn.Module):
-    """s-LWSR's: bunches of blocks down one side and up the other, with skips across and an information pool.
+    """s-LWSR's body (Section III-B, III-C): bunches of blocks down one side and up the other, with skips and a pool.
 
-    Bunches are numbered from 2, as in the paper. On the way down the next bunch gets the sum of the outputs of a
-    bunch's first and last block; its skip is the last block's. On the way up a bunch gets the 1x1 fusion of the bunch
-    before and, half each, of skip and pool; without a pool, of the skip as it is.
+    The connections are those of the released code, which numbers bunches from 2 (Eq. 3 of the paper from 1):
+
+    - On the way down, a bunch takes the sum of the outputs of the first and the last block of the bunch before it
+      (Eq. 2 sums the first two blocks). The skip is the output of the last block.
+    - The information pool is a 1x1 convolution of several blocks' outputs.
+    - On the way up, a bunch takes a 1x1 convolution of the output before it and of half the skip plus half the pool;
+      without a pool, of the whole skip.
 
     Args:
-        channels: Width in and out.
-        block: What bunches are made of.
-        bunches: On each side.
-        blocks: In each bunch.
-        middle: Blocks between the sides.
+        channels: Number of channels in and out.
+        block: Slot of the blocks.
+        bunches: Number of bunches on each side.
+        blocks: Number of blocks in each bunch.
+        middle: Number of blocks between the sides.
         pool: Sources of the information pool, see `pool_sources`.
-        share: Recursion inside bunches.
+        share: ``group`` applies one block at all positions of a bunch, ``none`` shares nothing.
     """
 
     def __init__(
@@ -243,7 +257,7 @@ class Symmetric(nn.Module):
 
 
 def _applied(bunch: Any, length: int, x: Tensor) -> list[Tensor]:
-    """The outputs of ``length`` blocks in a row; fewer modules are used again in turn."""
+    """Apply ``length`` blocks in a row and return all outputs. If there are fewer modules, they are applied in turn."""
     outputs: list[Tensor] = []
     for j in range(length):
         outputs.append(bunch[j % len(bunch)](outputs[-1] if outputs else x))
@@ -252,14 +266,14 @@ def _applied(bunch: Any, length: int, x: Tensor) -> list[Tensor]:
 
 @register("body")
 class Dense(nn.Module):
-    """CSRCNN's: each block gets a 1x1 fusion (and the activation function) of the input and all outputs before it.
+    """CSRCNN's body: each block takes a 1x1 convolution, with activation, of the input and all outputs before it.
 
     Args:
-        channels: Width in and out.
-        block: What stands behind each fusion; in the paper the BP-U block.
-        activation: Behind each fusion.
+        channels: Number of channels in and out.
+        block: Slot of the blocks; in the paper, BP-U blocks (Section III-A).
+        activation: Slot of the activation function after each 1x1 convolution.
         blocks: Number of blocks.
-        share: ``group`` applies one block behind every fusion.
+        share: ``group`` applies one block at all positions, ``none`` shares nothing.
     """
 
     def __init__(
@@ -284,13 +298,13 @@ class Dense(nn.Module):
 
 @register("body")
 class Memory(nn.Module):
-    """ProSRN's memory structure: the body's input is added behind every block.
+    """ProSRN's memory structure (Section 2.2.2, Fig. 4): the body's input is added to the output of every block.
 
     Args:
-        channels: Width in and out.
-        block: In the paper ``plain``: a convolution and ReLU.
+        channels: Number of channels in and out.
+        block: Slot of the blocks; in the paper ``plain``, a convolution and ReLU.
         blocks: Number of blocks.
-        share: ``group`` applies one block again and again.
+        share: ``group`` applies one block at all positions, ``none`` shares nothing.
     """
 
     def __init__(self, channels: int, block: Factory, blocks: PositiveInt = 10, share: Share = "none") -> None:

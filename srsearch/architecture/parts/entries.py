@@ -1,4 +1,4 @@
-"""Entries: from the image to features."""
+"""Entries, which turn the image into features: (n, in_channels, h, w) to (n, channels, h, w)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from srsearch.architecture.registry import Factory, Named, PositiveInt, register
 
 @register("entry", "conv")
 class ConvEntry(nn.Sequential):
-    """3x3 convolutions: one in most networks, two in CSRCNN with ReLU between them.
+    """3x3 convolutions: one in most networks; two in CSRCNN, with ReLU between them.
 
     Args:
-        in_channels: Of the image: 3 in RGB, 1 in luminance.
-        channels: Width out.
-        activation: The activation function.
+        in_channels: Channels of the image: 3 for RGB, 1 for luminance.
+        channels: Number of channels of the features.
+        activation: Slot of the activation function.
         convs: Number of convolutions.
-        activated: The option ``activation``: ``none``, ``between`` two convolutions, or ``all``: behind each.
+        activated: The option ``activation``, where activations are: ``none``, ``between`` convolutions, or after
+            ``all`` convolutions.
     """
 
     def __init__(

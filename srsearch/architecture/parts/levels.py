@@ -1,4 +1,4 @@
-"""Levels: how a network upscales. One class for each way."""
+"""Levels, the classes of networks: each upscales in its own way."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def _depth(scales: Sequence[int], name: str) -> int:
 
 @register("levels")
 class Direct(Network):
-    """One body at LR resolution and one upsampler of the whole factor; of several scales, one upsampler each."""
+    """One body at LR resolution and one upsampler of the whole factor, for each scale if there are several."""
 
     def _factors(self) -> tuple[int, ...]:
-        """What there are upsamplers for."""
+        """The factors that the network has upsamplers for."""
         return self.scales
 
     def _add_stages(self, body: Factory, upsampler: Factory, refinement: Factory) -> None:
@@ -56,7 +56,7 @@ class Direct(Network):
 
 
 class Level(nn.Module):
-    """One x2 level of a pyramid: body, skip, upsampler, refinement. Features to features of twice the size."""
+    """One x2 level of a pyramid: body, skip, upsampler, refinement. (n, c, h, w) to (n, c, 2 h, 2 w)."""
 
     def __init__(self, number: int, global_skip: bool, body: Factory, upsampler: Factory, refinement: Factory) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class Level(nn.Module):
 
 
 def _amount(least: int) -> Any:
-    """Annotation of an amount in one level of a pyramid: a whole number, or ``same``."""
+    """Annotation of a number of blocks in one level of a pyramid: a whole number, or ``same``."""
 
     def check(value: object) -> int | str:
         if isinstance(value, str) and value == "same":
@@ -94,10 +94,11 @@ def _amount(least: int) -> Any:
 
 @register("levels")
 class Pyramid(Network):
-    """One level with weights of its own for each factor of two, on features; one entry and one exit (CSRCNN).
+    """A pyramid of x2 levels on features, each with its own weights, with one entry and one exit (CSRCNN).
 
-    Several scales share the first levels. The options say how many blocks the body of the second and third level has,
-    and how many residual blocks their refinements; ``same`` is as in the level before.
+    A multi-scale network shares the lower levels. The options ``blocks_2`` and ``blocks_3`` set the number of blocks of
+    the second and third body, ``refine_2`` and ``refine_3`` the number of residual blocks of their refinements.
+    ``same`` repeats the number of the level before.
     """
 
     placement: ClassVar[dict[str, Option]] = {
@@ -131,7 +132,7 @@ class Pyramid(Network):
 
 @register("levels")
 class Progressive(Direct):
-    """A x2 network applied to its own output, once for each factor of two (ProSRN)."""
+    """A x2 network that is applied to its own output, once for each factor of two (ProSRN)."""
 
     def _factors(self) -> tuple[int, ...]:
         _depth(self.scales, "progressive")
@@ -146,5 +147,5 @@ class Progressive(Direct):
 
 
 def _image_upsampler(in_channels: int, scale: int) -> nn.Module:
-    """Transposed convolutions that upscale the image itself, kernel 4 at x2 as ProSRN's."""
+    """Transposed convolutions that upscale the image itself, with kernel 4 at x2."""
     return nn.Sequential(*(transposed(in_channels, factor, 4, bias=True) for factor in upsampling_factors(scale)))

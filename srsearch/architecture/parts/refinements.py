@@ -1,4 +1,4 @@
-"""Refinements: what works on features behind an upsampler, ``channels`` to ``channels`` at that resolution."""
+"""Refinements, which work on features after an upsampler: (n, channels, h, w) to (n, channels, h, w)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from srsearch.architecture.registry import CountingInt, Factory, PositiveInt, re
 
 @register("refinement", "none")
 class NoRefinement(nn.Identity):
-    """Nothing."""
+    """No refinement."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,17 +27,17 @@ class _RefiningBlock(nn.Module):
 
 @register("refinement")
 class Refined(nn.Sequential):
-    """CSRCNN's refined block: residual blocks, then convolutions with ReLU, and a skip around all of it.
+    """CSRCNN's refined block (Section III-A): residual blocks, convolutions with ReLU, and a skip around all of them.
 
-    The paper's text has four residual blocks; its printed sizes have five in each refined block, and the convolutions
-    behind them (without bias) also where there is no refined block.
+    The paper's text says four residual blocks. Its printed sizes (Table IV) fit five in each refined block, and the
+    convolutions after them, without bias, even where there is no refined block.
 
     Args:
-        channels: Width in and out.
-        unit: What the residual blocks are made of.
-        activation: Between units, and behind the closing convolutions.
-        blocks: Residual blocks; five to each of the paper's refined blocks.
-        tail: Closing 3x3 convolutions without bias.
+        channels: Number of channels in and out.
+        unit: Slot of the units of the residual blocks.
+        activation: Slot of the activation between units and after the closing convolutions.
+        blocks: Number of residual blocks; five for each refined block of the paper.
+        tail: Number of closing 3x3 convolutions without bias.
     """
 
     def __init__(

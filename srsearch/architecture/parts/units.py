@@ -1,9 +1,10 @@
-"""Units: what stands where a 3x3 convolution would, ``channels`` to ``channels`` at one resolution.
+"""Units, which take the place of a 3x3 convolution: (n, channels, h, w) to (n, channels, h, w).
 
-The composite ones are those that the ICLR 2019 submission "Efficient super-resolution networks" puts in the place of
-the 3x3 convolutions of its baseline (its Table 1), with the names of the papers that they come from. Between two
-convolutions of a unit stands the activation function; behind the last there is none. In that paper's counts only the
-last convolution of a unit has a bias; ``bias: all`` gives one to each.
+The composite units are those with which the efficiency paper, "Understanding opportunities for efficiency in
+single-image super resolution networks" (ICLR 2019 submission, Section 4.1 and Table 1), replaces the 3x3 convolutions
+of its baseline. They are named after the networks that they come from. The activation function is between the
+convolutions of a unit, not after the last. In that paper's sizes only the last convolution of a unit has a bias; the
+option ``bias: all`` gives every convolution one.
 """
 
 from __future__ import annotations
@@ -22,10 +23,16 @@ Bias: TypeAlias = Literal["last", "all"]
 
 
 def require_divisible(channels: int, groups: int, what: str = "groups") -> None:
-    """Raise a ValueError, which says what would be right, where channels are not divisible."""
+    """Check that channels can be divided into groups.
+
+    Raises:
+        ValueError: They cannot; the message lists the divisors.
+    """
     if channels % groups:
-        right = [str(n) for n in range(1, min(channels, 4096) + 1) if channels % n == 0]
-        raise ValueError(f"{channels} channels are not divisible by {groups} {what}; {', '.join(right)} would be right")
+        divisors = [str(n) for n in range(1, min(channels, 4096) + 1) if channels % n == 0]
+        raise ValueError(
+            f"{channels} channels are not divisible by {groups} {what}; {', '.join(divisors)} would be right"
+        )
 
 
 def _reduced(channels: int, reduction: int) -> int:
@@ -35,10 +42,7 @@ def _reduced(channels: int, reduction: int) -> int:
 
 @register("unit")
 class Conv(nn.Conv2d):
-    """A 3x3 convolution with bias.
-
-    Shape: (n, channels, h, w) to (n, channels, h, w).
-    """
+    """A 3x3 convolution with bias."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, channels, 3, padding=1)
@@ -46,11 +50,11 @@ class Conv(nn.Conv2d):
 
 @register("unit")
 class Grouped(nn.Conv2d):
-    """A 3x3 group convolution with bias: the efficient residual block's (PCARN paper, Section III-C).
+    """A 3x3 group convolution with bias, used in efficient residual blocks (PCARN paper, Section III-C).
 
     Args:
         channels: Must be divisible by ``groups``.
-        groups: Number of groups (the paper's group size); 1 is an ordinary convolution.
+        groups: Number of groups, which the paper calls the group size; 1 is an ordinary convolution.
     """
 
     def __init__(self, channels: int, groups: PositiveInt = 4) -> None:
@@ -62,11 +66,11 @@ class Convolutions(nn.Module):
     """Convolutions in a row with the activation function between them, and optionally a skip around them.
 
     Args:
-        layers: For each convolution the arguments of ``nn.Conv2d``: in, out, kernel size, groups.
+        layers: The arguments of ``nn.Conv2d`` for each convolution: channels in, channels out, kernel size, groups.
         activation: Slot of the activation function.
         bias: Which convolutions have a bias.
         skip: Whether the input is added to the output.
-        shuffle: Groups of the channel shuffle behind the first convolution's activation; 1 for none.
+        shuffle: Groups of the channel shuffle after the first convolution's activation; 1 for none.
     """
 
     def __init__(
@@ -145,10 +149,10 @@ class ResNeXt(Convolutions):
 
 @register("unit", "mobilenet_v1")
 class MobileNetV1(Convolutions):
-    """Depthwise 3x3, 1x1 (MobileNet; "m1" in the paper).
+    """Depthwise 3x3, 1x1 (MobileNet v1; "m1" in the paper).
 
     Args:
-        bias: Which convolutions have a bias. The paper's Table 2 fits ``all`` in its rows blm1-e[rb].
+        bias: Which convolutions have a bias. The rows blm1-e[rb] of the paper's Table 2 fit ``all``.
     """
 
     def __init__(self, channels: int, activation: Factory, bias: Bias = "last") -> None:
@@ -181,7 +185,7 @@ class EffNet(Convolutions):
 
 @register("unit", "shufflenet_v1")
 class ShuffleNetV1(Convolutions):
-    """Grouped 1x1 to fewer channels, channel shuffle, depthwise 3x3, grouped 1x1 back, with a skip ("s1").
+    """Grouped 1x1 to fewer channels, shuffle, depthwise 3x3, grouped 1x1 back, with a skip (ShuffleNet v1; "s1").
 
     Args:
         reduction: The inner width is ``channels / reduction``.
@@ -205,7 +209,7 @@ class ShuffleNetV1(Convolutions):
 
 @register("unit", "clcnet")
 class CLCNet(Convolutions):
-    """3x3 in many groups, 1x1 in few (interlaced group convolutions, CLCNet; "clc" in the paper).
+    """3x3 in many groups, 1x1 in few groups (CLCNet; "clc" in the paper).
 
     Args:
         groups_1: Groups of the 3x3 convolution.
@@ -230,7 +234,7 @@ class CLCNet(Convolutions):
 
 @register("unit", "shufflenet_v2")
 class ShuffleNetV2(nn.Module):
-    """Half of the channels through 1x1, depthwise 3x3, 1x1; both halves shuffled (ShuffleNet v2; "s2").
+    """1x1, depthwise 3x3, 1x1 on half of the channels, then a shuffle of all (ShuffleNet v2; "s2" in the paper).
 
     Args:
         bias: Which convolutions have a bias.

@@ -1,4 +1,4 @@
-"""Upsamplers: from LR to HR resolution, ``channels`` to ``channels``."""
+"""Upsamplers, which enlarge features: (n, channels, h, w) to (n, channels, scale * h, scale * w)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ from srsearch.architecture.registry import Factory, Named, PositiveInt, register
 
 
 def upsampling_factors(scale: int) -> tuple[int, ...]:
-    """The stages of a scale: twos for a power of two, else the scale itself (x3 in one stage)."""
+    """The factors of the stages of a scale: twos for a power of two, else the scale itself (x3 in one stage)."""
     return (2,) * (scale.bit_length() - 1) if scale & (scale - 1) == 0 else (scale,)
 
 
 def transposed(channels: int, factor: int, kernel: int, bias: bool) -> nn.ConvTranspose2d:
     """A transposed convolution whose output is exactly ``factor`` times as large.
 
-    A kernel of size k at x2 is one of k + factor - 2 at other factors (x3: 5 for 4; the papers print none there), so
-    that the padding is the same.
+    Args:
+        channels: Number of channels in and out.
+        factor: Upscaling factor.
+        kernel: Kernel size at x2, even. At other factors the kernel has ``kernel + factor - 2``, so that the padding
+            stays the same (5 instead of 4 at x3; the papers print no kernel size there).
+        bias: Whether it has a bias.
     """
     return nn.ConvTranspose2d(
         channels, channels, kernel + factor - 2, stride=factor, padding=(kernel - 2) // 2, bias=bias
@@ -30,14 +34,18 @@ def transposed(channels: int, factor: int, kernel: int, bias: bool) -> nn.ConvTr
 
 @register("upsampler")
 class PixelShuffle(nn.Sequential):
-    """3x3 convolution to factor^2 times the channels, ReLU, sub-pixel shuffle; once per factor of two, x3 at once.
+    """3x3 convolution to factor^2 times the channels, activation, sub-pixel shuffle.
+
+    There is a stage for each factor of two, and a single stage for x3.
 
     Args:
-        channels: Width in and out; must be divisible by ``groups``.
-        scale: Upscaling factor of the whole.
-        groups: Groups of the convolutions (CARN-M and PCARN-M: 4, which only the printed figures tell).
-        activated: The option ``activation``: the activation function before the shuffle (the CARN family has it,
-            EDSR's and RCAN's have not).
+        channels: Number of channels in and out; must be divisible by ``groups``.
+        scale: Upscaling factor of all stages together.
+        activation: Slot of the activation function.
+        groups: Groups of the convolutions. CARN-M and PCARN-M have 4: the paper does not say so, but its printed sizes
+            and the released code of CARN-M do.
+        activated: The option ``activation``: whether the activation function is before the shuffle (in CARN and PCARN;
+            not in EDSR and RCAN).
     """
 
     def __init__(
@@ -73,7 +81,7 @@ class ERU(nn.Module):
 
 
 class ERUMStage(nn.Module):
-    """``factor`` residual modules in a row, each applied ``factor`` times; all outputs are shuffled together."""
+    """``factor`` residual modules in a row, each applied ``factor`` times; the shuffle takes all outputs."""
 
     def __init__(self, factor: int, unit: Factory, activation: Factory) -> None:
         super().__init__()
@@ -95,14 +103,14 @@ class ERUMStage(nn.Module):
 class ERUM(nn.Sequential):
     """Enhanced recursive upscaling module of the efficiency paper (Section 4.2, Fig. 1): residual modules, recursion.
 
-    The paper's text leaves open whether the modules stand in a row or side by side; here they stand in a row. The
-    counts are the same.
+    The paper's text does not say whether the modules are in a row or side by side. Here they are in a row; the cost is
+    the same.
 
     Args:
-        channels: Width in and out.
-        scale: Upscaling factor of the whole; a stage for each factor of two, x3 at once.
-        unit: What the modules are made of.
-        activation: Between the two units of a module.
+        channels: Number of channels in and out.
+        scale: Upscaling factor of all stages together: a stage for each factor of two, and a single stage for x3.
+        unit: Slot of the units of the modules.
+        activation: Slot of the activation between the two units of a module.
     """
 
     def __init__(self, channels: int, scale: int, unit: Factory, activation: Factory) -> None:
@@ -111,14 +119,15 @@ class ERUM(nn.Sequential):
 
 @register("upsampler")
 class Transposed(nn.Sequential):
-    """Transposed convolution, once per factor of two, x3 at once (CSRCNN, ProSRN: kernel 4).
+    """Transposed convolutions: a stage for each factor of two, and a single stage for x3 (CSRCNN, ProSRN).
 
     Args:
-        channels: Width in and out.
-        scale: Upscaling factor of the whole.
-        kernel: Kernel size of a x2 stage, even; at x3 it is larger by one, which no paper prints.
-        bias: Whether there are biases (ProSRN has them, CSRCNN has not).
-        activated: The option ``activation``: the activation function behind each stage (CSRCNN).
+        channels: Number of channels in and out.
+        scale: Upscaling factor of all stages together.
+        activation: Slot of the activation function.
+        kernel: Kernel size of a x2 stage, even; larger by one at x3.
+        bias: Whether the convolutions have biases (in ProSRN; not in CSRCNN).
+        activated: The option ``activation``: whether the activation function follows each stage (in CSRCNN).
     """
 
     def __init__(
@@ -126,7 +135,7 @@ class Transposed(nn.Sequential):
         channels: int,
         scale: int,
         activation: Factory,
-        kernel: Annotated[int, annotated_types.Ge(2), annotated_types.MultipleOf(2)] = 4,
+        kernel: Annotated[int, annotated_types.Ge(2), annotated_types.Le(64), annotated_types.MultipleOf(2)] = 4,
         bias: bool = True,
         activated: Annotated[bool, Named("activation")] = False,
     ) -> None:

@@ -16,6 +16,10 @@ import pandas as pd
 from srsearch.dashboard.budget import LIMITED
 from srsearch.labels import axis_text
 from srsearch.objectives import OBJECTIVES, QUALITIES, is_cost
+from srsearch.quantity import parse_natural
+
+_MAX_FIELDS = 200
+"""More fields than any link of ours has; the others count as not written."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ class Address:
     def of(cls, search: str | None) -> Address:
         """Read the part of a link after the question mark."""
         fields: dict[str, list[str]] = {}
-        for name, value in parse_qsl((search or "").lstrip("?"), max_num_fields=200):
+        written = (search or "").lstrip("?").split("&")
+        for name, value in parse_qsl("&".join(written[:_MAX_FIELDS])):
             fields.setdefault(name, []).append(value)
         last = {name: values[-1] for name, values in fields.items()}
         known = {"study", "view", "cost", "quality", "box", "only", "trial", "with"} | {
@@ -83,7 +88,7 @@ class Address:
             only=tuple(
                 (axis, word) for text in fields.get("only", []) for axis, _, word in [text.partition("=")] if word
             ),
-            trial=int(last["trial"]) if last.get("trial", "").isdecimal() and len(last["trial"]) < 10 else None,
+            trial=parse_natural(last.get("trial", "")),
             compared=tuple(dict.fromkeys(fields.get("with", []))),
             more={name: value for name, value in last.items() if name not in known},
         )
@@ -148,7 +153,7 @@ def _one_of(word: str | None, valid: Mapping[str, object] | tuple[str, ...] | li
 
 def _number(text: str | None) -> float | None:
     try:
-        value = float(text or "")
+        value = float(text or "") if (text or "").isascii() else math.nan
     except ValueError:
         return None
     return value if math.isfinite(value) else None

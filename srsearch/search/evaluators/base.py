@@ -28,6 +28,10 @@ class Report(Protocol):
         """Whether to go on."""
 
 
+MAX_SCORE = 1e12
+"""The largest PSNR that counts, up or down: beyond it are the ends of the number range, which stand for failures."""
+
+
 class EvaluationFailed(Exception):
     """A design could not be scored, such as training that gave NaN: the trial fails with this reason, nothing else."""
 
@@ -67,8 +71,10 @@ def checked_score(score: object) -> Score:
         seconds=None if score.seconds is None else float(score.seconds),
     )
     for name, value in [("PSNR", plain.psnr), ("SSIM", plain.ssim), *(("PSNR", psnr) for _, psnr in plain.curve)]:
-        if value is not None and not math.isfinite(value):
+        if value is not None and not abs(value) <= MAX_SCORE:
             raise EvaluationFailed(f"the evaluator gave {name} {value}")
+    if plain.seconds is not None and not 0 <= plain.seconds < math.inf:
+        raise EvaluationFailed(f"the evaluator took {plain.seconds} seconds")
     return plain
 
 

@@ -12,7 +12,6 @@ import json
 import multiprocessing
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from pathlib import Path
 import platformdirs
 
 from srsearch.errors import WorkError
+from srsearch.files import write_whole
 
 MOST_WORKERS = 16
 WORKER_BYTES = 600_000_000
@@ -263,7 +263,4 @@ def _write(path: Path, plans: dict[str, Plan]) -> None:
     content = json.dumps({key: asdict(plan) for key, plan in plans.items()}, indent=1)
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, unfinished = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(content)
-        Path(unfinished).replace(path)
+        write_whole(path, content)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from srsearch.errors import InputError, suggest
+from srsearch.errors import InputError, WorkError, suggest
 from srsearch.search.evaluators.base import Evaluator
 from srsearch.search.evaluators.proxy import ProxyEvaluator
 from srsearch.search.evaluators.synthetic import SyntheticEvaluator
 from srsearch.search.own_class import own_class
+from srsearch.search.processes import describe
 from srsearch.space import Space
 
 _EVALUATORS: dict[str, type[Evaluator]] = {"proxy": ProxyEvaluator, "synthetic": SyntheticEvaluator}
@@ -24,9 +25,12 @@ def evaluator_for(space: Space, runtime: Mapping[str, Any] | None, *, device: st
     cls = evaluator_type(space.proxy.evaluator)
     try:
         return cls.from_space(space, runtime, device=device)
-    except TypeError as error:
+    except (InputError, WorkError):
+        raise
+    except Exception as error:  # anything may go wrong in somebody's class
+        why = str(error) if isinstance(error, TypeError) else describe(error)
         raise InputError(
-            f"evaluator {space.proxy.evaluator!r} cannot be made: {error}; see Evaluator.from_space"
+            f"evaluator {space.proxy.evaluator!r} cannot be made: {why}; see Evaluator.from_space"
         ) from None
 
 

@@ -5,7 +5,6 @@ A worker process imports this module, so it imports no samplers, tables or datab
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 
 from srsearch.architecture import Architecture
 from srsearch.search.checkpoint_copy import Kept, kept
-from srsearch.search.evaluators.base import EvaluationFailed, Evaluator, Score, checked_score
+from srsearch.search.evaluators.base import MAX_SCORE, EvaluationFailed, Evaluator, Score, checked_score
 from srsearch.search.processes import describe
 
 
@@ -89,8 +88,8 @@ class _Report:
         self._tell = tell
 
     def __call__(self, step: int, psnr: float) -> bool:
-        # Only finite points are sent. Whether the evaluation is worth keeping, its score tells.
-        if math.isfinite(psnr) and self.going_on:
+        # Only points that could be scores are sent. Whether the evaluation is worth keeping, its score tells.
+        if abs(psnr) <= MAX_SCORE and self.going_on:
             self._kept.send()
             self.going_on = self._tell(int(step), float(psnr))
         return self.going_on

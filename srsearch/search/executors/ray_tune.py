@@ -32,6 +32,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from srsearch.errors import InputError, WorkError
+from srsearch.quantity import parse_natural
 from srsearch.search.evaluators.base import Evaluator, Score
 from srsearch.search.events import Broken, Event, Failed, Reported, Stopped
 from srsearch.search.executors.base import event_of
@@ -211,7 +212,7 @@ def check_address(address: str) -> None:
             "with --address auto; `ray job submit` does that from elsewhere"
         )
     host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
+    if not colon or not host or not 0 < (parse_natural(port) or 0) < 65536:
         raise InputError(f"--address {address!r} is not HOST:PORT, such as 10.0.0.1:6379, nor auto")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS) as connection:
