@@ -441,7 +441,7 @@ def read_tensors(path: str | Path) -> dict[str, Any]:
     """Read the state dict in a file. No code in the file is run.
 
     A state dict may be nested under ``params_ema``, ``params``, ``state_dict`` or ``model`` (looked up in this order).
-    A prefix ``module.`` or ``model.`` of all keys is removed, and ``_orig_mod.``, which `torch.compile` writes into keys.
+    A prefix ``module.`` or ``model.`` of all keys is removed, and ``_orig_mod.``, which `torch.compile` puts into keys.
 
     Returns:
         The values of the file, on the CPU, by their keys.
