@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from srsearch.errors import InputError
+from srsearch.text import well_formed
 
 if TYPE_CHECKING:
     from srsearch.data.bicubic import Pixels
@@ -98,7 +99,11 @@ def photos(source: Source) -> Mapping[str, tuple[Pixels, Pixels]]:
     training_data = load_training_data(source.data, source.scale, patch=source.patch)
     if training_data.fingerprint != source.fingerprint:
         raise InputError(f"the photos of {source.data!r} here are not those that the study was made with")
-    return {pair.name: (pair.hr, pair.lr) for pair in training_data.validation}
+    named: dict[str, tuple[Pixels, Pixels]] = {}
+    for pair in training_data.validation:
+        name = well_formed(pair.name)  # which two names that are not UTF-8 may share
+        named[name if name not in named else f"{name} ({len(named) + 1})"] = pair.hr, pair.lr
+    return named
 
 
 def references(source: Source, place: Place) -> tuple[Picture, Picture]:

@@ -148,7 +148,7 @@ def _description(data: TrainingData) -> dict[str, Any]:
         }
 
     return {
-        "source": data.name,
+        "source": well_formed(data.name),
         "scale": data.scale,
         "train": side(data.train),
         "validation": side(data.validation),
