@@ -31,6 +31,8 @@ def damage(storage: str | None) -> WorkError | None:
             found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
             if found != "ok":
                 return WorkError(damaged(place, str(found)))
+            if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+                return WorkError(damaged(place, "rows refer to others that are missing"))
             for table in Base.metadata.sorted_tables:
                 try:
                     for row in connection.execute(table.select()):
