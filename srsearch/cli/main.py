@@ -15,6 +15,8 @@ from typing import Any
 import click
 
 from srsearch import __version__
+from srsearch.cli.damage import damage
+from srsearch.cli.options import STORAGE
 from srsearch.cli.pages import dashboard, report
 from srsearch.cli.results import best, front, trials
 from srsearch.cli.run import run
@@ -54,6 +56,12 @@ class _Commands(click.Group):
             sys.exit(0)
         except OSError as error:
             click.echo(f"srsearch: {error.filename or ''}: {error.strerror or error}", err=True)
+            sys.exit(1)
+        except Exception:
+            reason = damage(ctx.meta[STORAGE]) if STORAGE in ctx.meta else None
+            if reason is None:
+                raise
+            click.echo(f"srsearch: {reason}", err=True)
             sys.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -84,8 +84,20 @@ plugin_option = click.option(
     help="Python file that registers parts, objectives, losses, schedules or views of yours; may be repeated.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+STORAGE = "srsearch.storage"
+"""Where a context's ``meta`` has the database of the command, once its options are known."""
+
+
+def _note_storage(ctx: click.Context, param: click.Parameter, storage: str | None) -> str | None:
+    ctx.meta[STORAGE] = storage or ctx.meta.get(STORAGE)
+    return storage
+
+
 storage_option = click.option(
-    "--storage", metavar="URL", help="Database: SQLAlchemy URL or SQLite file [default: studies/srsearch.db]."
+    "--storage",
+    callback=_note_storage,
+    metavar="URL",
+    help="Database: SQLAlchemy URL or SQLite file [default: studies/srsearch.db].",
 )
 study_argument = click.argument("study", required=False)
 budget_options = together(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from srsearch.cli.damage import damage
 from srsearch.cli.options import group_option, json_option, open_store, storage_option
 from srsearch.cli.printing import plain, print_json, records
 from srsearch.cli.tables import print_studies
-from srsearch.errors import InputError
+from srsearch.errors import InputError, WorkError
 
 
 @click.group(invoke_without_command=True, short_help="List, show, copy, rename, delete or export studies.")
@@ -72,7 +73,10 @@ def copy(study: str, url: str, name: str | None, storage: str | None) -> None:
     with open_store(storage) as store, Store(url) as target:
         if store.where == target.where and (name or study) == study:
             raise InputError(f"{study!r} is in {store.where} already; give it another --name")
-        number = store.copy_study(study, target, name=name)
+        try:
+            number = store.copy_study(study, target, name=name)
+        except WorkError as error:  # the other database may have refused what is damaged in this one
+            raise (damage(store.where) or error) from None
         click.echo(f"{name or study} with {number} trials is in {target.where}", err=True)
 
 

@@ -137,5 +137,5 @@ def explained(place: Place, *, opening: bool = False) -> Iterator[None]:
     """
     try:
         yield
-    except (DBAPIError, sqlite3.Error, OSError) as error:
+    except (DBAPIError, sqlite3.Error, OSError, UnicodeDecodeError) as error:
         raise explanation(place, error, opening=opening) from error

@@ -39,14 +39,22 @@ def explanation(place: Place, error: Exception, *, opening: bool) -> InputError 
     if isinstance(error, OSError):
         text = f"cannot read the database {place}: {error.strerror or error}"
         return InputError(text) if opening else WorkError(text)
+    if isinstance(error, UnicodeDecodeError):  # sqlite3 fails to say what SQLite says of a damaged schema
+        return WorkError(damaged(place, "text that is not UTF-8"))
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     sqlite_name = str(getattr(cause, "sqlite_errorname", ""))
+    if isinstance(cause, sqlite.Error) and "decode to UTF-8" in str(cause):  # raised by sqlite3 itself, without a name
+        sqlite_name = "SQLITE_CORRUPT"
     trouble = _of_sqlite(place, cause, sqlite_name) if sqlite_name else _of_server(place, cause, error)
     if trouble is None:
         trouble = _Trouble(f"the database {place} failed: {_first_line(place, cause)}")
     if opening:
         return InputError(trouble.message) if trouble.is_input else WorkError(trouble.message)
     return Away(trouble.message) if trouble.passes else WorkError(trouble.message)
+
+
+_NOT_OURS = re.compile("no such (table|column)|malformed|syntax error|unrecognized token")
+"""Errors of statements that are right where the tables are: srsearch's version of them was found before."""
 
 
 def _of_sqlite(place: Place, cause: BaseException, name: str) -> _Trouble | None:
@@ -62,13 +70,19 @@ def _of_sqlite(place: Place, cause: BaseException, name: str) -> _Trouble | None
         return _Trouble(
             f"{place} is locked by another process; timed out after {sqlite.BUSY_SECONDS:.0f} s waiting for it", False
         )
-    if name.startswith("SQLITE_CORRUPT"):
-        return _Trouble(
-            f"{place} is damaged ({cause}); restore a copy, or save what is readable with sqlite3's .recover", False
-        )
+    if name.startswith("SQLITE_CORRUPT") or (name == "SQLITE_ERROR" and _NOT_OURS.search(str(cause))):
+        return _Trouble(damaged(place, _first_line(place, cause).partition(" with text ")[0]), False)
     if name.startswith("SQLITE_IOERR"):
         return _Trouble(f"the disk failed while {place} was used ({cause}); nothing that was finished is lost", False)
     return None
+
+
+def damaged(place: Place, what: str) -> str:
+    """The sentence on a damaged SQLite file, and on what is to be done."""
+    return (
+        f"{place} is damaged ({what}): restore a copy of the file; or save what can be read, with "
+        "`srsearch studies copy STUDY new.db` for each study, or sqlite3's .recover"
+    )
 
 
 def _full(place: Place) -> _Trouble:
@@ -161,5 +175,5 @@ def _user(place: Place) -> str:
 def _first_line(place: Place, cause: BaseException) -> str:
     """The first line of what a driver says, without anything that is secret."""
     lines = str(cause).strip().splitlines()
-    text = lines[0].strip() if lines else type(cause).__name__
+    text = "".join(sign if sign.isprintable() else "?" for sign in lines[0].strip()) if lines else type(cause).__name__
     return without_passwords(text, place.url)

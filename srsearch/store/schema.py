@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from sqlalchemy import Connection, func, inspect, select, text
 
-from srsearch.errors import InputError
+from srsearch.errors import InputError, WorkError
+from srsearch.store.diagnosis import damaged
 from srsearch.store.place import Place
 
 VERSION_TABLE = "srsearch_version"
@@ -55,6 +58,8 @@ def check(connection: Connection, place: Place) -> None:
         InputError: It was made by a newer srsearch or an older one, or holds nothing of srsearch.
     """
     found = revision(connection)
+    if found is None and inspect(connection).has_table("sr_trials"):
+        raise WorkError(damaged(place, f"the table {VERSION_TABLE} is missing or empty"))
     if found is None:
         raise InputError(f"{place} holds no studies: run `srsearch run` first, or name another with --storage")
     _refuse_newer(found, place)
@@ -66,6 +71,8 @@ def check(connection: Connection, place: Place) -> None:
 
 
 def _refuse_newer(found: str | None, place: Place) -> None:
+    if found is not None and not re.fullmatch(r"\d{4}", found):
+        raise WorkError(damaged(place, f"the version of its tables is {found!r}"))
     if found is not None and found not in REVISIONS:
         raise InputError(
             f"{place} was made by a newer srsearch (its tables are version {found}, this srsearch knows up to "

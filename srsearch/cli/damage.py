@@ -1,0 +1,66 @@
+"""Finds out whether a command failed because the file of its database is damaged."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from srsearch.errors import InputError, WorkError
+
+_NUMBERS = ("psnr", "ssim", "seconds", "params", "mult_adds", "activations", "seed", "scale", "number")
+
+
+def damage(storage: str | None) -> WorkError | None:
+    """The error that says what is damaged in a SQLite file; None where nothing is.
+
+    Reads everything: it is asked only after a command has failed in a way that a whole file does not explain.
+
+    Args:
+        storage: The database, as for `srsearch.store.Store`.
+    """
+    from srsearch.store.connection import explained, reading_engine
+    from srsearch.store.diagnosis import damaged
+    from srsearch.store.place import Place
+    from srsearch.store.tables import Base
+
+    place = Place.of(storage)
+    if place.path is None or not place.path.exists():
+        return None
+    try:
+        with explained(place), reading_engine(place).connect() as connection:
+            found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
+            if found != "ok":
+                return WorkError(damaged(place, str(found)))
+            if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+                return WorkError(damaged(place, "rows refer to others that are missing"))
+            for table in Base.metadata.sorted_tables:
+                try:
+                    for row in connection.execute(table.select()):
+                        _check(table.name, row._mapping)
+                except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+                    return WorkError(damaged(place, f"the table {table.name}: {error}"))
+    except InputError:
+        return None
+    except WorkError as error:
+        return error
+    return None
+
+
+def _check(table: str, row: Any) -> None:
+    """Raises an error if a row holds what srsearch never writes."""
+    from srsearch.architecture import Architecture
+    from srsearch.store import content_hash
+
+    for column, value in row.items():
+        if column in _NUMBERS and not isinstance(value, int | float | None):
+            raise TypeError(f"{column} is no number")
+        if column in ("objectives", "curve") and not isinstance(value, list):
+            raise TypeError(f"{column} is no list")
+        if column in ("space", "recipe", "data", "reference", "axes", "sampler_state", "versions", "description"):
+            dict(value).keys()
+    if table == "sr_evaluations" and content_hash(row["recipe"]) != row["recipe_hash"]:
+        raise ValueError("a recipe does not have its hash")
+    if table == "sr_architectures":
+        with contextlib.suppress(InputError):  # of parts that only a plugin knows
+            if Architecture.from_dict(row["description"]).key != row["key"]:
+                raise ValueError(f"the design {row['key'][:8]} does not have its key")
