@@ -35,5 +35,5 @@ parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc_
 parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
 names = parser.parse_args().names or list(BENCHMARKS)
 for unknown in set(names) - set(BENCHMARKS):
-    parser.error(f"there is no benchmark {unknown!r}; there are {', '.join(BENCHMARKS)}")
+    parser.error(f"unknown benchmark {unknown!r}; choose from {', '.join(BENCHMARKS)}")
 sys.exit(max([BENCHMARKS[name]([]) for name in names]))

@@ -1,8 +1,8 @@
-"""Beyond one machine: the store under many workers, large studies, Ray's overhead, and a simulated cluster.
+"""Scale: the store under many workers, large studies, Ray's overhead, and a simulated cluster.
 
 python -m benchmarks cluster
 
-What depends on other work of the machine is measured as medians; the simulation counts the sampler's processor time.
+Figures that other work on the machine can disturb are medians; the simulation counts the sampler's processor time.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ from tests.support.postgresql import Server
 
 _CONNECTED, _CYCLES = 32, 60
 _LARGE, _DESIGNS = 100_000, 4_000
-"""Trials of a large study, and the designs that they are of: of each many trials, under keys of their own."""
+"""Trials of a large study, and distinct designs among them; repeated designs get made-up keys."""
 
 _WORKERS = {1: 120, 8: 120, 64: 256, 512: 1024}
-"""Virtual workers, and how many trainings they do."""
+"""Numbers of virtual workers, and how many trainings each simulation has."""
 
 
 class Timed(SilentProgress):
@@ -60,12 +60,12 @@ class Timed(SilentProgress):
 
     @property
     def gap(self) -> float:
-        """Median seconds between the ends of trials, of which the evaluations take none."""
+        """Median seconds between the ends of trials whose evaluations take no time."""
         return float(np.median(np.diff(self.ends)))
 
     @property
     def start(self) -> float:
-        """Seconds until the first one has ended."""
+        """Seconds until the first trial has ended."""
         return self.ends[0] - self.begun
 
 
@@ -87,12 +87,12 @@ def _cycle(url: str, space: Space, ready: Barrier, cycles: int) -> None:
 
 
 def throughput(url: str, processes: int, cycles: int) -> float:
-    """Ask, report and tell of so many connected processes on PostgreSQL: cycles per second, all together."""
+    """Measure the cycles of ask, report and tell per second, for all processes together, on PostgreSQL."""
     space = _random_space()
     with Store(url) as store:
         run(space, store=store, trials=1, workers=1, evaluator=Instant())
     space.sample(np.random.default_rng(0))  # all costs are known then
-    # Forked, though nothing else here is: importing PyTorch in so many processes would take minutes and 10 GB.
+    # Forked, unlike everywhere else: importing PyTorch in so many processes would take minutes and 10 GB.
     context = multiprocessing.get_context("fork")
     ready = context.Barrier(processes + 1)
     workers = [context.Process(target=_cycle, args=(url, space, ready, cycles)) for _ in range(processes)]
@@ -115,7 +115,7 @@ def throughput(url: str, processes: int, cycles: int) -> float:
 
 
 def large(url: str | Path, trials: int) -> tuple[float, float]:
-    """Seconds of an ask with ``frontier``, and of a front, in a study of so many finished trials."""
+    """Measure the seconds of an ask with ``frontier`` and of a front, in a study with many finished trials."""
     space = _random_space("frontier")
     feasible, rng = space.feasible, np.random.default_rng(0)
     assert feasible is not None
@@ -152,7 +152,7 @@ def large(url: str | Path, trials: int) -> tuple[float, float]:
             moments.append(time.perf_counter())
             store.front(space.name)
             moments.append(time.perf_counter())
-            if round_:  # the first time something is computed once
+            if round_:  # the first round fills caches
                 for name, seconds in zip(taken, np.diff(moments), strict=True):
                     taken[name].append(float(seconds))
     medians = {name: float(np.median(each)) for name, each in taken.items()}
@@ -163,13 +163,13 @@ def large(url: str | Path, trials: int) -> tuple[float, float]:
 
 
 def _insert(store: Store, study: str, records: Sequence[TrialRecord], evaluations: dict[int, EvaluationRecord]) -> None:
-    """Many trials at once, as a store of years would have them."""
+    """Insert many trials at once."""
     now = datetime.now(UTC)
     with store._transactions.write() as connection:
         study_id = store._study_id(connection, study)
         known = set(connection.execute(select(ArchitectureRow.key)).scalars())
-        there = {each.key: dict(each.description) for each in records if each.key not in known}
-        rows = [{"key": key, "description": description} for key, description in there.items()]
+        new = {each.key: dict(each.description) for each in records if each.key not in known}
+        rows = [{"key": key, "description": description} for key, description in new.items()]
         connection.execute(insert(ArchitectureRow), rows)
         plain = [
             {name: getattr(each, name) for name in EvaluationRecord.__slots__} | {"id": 1000 + n, "created_at": now}
@@ -183,7 +183,7 @@ def _insert(store: Store, study: str, records: Sequence[TrialRecord], evaluation
 
 
 def overhead(folder: Path, trials: int = 80) -> tuple[float, float, float]:
-    """Seconds beside the evaluation of a trial, locally and on Ray, with one worker; and Ray's start."""
+    """Measure the seconds per trial besides its evaluation, locally and on Ray with one worker, and Ray's start."""
     space = _random_space()
     local, on_ray = Timed(), Timed()
     with Store(folder / "local.db") as store:
@@ -199,10 +199,10 @@ def overhead(folder: Path, trials: int = 80) -> tuple[float, float, float]:
 
 
 def simulated(workers: Sequence[int], sampler: str = "frontier") -> None:
-    """A search by virtual workers on the surrogate of the recorded trainings, with the time that these took.
+    """Simulate a search by virtual workers on the surrogate of the recorded trainings, with their recorded durations.
 
-    The sampler proposes one design after another, each in the processor time that it really takes here; a worker that
-    is free waits for its turn. Hypervolume is of the true qualities, as in the replay.
+    The sampler proposes one design after another, in the processor time that it takes here, and free workers wait for
+    their turn. The hypervolume is that of the true qualities, as in the replay.
     """
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -220,7 +220,7 @@ def simulated(workers: Sequence[int], sampler: str = "frontier") -> None:
 def _simulated(
     space: Space, trainings: Any, outcomes: Any, seconds: Any, workers: int, trials: int, sampler: str
 ) -> tuple[list[tuple[float, int]], list[float], float]:
-    """When which design was done, the seconds of each proposal, and how long workers waited for them together."""
+    """Time and index of each finished design, seconds of each proposal, and total time that workers waited for them."""
     proposer = Proposer(space, sampler, 0, BICUBIC)
     history: list[TrialRecord] = []
     running: list[tuple[float, int, int]] = []  # end, number, index
@@ -280,11 +280,11 @@ def _end(
 def _print_simulation(
     trainings: Any, seconds: Any, workers: int, done: Sequence[tuple[float, int]], asked: Sequence[float], waited: float
 ) -> None:
-    found = [index for _, index in done]
-    rows = pd.DataFrame({"psnr": trainings.truth[found], "mult_adds": trainings.mult_adds[found]})
+    designs = [index for _, index in done]
+    rows = pd.DataFrame({"psnr": trainings.truth[designs], "mult_adds": trainings.mult_adds[designs]})
     reference = {"psnr": BICUBIC, "mult_adds": float(trainings.space.budget["mult_adds"])}
     volumes = hypervolume_history(rows, ["psnr", "mult_adds"], reference)["hypervolume"].to_numpy()
-    work = np.cumsum(seconds[found])
+    work = np.cumsum(seconds[designs])
     marks = sorted({15, 30, 60, 120, 256, 512, 1024} & set(range(len(done) + 1)) | {len(done)})
     shown = ", ".join(
         f"{n}: {volumes[n - 1]:.3f} at {done[n - 1][0]:.0f} s ({work[n - 1]:.0f} s of work)" for n in marks
@@ -298,7 +298,7 @@ def _print_simulation(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; 1 where a figure that was asked for is missed."""
+    """Measure and print; returns 1 if a limit is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cluster", description=__doc__)
     parser.add_argument(
         "parts", nargs="*", choices=["store", "large", "overhead", "simulated", []], help="default: all"

@@ -1,17 +1,16 @@
-"""Unseen designs counted in a second on one core, against hooks on a network on the meta device and against fvcore.
+"""New designs counted per second on one core, compared with hooks on a meta-device network and with fvcore.
 
     python -m benchmarks.counting [--designs N] [--rounds N]
 
 Designs are drawn at random from the largest space that comes with srsearch. Parts are measured by counting other
-random designs first. A design is timed where every part of it was in one of those, so that its count is a sum over
-known parts, but the design itself is new: all timed designs are distinct, described beforehand, and counted once.
-What else was drawn is reported: repeated designs, designs with a part not yet measured, and designs whose parts do not
-fit together.
+random designs first. A design is timed if all its parts were measured there, so that its count is a sum over known
+parts, but the design itself is new: all timed designs are distinct, described beforehand, and counted once. The
+designs that are left out are reported: repeated ones, those with a part that was not measured, and invalid ones.
 
-The two other ways are given some of the same designs, in the same rounds. Hooks see shapes only, so they get the LR
-image of a 1280x720 output at no cost; fvcore runs the network, so it gets the smallest image that strides divide. Both
-are timed with and without making the module, without our initial weights. Exits with 1 where the Mult-Adds of the
-three differ, fewer than 40,000 designs are counted in a second, or that is not 1,500 times fvcore on a ready module.
+The two other ways count some of the same designs in the same rounds. Hooks see shapes only, so they get the LR image of
+a 1280x720 output at no cost. fvcore runs the network, so it gets the smallest image that strides divide. Both are timed
+with and without building the module, without initialising weights. Exits with 1 if the Mult-Adds of the three differ,
+fewer than 40,000 designs are counted per second, or that is less than 1,500 times fvcore on a built module.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ SMALL = (4, 8)
 
 
 def random_designs(space: Space, rng: np.random.Generator) -> Iterator[Architecture]:
-    """Random points of a space, described and not counted."""
+    """Yield random designs of a space, without counting them."""
     while True:
         axes: dict[str, Any] = {}
         for axis in space.axes:
@@ -52,18 +51,18 @@ def random_designs(space: Space, rng: np.random.Generator) -> Iterator[Architect
 
 
 def parts_of(design: Architecture) -> set[tuple[Any, ...]]:
-    """Everything in a design that is measured once: each part where it stands, and the network around them."""
+    """Return everything in a design that is measured once: each part at its place, and the network around them."""
     levels = (1, 2) if design.levels.name == "pyramid" else (1,)
-    found: set[tuple[Any, ...]] = {
+    parts: set[tuple[Any, ...]] = {
         (place, design.part_at(place, level), design.channels, design.colour, design.levels.name)
         for place in PLACES
         for level in levels
     }
-    return found | {(design.levels, design.channels, design.colour, design.global_skip, design.image_residual)}
+    return parts | {(design.levels, design.channels, design.colour, design.global_skip, design.image_residual)}
 
 
 def measure_parts(designs: Sequence[Architecture]) -> set[tuple[Any, ...]]:
-    """Count designs, and say which parts are measured now; those of designs that cannot be built are left out."""
+    """Count designs, and return the parts that are measured now; designs that cannot be built are skipped."""
     known: set[tuple[Any, ...]] = set()
     for design in designs:
         try:
@@ -77,10 +76,10 @@ def measure_parts(designs: Sequence[Architecture]) -> set[tuple[Any, ...]]:
 def fresh_designs(
     drawn: Iterator[Architecture], known: set[tuple[Any, ...]], seen: set[Architecture], number: int
 ) -> tuple[list[Architecture], int, int]:
-    """New designs of known parts; how often a design came again, and how many had a part that is not known."""
-    found: list[Architecture] = []
+    """Return new designs with known parts only, the number of repeated designs, and that of designs left out."""
+    fresh: list[Architecture] = []
     again = unknown = 0
-    while len(found) < number:
+    while len(fresh) < number:
         design = next(drawn)
         if design in seen:
             again += 1
@@ -92,12 +91,12 @@ def fresh_designs(
             new = True
         unknown += new
         if not new:
-            found.append(design)
-    return found, again, unknown
+            fresh.append(design)
+    return fresh, again, unknown
 
 
 class Measuring:
-    """Counts how many parts and networks are measured."""
+    """Wraps `bill.measure` to count how many parts and networks are measured."""
 
     def __init__(self) -> None:
         self.times = 0
@@ -113,12 +112,12 @@ MEASURING = Measuring()
 
 
 def measured() -> int:
-    """How many parts and networks have been measured so far."""
+    """Return how many parts and networks have been measured so far."""
     return MEASURING.times
 
 
 def by_srsearch(designs: Sequence[Architecture]) -> float:
-    """Seconds for counting designs, none of which is invalid: every part of theirs stood in a design that is not."""
+    """Return the seconds for counting designs; all are valid, because their parts occur in valid designs."""
     start = time.perf_counter()
     for design in designs:
         count(design)
@@ -131,7 +130,7 @@ def module(design: Architecture, device: str) -> nn.Module:
 
 
 def by_hooks(network: nn.Module, design: Architecture) -> int:
-    """Mult-Adds by hooks on every convolution, for a 1280x720 output."""
+    """Count Mult-Adds by hooks on every convolution, for a 1280x720 output."""
     total = 0
 
     def add(conv: Any, inputs: tuple[torch.Tensor], out: torch.Tensor) -> None:
@@ -148,7 +147,7 @@ def by_hooks(network: nn.Module, design: Architecture) -> int:
 
 
 def by_fvcore(network: nn.Module, design: Architecture) -> int:
-    """Mult-Adds by fvcore, for the smallest image."""
+    """Count Mult-Adds by fvcore, for the smallest image."""
     counted = FlopCountAnalysis(network, torch.zeros(1, network.in_channels, *SMALL))
     counted.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     return int(counted.by_operator()["conv"])
@@ -157,21 +156,21 @@ def by_fvcore(network: nn.Module, design: Architecture) -> int:
 def timed(
     designs: Sequence[Architecture], device: str, counted: Callable[[nn.Module, Architecture], int]
 ) -> tuple[float, float, list[int]]:
-    """Seconds for making the modules, seconds for counting them, and the Mult-Adds."""
+    """Return the seconds for building the modules, the seconds for counting, and the Mult-Adds."""
     making = counting = 0.0
-    found = []
+    mult_adds = []
     for design in designs:
         start = time.perf_counter()
         network = module(design, device)
         made = time.perf_counter()
-        found.append(counted(network, design))
+        mult_adds.append(counted(network, design))
         making += made - start
         counting += time.perf_counter() - made
-    return making, counting, found
+    return making, counting, mult_adds
 
 
 def one_round(designs: Sequence[Architecture], sample: int) -> tuple[dict[str, float], int]:
-    """Designs in a second each way, and how many Mult-Adds differ; the others get the first of the designs."""
+    """Return the designs per second of each way, and the number of differing Mult-Adds, for the first ``sample``."""
     spent = by_srsearch(designs)
     chosen = designs[:sample]
     hooks_making, hooks_counting, hooks = timed(chosen, "meta", by_hooks)
@@ -216,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     before = measured()
     gc.collect()
-    gc.freeze()  # else what was prepared is gone through again and again, most of all while modules are made
+    gc.freeze()  # else every collection scans what was prepared, most often while modules are built
     rows, wrong = [], 0
     for first in range(0, len(designs), options.designs):
         row, differing = one_round(designs[first : first + options.designs], options.sample)

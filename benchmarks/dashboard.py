@@ -1,18 +1,17 @@
-"""How long the live pages take with many trials, in a real browser; and what they cost a search that they follow.
+"""The speed of the live pages with many trials in a real browser, and what they cost a search that they follow.
 
     python -m benchmarks.dashboard [--trials 20000 100000] [--rounds 3]
 
-The first view of each page is that of a new window on a server that has just been started, from the request to the
-drawn figure; an interaction is from the event to the drawn figure, the median of five. The budget slider is followed by
-the browser alone; when it rests, the server says what is in the tables.
+A first view is measured in a new window on a server that has just started, from the request to the drawn figure. An
+interaction is measured from the event to the drawn figure, as the median of five. The browser alone follows the budget
+slider; when it rests, the server fills the tables.
 
-A search of 40 trials is run alone and with two dashboards by turns. Each trial takes two seconds of a processor, as a
-training does, and there is a worker for each processor: whatever the dashboards take, the search loses. Each dashboard
-is a server of its own, and a client that asks as the page does: for the version every two seconds, and for the page
-(one the overview, one the front) whenever that has changed.
+A search of 40 trials runs alternately alone and with two dashboards. Each trial takes two seconds of processor time,
+and there is one worker per processor, so that the search loses whatever the dashboards take. Each dashboard is a server
+and a client that sends the page's requests: for the version every two seconds, and for the page (overview or front)
+whenever the version has changed.
 
-Exits with 1 where a limit is missed: 2 s and 300 ms with 20,000 trials, 5 s and 1 s with 100,000, 2 % of the trials in
-an hour.
+Exits with 1 if a limit is missed: 2 s and 300 ms with 20,000 trials, 5 s and 1 s with 100,000, 2 % of the pace.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ LOST = 0.02
 _HERE = "benchmarks.dashboard"
 _COMMAND = [sys.executable, "-c", "from srsearch.cli import main; main()"]
 _ROUNDS = 5
-# Asked in the page itself: whoever asks from outside asks now and then, and hears of it up to half a second later.
+# Measured in the page itself: polling from outside would notice the change up to half a second late.
 _UNTIL = """const until = (name) => new Promise((done) => {
   const told = () => {
     if (document.documentElement.dataset[name] === old[name]) return;
@@ -77,7 +76,7 @@ _ACT = f"""async ([name, value, event]) => {{
 
 
 def first_views(browser: Any, storage: Path) -> dict[str, float]:
-    """Seconds until overview and front are drawn, each on a new server."""
+    """Return the seconds until overview and front are drawn, each on a new server."""
     found = {}
     for view in ("overview", "front"):
         server = live.make(str(storage), "127.0.0.1", 0, None)
@@ -94,14 +93,14 @@ def first_views(browser: Any, storage: Path) -> dict[str, float]:
 
 
 def interactions(browser: Any, storage: Path) -> dict[str, float]:
-    """Median seconds of what a person does."""
+    """Return the median seconds of each interaction."""
     server = live.make(str(storage), "127.0.0.1", 0, None)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     window = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     found: dict[str, list[float]] = {}
 
     def timed(name: str, control: str, value: int, event: str = "change", then: str = "") -> None:
-        """From an event until it is drawn, and until the server has answered."""
+        """Measure from an event until the figure is drawn, and until the server has answered."""
         for each, seconds in zip((name, then), window.evaluate(_ACT, [control, value, event]), strict=True):
             found.setdefault(each, []).append(seconds)
         window.wait_for_timeout(200)
@@ -125,7 +124,7 @@ def interactions(browser: Any, storage: Path) -> dict[str, float]:
 
 
 class Working(SyntheticEvaluator):
-    """Takes two seconds of a processor, however much else it has to do."""
+    """Takes two seconds of processor time, however busy the machine is."""
 
     def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
         """The synthetic score."""
@@ -137,12 +136,12 @@ class Working(SyntheticEvaluator):
 
 @contextmanager
 def dashboard(storage: Path, view: str, taken: list[float]) -> Iterator[None]:
-    """A server in a process of its own, and a client that follows it as a page does.
+    """Run a server in its own process, and a client that sends the requests of a page.
 
     Args:
         storage: The database.
-        view: What is looked at.
-        taken: Gets the server's seconds of a processor.
+        view: The view that the client requests.
+        taken: The server's processor time in seconds is appended here.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -161,7 +160,7 @@ def dashboard(storage: Path, view: str, taken: list[float]) -> Iterator[None]:
 
 
 def client(root: str, view: str) -> None:
-    """Asks as `pages.js` does, for ever."""
+    """Send the requests of `pages.js` until the process is ended."""
     search, known = f"?view={view}", ""
     while True:
         time.sleep(2)
@@ -198,7 +197,7 @@ def _environment() -> dict[str, str]:
 
 
 def pace(folder: Path, followed: bool) -> float:
-    """Trials in a minute of a search, from its first result to its last; says what the servers took meanwhile."""
+    """Return a search's trials per minute, from its first result to its last; prints the servers' processor time."""
     storage = folder / "study.db"
     space = SMALL_SPACE | {
         "proxy": {"evaluator": f"{_HERE}:Working"},
@@ -223,10 +222,10 @@ def pace(folder: Path, followed: bool) -> float:
 
 
 def follow(rounds: int) -> float:
-    """The share of its trials that a search loses to two dashboards."""
+    """Return the share of its pace that a search loses to two dashboards."""
     found: dict[bool, list[float]] = {False: [], True: []}
     for each in range(2 * rounds):
-        followed = each % 4 in (1, 2)  # alone, followed, followed, alone: what drifts, drifts for both
+        followed = each % 4 in (1, 2)  # alone, followed, followed, alone: a drift affects both equally
         with tempfile.TemporaryDirectory() as folder:
             found[followed].append(pace(Path(folder), followed))
         print(f"{'with two dashboards' if followed else 'alone':<20} {found[followed][-1]:.2f} trials a minute")

@@ -1,10 +1,10 @@
-"""The main job with its defaults: designs in ten minutes, memory of all processes, and what the search itself costs.
+"""A run with default settings: designs in ten minutes, memory of all processes, and the search's share of the time.
 
     python -m benchmarks.default_run [--trials N]
 
-The search's share is the time spent in `Study` (sampler, SQL, bookkeeping) and in the fronts for the display, of the
-time of the run. Exits with 1 where fewer than 30 designs come out in ten minutes, all processes together need 3 GiB, or
-the search takes 3 % or more.
+The search's share is the time in `Study` (sampler, SQL, bookkeeping) and in the fronts for the display, divided by the
+time of the run. Exits with 1 if fewer than 30 designs are evaluated in ten minutes, all processes together need 3 GiB,
+or the search takes 3 % or more.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SPACE = Path(__file__).resolve().parents[1] / "spaces" / "lightweight_x4.yaml"
 
 
 class Clock:
-    """Adds up the time spent in some functions."""
+    """Adds up the time spent in chosen methods."""
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = {}
@@ -50,7 +50,7 @@ class Clock:
 
 
 class Memory(threading.Thread):
-    """Peak of the memory of this process and all below it: proportional set size, so that shared pages count once."""
+    """Records the peak memory of this process and its descendants (proportional set size: shared pages count once)."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -70,7 +70,7 @@ class Memory(threading.Thread):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, measure, print."""
+    """Run a search, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=DESIGNS)
     trials = parser.parse_args(arguments).trials

@@ -1,11 +1,11 @@
-"""A space of more than a million designs, enumerated, made canonical and costed: seconds and memory on one core.
+"""Enumeration of more than a million designs with their costs: seconds and memory on one core.
 
     python -m benchmarks.enumeration
 
-Measured in a process of its own, which is held to one core and has measured no part before. The same done design by
-design is timed on a sample of combinations afterwards, when all parts are known, and its costs must be the same. Needs
-Linux, which tells the peak of a process's memory. Exits with 1 where there are fewer than a million designs, it takes
-30 seconds or 1 GiB, or a cost differs.
+It is measured in a new process, which is bound to one core and has measured no part before. Afterwards, when all parts
+are known, a sample of combinations is costed design by design; this is timed, too, and must give the same costs. Needs
+Linux, which reports a process's peak memory. Exits with 1 if there are fewer than a million designs, it takes 30
+seconds or 1 GiB, or a cost differs.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ SPACE: dict[str, Any] = {
 
 
 def memory(what: str) -> int:
-    """Bytes of this process: ``VmRSS`` now, ``VmHWM`` at most. What `getrusage` says holds the parent's peak too."""
+    """Return this process's bytes: ``VmRSS`` now, ``VmHWM`` at most. `getrusage` would include the parent's peak."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{what}:"))
 

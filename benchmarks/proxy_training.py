@@ -1,11 +1,11 @@
-"""Steps per second of the proxy training against a plain loop, on the same designs, in alternating rounds.
+"""Steps per second of the proxy training compared with a plain loop, on the same designs, in alternating rounds.
 
     python -m benchmarks.proxy_training [--threads N] [--rounds N] [--loader-workers N] [--design NAME]
 
-The plain loop is what a first draft of such a training looks like: float32, contiguous, a DataLoader that decodes
-HR and LR files by Pillow and crops at random. "from memory" is that loop without its files, so that what the data
-costs and what precision and memory format cost can be told apart. Exits with 1 if a design is below the target of
-twice the plain loop on a CPU with bfloat16.
+The plain loop is a typical first draft of such a training: float32, contiguous tensors, and a DataLoader that decodes
+HR and LR files with Pillow and crops at random. "from memory" is the same loop without files, which separates the cost
+of the data from that of precision and memory format. Exits with 1 if a design is below the target of twice the plain
+loop on a CPU with bfloat16.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ Step = Callable[[int], None]
 
 
 class Files(Dataset[tuple[Tensor, Tensor]]):
-    """Random crops of HR and LR files; ``length`` of them."""
+    """A data set of ``length`` random crops of HR and LR files."""
 
     def __init__(self, data: TrainingData, folder: Path, patch: int, length: int) -> None:
         self._files: list[tuple[Path, Path]] = []
@@ -110,7 +110,7 @@ def same_batch(recipe: Recipe) -> Iterator[list[Tensor]]:
 
 
 def steps_per_second(loops: dict[str, Step], rounds: int, seconds: float) -> dict[str, float]:
-    """The median over rounds; in each round the loops take turns, so a busy machine slows all of them."""
+    """Return the median over rounds; in each round the loops take turns, so a busy machine slows all of them."""
     for step in loops.values():
         step(1)
     rates: dict[str, list[float]] = {name: [] for name in loops}

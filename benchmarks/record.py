@@ -1,9 +1,9 @@
 """Recorded trainings as one compressed table: ``python -m benchmarks.record STORE [STORE ...]``.
 
-Reads every complete trial of every study in the stores, and writes one row for each training, told apart by design and
-seed: axes of the space, exact costs, PSNR at every rung and at the end, SSIM, seconds. Trainings of the same designs
-with further seeds are read from files of JSON lines (key, seed, psnr, ssim, curve, seconds). The same trainings give
-the same bytes.
+Reads every complete trial of every study in the stores, and writes one row per training, that is, per design and seed:
+axes of the space, exact costs, PSNR at every rung and at the end, SSIM, seconds. Trainings of the same designs with
+other seeds are read from files of JSON lines (key, seed, psnr, ssim, curve, seconds). The same trainings give the same
+bytes.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _COSTS = ("mult_adds", "params", "activations")
 
 
 def trainings(stores: Iterable[Path], replicates: Iterable[Path] = ()) -> pd.DataFrame:
-    """One row for each training, sorted by design and seed.
+    """Return one row per training, sorted by design and seed.
 
     Raises:
-        ValueError: A replicate is of a design that no study trained.
+        ValueError: No study trained the design of a replicate.
     """
     rows: dict[tuple[str, int], dict[str, Any]] = {}
     designs: dict[str, dict[str, Any]] = {}
@@ -44,15 +44,17 @@ def trainings(stores: Iterable[Path], replicates: Iterable[Path] = ()) -> pd.Dat
                         result = _result(trial.curve, trial.psnr, trial.ssim, trial.seconds)
                         rows.setdefault((trial.key, study.seed), result)
     for path in replicates:
-        for found in map(json.loads, path.read_text().splitlines()):
-            if found["key"] not in designs:
-                raise ValueError(f"{path}: {found['key']} is no design of the studies")
-            result = _result(found["curve"], found["psnr"], found["ssim"], found["seconds"])
-            rows.setdefault((found["key"], found["seed"]), result)
+        for line in map(json.loads, path.read_text().splitlines()):
+            if line["key"] not in designs:
+                raise ValueError(f"{path}: no study has a design {line['key']}")
+            result = _result(line["curve"], line["psnr"], line["ssim"], line["seconds"])
+            rows.setdefault((line["key"], line["seed"]), result)
     frame = pd.DataFrame([{"key": key, "seed": seed} | designs[key] | rows[key, seed] for key, seed in sorted(rows)])
     rungs = sorted((c for c in frame.columns if c.startswith("psnr_")), key=lambda name: int(name.split("_")[1]))
     frame = frame[["key", "seed", *axes, *_COSTS, *rungs, "psnr", "ssim", "seconds"]]
-    return frame.astype({c: "Int64" for c in axes if pd.api.types.is_float_dtype(frame[c])})  # where not always there
+    return frame.astype(
+        {c: "Int64" for c in axes if pd.api.types.is_float_dtype(frame[c])}
+    )  # if an axis is missing in some rows
 
 
 def _result(
@@ -66,14 +68,14 @@ def _result(
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table, without the time of writing in it."""
+    """Write a compressed table that does not contain the time of writing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = frame.to_csv(index=False, lineterminator="\n")
     path.write_bytes(gzip.compress(text.encode(), compresslevel=9, mtime=0))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read stores, write the table, say what is in it."""
+    """Read stores, write the table, and print its size."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.record", description=__doc__)
     parser.add_argument("stores", nargs="+", type=Path, metavar="STORE", help="SQLite files")
     parser.add_argument("--replicates", nargs="*", type=Path, default=[], metavar="FILE", help="of JSON lines")

@@ -1,15 +1,15 @@
 """Samplers and early stopping compared by replay of recorded trainings: ``python -m benchmarks.replay``.
 
 `studies/lightweight_x4_trainings.csv.gz` has real trainings with their rung curves. On the surrogate that is fitted to
-them (`benchmarks.surrogate`) every feasible design of the space can be trained; on the raw table only the
-recorded ones, and a proposal that is not among them is replaced, for every sampler, by the nearest one not trained yet,
-of which the sampler is told (random search draws among them at once). Infeasible and repeated proposals are free for
-all, by the rules of a study: told as pruned with their constraints or not at all, and after so many in a row a random
-new design is taken. Optuna's samplers have Optuna's defaults; those marked "(ours)" are set as `srsearch run` sets
-them.
+them (`benchmarks.surrogate`), every feasible design of the space can be trained. On the raw table, only the recorded
+designs can be trained: any other proposal is replaced by the nearest design not trained yet, and the sampler gets that
+design's result (random search draws from the recorded designs directly). As in a study, infeasible and repeated
+proposals are free. Samplers get infeasible ones as pruned, with their constraints, and learn nothing from repeated
+ones; after too many in a row, a random new design is taken. Optuna's samplers have Optuna's defaults; those marked
+"(ours)" have the settings of `srsearch run`.
 
-What is counted is the hypervolume of the true PSNR of the designs trained to the end, over log10 Mult-Adds, from
-bicubic's PSNR and the budget; after so many trainings, or with early stopping after as many steps as these have.
+The measure is the hypervolume of the true PSNR of the designs trained to the end, over log10 Mult-Adds, with bicubic's
+PSNR and the budget as reference, after a number of trainings; with early stopping, after as many steps as these have.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ BICUBIC = 27.063370729237622
 TRIALS = 120
 SHOWN = (15, 30, 60, 120)
 MOST_REJECTED, MOST_REPEATED = 25, 8
-"""As in a study: proposals of one ask that are turned down, and repeats among them, before a random design is taken."""
+"""As in a study: rejected proposals of one ask, and repeats among them, after which a random design is taken."""
 
 History = npt.NDArray[np.float64]
 """(TRIALS,) hypervolume after as many trainings, or after the steps of as many."""
@@ -72,9 +72,9 @@ class Proposal:
     """A design to train.
 
     Attributes:
-        index: Its position among the trainings.
-        trial: The trial to tell of it; None where a trial has to be added.
-        attributes: What the sampler wants kept with a trial that is added.
+        index: The design's position among the trainings.
+        trial: The Optuna trial that gets its result; None if a trial has to be added.
+        attributes: The sampler's system attributes for a trial that is added.
     """
 
     index: int
@@ -83,7 +83,7 @@ class Proposal:
 
 
 def searched(trainings: Trainings, make: Callable[[Space, int], BaseSampler], seed: int) -> History:
-    """A search in which every design is trained to the end."""
+    """Run a search in which every design is trained to the end."""
     rng = np.random.default_rng([seed, 2])
     sampler = make(trainings.space, seed)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
@@ -106,7 +106,7 @@ def searched(trainings: Trainings, make: Callable[[Space, int], BaseSampler], se
 
 
 def _proposed(study: optuna.Study, trainings: Trainings, taken: Container[int], rng: np.random.Generator) -> Proposal:
-    """The next design that a sampler wants to be trained; what is turned down is free."""
+    """The next design that a sampler proposes for training; rejected proposals are free."""
     space = trainings.space
     rejected = repeated = 0
     while rejected < MOST_REJECTED and repeated < MOST_REPEATED:
@@ -141,7 +141,7 @@ _known: dict[tuple[str, tuple[tuple[str, Any], ...]], Candidate] = {}
 
 
 def _candidate(space: Space, axes: Mapping[str, OptionValue]) -> Candidate:
-    """As `Space.candidate`, which thousands of proposals would wait for."""
+    """`Space.candidate`, cached because thousands of proposals need it."""
     key = space.name, tuple(axes.items())
     if key not in _known:
         _known[key] = space.candidate(axes)
@@ -155,7 +155,7 @@ def _frozen(space: Space, axes: Mapping[str, OptionValue], **what: Any) -> Froze
 
 
 def stopped_early(trainings: Trainings, sampler: str, seed: int) -> History:
-    """A search with early stopping: what counts is the steps trained."""
+    """Run a search with early stopping, limited by the steps trained."""
     space, steps, outcomes = trainings.space, trainings.steps, trainings.outcomes(seed)
     stopping = EarlyStopping(space, steps=steps[-1], seed=seed, reference=BICUBIC)
     rng = np.random.default_rng([seed, 2])
@@ -203,7 +203,7 @@ def _asked(number: int, trainings: Trainings, index: int) -> TrialRecord:
 
 
 def _rebuilt(space: Space, sampler: BaseSampler, history: Sequence[TrialRecord]) -> optuna.Study:
-    """The trials so far as an Optuna study, as the search gives them to samplers."""
+    """The trials so far as an Optuna study, in the form in which the search passes them to samplers."""
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     for trial in history:
         assert trial.mult_adds is not None
@@ -217,13 +217,14 @@ def _rebuilt(space: Space, sampler: BaseSampler, history: Sequence[TrialRecord])
 
 
 def _history(trainings: Trainings, done: Sequence[tuple[int, int]]) -> History:
-    """Hypervolume when as many steps are spent as 1, 2, ... trainings have.
+    """(TRIALS,) hypervolume after the steps of 1, 2, ... trainings.
 
     Args:
-        done: Steps spent when a training ended, and its design.
+        trainings: The designs.
+        done: Total steps at the end of each training, and the index of its design.
     """
-    found = [index for _, index in done]
-    rows = pd.DataFrame({"psnr": trainings.truth[found], "mult_adds": trainings.mult_adds[found]})
+    designs = [index for _, index in done]
+    rows = pd.DataFrame({"psnr": trainings.truth[designs], "mult_adds": trainings.mult_adds[designs]})
     reference = {"psnr": BICUBIC, "mult_adds": float(trainings.space.budget["mult_adds"])}
     volumes = np.append(0.0, hypervolume_history(rows, ["psnr", "mult_adds"], reference)["hypervolume"].to_numpy())
     ends = np.array([spent for spent, _ in done])
@@ -246,13 +247,13 @@ class Results:
 
 
 def reached(ours: Results, volume: float) -> int | None:
-    """After how many trainings the median is at least so large."""
-    there = ours.median >= volume
-    return int(np.argmax(there)) + 1 if there.any() else None
+    """Return the number of trainings after which the median is at least ``volume``; None if it never is."""
+    enough = ours.median >= volume
+    return int(np.argmax(enough)) + 1 if enough.any() else None
 
 
 def replayed(trainings: Trainings, label: str, seeds: int, kept: Path | None) -> Results:
-    """A sampler's searches with so many seeds; those that a folder keeps are not done again."""
+    """Run a sampler's searches with seeds 0, 1, ...; those saved in the folder ``kept`` are not repeated."""
     histories = []
     for seed in range(seeds):
         file = kept / f"{label}-{seed}-{_fingerprint(trainings)}.npy" if kept else None
@@ -276,24 +277,24 @@ def _fingerprint(trainings: Trainings) -> str:
 
 
 def table(results: Mapping[str, Results]) -> str:
-    """Results as Markdown, for the README."""
+    """Return the results as a Markdown table."""
     lines = [
-        f"| sampler | {' | '.join(f'{n}' for n in SHOWN)} | frontier is there after | with early stopping | seeds |",
+        f"| sampler | {' | '.join(f'{n}' for n in SHOWN)} | frontier reaches it after | with early stopping | seeds |",
         "|---|" + "---|" * (len(SHOWN) + 3),
     ]
-    for label, found in results.items():
-        cells = [found.after(n) for n in SHOWN]
+    for label, result in results.items():
+        cells = [result.after(n) for n in SHOWN]
         for rival in (OURS, OURS + STOPPED):
             until = (
-                reached(results[rival], found.median[-1]) if rival in results and not label.startswith(OURS) else None
+                reached(results[rival], result.median[-1]) if rival in results and not label.startswith(OURS) else None
             )
             cells.append("" if until is None else str(until))
-        lines.append(f"| {label} | {' | '.join(cells)} | {len(found.histories)} |")
+        lines.append(f"| {label} | {' | '.join(cells)} | {len(result.histories)} |")
     return "\n".join(lines)
 
 
 def verdicts(results: Mapping[str, Results]) -> Iterator[str]:
-    """Asked figures against found ones."""
+    """Yield a comparison of each measured figure with its limit."""
     for rival, share in (("random", 5), ("tpe", 2), ("nsga2", 2), ("gp", 2)):
         for label, asked in ((OURS, TRIALS // share), (OURS + STOPPED, TRIALS // share // 2)):
             if label in results and rival in results:
@@ -303,14 +304,14 @@ def verdicts(results: Mapping[str, Results]) -> Iterator[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Replay and print; 1 where an asked figure is missed on the surrogate."""
+    """Replay and print; returns 1 if a limit is missed on the surrogate."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.replay", description=__doc__)
     parser.add_argument("--table", type=Path, default=record.TABLE, help="recorded trainings")
     parser.add_argument("--seeds", type=int, default=20, help="searches of each sampler")
     parser.add_argument("--gp-seeds", type=int, help="of Optuna's GP, which takes seconds for a proposal; 0 for none")
     parser.add_argument("--samplers", default=",".join(LABELS), help=f"of {', '.join(LABELS)}")
     parser.add_argument("--on", choices=("surrogate", "raw", "both"), default="both")
-    parser.add_argument("--keep", type=Path, help="a folder in which histories are kept and looked for")
+    parser.add_argument("--keep", type=Path, help="a folder to save histories in and to reuse them from")
     given = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -339,7 +340,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def described(fit: Fit, trainings: int) -> str:
-    """How far the surrogate can be believed."""
+    """Return the accuracy of the surrogate as a Markdown table."""
     source = f"of {fit.replicated} designs with several seeds" if fit.replicated else "ASSUMED: there are no replicates"
     lines = [f"surrogate of {trainings} trainings; held-out error (10-fold), noise {source}", "", FIT_HEAD]
     rows = zip(fit.steps, fit.deviations, fit.errors, fit.taus, fit.noises, strict=True)

@@ -1,8 +1,8 @@
-"""The frontier sampler against Optuna's on a simulated space, and how long it takes to choose.
+"""The frontier sampler compared with Optuna's on simulated results, and the time it takes to choose a design.
 
-A simulation, until there is a recorded table of real trainings: PSNR is a smooth function of cost with effects and
-interactions of the axes of a few hundredths of a dB; what samplers are told has noise of 0.03 dB. Infeasible and
-repeated proposals are free for all.
+Simulated PSNR is a smooth function of cost, with effects and interactions of the axes of a few hundredths of a dB.
+Samplers see it with noise of 0.03 dB. Infeasible and repeated proposals are free. `benchmarks.replay` compares the
+samplers on recorded trainings.
 
     python -m benchmarks samplers
 """
@@ -31,7 +31,7 @@ _TRIALS, _SEEDS = 120, 5
 
 
 def _effect(text: str, size: float) -> float:
-    """An effect between -size and size that a text always has."""
+    """A pseudo-random effect between -size and size, fixed for each text."""
     return size * (2 * hashlib.sha256(text.encode()).digest()[0] / 255 - 1)
 
 
@@ -47,7 +47,7 @@ def _quality(candidate: Candidate) -> float:
 
 
 def _searched(space: Space, sampler: BaseSampler, seed: int) -> np.ndarray:
-    """Hypervolume of what is really reached, after each evaluation."""
+    """Hypervolume of the noise-free qualities after each evaluation."""
     noise = np.random.default_rng(seed)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     rows: list[tuple[float, int]] = []
@@ -68,7 +68,7 @@ def _searched(space: Space, sampler: BaseSampler, seed: int) -> np.ndarray:
 
 
 def _asking(space: Space, finished: int) -> float:
-    """Seconds that the choice of one design takes with so many finished trials."""
+    """Seconds to choose one design with ``finished`` trials."""
     rng = np.random.default_rng(0)
     sampler = FrontierSampler(space, reference=_REFERENCE, seed=0)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
@@ -83,7 +83,7 @@ def _asking(space: Space, finished: int) -> float:
                 values=[_quality(candidate) + _NOISE * rng.standard_normal(), math.log10(candidate.cost.mult_adds)],
             )
         )
-    suggest_axes(study.ask(), space)  # what is computed once
+    suggest_axes(study.ask(), space)  # fills caches
     begun = time.perf_counter()
     for _ in range(3):
         suggest_axes(study.ask(), space)
@@ -91,7 +91,7 @@ def _asking(space: Space, finished: int) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Simulate and print; 1 where choosing a design takes longer than it may."""
+    """Simulate and print; returns 1 if choosing a design takes longer than the limit."""
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     samplers: dict[str, Callable[[Space, int], BaseSampler]] = {

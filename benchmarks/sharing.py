@@ -1,4 +1,4 @@
-"""Eight processes on one SQLite file while two readers poll it, and what a study takes beside its trainings.
+"""Eight processes on one SQLite file while two readers poll it, and the time of a study besides its trainings.
 
 python -m benchmarks sharing
 """
@@ -25,7 +25,7 @@ _PROCESSES, _READERS, _TRIALS = 8, 2, 2000
 
 
 class Instant(SyntheticEvaluator):
-    """Scores at once, so that all that takes time is the study."""
+    """Scores at once, so that only the study takes time."""
 
     def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
         psnr = 28 + int(design.key[:6], 16) / 2**24
@@ -55,7 +55,7 @@ def _poll(path: Path, ended: Event) -> None:
 
 
 def _shared(folder: Path) -> bool:
-    """Whether the trials of many processes are all there, once."""
+    """Whether every trial of many processes is saved exactly once."""
     path = folder / "shared.db"
     space = Space.from_yaml("mobile_x4").with_settings(search={"sampler": "random"})
     with Store(path) as store:
@@ -89,7 +89,7 @@ def _shared(folder: Path) -> bool:
 
 
 def _filled(path: Path, finished: int) -> tuple[Store, Space]:
-    """A store with a study of so many finished trials."""
+    """A store with a study that has ``finished`` trials, and its space."""
     space = Space.from_yaml("mobile_x4").with_settings(search={"sampler": "frontier"})
     store = Store(path)
     run(space, store=store, trials=1, evaluator=Instant())
@@ -125,10 +125,10 @@ def _filled(path: Path, finished: int) -> tuple[Store, Space]:
 
 
 def _overhead(folder: Path, finished: int) -> float:
-    """Prints what ask, report and tell take; gives back the seconds of an ask."""
+    """Print the times of ask, report and tell; returns the seconds of an ask."""
     store, space = _filled(folder / f"{finished}.db", finished)
     study = Study(store, store.study("mobile_x4"), space, Instant())
-    study.ask()  # what is computed once
+    study.ask()  # fills caches
     taken: dict[str, list[float]] = {"ask": [], "report": [], "tell": []}
     for _ in range(5):
         moments = [time.perf_counter()]
@@ -148,7 +148,7 @@ def _overhead(folder: Path, finished: int) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; 1 where trials are lost or a figure that was asked for is missed."""
+    """Measure and print; returns 1 if trials are lost or a limit is missed."""
     with tempfile.TemporaryDirectory() as name:
         whole = _shared(Path(name))
         asked = ((100, 0.5), (1000, 0.5), (10_000, 1.0))

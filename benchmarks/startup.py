@@ -1,8 +1,8 @@
-"""How long ``srsearch --help`` takes, beside an empty Python and Python with torch.
+"""Start-up time of ``srsearch --help``, compared with Python alone and Python with torch.
 
     python -m benchmarks.startup
 
-Exits with 1 where it takes half a second or more.
+Exits with 1 if it takes half a second or more.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ COMMANDS = {
 
 
 def seconds(code: str) -> float:
-    """Wall time of one process."""
+    """Return the wall-clock time of one process."""
     start = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - start

@@ -1,9 +1,9 @@
-"""What a training of any design of a space would give, learnt from a table of real trainings.
+"""A surrogate for trainings: predicts the learning curve of any design of a space, from a table of real trainings.
 
-Final PSNR and the PSNR at each rung are each the mean of two regressors of different kinds, a Gaussian process and
-extra trees, on the design's axes and exact costs. To them comes what regressors miss, taken from the real trainings in
-whole curves, so that rungs go with the end, and cross, as they really do: a part that belongs to the design and one
-that is drawn anew for each training, in the shares that replicates (the same design with other seeds) show.
+Final PSNR and the PSNR at each rung are each predicted by the mean of a Gaussian process and extra trees, on the
+design's axes and exact costs. Residuals of real trainings are added as whole curves, so that rungs correlate with the
+end, and curves cross, as real ones do. One part of a residual is fixed for each design, and the other is drawn for each
+training, in the proportion that replicates (the same design with other seeds) show.
 """
 
 from __future__ import annotations
@@ -28,22 +28,23 @@ from srsearch.space import Candidate, Space
 Array = npt.NDArray[np.float64]
 
 ASSUMED_NOISE_SHARE = 0.5
-"""Of the variance that regressors miss, as long as no design has several seeds."""
+"""Assumed share of noise in the variance of residuals, if no design has several seeds."""
 
 
 @dataclass(frozen=True)
 class Trainings:
-    """Designs that a replay may train, and what comes of it.
+    """The n designs that a replay may train, and their results.
 
     Attributes:
-        space: The space that they are of.
-        steps: (r,) steps at which there is a result; the last is the end.
+        space: The space of the designs.
+        steps: (r,) steps with a result; the last is the end.
         index: Position of each design by its key.
-        mult_adds: (n,).
-        truth: (n,) final PSNR without the chance of one training.
-        outcomes: From a seed to (n, r) measured PSNR.
-        nearest: From a design that is not among these, and the positions taken, to the position to train instead, or
-            None where all designs of the space are there.
+        mult_adds: (n,) Mult-Adds.
+        truth: (n,) final PSNR in dB without the noise of one training.
+        outcomes: Maps a seed to (n, r) measured PSNR in dB.
+        candidates: The designs in the space.
+        nearest: Maps a design that is missing here, and the positions taken, to the position to train instead; None if
+            all feasible designs of the space are here.
     """
 
     space: Space
@@ -58,15 +59,15 @@ class Trainings:
 
 @dataclass(frozen=True)
 class Fit:
-    """How good the regressors are, by tenfold cross-validation, and how much one training varies, in dB.
+    """The accuracy of the regressors by tenfold cross-validation, and the noise of one training, in dB.
 
     Attributes:
-        steps: (r,).
-        errors: (r,) root mean squared error of held-out designs.
+        steps: (r,) steps.
+        errors: (r,) root mean squared error on held-out designs.
         deviations: (r,) standard deviation over designs.
-        taus: (r,) Kendall's tau between what is expected and what was measured of held-out designs.
+        taus: (r,) Kendall's tau between predicted and measured PSNR of held-out designs.
         noises: (r,) standard deviation of replicates.
-        replicated: Number of designs with several seeds; 0 where the noise is assumed.
+        replicated: Number of designs with several seeds; 0 if the noise is assumed.
     """
 
     steps: tuple[int, ...]
@@ -78,10 +79,10 @@ class Fit:
 
 
 def recorded(path: Path, space: Space) -> pd.DataFrame:
-    """The table of real trainings, with a column ``candidate``.
+    """Read the table of real trainings, and add a column ``candidate``.
 
     Raises:
-        ValueError: It holds a design that the space has not.
+        ValueError: The space does not have a design of the table.
     """
     frame = pd.read_csv(path)
     names = [axis.name for axis in space.axes]
@@ -97,7 +98,7 @@ def recorded(path: Path, space: Space) -> pd.DataFrame:
 
 
 def steps_of(frame: pd.DataFrame, last: int) -> tuple[int, ...]:
-    """The steps that the columns of a table are for."""
+    """Return the steps of the columns of a table, and the last step."""
     return (*sorted(int(c.removeprefix("psnr_")) for c in frame.columns if c.startswith("psnr_")), last)
 
 
@@ -106,7 +107,7 @@ def _curves(frame: pd.DataFrame, steps: Sequence[int]) -> Array:
 
 
 def raw_table(frame: pd.DataFrame, space: Space, steps: tuple[int, ...]) -> Trainings:
-    """The recorded trainings as they are: only these designs can be trained, and give what was recorded."""
+    """Return the recorded trainings themselves: only these designs can be trained, with the recorded results."""
     first = frame.sort_values(["key", "seed"]).drop_duplicates("key")
     truth = frame.groupby("key")["psnr"].mean().loc[first["key"]].to_numpy()
     curves = _curves(first, steps)
@@ -123,7 +124,7 @@ def raw_table(frame: pd.DataFrame, space: Space, steps: tuple[int, ...]) -> Trai
 
 
 def _nearest(recorded: Sequence[Candidate], wanted: Candidate, taken: Container[int]) -> int:
-    """The design in which the fewest axes differ; among these, of the nearest Mult-Adds."""
+    """Position of the design in which the fewest axes differ; among several, the one with the nearest Mult-Adds."""
 
     def distance(index: int) -> tuple[int, float]:
         other = recorded[index]
@@ -135,7 +136,7 @@ def _nearest(recorded: Sequence[Candidate], wanted: Candidate, taken: Container[
 
 
 def surrogate(frame: pd.DataFrame, space: Space, steps: tuple[int, ...], seed: int = 0) -> tuple[Trainings, Fit]:
-    """Every feasible design of the space, with what the real trainings let expect of it."""
+    """Fit a surrogate to real trainings, and predict every feasible design of the space."""
     feasible = list(space.feasible or ())
     features = _Features(space)
     first = frame.sort_values(["key", "seed"]).drop_duplicates("key")
@@ -147,7 +148,7 @@ def surrogate(frame: pd.DataFrame, space: Space, steps: tuple[int, ...], seed: i
     fit = _fit(steps, curves, missed, chance, replicated)
     expected = np.stack([regressor.predicted(features(feasible)) for regressor in regressors], axis=1)
 
-    # What regressors miss is the chance of one training, as replicates have it, and for the rest the design's own.
+    # Residuals consist of the noise of one training, as in replicates, and a fixed part of each design.
     share = np.minimum(fit.noises / fit.errors, 1.0)
     own = missed[np.random.default_rng(seed).integers(len(missed), size=len(feasible))] * np.sqrt(1 - share**2)
     chance = (missed if chance is None else chance / fit.noises * fit.errors) * share
@@ -169,9 +170,9 @@ def surrogate(frame: pd.DataFrame, space: Space, steps: tuple[int, ...], seed: i
 
 
 def _chance(frame: pd.DataFrame, steps: Sequence[int]) -> tuple[Array | None, int]:
-    """(m, r) what chance added to each replicate, with the variance of one training; and of how many designs they are.
+    """(m, r) noise of each replicate, scaled to the variance of one training, and the number of their designs.
 
-    What a seed does to all designs alike is not chance here, for all trials of a study have one seed.
+    The mean effect of a seed on all designs is removed, because all trials of a study have the same seed.
     """
     several = frame.groupby("key").filter(lambda rows: len(rows) > 1)
     designs, seeds = several["key"].nunique(), several["seed"].nunique()
@@ -185,7 +186,7 @@ def _chance(frame: pd.DataFrame, steps: Sequence[int]) -> tuple[Array | None, in
 
 
 def _held_out(inputs: Array, curves: Array) -> Array:
-    """(n, r) what is expected of designs that were left out, a tenth at a time."""
+    """(n, r) predictions for designs that were held out, a tenth at a time."""
     expected = np.zeros_like(curves)
     for kept, held in KFold(10, shuffle=True, random_state=0).split(inputs):
         for step in range(curves.shape[1]):
@@ -217,7 +218,7 @@ class _Regressor:
 
     @classmethod
     def fitted(cls, inputs: Array, values: Array) -> _Regressor:
-        """To (n,) values at (n, d) inputs."""
+        """Fit to (n,) values at (n, d) inputs."""
         kernel = ConstantKernel(1.0) * Matern(np.full(inputs.shape[1], 2.0), (0.1, 100), nu=2.5) + WhiteKernel(0.1)
         return cls._of(GaussianProcessRegressor(kernel), inputs, values)
 
@@ -228,13 +229,13 @@ class _Regressor:
         return cls(process.fit(inputs, (values - centre) / scale), trees, centre, scale)
 
     def predicted(self, inputs: Array) -> Array:
-        """(m,) at (m, d)."""
+        """Predict (m,) values at (m, d) inputs."""
         process = self.centre + self.scale * self.process.predict(inputs)
         return np.asarray((process + self.trees.predict(inputs)) / 2)
 
 
 class _Features:
-    """Axes as ordinal or one column for each value, costs by their logarithm; made apart from the sampler's own."""
+    """Axes as one ordinal column or one column per value, costs as logarithms; independent of the sampler's code."""
 
     def __init__(self, space: Space) -> None:
         self._space = space

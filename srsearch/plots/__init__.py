@@ -1,4 +1,4 @@
-"""Data frames in, Plotly figures out.
+"""Plotly figures from data frames.
 
 Example:
     >>> from srsearch import plots

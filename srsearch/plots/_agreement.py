@@ -1,4 +1,4 @@
-"""Noise: how rankings agree, and the seeds of designs trained more than once."""
+"""Figures about noise: agreement between rankings, and designs with several seeds."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from srsearch.plots._theme import LIGHT, empty, template
 
 
 def agreement(frame: pd.DataFrame, *, title: str) -> go.Figure:
-    """Kendall's τ between rankings as a heat map.
+    """Draw Kendall's τ between rankings as a heat map.
 
     Args:
-        frame: Columns ``first``, ``second``, ``designs`` and ``tau``, as `srsearch.analysis.agreement` gives them.
-        title: What the rankings are by, such as ``step``.
+        frame: Columns ``first``, ``second``, ``designs`` and ``tau``, from `srsearch.analysis.agreement`.
+        title: What distinguishes the rankings, ``step`` or ``seed``.
     """
     if frame.empty:
         return empty("There are too few designs to compare rankings.", 240)
     rows, columns = sorted(set(frame["first"])), sorted(set(frame["second"]))
-    found = {(row["first"], row["second"]): (row["tau"], row["designs"]) for row in frame.to_dict("records")}
+    cells = {(row["first"], row["second"]): (row["tau"], row["designs"]) for row in frame.to_dict("records")}
     figure = go.Figure(layout={"template": template(), "height": max(220, 44 * len(rows) + 110), "margin": {"t": 12}})
     colours = (*LIGHT.lows[::-1], *LIGHT.highs)
     figure.add_heatmap(
-        z=[[found.get((row, column), (None, 0))[0] for column in columns] for row in rows],
+        z=[[cells.get((row, column), (None, 0))[0] for column in columns] for row in rows],
         x=[f"{title} {column}" for column in columns],
         y=[f"{title} {row}" for row in rows],
-        customdata=[[found.get((row, column), (None, 0))[1] for column in columns] for row in rows],
+        customdata=[[cells.get((row, column), (None, 0))[1] for column in columns] for row in rows],
         texttemplate="%{z:.2f}",
         hovertemplate="<b>%{z:.3f}</b><br>%{y} against %{x}<br>%{customdata} designs<extra></extra>",
         hoverongaps=False,
@@ -42,14 +42,14 @@ def agreement(frame: pd.DataFrame, *, title: str) -> go.Figure:
 
 
 def seeds(results: pd.DataFrame) -> go.Figure:
-    """The PSNR of every training of designs that were trained with several seeds, around their mean.
+    """Draw the PSNR of every training of designs with several seeds, and each design's mean; at most the best 40.
 
     Args:
-        results: Columns ``trial`` (of the design), ``seed`` and ``psnr``.
+        results: One row per training: ``trial`` (the design's number), ``seed`` and ``psnr`` (dB).
     """
     several = results[results.groupby("trial")["psnr"].transform("size") > 1]
     if several.empty:
-        return empty("No design was trained with several seeds; `srsearch run --replicates 3` does that.", 200)
+        return empty("No design was trained with several seeds; run `srsearch run --replicates 3`.", 200)
     means = several.groupby("trial")["psnr"].mean().sort_values(ascending=False).head(40)
     shown = several[several["trial"].isin(means.index)]
     names = {trial: f"#{trial}" for trial in means.index}

@@ -1,4 +1,4 @@
-"""What the designs of the front are made of: one lane per axis, from the cheapest design to the best."""
+"""The axes' values along the front: one lane per axis, from the cheapest design to the best."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _MOST_TICKS = 24
 
 
 def axes(front: pd.DataFrame, axes: Sequence[str], *, cost: str = "mult_adds") -> go.Figure:
-    """The axes' values along the front: a lane per axis, a column per design, cheapest first.
+    """Draw the axes' values along the front: one lane per axis, one column per design, cheapest first.
 
     Neighbours with the same value share one block, so a lane reads as *channels 16, then 24, then 48*. Numbers are
-    tinted from low to high; words have a tint each.
+    tinted from low to high; each word has its own tint.
 
     Args:
         front: The designs of the front, one row each.
@@ -42,7 +42,7 @@ def axes(front: pd.DataFrame, axes: Sequence[str], *, cost: str = "mult_adds") -
             "barmode": "overlay",
             "bargap": 0.12,
             "showlegend": False,
-            # Words that do not fit their block are left to the hover.
+            # Texts that do not fit their block only show on hover.
             "uniformtext": {"mode": "hide", "minsize": 10},
             "margin": {"t": 12, "b": 64},
         }
@@ -73,9 +73,9 @@ def _add_lane(figure: go.Figure, lane: str, values: list[object], numbers: list[
     tints = _tints(values)
     blocks = []
     for word, members in groupby(range(len(words)), key=words.__getitem__):
-        places = list(members)
+        columns = list(members)
         if word != MISSING:
-            blocks.append((places[0], len(places), word, tints[word], _span(places, numbers, costs)))
+            blocks.append((columns[0], len(columns), word, tints[word], _span(columns, numbers, costs)))
     figure.add_bar(
         orientation="h",
         y=[lane] * max(len(blocks), 1),
@@ -92,15 +92,15 @@ def _add_lane(figure: go.Figure, lane: str, values: list[object], numbers: list[
     )
 
 
-def _span(places: list[int], numbers: list[int], costs: list[str]) -> str:
-    first, last = places[0], places[-1]
+def _span(columns: list[int], numbers: list[int], costs: list[str]) -> str:
+    first, last = columns[0], columns[-1]
     if first == last:
         return f"trial {numbers[first]}, {costs[first]}"
-    return f"{len(places)} designs, {costs[first]} to {costs[last]}"
+    return f"{len(columns)} designs, {costs[first]} to {costs[last]}"
 
 
 def _tints(values: Sequence[object]) -> dict[str, str]:
-    """Word to tint: numbers spread over the ramp by rank, words in the order of appearance."""
+    """The tint of each value's text: numbers spread over the ramp by rank, words in order of appearance."""
     present = [value for value in values if axis_text(value) != MISSING]
     if any(isinstance(value, str) for value in present):
         words = dict.fromkeys(axis_text(value) for value in present)

@@ -1,4 +1,4 @@
-"""One design: what its parts cost, and how its training went beside others of similar cost."""
+"""Figures of one design: the costs of its parts, and its learning curve among designs of similar cost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from srsearch.quantity import format_quantity
 
 
 def part_costs(parts: pd.DataFrame, *, measure: str = "mult_adds") -> go.Figure:
-    """What each part of a design costs, as bars.
+    """Draw the cost of each part of a design as bars.
 
     Args:
         parts: `srsearch.cost.Cost.parts`.
@@ -26,8 +26,8 @@ def part_costs(parts: pd.DataFrame, *, measure: str = "mult_adds") -> go.Figure:
         escaped(part if kind == "network" else f"{kind.replace('_', ' ')}: {part.partition('(')[0]}")
         for kind, part in zip(rows["kind"], rows["part"], strict=True)
     ]
-    if len(set(names)) < len(names):  # levels with blocks of their own
-        names = [f"{name} {place}" for place, name in enumerate(names, start=1)]
+    if len(set(names)) < len(names):  # levels with their own blocks
+        names = [f"{name} {number}" for number, name in enumerate(names, start=1)]
     shares = [float(value) / total for value in rows[measure]]
     figure = go.Figure(layout={"template": template(), "height": 34 * len(rows) + 72, "margin": {"t": 8, "r": 90}})
     figure.add_bar(
@@ -40,7 +40,7 @@ def part_costs(parts: pd.DataFrame, *, measure: str = "mult_adds") -> go.Figure:
         cliponaxis=False,
         hovertext=[
             f"<b>{name}</b><br>{escaped(row['part'])}<br>{format_quantity(row['mult_adds'])} Mult-Adds, "
-            f"{format_quantity(row['params'])} params<br>{row['instances']} with weights of their own, "
+            f"{format_quantity(row['params'])} params<br>{row['instances']} with their own weights, "
             f"applied {row['applications']} times"
             for name, row in zip(names, rows.to_dict("records"), strict=True)
         ],
@@ -52,12 +52,12 @@ def part_costs(parts: pd.DataFrame, *, measure: str = "mult_adds") -> go.Figure:
 
 
 def curve(points: Sequence[Sequence[float]], band: pd.DataFrame, *, what: str = "") -> go.Figure:
-    """A design's PSNR by training step, against the quartiles of designs of similar cost.
+    """Draw a design's PSNR over training steps, with the quartiles of designs of similar cost.
 
     Args:
-        points: (step, PSNR) of the design.
-        band: Columns ``step``, ``low``, ``middle``, ``high`` of the others; may be empty.
-        what: Who the others are.
+        points: (step, PSNR in dB) pairs of the design.
+        band: Columns ``step``, ``low``, ``middle`` and ``high``, the quartiles in dB; may be empty.
+        what: Description of the designs behind the band, for the legend.
     """
     if not points:
         return empty("This design has no learning curve.", 260)

@@ -1,4 +1,4 @@
-"""A diagram of one network: boxes from the image to the image, arcs for results that are used further on."""
+"""A diagram of one network: boxes from the LR image to the HR image, arcs for results that are used later."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from srsearch.architecture.wiring import Box, Wiring
 
 _MOST_BOXES = 38
-"""Boxes of one level that are readable side by side at 900 pixels."""
+"""Most boxes of one level that are readable side by side at a width of 900 pixels."""
 _ENDS = 3
-"""Blocks that stay at each end of a row of blocks that is drawn as one box."""
+"""Blocks that are still drawn singly at each end of a level whose middle is merged into one box."""
 _GAP, _OPERATION = 0.5, 0.7
 _LANE, _BELOW, _HEIGHT = 11, 54, 70  # pixels
 _TINTS = {
@@ -41,11 +41,11 @@ _LABELS = {"convolution": "fusion", "image": "LR image", "image_upsampler": "ups
 
 @dataclass
 class _Node:
-    """What is drawn as one: a box, or boxes in a row that are put together.
+    """A node of the diagram: one box of the wiring, or several neighbours merged.
 
     Attributes:
-        boxes: Their indices in the wiring.
-        inputs: Nodes that it gets results from, with the operation that combines each; empty where there is none.
+        boxes: Indices of the boxes in the wiring.
+        inputs: The nodes whose results it takes, each with the operation that combines them; "" without one.
     """
 
     boxes: list[int]
@@ -53,7 +53,7 @@ class _Node:
 
 
 class _Skip(NamedTuple):
-    """A line above the boxes: where it begins, the operation that takes it, and its name if it has one."""
+    """A line above the boxes: the node where it begins, the operation that takes it, and its name or ""."""
 
     source: int
     how: str
@@ -63,13 +63,13 @@ class _Skip(NamedTuple):
 def diagram(wiring: Wiring | None, reason: str = "The database has no description of this design.") -> go.Figure:
     """Draw a network, one row for each level.
 
-    Boxes are the parts in the order in which they are applied, blocks with their positions. Lines above them are
-    results that are added or concatenated further on. A dotted box has the weights of an earlier one. In long levels
-    boxes in a row are put together, which their label says. Hovering over a box shows its part and its inputs.
+    Boxes are the parts in the order in which they are applied; blocks show their positions. Lines above them are
+    results that are added or concatenated later. A dotted box shares the weights of an earlier one. In a long level,
+    the boxes of its middle are merged into one, whose label says so. Hovering over a box shows its part and inputs.
 
     Args:
-        wiring: As `srsearch.architecture.read_wiring` reads it off a design.
-        reason: What to show where there is none.
+        wiring: The result of `srsearch.architecture.read_wiring`; None: no diagram.
+        reason: Message to show if there is no wiring.
 
     Example:
         >>> diagram(read_wiring(catalogue.get("pcarn-m", scale=4)))  # doctest: +SKIP
@@ -122,11 +122,11 @@ class _Drawing:
         return f"level {number + 1}" if rows > 1 else ""
 
     def _row(self, row: Sequence[int], before: Sequence[int], top: float, note: str) -> tuple[float, float]:
-        """Draw one level; its height in pixels and its width."""
+        """Draw one level; returns its height in pixels and its width in boxes."""
         inside = set(row)
         outside = [source for index in row for source in self._nodes[index].inputs if source not in inside]
         ports = list(dict.fromkeys(outside))
-        at, skips = 0.0, self._skips(row, ports)
+        x, skips = 0.0, self._skips(row, ports)
         lanes, count = _lanes(row, ports, skips)
         low = top - 26 * bool(note) - 10 - _LANE * (count + 1) - _HEIGHT
         if note:
@@ -134,9 +134,9 @@ class _Drawing:
         places: dict[int, tuple[float, float]] = {}
         for index in [*ports, *row]:
             width = self._width(index) if index in inside else 1.0
-            places[index] = (at, at + width)
-            self._box(index, at, width, low, port=index not in inside)
-            at += width + _GAP
+            places[index] = (x, x + width)
+            self._box(index, x, width, low, port=index not in inside)
+            x += width + _GAP
         for first, second in pairwise([*ports, *row]):
             if second in inside and first in self._nodes[second].inputs:
                 self._arrow(places[first][1], places[second][0], low + _HEIGHT / 2, self._nodes[second].inputs[first])
@@ -150,10 +150,10 @@ class _Drawing:
                 middle = (places[skip.source][0] + places[targets[-1]][1]) / 2
                 self._note(middle, y + 7, skip.name, _colour(skip.how), 11)
         self._brackets(row, places, low)
-        return top - low + _BELOW, at
+        return top - low + _BELOW, x
 
     def _skips(self, row: Sequence[int], ports: Sequence[int]) -> dict[_Skip, list[int]]:
-        """The lines above the row, each with the nodes that it leads to."""
+        """The lines above a row, each with the nodes that it leads to."""
         order = [*ports, *row]
         neighbours = set(pairwise(order))
         skips: dict[_Skip, list[int]] = {}
@@ -222,13 +222,13 @@ class _Drawing:
             )
 
     def _about(self, index: int) -> str:
-        """What hovering over a node tells."""
+        """The hover text of a node."""
         node, boxes = self._nodes[index], self._wiring.boxes
         members = [boxes[i] for i in node.boxes]
         if len(members) > 1:
             blocks = [(i, boxes[i]) for i in node.boxes if boxes[i].kind == "block"]
             own = len({box.first for _, box in blocks})
-            lines = [f"<b>{len(blocks)} blocks</b>", f"{own} with weights of their own"] if blocks else []
+            lines = [f"<b>{len(blocks)} blocks</b>", f"{own} with their own weights"] if blocks else []
             lines += [f"{kind}: {number}" for kind, number in _tally(members).items() if kind != "block"]
         else:
             box = members[0]
@@ -269,12 +269,12 @@ class _Drawing:
         return place[0] + share * (place[1] - place[0])
 
     def _edge(self, index: int, ports: Sequence[int], low: float) -> float:
-        """Where lines from above meet a node."""
+        """The y position where lines from above meet a node."""
         circle = self._first(index).kind == "operation" and index not in ports
         return low + _HEIGHT / 2 + 8 if circle else low + _HEIGHT
 
     def _arc(self, begin: tuple[float, float], end: tuple[float, float], y: float, how: str) -> None:
-        """A line from one point up to a height, along, and down to another point."""
+        """Draw a line from one point up to ``y``, across, and down to another point."""
         (x0, y0), (x1, y1) = begin, end
         bend = min(0.3, (x1 - x0) / 2)
         path = f"M {x0} {y0} L {x0} {y - 6} Q {x0} {y} {x0 + bend} {y} "
@@ -284,7 +284,7 @@ class _Drawing:
         self._figure.add_scatter(x=[x1], y=[y1 + 3], mode="markers", marker=tip, hoverinfo="skip", showlegend=False)
 
     def _brackets(self, row: Sequence[int], places: Mapping[int, tuple[float, float]], low: float) -> None:
-        """Groups of blocks by the first half of their positions, below the row."""
+        """Draw brackets below a row for the groups of blocks; the first half of a block's position is its group."""
         spans: dict[str, list[int]] = {}
         for index in row:
             box = self._first(index)
@@ -300,7 +300,7 @@ class _Drawing:
             self._note((left + right) / 2, y - 11, text, LIGHT.quiet, 11)
 
     def _legend(self, shown: Sequence[int]) -> int:
-        """What the tints, the outlines and the lines in the figure mean; gives the number of entries."""
+        """Add the legend of tints, outlines and lines; returns the number of entries."""
         boxes = [self._wiring.boxes[i] for index in shown for i in self._nodes[index].boxes]
         entries: dict[str, str] = {}
         for box in boxes:
@@ -319,7 +319,7 @@ class _Drawing:
         hows |= {box.name for box in boxes if box.kind == "operation"}
         for how in sorted(hows, key=lambda how: (how in _JOINING, how)):
             self._entry(_word(how), {"symbol": "line-ew", "size": 12, "line": {"color": _colour(how), "width": 2}})
-        return len([each for each in self._figure.data if each.name])
+        return len([trace for trace in self._figure.data if trace.name])
 
     def _entry(self, name: str, marker: Mapping[str, object]) -> None:
         self._figure.add_scatter(
@@ -366,7 +366,7 @@ def _title(wiring: Wiring, box: Box) -> str:
 
 
 def _label(wiring: Wiring, node: _Node) -> str:
-    """What stands in a node."""
+    """The text inside a node."""
     boxes = [wiring.boxes[i] for i in node.boxes]
     if len(boxes) > 1:
         names = [box.name for box in boxes if box.kind == "block"]
@@ -391,7 +391,7 @@ def _tally(boxes: Sequence[Box]) -> dict[str, int]:
 
 
 def _visible(wiring: Wiring) -> dict[int, _Node]:
-    """Nodes by the index of their box, without the operations that a single box takes the result of."""
+    """Nodes by the index of their box, without operations whose result goes to a single box."""
     targets: dict[int, list[int]] = {}
     for source, target in wiring.arcs:
         targets.setdefault(source, []).append(target)
@@ -411,7 +411,7 @@ def _visible(wiring: Wiring) -> dict[int, _Node]:
 
 
 def _contracted(wiring: Wiring, nodes: dict[int, _Node]) -> dict[int, _Node]:
-    """Put the middle of long levels together: what lies between their first and last blocks."""
+    """Merge the middle of long levels, between their first and last three blocks."""
     into: dict[int, int] = {}
     for level in {box.level for box in wiring.boxes}:
         row = [index for index in nodes if wiring.boxes[index].level == level]
@@ -422,24 +422,24 @@ def _contracted(wiring: Wiring, nodes: dict[int, _Node]) -> dict[int, _Node]:
             into |= {index: begin for index in row if begin <= index <= end}
     merged: dict[int, _Node] = {}
     for index, node in nodes.items():
-        home = merged.setdefault(into.get(index, index), _Node([]))
-        home.boxes += node.boxes
+        target = merged.setdefault(into.get(index, index), _Node([]))
+        target.boxes += node.boxes
         for source, how in node.inputs.items():
             if into.get(source, source) != into.get(index, index):
-                home.inputs.setdefault(into.get(source, source), how)
+                target.inputs.setdefault(into.get(source, source), how)
     return merged
 
 
 def _without_repeats(wiring: Wiring, nodes: Mapping[int, _Node], rows: list[list[int]]) -> tuple[list[list[int]], int]:
-    """One row where all levels are one network with the same weights, and how often it is applied."""
+    """The rows to draw, and how often each is applied: one row if all levels are equal and share their weights."""
 
     def content(level: int) -> list[tuple[object, ...]]:
-        """Each box with its weights, and where in the level it gets its input; None from outside."""
+        """Each box with its weights, and the positions of its inputs in the level; None for an input from outside."""
         ends = ("image", "output")
         inside = [i for i, box in enumerate(wiring.boxes) if box.level == level and box.kind not in ends]
-        places = {index: place for place, index in enumerate(inside)}
+        positions = {index: position for position, index in enumerate(inside)}
         return [
-            (box.kind, box.name, box.kind == "operation" or box.first, [places.get(s) for s in wiring.sources(i)])
+            (box.kind, box.name, box.kind == "operation" or box.first, [positions.get(s) for s in wiring.sources(i)])
             for i, box in ((i, wiring.boxes[i]) for i in inside)
         ]
 
@@ -452,8 +452,8 @@ def _without_repeats(wiring: Wiring, nodes: Mapping[int, _Node], rows: list[list
 def _lanes(
     row: Sequence[int], ports: Sequence[int], skips: Mapping[_Skip, Sequence[int]]
 ) -> tuple[dict[_Skip, int], int]:
-    """Heights of the lines above a row, so that none lies on another: short ones low."""
-    order = {index: place for place, index in enumerate([*ports, *row])}
+    """The lane of each line above a row, and the number of lanes; lines do not overlap, and short ones are lower."""
+    order = {index: position for position, index in enumerate([*ports, *row])}
     taken: list[list[tuple[int, int]]] = []
     lanes: dict[_Skip, int] = {}
     for key in sorted(skips, key=lambda key: order[skips[key][-1]] - order[key.source]):

@@ -1,4 +1,4 @@
-"""Axes: parallel coordinates, effects at equal cost, two axes together, importance."""
+"""Figures about axes: parallel coordinates, effects at equal cost, interactions, importance."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _SIGNS = (*LIGHT.lows[::-1], *LIGHT.highs)
 
 
 def parallel(trials: pd.DataFrame, axes: Sequence[str], *, quality: str = "psnr") -> go.Figure:
-    """Parallel coordinates: an upright line for each axis, a line through its values for each design.
+    """Draw parallel coordinates: a vertical line for each axis, and for each design a line through its values.
 
-    Designs are coloured by quality, in six groups of equal number; the best lie on top. Of more than 400 designs the
-    best 100 and an even share of the others are drawn.
+    Designs are coloured by quality in six groups of equal size, with the best on top. Of more than 400 designs, the
+    best 100 and an evenly spaced part of the others are drawn.
 
     Args:
-        trials: One row per design; those without the quality are left out.
+        trials: One row per design; rows without the quality are left out.
         axes: The columns of the axes.
-        quality: What colours the lines.
+        quality: The column that colours the lines.
 
     Returns:
-        A figure; ``customdata`` of the marks on the upright lines is ``axis=value``.
+        A figure; ``customdata`` of the marks on the vertical lines is ``axis=value``.
     """
     rows = trials[trials[quality].notna()].sort_values(quality)
     if rows.empty or not axes:
@@ -41,24 +41,24 @@ def parallel(trials: pd.DataFrame, axes: Sequence[str], *, quality: str = "psnr"
         rows = rows.iloc[[*others, *range(len(rows) - 100, len(rows))]]
     labels = axis_labels(axes)
     words = {axis: [axis_text(value) for value in rows[axis]] for axis in axes}
-    levels = {axis: sorted(set(found), key=level_order) for axis, found in words.items()}
-    heights = {axis: {w: (i + 0.5) / len(found) for i, w in enumerate(found)} for axis, found in levels.items()}
+    levels = {axis: sorted(set(texts), key=level_order) for axis, texts in words.items()}
+    heights = {axis: {w: (i + 0.5) / len(texts) for i, w in enumerate(texts)} for axis, texts in levels.items()}
     figure = go.Figure(layout={"template": template(), "height": 460, "hovermode": "closest", "margin": {"t": 56}})
-    # Lines of one value would all lie on one another: each is moved a little, the same at every axis.
-    moved = np.linspace(-0.5, 0.5, len(rows))
+    # Designs with the same values would hide each other, so each line is shifted a little, equally on every axis.
+    shifts = np.linspace(-0.5, 0.5, len(rows))
     values = array(rows[quality])
-    for group, places in enumerate(np.array_split(np.arange(len(rows)), len(LIGHT.steps))):
-        if len(places):
+    for group, members in enumerate(np.array_split(np.arange(len(rows)), len(LIGHT.steps))):
+        if len(members):
             xs: list[float | None] = []
             ys: list[float | None] = []
-            for place in places:
-                for at, axis in enumerate(axes):
-                    level = heights[axis][words[axis][place]]
-                    xs.append(at)
-                    ys.append(level + 0.6 * float(moved[place]) / len(levels[axis]))
+            for row in members:
+                for x, axis in enumerate(axes):
+                    level = heights[axis][words[axis][row]]
+                    xs.append(x)
+                    ys.append(level + 0.6 * float(shifts[row]) / len(levels[axis]))
                 xs.append(None)
                 ys.append(None)
-            low, high = values[places[0]], values[places[-1]]
+            low, high = values[members[0]], values[members[-1]]
             last = group == len(LIGHT.steps) - 1
             figure.add_scatter(
                 x=xs,
@@ -80,7 +80,7 @@ def parallel(trials: pd.DataFrame, axes: Sequence[str], *, quality: str = "psnr"
         ticks="",
         fixedrange=True,
         tickfont={"color": LIGHT.ink, "size": 13},
-        ticklabeloverflow="allow",  # a long name may reach beyond the last line; it must be there
+        ticklabeloverflow="allow",  # show a long name even if it reaches beyond the last line
     )
     figure.update_yaxes(visible=False, range=[-0.02, 1.02], fixedrange=True)
     figure.update_layout(legend={"y": -0.04, "yanchor": "top"}, margin={"b": 56})
@@ -88,7 +88,7 @@ def parallel(trials: pd.DataFrame, axes: Sequence[str], *, quality: str = "psnr"
 
 
 def _span(low: float, high: float, quality: str) -> str:
-    digits = 2 if quality == "psnr" else 4  # fewer than in tables: six groups have to be told apart, no more
+    digits = 2 if quality == "psnr" else 4  # fewer than in tables, but enough to distinguish six groups
     return f"{low:.{digits}f} to {high:.{digits}f}{unit_suffix(quality)}"
 
 
@@ -99,9 +99,9 @@ def _add_levels(
     heights: dict[str, dict[str, float]],
     labels: dict[str, str],
 ) -> None:
-    points = [(at, axis, word) for at, axis in enumerate(axes) for word in levels[axis]]
+    points = [(x, axis, word) for x, axis in enumerate(axes) for word in levels[axis]]
     figure.add_scatter(
-        x=[at for at, *_ in points],
+        x=[x for x, *_ in points],
         y=[heights[axis][word] for _, axis, word in points],
         mode="markers+text",
         marker={"color": LIGHT.surface, "size": 9, "line": {"color": LIGHT.ink, "width": 1.5}},
@@ -118,14 +118,14 @@ def _add_levels(
 
 
 def effects(frame: pd.DataFrame, *, quality: str = "psnr") -> go.Figure:
-    """What each value of each axis does to the quality at equal cost: dots with two standard errors.
+    """Draw the effect of each value of each axis on the quality at equal cost, with bars of two standard errors.
 
     Args:
         frame: The ``effects`` of `srsearch.analysis.effects.at_equal_cost`.
-        quality: Of which they are.
+        quality: Name of the quality.
     """
     if frame.empty:
-        return empty("There are too few finished designs to tell the axes apart.", 200)
+        return empty("There are too few finished designs to estimate effects.", 200)
     labels = axis_labels(frame["axis"])
     names = [
         f"{escaped(labels[axis])} \N{MIDDLE DOT} {escaped(word)}"
@@ -157,13 +157,13 @@ def effects(frame: pd.DataFrame, *, quality: str = "psnr") -> go.Figure:
 
 
 def interaction(frame: pd.DataFrame, first: str, second: str, *, quality: str = "psnr") -> go.Figure:
-    """Two axes together as a heat map.
+    """Draw the joint effect of two axes as a heat map.
 
     Args:
-        frame: As `srsearch.analysis.effects.interaction` gives it.
-        first: The name of the axis that runs up.
-        second: The name of the axis that runs across.
-        quality: Of which it is.
+        frame: The result of `srsearch.analysis.effects.interaction`.
+        first: Name of the vertical axis.
+        second: Name of the horizontal axis.
+        quality: Name of the quality.
     """
     if frame.empty:
         return empty("No finished design has values of both axes.", 240)
@@ -175,12 +175,12 @@ def interaction(frame: pd.DataFrame, first: str, second: str, *, quality: str = 
     def cell(row: str, column: str) -> tuple[float | None, str, str]:
         if (row, column) not in table:
             return None, "", ""
-        found = table[row, column]
+        pair = table[row, column]
         hover = (
-            f"<b>{escaped(row)}, {escaped(column)}</b><br>{found['together']:+.4f}{unit} at equal cost<br>"
-            f"{found['beyond']:+.4f}{unit} of it beyond what the axes do alone<br>{int(found['count'])} designs"
+            f"<b>{escaped(row)}, {escaped(column)}</b><br>{pair['together']:+.4f}{unit} at equal cost<br>"
+            f"{pair['beyond']:+.4f}{unit} of it beyond the axes' own effects<br>{int(pair['count'])} designs"
         )
-        return float(found["together"]), f"{found['together']:+.3f}", hover
+        return float(pair["together"]), f"{pair['together']:+.3f}", hover
 
     cells = [[cell(row, column) for column in columns] for row in rows]
     most = float(frame["together"].abs().max()) or 1.0
@@ -208,10 +208,10 @@ def interaction(frame: pd.DataFrame, first: str, second: str, *, quality: str = 
 
 
 def importance(shares: pd.Series) -> go.Figure:
-    """How much each axis matters, by one of Optuna's evaluators, as bars.
+    """Draw the importance of each axis, from one of Optuna's evaluators, as bars.
 
     Args:
-        shares: By axis, summing to 1.
+        shares: The importance of each axis, with a sum of 1.
     """
     if shares.empty:
         return empty("There are too few finished designs for an estimate.", 200)
@@ -229,7 +229,7 @@ def importance(shares: pd.Series) -> go.Figure:
         hovertemplate="%{y}: %{x:.1%}<extra></extra>",
     )
     figure.update_xaxes(
-        tickformat=".0%", title_text="Share of the variance of the quality, cost not held", rangemode="tozero"
+        tickformat=".0%", title_text="Share of the variance of the quality, cost not held fixed", rangemode="tozero"
     )
     figure.update_yaxes(autorange="reversed", type="category", showgrid=False, tickfont={"color": LIGHT.ink})
     return figure

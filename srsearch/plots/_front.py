@@ -1,4 +1,4 @@
-"""The front: quality over cost, every trained design a point, the best for each budget a staircase."""
+"""Figure of the front: quality over cost, with a point for every trained design and a staircase for the front."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _MOST_KINDS = len(LIGHT.marks)
 
 @dataclass(frozen=True)
 class PublishedPoint:
-    """A published network: its printed cost and quality.
+    """A published network, with the cost and quality that its paper prints.
 
     Attributes:
-        name: As printed.
-        paper: Where.
-        cost: On the x axis.
-        quality: PSNR in dB or SSIM on some benchmark.
+        name: The network's name in the paper.
+        paper: The paper.
+        cost: The cost on the x axis.
+        quality: PSNR in dB, or SSIM, on some benchmark.
     """
 
     name: str
@@ -53,18 +53,18 @@ class PublishedPoint:
 
 @dataclass(frozen=True)
 class Browse:
-    """What the figure of the dashboard shows beside the front.
+    """What the dashboard's figure shows in addition to the front.
 
     Attributes:
-        colour: The column that colours the points; None: none does.
-        symbol: The column that shapes them.
-        selected: Numbers of the selected trials; None: all. Others are pale.
-        box: Left, right, low and high edge of the selection.
-        marked: Number of the design that is looked at; None: the pages' script marks the best inside the budget.
-        stopped: Whether stopped and running designs are shown at the PSNR that they have reached.
-        published: Networks to show on a scale of their own, at the right.
-        benchmark: The data set that their quality was measured on.
-        told: Hover texts of designs, by number; missing ones are added, to be used again.
+        colour: Column that sets the points' colours; None: one colour for all.
+        symbol: Column that sets the points' symbols; None: one symbol for all.
+        selected: Numbers of the selected trials; None: all. Other trials are pale.
+        box: Left, right, lower and upper edge of the selection.
+        marked: Number of the design to mark; None: the page's script marks the best one inside the budget.
+        stopped: Whether stopped and running designs are shown, at the PSNR that they have reached.
+        published: Published networks to show, on their own scale at the right.
+        benchmark: Data set of the published qualities.
+        told: Cache of hover texts by trial number; missing ones are added.
     """
 
     colour: str | None = None
@@ -96,23 +96,23 @@ def front(
     quality: str = "psnr",
     browse: Browse | None = None,
 ) -> go.Figure:
-    """Quality over cost (log scale): the front as a staircase, the other trained designs muted behind it.
+    """Draw quality over cost (log scale), with the front as a staircase and the other trained designs muted behind it.
 
     Args:
-        trials: Every trial, as `srsearch.store.Store.trials` gives them; rows without quality or cost are left out.
-            They have ``reached_psnr`` where ``browse.stopped`` is asked for.
-        front: The rows of ``trials`` that nothing dominates. Where they have a column ``psnr_error`` (or
-            ``ssim_error``), it is drawn as error bars of that size.
+        trials: All trials, from `srsearch.store.Store.trials`; rows without quality or cost are left out. With
+            ``browse.stopped``, the columns ``reached`` (step) and ``reached_psnr`` (dB) are used, too.
+        front: The non-dominated rows of ``trials``. A column ``psnr_error`` (or ``ssim_error``) is drawn as error bars
+            of that size.
         budget: Limits by objective name (``{"mult_adds": 40e9}``); the one on ``cost`` is drawn.
-        title: Above the figure, shown as it is (never as markup).
+        title: Title above the figure; it is escaped.
         cost: The column on the x axis.
         quality: The column on the y axis.
-        browse: What the figure of the dashboard has beside these. With it at most `MOST_POINTS` dominated designs are
-            drawn, evenly over the figure; ``meta`` of the layout and of some traces has what the pages' script needs
-            to show a budget.
+        browse: What the dashboard's figure shows in addition. With it, at most `MOST_POINTS` dominated designs are
+            drawn, evenly over the figure, and ``meta`` of the layout and of some traces holds what the page's script
+            needs to show a budget.
 
     Returns:
-        A figure in the light palette; ``customdata`` of every point is its trial's number, its hover tells the design.
+        A figure in the light palette; ``customdata`` of every point is its trial's number, its hover text the design.
     """
     how = _View(**vars(browse or Browse()), cost=cost, quality=quality)
     done = trials[trials[cost].notna() & trials[quality].notna() & (trials["state"] == "complete")]
@@ -124,7 +124,7 @@ def front(
         figure.update_layout(title=escaped(title), margin={"t": 84})
     limit = (budget or {}).get(cost)
     best = [y + sign * error for y, error in zip(*with_errors(chosen, quality), strict=True) for sign in (-1, 1)]
-    # A figure to browse may cut error bars off: it keeps its range when the noise becomes known.
+    # The dashboard's figure may cut off error bars, so that its range stays when the noise becomes known.
     low, high = quality_range(floats(done[quality]) + (best if browse is None else []), best)
     xs = floats(done[cost]) + ([float(limit)] if limit else [])
     left, right = min(xs) / 1.12, max(xs) * 1.12
@@ -162,7 +162,7 @@ def _prepare_for_script(
     floor: float,
     right: float,
 ) -> None:
-    """What the pages' script changes when a budget is set: the staircase, the best design, the limit; and the box."""
+    """Add what the page's script changes when a budget is set (staircase, best design, limit), and the selection."""
     figure.update_layout(height=520, dragmode="select")
     if len(chosen):
         staircase = next(trace for trace in figure.data if trace.line.shape == "hv")
@@ -180,12 +180,12 @@ def _prepare_for_script(
 
 @dataclass(frozen=True)
 class _Look:
-    """Which colour and symbol stand for which value.
+    """The colours and symbols of values.
 
     Attributes:
-        colours: By the value's text; empty: by none.
-        symbols: By the value's text.
-        bins: Edges where a numeric column has many values: the text is that of the bin.
+        colours: Colour by the value's text; empty if no column sets colours.
+        symbols: Symbol by the value's text; empty if no column sets symbols.
+        bins: Edges of bins, for a numeric column with many values; then the texts are those of bins.
     """
 
     colours: Mapping[str, str]
@@ -213,7 +213,7 @@ class _Look:
 
 
 def _bins(column: pd.Series) -> tuple[float, ...]:
-    """Edges of six bins of equal numbers where there are more values than colours; none for words."""
+    """Edges of six bins with equal numbers of rows, if a column has more numbers than there are colours; else none."""
     values = column.dropna()
     if values.nunique() <= _MOST_KINDS or not pd.api.types.is_numeric_dtype(values):
         return ()
@@ -225,8 +225,8 @@ def _words(column: pd.Series, bins: tuple[float, ...]) -> list[str]:
     if not bins:
         return [axis_text(value) for value in column]
     names = [f"{_short(low)} to {_short(high)}" for low, high in pairwise(bins)]
-    places = np.clip(np.searchsorted(bins, array(column), side="right") - 1, 0, len(names) - 1)
-    return [MISSING if pd.isna(v) else names[place] for v, place in zip(column, places, strict=True)]
+    indices = np.clip(np.searchsorted(bins, array(column), side="right") - 1, 0, len(names) - 1)
+    return [MISSING if pd.isna(value) else names[i] for value, i in zip(column, indices, strict=True)]
 
 
 def _short(value: float) -> str:
@@ -234,42 +234,43 @@ def _short(value: float) -> str:
 
 
 def _colours(words: Sequence[str]) -> dict[str, str]:
-    """Numbers (and bins) from low to high, words each its own; what is missing is muted."""
+    """The colour of each value's text: numbers and bins from low to high, one for each word; none for missing."""
     kinds = sorted(set(words) - {MISSING}, key=_bin_order)
     numeric = all(_bin_order(kind)[0] == 0 for kind in kinds)
     if numeric and len(kinds) <= len(LIGHT.steps):
-        places = [round(i / max(len(kinds) - 1, 1) * (len(LIGHT.steps) - 1)) for i in range(len(kinds))]
-        return {kind: LIGHT.steps[place] for kind, place in zip(kinds, places, strict=True)}
+        steps = [round(i / max(len(kinds) - 1, 1) * (len(LIGHT.steps) - 1)) for i in range(len(kinds))]
+        return {kind: LIGHT.steps[step] for kind, step in zip(kinds, steps, strict=True)}
     return {kind: LIGHT.marks[min(i, _MOST_KINDS - 1)] for i, kind in enumerate(kinds)}
 
 
 def _bin_order(word: str) -> tuple[int, float, str]:
+    """Sort key of a value's text, or of a bin's by its lower edge."""
     first = word.partition(" to ")[0]
     factor = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}.get(first[-1:], 1.0)
-    found = level_order(first[:-1] if factor > 1 else first)
-    return found[0], found[1] * factor, word if found[0] else ""
+    kind, number, _ = level_order(first[:-1] if factor > 1 else first)
+    return kind, number * factor, word if kind else ""
 
 
-def _told(rows: pd.DataFrame, axes: Sequence[str], told: dict[int, str]) -> list[str]:
-    """What hovering tells of each row: most of the time that a figure takes."""
+def _cached_hovers(rows: pd.DataFrame, axes: Sequence[str], cache: dict[int, str]) -> list[str]:
+    """The hover text of each row; making them takes most of a figure's time."""
     numbers = trial_numbers(rows)
-    missing = [place for place, number in enumerate(numbers) if number not in told]
+    missing = [i for i, number in enumerate(numbers) if number not in cache]
     if missing:
-        told |= zip([numbers[place] for place in missing], hovers(rows.iloc[missing], axes), strict=True)
-    return [told[number] for number in numbers]
+        cache |= zip([numbers[i] for i in missing], hovers(rows.iloc[missing], axes), strict=True)
+    return [cache[number] for number in numbers]
 
 
 def _pale(rows: pd.DataFrame, how: _View) -> np.ndarray:
-    """Which rows are outside the selection."""
+    """(n,) whether a row is outside the selection."""
     if how.selected is None:
         return np.zeros(len(rows), dtype=bool)
     return ~rows["trial"].isin(how.selected).to_numpy(dtype=bool)
 
 
 def _points(rows: pd.DataFrame, pale: np.ndarray, usual: float, faint: float) -> dict[str, object]:
-    """What the pages' script needs to make points beyond a budget pale."""
+    """The ``meta`` of a trace, from which the page's script makes points beyond a budget pale."""
     costs = {name: _numbers_or_none(rows[name]) for name in ("mult_adds", "params") if name in rows.columns}
-    return {"part": "points", "usual": [faint if each else usual for each in pale], "faint": faint, **costs}
+    return {"part": "points", "usual": [faint if is_pale else usual for is_pale in pale], "faint": faint, **costs}
 
 
 def _numbers_or_none(column: pd.Series) -> list[float | None]:
@@ -279,38 +280,38 @@ def _numbers_or_none(column: pd.Series) -> list[float | None]:
 def _add_rest(figure: go.Figure, rest: pd.DataFrame, how: _View, look: _Look, axes: Sequence[str], low: float) -> None:
     ys = array(rest[how.quality])
     below, pale = ys < low, _pale(rest, how)
-    hovers, xs, numbers = _told(rest, axes, how.told), floats(rest[how.cost]), trial_numbers(rest)
+    texts, xs, numbers = _cached_hovers(rest, axes, how.told), floats(rest[how.cost]), trial_numbers(rest)
     colours, symbols = look.colour(rest, how.colour), look.symbol(rest, how.symbol)
     groups: dict[str, list[int]] = {}
-    for place, word in enumerate(_words(rest[how.colour], look.bins) if how.colour else ["dominated"] * len(rest)):
-        groups.setdefault(word, []).append(place)
+    for i, word in enumerate(_words(rest[how.colour], look.bins) if how.colour else ["dominated"] * len(rest)):
+        groups.setdefault(word, []).append(i)
     for word in sorted(groups, key=_bin_order):
-        places = groups[word]
-        points = _points(rest.iloc[places], pale[places], 0.75, 0.15)
+        rows = groups[word]
+        points = _points(rest.iloc[rows], pale[rows], 0.75, 0.15)
         figure.add_scatter(
-            x=[xs[place] for place in places],
-            y=[max(float(ys[place]), low) for place in places],
+            x=[xs[i] for i in rows],
+            y=[max(float(ys[i]), low) for i in rows],
             mode="markers",
             name=escaped(word),
             legendgroup=word,
             showlegend=not how.colour,
             marker={
-                "color": colours[places[0]],
-                "size": [10 if below[place] else 7 for place in places],
+                "color": colours[rows[0]],
+                "size": [10 if below[i] else 7 for i in rows],
                 "opacity": points["usual"],
-                # What lies below the frame sits on its edge and points down.
-                "symbol": ["triangle-down" if below[place] else symbols[place] for place in places],
+                # Points below the frame are drawn on its edge as triangles that point down.
+                "symbol": ["triangle-down" if below[i] else symbols[i] for i in rows],
             },
             meta=points,
             cliponaxis=False,
-            customdata=[numbers[place] for place in places],
-            hovertext=[hovers[place] for place in places],
+            customdata=[numbers[i] for i in rows],
+            hovertext=[texts[i] for i in rows],
             hovertemplate="%{hovertext}<extra></extra>",
         )
 
 
 def _add_legend(figure: go.Figure, how: _View, look: _Look) -> None:
-    """What colours and symbols stand for: a legend of the points themselves would show a pale one, or none."""
+    """Add the legend of colours and symbols; Plotly's own would show pale marks, or none."""
     for word in sorted(look.colours, key=_bin_order):
         name = axis_labels([how.colour or ""])[how.colour or ""]
         _add_key(figure, f"{escaped(name)} {escaped(word)}", look.colours[word], "circle", group=word)
@@ -327,7 +328,7 @@ def _add_key(figure: go.Figure, name: str, colour: str, symbol: str, *, group: s
 
 
 def _dress(trace: go.Scatter, chosen: pd.DataFrame, how: _View, look: _Look) -> None:
-    """Colours and symbols of the front's points, which are larger and have a ring."""
+    """Set the colours and symbols of the front's points, which are larger and have a ring."""
     if how.colour:
         trace.marker.color = look.colour(chosen, how.colour)
         trace.marker.line = {"color": LIGHT.accent, "width": 2}
@@ -338,7 +339,7 @@ def _dress(trace: go.Scatter, chosen: pd.DataFrame, how: _View, look: _Look) -> 
 
 
 def _add_stopped(figure: go.Figure, trials: pd.DataFrame, how: _View, axes: Sequence[str], low: float) -> None:
-    """Designs on the way: rings at what they had reached, which is not what they would end with."""
+    """Add stopped and running designs as rings at the PSNR reached so far, which is not their final PSNR."""
     if "reached_psnr" not in trials.columns or how.quality != "psnr":
         return
     begun = trials[trials["reached_psnr"].notna() & trials[how.cost].notna()]
@@ -366,14 +367,15 @@ def _add_stopped(figure: go.Figure, trials: pd.DataFrame, how: _View, axes: Sequ
 
 
 def _add_marked(figure: go.Figure, done: pd.DataFrame, how: _View) -> None:
-    found = done[done["trial"] == how.marked] if how.marked is not None else done.head(0)
-    if how.marked is None or len(found):
+    """Add a ring around the marked design; an empty trace for the page's script if none is marked."""
+    marked = done[done["trial"] == how.marked] if how.marked is not None else done.head(0)
+    if how.marked is None or len(marked):
         figure.add_scatter(
-            x=floats(found[how.cost]),
-            y=floats(found[how.quality]),
+            x=floats(marked[how.cost]),
+            y=floats(marked[how.quality]),
             mode="markers",
             name=f"trial {how.marked}",
-            showlegend=bool(len(found)),
+            showlegend=bool(len(marked)),
             marker={"size": 20, "symbol": "circle-open", "color": LIGHT.limit, "line": {"width": 3}},
             meta={"part": "best"} if how.marked is None else None,
             hoverinfo="skip",
@@ -381,20 +383,20 @@ def _add_marked(figure: go.Figure, done: pd.DataFrame, how: _View) -> None:
 
 
 def _roomy_names(points: Sequence[PublishedPoint]) -> list[str]:
-    """Their names, left out where they would stand on another one (hovering still tells them)."""
+    """The networks' names, with "" for a name that would overlap another; its hover text still has it."""
     xs, ys = np.log([point.cost for point in points]), np.array([point.quality for point in points])
     width, height = max(float(np.ptp(xs)), 1.5), max(float(np.ptp(ys)), 1e-9)
     names: list[str] = []
     taken: list[tuple[float, float]] = []
     for point, x, y in zip(points, xs, ys, strict=True):
-        free = all(abs(x - at) / width > 0.16 or abs(y - level) / height > 0.07 for at, level in taken)
+        free = all(abs(x - x0) / width > 0.16 or abs(y - y0) / height > 0.07 for x0, y0 in taken)
         names.append(escaped(point.name) if free else "")
         taken += [(float(x), float(y))] if free else []
     return names
 
 
 def _add_published(figure: go.Figure, how: _View, left: float, right: float) -> tuple[float, float]:
-    """Diamonds on an axis of their own, at the right; the x range that holds them too."""
+    """Add published networks as diamonds with their own y axis at the right; returns the x range that includes them."""
     costs = [point.cost for point in how.published]
     figure.add_scatter(
         x=costs,
@@ -404,7 +406,7 @@ def _add_published(figure: go.Figure, how: _View, left: float, right: float) -> 
         name=f"published, {escaped(how.benchmark)} (right scale)",
         marker={"symbol": "diamond-open", "size": 9, "color": LIGHT.limit, "line": {"width": 1.5}},
         text=_roomy_names(how.published),
-        # At the right edge a name has no room but at the left.
+        # At the right edge, a name only fits to the left of its diamond.
         textposition=["top left" if cost > 0.6 * max(costs) else "top center" for cost in costs],
         textfont={"color": LIGHT.limit, "size": 11},
         hovertext=[

@@ -1,4 +1,4 @@
-"""How the front grew: its hypervolume after every evaluation."""
+"""Figure of the front's growth: its hypervolume after every evaluation."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from srsearch.plots._theme import LIGHT, empty, template
 
 
 def hypervolume(history: pd.DataFrame) -> go.Figure:
-    """The hypervolume of the front after each evaluation.
+    """Draw the hypervolume of the front after each evaluation.
 
     Args:
-        history: Columns ``evaluation`` (1, 2, ...), ``trial`` and ``hypervolume``, as
-            `srsearch.analysis.hypervolume_history` gives them.
+        history: Columns ``evaluation`` (1, 2, ...), ``trial`` and ``hypervolume``, from
+            `srsearch.analysis.hypervolume_history`.
     """
     if history.empty:
         return empty("No design has finished training yet.", 300)
@@ -23,7 +23,7 @@ def hypervolume(history: pd.DataFrame) -> go.Figure:
     figure.add_scatter(
         x=xs,
         y=ys,
-        # Few points are shown as points: a line of one evaluation would be nothing at all.
+        # With few evaluations, markers are drawn as well: a line through one point is invisible.
         mode="lines+markers" if len(xs) <= 60 else "lines",
         line={"shape": "hv", "color": LIGHT.accent, "width": 2},
         marker={"size": 6, "color": LIGHT.accent},

@@ -1,4 +1,4 @@
-"""Several studies in one figure, and how quickly a search goes."""
+"""Figures that compare several studies, and the pace of a search."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from srsearch.plots._theme import LIGHT, empty, escaped, template
 _DASHES = ("solid", "dash", "dot", "dashdot")
 
 
-def fronts(found: Mapping[str, pd.DataFrame], *, cost: str = "mult_adds", quality: str = "psnr") -> go.Figure:
-    """The fronts of several studies as step lines.
+def fronts(studies: Mapping[str, pd.DataFrame], *, cost: str = "mult_adds", quality: str = "psnr") -> go.Figure:
+    """Draw the fronts of several studies as step lines.
 
     Args:
-        found: The front of each study, by its name.
+        studies: The front of each study, by the study's name.
         cost: The column on the x axis.
         quality: The column on the y axis.
     """
-    shown = {name: front.dropna(subset=[cost, quality]).sort_values(cost) for name, front in found.items()}
+    shown = {name: front.dropna(subset=[cost, quality]).sort_values(cost) for name, front in studies.items()}
     if all(front.empty for front in shown.values()):
         return empty("No design of these studies has finished training yet.", 400)
     figure = go.Figure(layout={"template": template(), "height": 460, "hovermode": "closest", "showlegend": True})
-    for place, (name, front) in enumerate(shown.items()):
+    for number, (name, front) in enumerate(shown.items()):
         figure.add_scatter(
             x=floats(front[cost]),
             y=floats(front[quality]),
             mode="lines+markers",
             name=escaped(name),
-            line={"shape": "hv", "width": 2, **_line(place)},
-            marker={"size": 8, "color": _line(place)["color"]},
-            customdata=[int(number) for number in front["trial"]],
+            line={"shape": "hv", "width": 2, **_line(number)},
+            marker={"size": 8, "color": _line(number)["color"]},
+            customdata=[int(trial) for trial in front["trial"]],
             hovertemplate=f"<b>{escaped(name)}</b> trial %{{customdata}}<br>%{{y:.4~f}} at %{{x:.3s}}<extra></extra>",
         )
     costs = pd.concat([front[cost] for front in shown.values()])
@@ -43,22 +43,22 @@ def fronts(found: Mapping[str, pd.DataFrame], *, cost: str = "mult_adds", qualit
     return figure
 
 
-def hypervolumes(found: Mapping[str, pd.DataFrame]) -> go.Figure:
-    """The hypervolume of several studies by finished evaluation.
+def hypervolumes(histories: Mapping[str, pd.DataFrame]) -> go.Figure:
+    """Draw the hypervolume of several studies over finished evaluations.
 
     Args:
-        found: By study, columns ``evaluation`` and ``hypervolume``, relative to one reference point.
+        histories: The columns ``evaluation`` and ``hypervolume`` by study; all for the same reference point.
     """
-    if all(history.empty for history in found.values()):
+    if all(history.empty for history in histories.values()):
         return empty("No design of these studies has finished training yet.", 300)
     figure = go.Figure(layout={"template": template(), "height": 340, "hovermode": "x", "showlegend": True})
-    for place, (name, history) in enumerate(found.items()):
+    for number, (name, history) in enumerate(histories.items()):
         figure.add_scatter(
             x=[int(value) for value in history["evaluation"]],
             y=floats(history["hypervolume"]),
             mode="lines",
             name=escaped(name),
-            line={"shape": "hv", "width": 2, **_line(place)},
+            line={"shape": "hv", "width": 2, **_line(number)},
             hovertemplate=f"{escaped(name)}: %{{y:.3f}} after %{{x}}<extra></extra>",
         )
     figure.update_xaxes(title_text="Finished evaluations", showgrid=False, tickformat="d")
@@ -66,20 +66,20 @@ def hypervolumes(found: Mapping[str, pd.DataFrame]) -> go.Figure:
     return figure
 
 
-def rate(found: pd.DataFrame) -> go.Figure:
-    """Evaluations per hour over time, as bars.
+def rate(pace: pd.DataFrame) -> go.Figure:
+    """Draw evaluations per hour over time as bars.
 
     Args:
-        found: As `srsearch.analysis.pace.per_hour` gives it.
+        pace: The result of `srsearch.analysis.pace.per_hour`.
     """
-    if found.empty:
+    if pace.empty:
         return empty("Fewer than two designs have finished.", 240)
     figure = go.Figure(layout={"template": template(), "height": 300, "showlegend": False, "bargap": 0.08})
-    middles = (found["start"] + pd.to_timedelta(found["hours"] / 2, unit="h")).dt.tz_localize(None).dt.floor("s")
+    middles = (pace["start"] + pd.to_timedelta(pace["hours"] / 2, unit="h")).dt.tz_localize(None).dt.floor("s")
     figure.add_bar(
         x=[time.isoformat() for time in middles],
-        y=floats(found["rate"]),
-        width=[hours * 3_600_000 for hours in found["hours"]],
+        y=floats(pace["rate"]),
+        width=[hours * 3_600_000 for hours in pace["hours"]],
         marker={"color": LIGHT.accent, "opacity": 0.8},
         hovertemplate="%{y:.1f} per hour around %{x}<extra></extra>",
     )
@@ -88,6 +88,7 @@ def rate(found: pd.DataFrame) -> go.Figure:
     return figure
 
 
-def _line(place: int) -> dict[str, str]:
+def _line(number: int) -> dict[str, str]:
+    """Colour and dash of a study's line."""
     count = len(LIGHT.marks)
-    return {"color": LIGHT.marks[place % count], "dash": _DASHES[place // count % len(_DASHES)]}
+    return {"color": LIGHT.marks[number % count], "dash": _DASHES[number // count % len(_DASHES)]}

@@ -1,7 +1,7 @@
-"""The look of every figure: two palettes of equal shape, and the Plotly template made of one.
+"""The look of all figures: a light and a dark palette, and the Plotly template of a palette.
 
-Figures are drawn with `LIGHT`, and every colour in them is one of its colours, whole. A page can so turn a figure dark
-by exchanging colours one for one (`exchange`), without drawing it twice.
+Figures are drawn with `LIGHT`, and use only its colours, unmixed. So a page can turn a figure dark by exchanging
+colours one for one (`exchange`), without drawing it twice.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ FONT = (
 
 @dataclass(frozen=True)
 class Palette:
-    """The colours of the figures by what they are for.
+    """The colours of the figures by their use.
 
     Attributes:
-        surface: What a figure stands on.
-        raised: The ground of hover boxes.
+        surface: Background of figures.
+        raised: Background of hover boxes.
         ink: Text.
-        quiet: Text beside the point: axis titles, ticks.
+        quiet: Secondary text: axis titles, ticks.
         grid: Grid and axis lines.
         accent: The front.
         veil: The accent, nearly transparent, for areas.
@@ -34,8 +34,8 @@ class Palette:
         kinds: Tints without order; ``ink`` is readable on each.
         marks: Strong colours without order, for points and lines.
         steps: Strong colours from low to high, for points.
-        lows: From nought down, for areas; ``ink`` is readable on each.
-        highs: From nought up, likewise.
+        lows: Tints from 0 down to negative values; ``ink`` is readable on each.
+        highs: Tints from 0 up to positive values; ``ink`` is readable on each.
     """
 
     surface: str
@@ -93,7 +93,7 @@ DARK = Palette(
 
 
 def exchange(old: Palette = LIGHT, new: Palette = DARK) -> dict[str, str]:
-    """Which colour stands for which when a figure changes palette."""
+    """Return the new colour for each old one, for a figure that changes its palette."""
     pairs: dict[str, str] = {}
     for field in fields(Palette):
         before, after = getattr(old, field.name), getattr(new, field.name)
@@ -102,7 +102,7 @@ def exchange(old: Palette = LIGHT, new: Palette = DARK) -> dict[str, str]:
 
 
 def template(palette: Palette = LIGHT) -> go.layout.Template:
-    """The Plotly template: quiet axes, no zero lines, hover boxes that read like the page."""
+    """Return the Plotly template of a palette: unobtrusive axes, no zero lines, hover boxes in the page's font."""
     axis = {
         "gridcolor": palette.grid,
         "linecolor": palette.grid,
@@ -143,12 +143,12 @@ def template(palette: Palette = LIGHT) -> go.layout.Template:
 
 
 def escaped(text: str) -> str:
-    """Text as Plotly shows it unchanged: it reads labels as markup, but knows no entities for quotes."""
+    """Escape text for Plotly, which reads labels as markup but does not know entities for quotes."""
     return escape(text, quote=False)
 
 
 def empty(message: str, height: int) -> go.Figure:
-    """A figure that says why it shows nothing."""
+    """Return a figure that shows a message instead of data."""
     figure = go.Figure(layout={"template": template(), "height": height})
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
