@@ -12,7 +12,9 @@ Backend: TypeAlias = Literal["local", "ray"]
 """What executes the trials."""
 
 
-def executor_for(backend: Backend, address: str | None, cpus: float, gpus: float | None) -> Executor:
+def executor_for(
+    backend: Backend, address: str | None, cpus: float, gpus: float | None, trial_timeout: float | None = None
+) -> Executor:
     """The executor of a name. Ray is imported only where it is asked for.
 
     Args:
@@ -20,12 +22,13 @@ def executor_for(backend: Backend, address: str | None, cpus: float, gpus: float
         address: Address of a running Ray cluster; None: Ray is started on this machine.
         cpus: CPUs of a Ray cluster that each trial takes.
         gpus: GPUs that each trial takes; None: one where the study computes on GPUs.
+        trial_timeout: Seconds that a trial may take; None: as long as it takes.
 
     Raises:
         InputError: There is no such executor, or Ray is not installed.
     """
     if backend == "local":
-        return LocalExecutor()
+        return LocalExecutor(trial_timeout)
     if backend != "ray":
         raise InputError(f"unknown backend {backend!r}; {suggest(backend, get_args(Backend))}")
     try:
@@ -34,4 +37,4 @@ def executor_for(backend: Backend, address: str | None, cpus: float, gpus: float
         if error.name is None or error.name.split(".")[0] != "ray":
             raise
         raise InputError("the backend ray needs Ray: pip install 'srsearch[ray]'") from None
-    return RayExecutor(address, cpus, gpus)
+    return RayExecutor(address, cpus, gpus, trial_timeout)
