@@ -6,9 +6,11 @@ An entry point of the group ``srsearch.parts`` names a module; importing it regi
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import sys
 import traceback
@@ -20,7 +22,7 @@ from srsearch.errors import InputError
 ENTRY_POINTS = "srsearch.parts"
 
 _WANTED = "SRSEARCH_PLUGINS"
-"""Environment variable with the files to load, which child processes inherit."""
+"""Environment variable with the files to load, which child processes inherit: a JSON list, as paths hold any sign."""
 
 
 def load_plugin(path: str | Path) -> None:
@@ -47,27 +49,33 @@ def load_plugin(path: str | Path) -> None:
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         try:
-            spec.loader.exec_module(module)
+            with contextlib.redirect_stdout(sys.stderr):  # standard output is for results
+                spec.loader.exec_module(module)
         except KeyboardInterrupt:
             del sys.modules[name]
             raise
         except BaseException as error:  # SystemExit, too: a plugin does not end the command
             del sys.modules[name]
             raise InputError(f"{path}{_line(error, file)}: the plugin cannot be loaded: {error}") from None
-    wanted = os.environ.get(_WANTED, "").split(os.pathsep)
-    if str(file) not in wanted:
-        os.environ[_WANTED] = os.pathsep.join([*filter(None, wanted), str(file)])
+    if str(file) not in (wanted := _wanted()):
+        os.environ[_WANTED] = json.dumps([*wanted, str(file)])
 
 
 def load_wanted_plugins() -> None:
     """Load installed plugins, and the files that the parent process had loaded."""
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         try:
-            entry.load()
+            with contextlib.redirect_stdout(sys.stderr):
+                entry.load()
         except Exception as error:  # somebody else's package must not keep srsearch from working
             warnings.warn(f"the srsearch plugin {entry.name!r} ({entry.value}) cannot be loaded: {error}", stacklevel=2)
-    for file in filter(None, os.environ.get(_WANTED, "").split(os.pathsep)):
+    for file in _wanted():
         load_plugin(file)
+
+
+def _wanted() -> list[str]:
+    wanted: list[str] = json.loads(os.environ.get(_WANTED) or "[]")
+    return wanted
 
 
 def _line(error: BaseException, file: Path) -> str:

@@ -120,6 +120,12 @@ if TYPE_CHECKING:
     help="Folder or URL (s3://...) for checkpoints; share it so that other machines can resume trials "
     "[default: beside the database].",
 )
+@click.option(
+    "--trial-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="A trial that takes longer fails, and its worker is replaced [default: no limit].",
+)
 @click.option("--new", is_flag=True, help="Start a new study even if there is one to continue.")
 @click.option(
     "--page",

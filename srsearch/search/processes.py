@@ -14,6 +14,9 @@ from threadpoolctl import ThreadpoolController
 WORKER_NAME = "srsearch-worker-"
 """How the names of worker processes begin."""
 
+_LONGEST = 2000
+"""Characters of a message that are kept."""
+
 GUARD = "a script that calls srsearch.run needs `if __name__ == '__main__':` around it"
 """The commonest reason for which a worker cannot start."""
 
@@ -32,9 +35,19 @@ def without_signals() -> Iterator[None]:
 
 
 def describe(error: BaseException) -> str:
-    """An exception in one line."""
-    text = " ".join(str(error).split())
+    """An exception in one line, with its type."""
+    text = one_line(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an exception in one printable line that any database takes."""
+    try:
+        text = str(error)
+    except Exception:  # an evaluator may raise an exception that cannot be printed
+        return ""
+    text = " ".join("".join(each if each.isprintable() else " " for each in text[: 4 * _LONGEST]).split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def one_thread() -> AbstractContextManager[Any]:

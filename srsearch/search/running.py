@@ -74,6 +74,7 @@ def run(
     cpus_per_trial: float | None = None,
     gpus_per_trial: float | None = None,
     checkpoints: str | Path | None = None,
+    trial_timeout: float | None = None,
     new: bool = False,
     evaluator: Evaluator | str | None = None,
     progress: Progress | None = None,
@@ -108,6 +109,8 @@ def run(
             none.
         checkpoints: A folder, or a URL of fsspec's (``s3://bucket/folder``), where trials are kept while they go on, so
             that other machines can continue them; by default a folder beside the database.
+        trial_timeout: Seconds that a trial may take; one that takes longer fails, and its worker is replaced. By
+            default there is no limit.
         new: Create another study even if there is one to continue.
         evaluator: An evaluator of your own, or a name (``synthetic``, ``module:Class``), instead of the space's.
         progress: Shows what happens; by default nothing is shown.
@@ -124,9 +127,11 @@ def run(
     proxy = {"data": None if data is None else str(data), "evaluator": None if own is not None else evaluator}
     search = {"sampler": sampler, "seed": seed, "workers": workers, "trials": trials}
     search |= {"start_with": start_with, "inform": inform, "early_stopping": early_stopping}
+    if trial_timeout is not None and not 0 < trial_timeout < math.inf:
+        raise InputError(f"trial_timeout is {trial_timeout}; it is a number of seconds above 0")
     opened = _opened(space, proxy, search)
     with contextlib.ExitStack() as ending:
-        executor = ending.enter_context(executor_for(backend, address, cpus_per_trial, gpus_per_trial))
+        executor = ending.enter_context(executor_for(backend, address, cpus_per_trial, gpus_per_trial, trial_timeout))
         scorer = own or evaluator_for(opened, _detected(executor, opened, device), device=device)
         kept = store if isinstance(store, Store) else ending.enter_context(Store(store))
         shown = ending.enter_context(progress or SilentProgress())

@@ -169,12 +169,12 @@ def test_parts_without_an_exact_cost_are_refused(case: str, tmp_path: Path, srse
 
 
 KEY = """
-import os, sys
+import json, os, sys
 import srsearch as sr
 from srsearch.architecture import load_plugin
 for path in sys.argv[1:] or ["my_parts.py", "./my_parts.py", os.path.abspath("my_parts.py"), "link.py"]:
     load_plugin(path)
-assert os.environ["SRSEARCH_PLUGINS"].split(os.pathsep) == [os.path.realpath("my_parts.py")]
+assert json.loads(os.environ["SRSEARCH_PLUGINS"]) == [os.path.realpath("my_parts.py")]
 for parts in ({"unit": "blueprint"}, {"block": "gated"}, {}):
     print(sr.Architecture.from_dict({"scale": 4, **parts}).key)
 """

@@ -18,7 +18,8 @@ from srsearch.space import Space
 from srsearch.store import Store
 from tests.conftest import CHECKOUT, SMALL_SPACE, Command
 from tests.search.test_search import outcome
-from tests.support.evaluators import Homebound
+from tests.search.test_workers import scores_are_their_designs
+from tests.support.evaluators import Homebound, Misbehaving
 
 pytest.importorskip("ray", reason="Ray is an extra")
 
@@ -106,6 +107,22 @@ def test_a_cluster_that_cannot_run_a_trial_is_refused_at_once(tmp_path: Path) ->
         assert ray.is_initialized()
         # The trial that it was to begin is still there, for whoever has the photos.
         assert run(space, store=store, evaluator=Homebound.elsewhere()).done == 8
+
+
+def test_an_evaluator_that_misbehaves_does_on_ray_as_it_does_here(tmp_path: Path) -> None:
+    (tmp_path / "ways").mkdir()
+    evaluator = Misbehaving(tmp_path / "ways", ["exit", "fork", "late thread", "ctrl-c", "die", "sleep"])
+    with Store(tmp_path / "s.db") as store:
+        options: dict[str, Any] = {"evaluator": evaluator, "trials": 6, "workers": 1, "trial_timeout": 8}
+        result = run(Space.from_dict(SPACE), store=store, backend="ray", **options)
+        trials = store.trials(result.study)
+        assert list(trials[trials["state"] == "failed"]["reason"]) == [
+            "SystemExit: 3",
+            "KeyboardInterrupt",
+            "the trial took longer than its time limit of 8 s (--trial-timeout)",
+        ]
+        assert result.done == 6
+        assert scores_are_their_designs(store, result.study)
 
 
 def test_the_documented_cluster_is_one_for_rays_launcher() -> None:

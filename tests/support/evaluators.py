@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from srsearch import architecture
@@ -31,6 +36,75 @@ class Troubled(SyntheticEvaluator):
             case 3:
                 os.kill(os.getpid(), signal.SIGKILL)
         return super().evaluate(design, seed, report)
+
+
+class Misbehaving(SyntheticEvaluator):
+    """Misbehaves in the given ways, one evaluation after another, and then no more.
+
+    Args:
+        folder: Counts the evaluations of all processes.
+        ways: What to do, in this order.
+    """
+
+    def __init__(self, folder: Path, ways: Sequence[str]) -> None:
+        super().__init__()
+        self._folder, self._ways = folder, ways
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return super().recipe | {"evaluator": "misbehaving"}
+
+    def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
+        for number, way in enumerate(self._ways):
+            try:
+                (self._folder / f"{number}").touch(exist_ok=False)
+            except FileExistsError:
+                continue
+            self._misbehave(way, report)
+            break
+        return super().evaluate(design, seed, report)
+
+    def _misbehave(self, way: str, report: Report) -> None:
+        match way:
+            case "exit":
+                sys.exit(3)
+            case "ctrl-c":
+                raise KeyboardInterrupt
+            case "unprintable":
+                raise Unprintable
+            case "controls":
+                raise RuntimeError("red \x1b[31m nul \x00 half \ud800")
+            case "recursion":
+                self._misbehave(way, report)
+            case "huge step":
+                report(10**30, 30.0)
+            case "negative step":
+                report(-5, 30.0)
+            case "sleep":
+                time.sleep(1e6)
+            case "die":
+                os._exit(4)
+            case "segfault":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case "fork":  # the child goes on like its parent, and later
+                if os.fork() == 0:
+                    time.sleep(0.3)
+            case "orphan and die":  # the child outlives the worker
+                if os.fork() == 0:
+                    time.sleep(30)
+                    os._exit(0)
+                os._exit(4)
+            case "late thread":
+                threading.Timer(0.1, report, (60, 99.0)).start()
+            case "print":
+                print("\n" * 10_000_000)
+
+
+class Unprintable(Exception):
+    """Cannot be shown."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
 
 
 class Odd(SyntheticEvaluator):

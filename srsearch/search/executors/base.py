@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from srsearch.search.evaluators.base import Evaluator
-from srsearch.search.events import Event, Failed, Finished, Stopped
+from srsearch.search.events import Broken, Event, Failed, Finished, Stopped
 from srsearch.search.executors.evaluation import Outcome
 from srsearch.search.session import Session
 from srsearch.search.trial import Trial
@@ -73,6 +73,8 @@ class Executor(Protocol):
 
 def event_of(outcome: Outcome, worker: int, trial: Trial) -> Event:
     """The end of a trial as the session is told it."""
+    if outcome.broken is not None:
+        return Broken(worker, trial, outcome.broken)
     if outcome.score is not None:
         return Finished(worker, trial, outcome.score, outcome.seconds)
     if outcome.failure is not None:

@@ -1,7 +1,7 @@
 """The local executor: worker processes that evaluate what they are sent.
 
-A worker that crashes or is killed costs its trial only: the next trial gets a new process. Workers are spawned, never
-forked: torch and open databases do not survive a fork.
+A worker that crashes or is killed is started again, and its trial is tried once more from its checkpoint. Workers are
+spawned, never forked: torch and open databases do not survive a fork.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import contextlib
 import multiprocessing
 import pickle
 import signal
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
@@ -21,11 +22,14 @@ from srsearch.errors import InputError
 from srsearch.search.evaluators.base import Evaluator
 from srsearch.search.events import Broken, Event, Failed, Reported
 from srsearch.search.executors.base import event_of
-from srsearch.search.executors.evaluation import Job
+from srsearch.search.executors.evaluation import Job, timeout_reason
 from srsearch.search.executors.worker import work
 from srsearch.search.processes import GUARD, WORKER_NAME, describe, without_signals
 from srsearch.search.session import Session
 from srsearch.search.trial import Trial
+
+_EXIT_SECONDS = 5.0
+"""How long a worker that has closed its pipe may take to end."""
 
 
 @dataclass
@@ -34,11 +38,21 @@ class _Worker:
     process: BaseProcess
     pipe: Connection
     trial: Trial | None = None
+    job: Job | None = None
     ready: bool = False
+    began: float = 0.0
+    first_death: str | None = None
 
 
 class LocalExecutor:
-    """Evaluates trials in processes of this machine."""
+    """Evaluates trials in processes of this machine.
+
+    Args:
+        trial_timeout: Seconds that a trial may take; None: as long as it takes.
+    """
+
+    def __init__(self, trial_timeout: float | None = None) -> None:
+        self._trial_timeout = trial_timeout
 
     def __enter__(self) -> Self:
         return self
@@ -58,7 +72,7 @@ class LocalExecutor:
         evaluator.check_machine()
 
     def execute(self, session: Session, evaluator: Evaluator, workers: int, *, waits: bool) -> None:
-        pool = _Pool(evaluator, workers, waits=waits)
+        pool = _Pool(evaluator, workers, waits=waits, trial_timeout=self._trial_timeout)
         try:
             with session.interrupts:
                 try:
@@ -77,14 +91,18 @@ class _Pool:
         evaluator: Sent to every worker.
         workers: How many processes.
         waits: Whether a trial waits after each report until it is told whether to go on (`answer`).
+        trial_timeout: Seconds after which a trial fails and its process is killed; None: never.
 
     Raises:
         InputError: The evaluator cannot be sent to a process.
     """
 
-    def __init__(self, evaluator: Evaluator, workers: int, *, waits: bool = False) -> None:
+    def __init__(
+        self, evaluator: Evaluator, workers: int, *, waits: bool = False, trial_timeout: float | None = None
+    ) -> None:
         self._evaluator = evaluator
         self._waits = waits
+        self._timeout = trial_timeout
         self._context = multiprocessing.get_context("spawn")
         self._workers = [self._start(index) for index in range(workers)]
 
@@ -102,11 +120,11 @@ class _Pool:
         """Give a trial to an idle worker, whose process is started again if it has died."""
         worker = self._workers[index]
         if not worker.process.is_alive():
-            worker = self._workers[index] = self._start(index)
+            worker = self._restarted(worker)
         worker.trial = trial
-        # A worker that died just now is noticed in `events`.
-        with contextlib.suppress(OSError):
-            worker.pipe.send(Job(trial.design.to_dict(), trial.seed, checkpoint, self._waits))
+        worker.first_death = None
+        design = trial.design
+        self._send(worker, Job(trial.number, 1, design.key, design.to_dict(), trial.seed, checkpoint, self._waits))
 
     def answer(self, index: int, going_on: bool) -> None:
         """Tell a worker that has reported whether its trial goes on."""
@@ -121,6 +139,8 @@ class _Pool:
         for worker in busy:
             if worker.pipe in ready or worker.process.sentinel in ready:
                 yield from self._received(worker)
+            elif self._timeout is not None and time.monotonic() - worker.began > self._timeout:
+                yield self._timed_out(worker)
 
     def close(self) -> None:
         """Kill all workers and what they were doing."""
@@ -129,6 +149,34 @@ class _Pool:
         for worker in self._workers:
             worker.process.join()
             worker.pipe.close()
+
+    def _send(self, worker: _Worker, job: Job) -> None:
+        worker.job, worker.began = job, time.monotonic()
+        with contextlib.suppress(OSError):  # a worker that died just now is noticed in `events`
+            worker.pipe.send(job)
+
+    def _restarted(self, worker: _Worker) -> _Worker:
+        """A new process in the place of one that has ended."""
+        worker.pipe.close()
+        new = self._workers[worker.index] = self._start(worker.index)
+        return new
+
+    def _timed_out(self, worker: _Worker) -> Event:
+        """Kill a worker, and with it the trial that takes too long."""
+        trial = worker.trial
+        assert trial is not None
+        worker.process.kill()
+        worker.process.join()
+        worker.trial = None
+        return Failed(worker.index, trial, timeout_reason(self._timeout))
+
+    def _tried_again(self, worker: _Worker, death: str) -> None:
+        """Give the trial of a worker that has died to a new process, which begins at the checkpoint."""
+        trial, job = worker.trial, worker.job
+        assert job is not None
+        worker = self._restarted(worker)
+        worker.trial, worker.first_death = trial, death
+        self._send(worker, replace(job, attempt=job.attempt + 1))
 
     def _start(self, index: int) -> _Worker:
         ours, theirs = self._context.Pipe()
@@ -148,34 +196,42 @@ class _Pool:
         trial, points = worker.trial, list[tuple[int, float]]()
         assert trial is not None
         while (message := self._message(worker))[0] == "reported":
-            points.append((message[1], message[2]))
+            points.append((message[2], message[3]))
             if self._waits or not worker.pipe.poll():
                 break
         if points:
             yield Reported(worker.index, trial, points)
         kind, *content = message
         if kind == "ready":
-            worker.ready = True
-        if kind in ("ready", "reported"):
+            worker.ready, worker.began = True, time.monotonic()
+        if kind in ("ready", "reported", "foreign"):
+            return
+        if kind == "died" and worker.first_death is None:
+            self._tried_again(worker, *content)
             return
         worker.trial = None
         match kind:
             case "ended":
-                yield event_of(content[0], worker.index, trial)
+                yield event_of(content[1], worker.index, trial)
             case "broken":
                 yield Broken(worker.index, trial, *content)
             case _:
-                yield Failed(worker.index, trial, *content)
+                yield Failed(worker.index, trial, f"{content[0]}; the first time: {worker.first_death}")
 
     def _message(self, worker: _Worker) -> tuple[Any, ...]:
         """The worker's next message. What it sent before it died comes first; only then its pipe ends."""
         try:
             message: tuple[Any, ...] = worker.pipe.recv()
+            assert worker.job is not None
+            if message[0] in ("reported", "ended") and message[1] != worker.job.identity:
+                return ("foreign",)  # of no use to the trial that runs
             return message
         except (EOFError, OSError):
+            worker.process.join(_EXIT_SECONDS)
+            worker.process.kill()  # an evaluator may have closed the pipe and gone on
             worker.process.join()
             ended = _death(worker.process.exitcode)
-            return ("failed", ended) if worker.ready else ("broken", f"{ended} before it was ready ({GUARD})")
+            return ("died", ended) if worker.ready else ("broken", f"{ended} before it was ready ({GUARD})")
 
 
 def _run(session: Session, pool: _Pool) -> None:

@@ -40,7 +40,13 @@ def check_backend(backend: str, address: str | None, cpus: float | None, gpus: f
             raise InputError(f"{option} {amount:g}: the smallest share is {_LEAST:g}")
 
 
-def executor_for(backend: Backend, address: str | None, cpus: float | None, gpus: float | None) -> Executor:
+def executor_for(
+    backend: Backend,
+    address: str | None,
+    cpus: float | None,
+    gpus: float | None,
+    trial_timeout: float | None = None,
+) -> Executor:
     """The executor of a name. Ray is imported only where it is asked for.
 
     Args:
@@ -48,17 +54,18 @@ def executor_for(backend: Backend, address: str | None, cpus: float | None, gpus
         address: Address of a running Ray cluster; None: Ray is started on this machine.
         cpus: CPUs of a Ray cluster that each trial takes; None: one.
         gpus: GPUs that each trial takes; None: one where the study computes on GPUs.
+        trial_timeout: Seconds that a trial may take; None: as long as it takes.
 
     Raises:
         InputError: There is no such executor, an option does not belong to it, or Ray is not installed.
     """
     check_backend(backend, address, cpus, gpus)
     if backend == "local":
-        return LocalExecutor()
+        return LocalExecutor(trial_timeout)
     try:
         from srsearch.search.executors.ray_tune import RayExecutor
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] != "ray":
             raise
         raise InputError("the backend ray needs Ray: pip install 'srsearch[ray]'") from None
-    return RayExecutor(address, 1.0 if cpus is None else cpus, gpus)
+    return RayExecutor(address, 1.0 if cpus is None else cpus, gpus, trial_timeout)

@@ -19,6 +19,7 @@ import queue
 import socket
 import tempfile
 import threading
+import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -36,7 +37,7 @@ from srsearch.quantity import parse_natural
 from srsearch.search.evaluators.base import Evaluator, Score
 from srsearch.search.events import Broken, Event, Failed, Reported, Stopped
 from srsearch.search.executors.base import event_of
-from srsearch.search.executors.evaluation import Job, Outcome, evaluated
+from srsearch.search.executors.evaluation import Job, Outcome, evaluated, timeout_reason
 from srsearch.search.processes import describe
 from srsearch.search.session import Session
 from srsearch.search.trial import Trial
@@ -76,10 +77,13 @@ class RayExecutor:
         address: ``HOST:PORT`` of a running cluster, or ``auto``; None: Ray is started on this machine.
         cpus: CPUs that each trial takes; fractions are possible.
         gpus: GPUs that each trial takes, likewise; None: one where the study computes on GPUs, else none.
+        trial_timeout: Seconds that a trial may take; None: as long as it takes.
     """
 
-    def __init__(self, address: str | None, cpus: float, gpus: float | None) -> None:
-        self._address, self._cpus, self._gpus = address, cpus, gpus
+    def __init__(
+        self, address: str | None, cpus: float, gpus: float | None, trial_timeout: float | None = None
+    ) -> None:
+        self._address, self._cpus, self._gpus, self._trial_timeout = address, cpus, gpus, trial_timeout
         self._connection = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -105,23 +109,24 @@ class RayExecutor:
     def execute(self, session: Session, evaluator: Evaluator, workers: int, *, waits: bool) -> None:
         gpus = self._gpus_of(evaluator.runtime)
         with connected(self._address, cpus=self._cpus, gpus=gpus, least_cpus=math.ceil(workers * self._cpus)):
-            _tune(session, evaluator, workers, self._cpus, gpus, waits=waits)
+            bridge = _Bridge(session, waits, self._trial_timeout)
+            _tune(bridge, evaluator, workers, self._cpus, gpus)
 
     def _gpus_of(self, runtime: Mapping[str, Any]) -> float:
         return float(runtime.get("device") == "cuda") if self._gpus is None else self._gpus
 
 
-def _tune(session: Session, evaluator: Evaluator, workers: int, cpus: float, gpus: float, *, waits: bool) -> None:
+def _tune(bridge: _Bridge, evaluator: Evaluator, workers: int, cpus: float, gpus: float) -> None:
     """Let Tune evaluate what the session gives out, until it is over; the evaluator is sent with its data, once.
 
     Raises:
         WorkError: Ray failed, or the session did.
     """
-    with session.interrupts, tempfile.TemporaryDirectory() as folder:
+    with bridge.session.interrupts, tempfile.TemporaryDirectory() as folder:
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong the session tells
-        bridge = _Bridge(session, waits)
         trainable = tune.with_resources(
-            tune.with_parameters(Evaluation, evaluator=evaluator.with_data()), {"cpu": cpus, "gpu": gpus}
+            tune.with_parameters(Evaluation, evaluator=evaluator.with_data(), timeout=bridge.timeout),
+            {"cpu": cpus, "gpu": gpus},
         )
         tuner = tune.Tuner(
             trainable,
@@ -302,9 +307,10 @@ def _detected(device: str) -> dict[str, Any]:
 class _Bridge:
     """What Tune's parts share: the session, which trial of ours is which of Tune's, and what went wrong."""
 
-    def __init__(self, session: Session, waits: bool) -> None:
+    def __init__(self, session: Session, waits: bool, timeout: float | None = None) -> None:
         self.session = session
         self.waits = waits
+        self.timeout = timeout
         self.trials: dict[str, Trial] = {}
         self.deaths: dict[str, str] = {}
         self.again: list[Trial] = []
@@ -321,6 +327,12 @@ class _Bridge:
 
     def handle(self, event: Event) -> bool:
         return bool(self._guarded(lambda: self.session.handle(event)))
+
+    def job(self, trial: Trial) -> Job:
+        """The trial as a worker receives it."""
+        attempt = self._died[trial.number] + 1
+        design, checkpoint = trial.design, self.session.checkpoint(trial)
+        return Job(trial.number, attempt, design.key, design.to_dict(), trial.seed, checkpoint, self.waits)
 
     def lost(self, trial: Trial) -> bool:
         """A trial's process has died, or its node: whether it is to be begun again, from where it was."""
@@ -355,8 +367,7 @@ class _StudySearcher(Searcher):
             finished = cast(dict[str, Any], Searcher.FINISHED)  # a word, whatever the annotation says
             return finished if bridge.error or (bridge.session.over and not bridge.trials) else None
         bridge.trials[trial_id] = trial
-        job = Job(trial.design.to_dict(), trial.seed, bridge.session.checkpoint(trial), bridge.waits)
-        return {"job": json.dumps(asdict(job))}  # as text: Tune would make names of what is inside
+        return {"job": json.dumps(asdict(bridge.job(trial)))}  # as text: Tune would make names of what is inside
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         trial = self._bridge.trials.pop(trial_id, None)
@@ -378,8 +389,10 @@ def _ended(trial: Trial, result: Mapping[str, Any], error: str | None) -> Event:
     if "end" not in result:
         return Stopped(0, trial)
     end = json.loads(result["end"])
-    if "broken" in end:
+    if end.get("broken") is not None:
         return Broken(0, trial, end["broken"])
+    if tuple(end["job"]) != (trial.number, trial.design.key):
+        return Failed(0, trial, "its worker sent the result of another trial")
     score: Score | None = None
     if end["score"] is not None:
         curve = tuple((int(step), float(psnr)) for step, psnr in end["score"]["curve"])
@@ -436,17 +449,17 @@ class Evaluation(tune.Trainable):
     The evaluation runs in a thread of its own: it is a call that reports, and Tune wants a step between two reports.
     """
 
-    def setup(self, config: dict[str, Any], evaluator: Evaluator | None = None) -> None:
+    def setup(self, config: dict[str, Any], evaluator: Evaluator | None = None, timeout: float | None = None) -> None:
         assert evaluator is not None
+        self._timeout = timeout
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # of the object store
         self._evaluator = evaluator
         self._thread: _Evaluating | None = None
         self._broken: str | None = None
         try:
             evaluator.prepare()
-        except Exception as error:  # whatever is missing on this node
-            where = f"{socket.gethostname()} ({ray.util.get_node_ip_address()})"  # type: ignore[no-untyped-call]
-            self._broken = f"a worker on the node {where} could not start: {describe(error)}"
+        except BaseException as error:  # whatever is missing on this node
+            self._broken = f"a worker on the node {_node()} could not start: {describe(error)}"
             return
         self._begin(config)
 
@@ -457,7 +470,8 @@ class Evaluation(tune.Trainable):
         return self._thread.next()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._end()
+        if not self._end():
+            return False  # a thread cannot be ended: Tune begins the trial in another process
         if self._broken is None:
             self._begin(new_config)
         return True
@@ -472,30 +486,40 @@ class Evaluation(tune.Trainable):
         """Likewise."""
 
     def _begin(self, config: Mapping[str, Any]) -> None:
-        self._thread = _Evaluating(self._evaluator, Job(**json.loads(config["job"])))
+        self._thread = _Evaluating(self._evaluator, Job(**json.loads(config["job"])), self._timeout)
         self._thread.start()
 
-    def _end(self) -> None:
-        if self._thread is not None:
-            self._thread.give_up()
-            self._thread = None
+    def _end(self) -> bool:
+        """End the evaluation; returns whether it has ended."""
+        thread, self._thread = self._thread, None
+        return thread is None or thread.give_up()
+
+
+def _node() -> str:
+    return f"{socket.gethostname()} ({ray.util.get_node_ip_address()})"  # type: ignore[no-untyped-call]
 
 
 class _Evaluating(threading.Thread):
     """One evaluation in a thread of its own, which Tune's steps read the reports of."""
 
-    def __init__(self, evaluator: Evaluator, job: Job) -> None:
+    def __init__(self, evaluator: Evaluator, job: Job, timeout: float | None) -> None:
         super().__init__(daemon=True)
+        self._timeout = timeout
+        self._deadline = None if timeout is None else time.monotonic() + timeout
         self._evaluator, self._job = evaluator, job
         self._told: queue.Queue[tuple[int, float] | dict[str, Any]] = queue.Queue()
         self._answers: queue.Queue[bool] = queue.Queue()
-        self._asked = self._given_up = False
+        self._asked = self._given_up = self._late = False
 
     def next(self) -> dict[str, Any]:
         """What has been reported since, at least one point or the end; a journey to the study takes some time."""
         if self._asked:
             self._answers.put(True)
-        told = [self._told.get()]
+        try:
+            told = [self._told.get(timeout=self._seconds_left)]
+        except queue.Empty:
+            self._late = True
+            told = [self._end(Outcome(failure=timeout_reason(self._timeout)))]
         with contextlib.suppress(queue.Empty):
             while True:
                 told.append(self._told.get_nowait())
@@ -507,14 +531,25 @@ class _Evaluating(threading.Thread):
             message |= {"end": json.dumps(told[-1]), "done": True}
         return message
 
-    def give_up(self) -> None:
-        """Ends it where it is: at its next report."""
+    def give_up(self) -> bool:
+        """End it where it is, at its next report; returns whether it has ended."""
         self._given_up = True
         self._answers.put(False)
-        self.join(timeout=60)
+        self.join(timeout=0 if self._late else 60)
+        return not self.is_alive()
 
     def run(self) -> None:
-        self._told.put(asdict(evaluated(self._evaluator, self._job, self._tell)))
+        outcome = evaluated(self._evaluator, self._job, self._tell)
+        if outcome.broken is not None:
+            outcome = Outcome(broken=f"on the node {_node()}: {outcome.broken}")
+        self._told.put(self._end(outcome))
+
+    def _end(self, outcome: Outcome) -> dict[str, Any]:
+        return asdict(outcome) | {"job": [self._job.trial, self._job.key]}
+
+    @property
+    def _seconds_left(self) -> float | None:
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     def _tell(self, step: int, psnr: float) -> bool:
         if self._given_up:

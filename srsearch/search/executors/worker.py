@@ -14,10 +14,12 @@ from srsearch.search.processes import describe
 def work(pipe: Connection, evaluator: Evaluator) -> None:
     """Evaluate the jobs that come through the pipe until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # for systems on which signals cannot be held back
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=pipe.close)  # a child writes nothing, and does not keep the pipe open
     os.dup2(2, 1)  # what an evaluator prints must not get between the results on standard output
     try:
         evaluator.prepare()
-    except Exception as error:
+    except BaseException as error:
         _send(pipe, ("broken", f"the worker could not start: {describe(error)}"))
         return
     if not _send(pipe, ("ready",)):
@@ -27,21 +29,21 @@ def work(pipe: Connection, evaluator: Evaluator) -> None:
             job: Job = pipe.recv()
         except (EOFError, OSError):
             return
-        outcome = evaluated(evaluator, job, _Teller(pipe, job.waits))
-        if not _send(pipe, ("ended", outcome)):
+        outcome = evaluated(evaluator, job, _Teller(pipe, job))
+        if not _send(pipe, ("ended", job.identity, outcome)):
             return
 
 
 class _Teller:
     """Sends a trial's points through the pipe, and waits for the answer where the trial waits."""
 
-    def __init__(self, pipe: Connection, waits: bool) -> None:
-        self._pipe, self._waits = pipe, waits
+    def __init__(self, pipe: Connection, job: Job) -> None:
+        self._pipe, self._job = pipe, job
 
     def __call__(self, step: int, psnr: float) -> bool:
-        if not _send(self._pipe, ("reported", step, psnr)):
+        if not _send(self._pipe, ("reported", self._job.identity, step, psnr)):
             return False
-        if not self._waits:
+        if not self._job.waits:
             return True
         try:
             return bool(self._pipe.recv())

@@ -1,0 +1,110 @@
+"""Local workers whose evaluators misbehave, die or build something else: no score lands at another design."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from srsearch.architecture import Architecture
+from srsearch.search import SyntheticEvaluator, run
+from srsearch.space import Space
+from srsearch.store import Store
+from tests.conftest import Command
+from tests.support.evaluators import Misbehaving, Silent
+
+SPACE = """\
+name: tiny
+scale: 4
+architecture:
+  channels: [8, 16, 24, 32]
+  unit: mine
+  body: {chain: {blocks: [1, 2, 3]}}
+search: {trials: 4, workers: 1, sampler: random}
+"""
+
+PLUGIN = """\
+from torch import nn
+from srsearch.architecture import register
+VERSION = 1
+print("loaded")
+@register("unit")
+class Mine(nn.Module):
+    \"\"\"A convolution.\"\"\"
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.c = nn.Conv2d(channels, channels, 3, padding=1)
+    def forward(self, x):
+        return self.c(x)
+"""
+
+EDITS = """\
+import os, pathlib
+from srsearch.search import SyntheticEvaluator
+class Edits(SyntheticEvaluator):
+    def evaluate(self, design, seed, report):
+        if len(list(pathlib.Path(".").glob("mark*"))) == 1:
+            plugin = next(pathlib.Path(".").glob("a:b/my_parts.py"))
+            plugin.write_text(plugin.read_text().replace("VERSION = 1", "VERSION = 2"))
+            os._exit(1)
+        pathlib.Path("mark").touch()
+        return super().evaluate(design, seed, report)
+"""
+
+
+def scores_are_their_designs(store: Store, study: str) -> bool:
+    """Whether every finished trial has the score of its own design."""
+    trials = store.trials(study)
+    done = trials[trials["state"] == "complete"]
+    seed = store.study(study).seed
+    expected = [
+        SyntheticEvaluator().evaluate(Architecture.from_dict(store.description(key)), seed, Silent()).psnr
+        for key in done["key"]
+    ]
+    return bool(expected) and list(done["psnr"]) == expected
+
+
+def test_an_evaluator_that_misbehaves_fails_its_own_trial_only(small_space: Space, tmp_path: Path) -> None:
+    ways = ["fork", "exit", "die", "ctrl-c", "segfault", "unprintable", "controls", "orphan and die", "recursion"]
+    ways += ["late thread", "huge step", "print", "negative step", "sleep"]
+    (tmp_path / "ways").mkdir()
+    evaluator = Misbehaving(tmp_path / "ways", ways)
+    with Store(tmp_path / "s.db") as store:
+        result = run(small_space, store=store, evaluator=evaluator, trials=10, workers=1, trial_timeout=3)
+        trials = store.trials(result.study)
+        reasons = list(trials[trials["state"] == "failed"]["reason"])
+        assert [reason.split(":")[0] for reason in reasons[:5]] == [
+            "SystemExit",
+            "KeyboardInterrupt",
+            "Unprintable",
+            "RuntimeError",
+            "RecursionError",
+        ]
+        assert reasons[3] == "RuntimeError: red [31m nul half"
+        assert all("a step is a number from 0 to" in reason for reason in reasons[5:7])
+        assert reasons[7:] == ["the trial took longer than its time limit of 3 s (--trial-timeout)"]
+        assert result.done == 10
+        assert scores_are_their_designs(store, result.study)
+
+
+def test_a_worker_with_an_edited_plugin_ends_the_run(tmp_path: Path, srsearch_process: Command) -> None:
+    """The plugin's path has a colon, and what it prints is no result."""
+    plugin = tmp_path / "a:b" / "my_parts.py"
+    plugin.parent.mkdir()
+    plugin.write_text(PLUGIN)
+    (tmp_path / "edits.py").write_text(EDITS)
+    (tmp_path / "tiny.yaml").write_text(SPACE)
+    options = ["--plugin", str(plugin), "--evaluator", "edits:Edits", "--storage", "s.db", "--quiet"]
+    ended = srsearch_process("run", "tiny.yaml", *options)
+    assert ended.returncode == 1
+    assert "a worker builds another network for trial" in ended.stderr
+    assert "loaded" not in ended.stdout
+    with Store(tmp_path / "s.db", read_only=True) as store:
+        assert (store.trials("tiny")["state"] == "complete").sum() == 1
+
+
+def test_forks_beside_other_workers_mix_up_nothing(small_space: Space, tmp_path: Path) -> None:
+    (tmp_path / "ways").mkdir()
+    evaluator = Misbehaving(tmp_path / "ways", ["fork"] * 6)
+    with Store(tmp_path / "s.db") as store:
+        result = run(small_space, store=store, evaluator=evaluator, trials=10, workers=2)
+        assert result.done == 10
+        assert scores_are_their_designs(store, result.study)
