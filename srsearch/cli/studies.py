@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from srsearch.cli.options import group_option, json_option, open_store, storage_option
+from srsearch.cli.options import group_option, json_option, open_store, plugin_option, storage_option
 from srsearch.cli.printing import plain, print_json, records, without_password
 from srsearch.cli.tables import print_studies
 from srsearch.errors import InputError
@@ -99,6 +99,7 @@ def delete(study: str, yes: bool, checkpoints: str | None, storage: str | None) 
 @click.argument("study")
 @click.argument("url")
 @click.option("--name", help="Name of the Optuna study [default: the study's].")
+@plugin_option
 @storage_option
 def export_optuna(study: str, url: str, name: str | None, storage: str | None) -> None:
     """Export STUDY as an Optuna study to the database at URL, for optuna-dashboard and Optuna's other tools."""
