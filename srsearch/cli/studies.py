@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import click
 
+<<<<<<< HEAD
 from srsearch.cli.damage import damage
 from srsearch.cli.options import group_option, json_option, open_store, storage_option
 from srsearch.cli.printing import plain, print_json, records
+=======
+from srsearch.cli.options import group_option, json_option, open_store, plugin_option, storage_option
+from srsearch.cli.printing import plain, print_json, records, without_password
+>>>>>>> f-workers
 from srsearch.cli.tables import print_studies
 from srsearch.errors import InputError, WorkError
 
@@ -103,6 +108,7 @@ def delete(study: str, yes: bool, checkpoints: str | None, storage: str | None) 
 @click.argument("study")
 @click.argument("url")
 @click.option("--name", help="Name of the Optuna study [default: the study's].")
+@plugin_option
 @storage_option
 def export_optuna(study: str, url: str, name: str | None, storage: str | None) -> None:
     """Export STUDY as an Optuna study to the database at URL, for optuna-dashboard and Optuna's other tools."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from srsearch.architecture import Architecture
 from srsearch.search import SyntheticEvaluator, run
@@ -108,3 +112,25 @@ def test_forks_beside_other_workers_mix_up_nothing(small_space: Space, tmp_path:
         result = run(small_space, store=store, evaluator=evaluator, trials=10, workers=2)
         assert result.done == 10
         assert scores_are_their_designs(store, result.study)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-"], "a worker process cannot import <stdin>: put the script in a file"),
+        (["-c"], "a worker process cannot find the class Own, which is defined in __main__: put it in a file"),
+    ],
+)
+def test_a_script_without_a_file_is_told_so(
+    small_space: Space, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    (tmp_path / "small.yaml").write_text(small_space.text)
+    code = (
+        "import srsearch as sr\n"
+        "from srsearch.search import SyntheticEvaluator\n"
+        "class Own(SyntheticEvaluator): pass\n"
+        "if __name__ == '__main__': sr.run('small.yaml', store='s.db', trials=2, evaluator=Own())\n"
+    )
+    command = [sys.executable, *arguments, *([code] if arguments == ["-c"] else [])]
+    ended = subprocess.run(command, cwd=tmp_path, input=code, capture_output=True, text=True, check=False)
+    assert message in ended.stderr.splitlines()[-1]

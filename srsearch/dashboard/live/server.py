@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -316,9 +318,18 @@ def make(storage: str | None, host: str, port: int, token: str | None) -> BaseWS
     watcher = Watcher(storage)
     threading.Thread(target=watcher.warm, daemon=True).start()
     try:
+        # werkzeug keeps the reason to itself, so the address is tried first
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        socket.create_server(address[:2], family=family).close()
         return make_server(host, port, application(watcher, token=token), threaded=True, request_handler=_Quiet)
-    except OSError as error:
-        raise InputError(f"cannot listen on {host}:{port}: {error.strerror or error}; try another --port") from error
+    except (OSError, UnicodeError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EACCES):
+            hint = "try another --port"
+        else:
+            hint = "--host takes a name or an address of this machine"
+        raise InputError(
+            f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}; {hint}"
+        ) from None
     except SystemExit:  # werkzeug raises this where the port is taken
         raise InputError(f"cannot listen on {host}:{port}: it is in use; try another --port") from None
 

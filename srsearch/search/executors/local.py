@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import pickle
 import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -103,6 +104,7 @@ class _Pool:
         self._evaluator = evaluator
         self._waits = waits
         self._timeout = trial_timeout
+        _check_importable(evaluator)
         self._context = multiprocessing.get_context("spawn")
         self._workers = [self._start(index) for index in range(workers)]
 
@@ -251,6 +253,22 @@ def _run(session: Session, pool: _Pool) -> None:
         else:
             session.wait_for_others()
         session.beat()
+
+
+def _check_importable(evaluator: Evaluator) -> None:
+    """Check that a new process can import what the main one runs: it imports the script, and the evaluator's class.
+
+    Raises:
+        InputError: The script has no file, as standard input, ``python -c`` and notebooks have none.
+    """
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if script is not None and script.startswith("<"):
+        raise InputError(f"a worker process cannot import {script}: put the script in a file and run that")
+    if script is None and type(evaluator).__module__ == "__main__":
+        raise InputError(
+            f"a worker process cannot find the class {type(evaluator).__qualname__}, which is defined in __main__: put "
+            "it in a file of its own and import it from there"
+        )
 
 
 def _death(exit_code: int | None) -> str:
