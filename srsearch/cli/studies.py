@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import click
 
-<<<<<<< HEAD
 from srsearch.cli.damage import damage
-from srsearch.cli.options import group_option, json_option, open_store, storage_option
-from srsearch.cli.printing import plain, print_json, records
-=======
 from srsearch.cli.options import group_option, json_option, open_store, plugin_option, storage_option
-from srsearch.cli.printing import plain, print_json, records, without_password
->>>>>>> f-workers
+from srsearch.cli.printing import plain, print_json, records
 from srsearch.cli.tables import print_studies
 from srsearch.errors import InputError, WorkError
 
