@@ -471,7 +471,7 @@ class Evaluation(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         if not self._end():
-            return False  # a thread cannot be ended: Tune begins the trial in another process
+            os._exit(1)  # a thread cannot be ended: the next trial is begun again in another process
         if self._broken is None:
             self._begin(new_config)
         return True
