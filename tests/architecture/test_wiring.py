@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from srsearch.architecture import Architecture, Factory, PositiveInt, Wiring, build, catalogue, read_wiring, register
+from srsearch.architecture import Architecture, Factory, PositiveInt, Wiring, build, catalogue, read_wiring
 from srsearch.architecture.build import Assembler
 from srsearch.architecture.registry import part_type, part_types
+from tests.support.registration import registered
 
 
-@register("body")
 class Twin(nn.Module):
     """Two branches of blocks, the second applied twice; their outputs are fused."""
 
@@ -28,6 +28,12 @@ class Twin(nn.Module):
         left, right = self.left(x), self.right(x)
         out: Tensor = self.fusion(torch.cat([left, self.right(right + x)], dim=1)) - left
         return out
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _twin() -> Iterator[None]:
+    with registered("body", "twin", Twin):
+        yield
 
 
 class Watched:

@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srsearch.architecture import InvalidDesign, register
+from srsearch.architecture import InvalidDesign
 from srsearch.architecture.design import Architecture
 from srsearch.cost import count
 from srsearch.cost.bill import measure
 from srsearch.cost.verify import verify
+from tests.support.registration import registered
 
 CHANNELS = 8
 
@@ -134,9 +135,9 @@ class Same(nn.Module):
 
 
 def test_a_right_count_is_verified_whatever_padding_and_stride() -> None:
-    register("unit", "padded_by_word")(Same)
-    design = Architecture.from_dict(
-        {"scale": 4, "channels": CHANNELS, "unit": "padded_by_word", "body": {"chain": {"blocks": 1}}}
-    )
-    assert verify(design).agrees
-    assert count(design).mult_adds > 0
+    with registered("unit", "padded_by_word", Same):
+        design = Architecture.from_dict(
+            {"scale": 4, "channels": CHANNELS, "unit": "padded_by_word", "body": {"chain": {"blocks": 1}}}
+        )
+        assert verify(design).agrees
+        assert count(design).mult_adds > 0

@@ -225,7 +225,7 @@ def test_a_study_belongs_to_the_space_of_its_name_whatever_number_new_appends(tm
     assert opened("exp-2", 8, 16) == "exp-2-2"
     assert opened("exp", 8, 32) == "exp-2"  # the newest
     with pytest.raises(
-        InputError, match=r"changed since study 'exp-2' was made:\n  architecture.channels: 32 was taken out"
+        InputError, match=r"changed since study 'exp-2' was made:\n  architecture.channels: 32 was removed"
     ):
         opened("exp", 8, 16)
     store.rename_study("exp-1", "first")

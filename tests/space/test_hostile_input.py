@@ -175,7 +175,7 @@ def test_links_with_hundreds_of_fields_are_read() -> None:
         ("scale: 4\nchannels: \u0663", "channels: '\u0663' is not an integer from 1 to 65536"),
         ("scale: 4\nchannels: 1e999", "channels: inf is not an integer"),
         ("scale: 4\nchan\x07nels: 8", ":2: the character '\\x07' does not belong in YAML"),
-        ("scale: .nan", "is not made of 2, 3, 4, 8"),
+        ("scale: .nan", "each scale must be one of 2, 3, 4, 8"),
     ],
 )
 def test_designs_out_of_range(design: str, message: str, srsearch: Command, tmp_path: Path) -> None:
