@@ -12,18 +12,18 @@ from typing import Any
 from threadpoolctl import ThreadpoolController
 
 WORKER_NAME = "srsearch-worker-"
-"""How the names of worker processes begin."""
+"""Prefix of the names of worker processes."""
 
 _LONGEST = 2000
-"""Characters of a message that are kept."""
+"""Longest message that is stored, in characters."""
 
 GUARD = "a script that calls srsearch.run needs `if __name__ == '__main__':` around it"
-"""The commonest reason for which a worker cannot start."""
+"""The most common reason why a worker cannot start."""
 
 
 @contextlib.contextmanager
 def without_signals() -> Iterator[None]:
-    """Processes started here do not receive Ctrl-C and SIGTERM: the main process decides what becomes of them."""
+    """Start processes that do not receive Ctrl-C and SIGTERM: the main process decides when they end."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -51,7 +51,7 @@ def one_line(error: BaseException) -> str:
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """One thread for linear algebra this small: beside trainings on all cores, several wait for each other."""
+    """Limit BLAS to one thread. While trainings use all cores, several threads would wait for each other."""
     limited: AbstractContextManager[Any] = _blas().limit(limits=1, user_api="blas")
     return limited
 

@@ -25,10 +25,10 @@ from srsearch.store.locks import own_folder
 _Answer = TypeVar("_Answer")
 
 PATIENCE = 30.0
-"""Seconds in which a change is offered to a store that does not take it, such as one on a full disk."""
+"""Seconds for which a change is retried if the store refuses it, for example on a full disk."""
 
 _GIVE_UP_FIRST, _GIVE_UP_LATER = 8, 20
-"""So many trials may fail in a row, before and after the first success; then something is wrong with all of them."""
+"""Trials that may fail in a row before the run gives up, before and after the first success."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Goal:
 
 
 class Session:
-    """One run of a study, whatever executes it: gives out trials, and keeps what comes back.
+    """One run of a study, whatever executes it: hands out trials and stores their results.
 
     Args:
         study: The study.
@@ -76,12 +76,12 @@ class Session:
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left to do, here or elsewhere, but what is being evaluated here."""
+        """Whether nothing is left to begin. Trials that are being evaluated here may still be running."""
         late = self._deadline is not None and time.monotonic() >= self._deadline
         return self.interrupts.pending or late or not (self._wants_more or self._study.elsewhere)
 
     def begin(self, worker: int) -> Trial | None:
-        """The next trial that needs a worker, if there is one to begin now.
+        """The next trial that needs a worker, or None if there is none to begin now.
 
         Args:
             worker: Which is free, for the display.
@@ -96,11 +96,11 @@ class Session:
         return None
 
     def checkpoint(self, trial: Trial) -> str | None:
-        """Where the trial's evaluation keeps what it needs to go on."""
+        """The place of the trial's checkpoint."""
         return self._study.checkpoint(trial)
 
     def handle(self, event: Event) -> bool:
-        """Keep what happened.
+        """Record an event.
 
         Returns:
             For a report: whether the trial goes on.
@@ -111,7 +111,7 @@ class Session:
                 *before, (step, psnr) = event.points
                 try:
                     going_on = self._study.report(trial, step, psnr, before)
-                except WorkError as error:  # a point of a curve is worth less than the training that goes on
+                except WorkError as error:  # losing a point of the curve is better than losing the training
                     self._progress.warning(str(error))
                 for reached, psnr in event.points:
                     self._progress.trial_report(trial.number, reached, self._steps or reached, psnr)
@@ -130,7 +130,7 @@ class Session:
         return going_on
 
     def wait_for_others(self) -> None:
-        """While only other processes have something to do."""
+        """Wait a moment while only other processes have trials."""
         if not self._waiting:
             self._waiting = True
             self._progress.message(f"waiting for {self._study.elsewhere} designs that another process trains")
@@ -138,7 +138,7 @@ class Session:
         self._patiently(self._study.refresh)
 
     def save_last(self, events: Iterable[Event]) -> None:
-        """Save what was finished in the moment in which the search ends."""
+        """Save the trials that finished just as the search ends."""
         trouble: Exception | None = None
         for event in events:
             if isinstance(event, Finished):
@@ -150,16 +150,16 @@ class Session:
             raise trouble
 
     def beat(self) -> None:
-        """Tell others now and then that we are alive."""
+        """Renew the leases of this process from time to time."""
         if time.monotonic() - self._beaten > leases.HEARTBEAT_SECONDS:
             self._beaten = time.monotonic()
             try:
                 self._study.heartbeat()
-            except WorkError as error:  # the next one may do
+            except WorkError as error:  # the next heartbeat may succeed
                 self._progress.warning(str(error))
 
     def _next(self) -> Trial | None:
-        """A trial, if there is one to begin now."""
+        """The next trial, or None if there is none to begin now."""
         study, wanted = self._study, self._wanted
         if not study.ready:
             return None
@@ -182,7 +182,7 @@ class Session:
         return self._study.done < self._wanted or (self._goal.replicates > 1 and not self._replicated)
 
     def _judge(self) -> None:
-        """Whether the search has converged, where that is to end it."""
+        """Check for convergence, if the search is to end with it."""
         if self._goal.converged and not self._enough:
             found = self._patiently(self._study.convergence)
             if found.converged:
@@ -191,7 +191,7 @@ class Session:
                 self._progress.message(f"converged: {rose}")
 
     def _settled(self, trial: Trial) -> bool:
-        """Whether the trial needs no worker, as it has been evaluated already."""
+        """Whether the trial has been evaluated already and needs no worker."""
         known = self._study.cached(trial)
         if known is None:
             return self._recover(trial)
@@ -216,7 +216,7 @@ class Session:
             self._judge()
 
     def _patiently(self, change: Callable[[], _Answer]) -> _Answer:
-        """What ``change`` gives, trying again for a while as long as the store does not take it."""
+        """The result of ``change``, which is retried for a while if the store refuses it."""
         give_up = time.monotonic() + PATIENCE
         while True:
             try:
@@ -229,7 +229,7 @@ class Session:
                 time.sleep(min(2.0, PATIENCE / 4))
 
     def _save(self, trial: Trial, score: Score, seconds: float) -> None:
-        """Store a finished evaluation; where that fails for long, put it where the next run looks."""
+        """Store a finished evaluation. If the store refuses it for long, save it where the next run looks."""
         try:
             self._patiently(lambda: self._study.tell(trial, score, seconds))
         except (InputError, WorkError) as error:  # InputError: somebody has deleted the study
@@ -247,7 +247,7 @@ class Session:
         return f"the finished evaluation of trial {trial.number} is kept in {path}; the next run takes it up"
 
     def _recover(self, trial: Trial) -> bool:
-        """Whether an earlier run had finished this trial and could not store it."""
+        """Whether an earlier run finished this trial but could not store it; stores it now."""
         path = self._aside(trial)
         try:
             content = json.loads(path.read_text(encoding="utf-8"))

@@ -47,13 +47,13 @@ if TYPE_CHECKING:
     from ray.tune.experiment import Trial as TuneTrial
 
 _RETRIES = 2
-"""How often a trial is begun again, from its last rung, after its process or its node died."""
+"""How often a trial is restarted from its last rung after its process or node died."""
 
 _ANSWER_SECONDS, _START_SECONDS = 5.0, 120.0
-"""How long the head of a cluster may take to answer, and a node to begin something."""
+"""Seconds that the head of a cluster may take to answer, and a node to start a task."""
 
 _OBJECT_BYTES = 512 * 1024**2
-"""Of memory for the data, where Ray is started here; it would take a third of the machine's."""
+"""Bytes of Ray's object store when Ray is started here. Its default is a third of the machine's memory."""
 
 _QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -123,7 +123,7 @@ def _tune(bridge: _Bridge, evaluator: Evaluator, workers: int, cpus: float, gpus
         WorkError: Ray failed, or the session did.
     """
     with bridge.session.interrupts, tempfile.TemporaryDirectory() as folder:
-        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what goes wrong the session tells
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the session reports errors
         trainable = tune.with_resources(
             tune.with_parameters(Evaluation, evaluator=evaluator.with_data(), timeout=bridge.timeout),
             {"cpu": cpus, "gpu": gpus},
@@ -144,7 +144,7 @@ def _tune(bridge: _Bridge, evaluator: Evaluator, workers: int, cpus: float, gpus
                 storage_path=folder,
                 verbose=0,
                 stop=_StudyStopper(bridge),
-                # By itself Tune saves at the end of each trial: a journey for nothing, and an error on nodes that do
+                # By default Tune saves at the end of each trial, which takes time and fails on nodes that do
                 # not see the folder.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
@@ -204,7 +204,7 @@ def connected(address: str | None, *, cpus: float, gpus: float, least_cpus: int 
 
 
 def check_address(address: str) -> None:
-    """Whether the head of a Ray cluster may be at an address, found out in seconds: Ray itself tries for minutes.
+    """Check in seconds that the head of a Ray cluster answers at an address; Ray itself tries for minutes.
 
     Raises:
         InputError: It is no address, or nothing of that kind answers there.
@@ -233,7 +233,7 @@ def check_address(address: str) -> None:
 
 
 def _speaks_grpc(connection: socket.socket) -> bool:
-    """Whether the other side is a server of HTTP/2, as a cluster's head is: the first that it says are settings."""
+    """Whether the other side speaks HTTP/2, as a cluster's head does: its first frame is SETTINGS."""
     if os.environ.get("RAY_USE_TLS", "0") == "1":
         return True
     connection.settimeout(_ANSWER_SECONDS)
@@ -245,12 +245,12 @@ def _speaks_grpc(connection: socket.socket) -> bool:
 
 
 def _nodes() -> list[dict[str, float]]:
-    """What the nodes that are alive have."""
+    """The resources of each node that is alive."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
 def _check_room(cpus: float, gpus: float) -> None:
-    """Whether any node has room for a trial: Tune would wait for one for ever."""
+    """Check that some node has room for a trial; Tune would wait for one for ever."""
     nodes = _nodes()
     if any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
         return
@@ -271,7 +271,7 @@ def room(cpus: float, gpus: float) -> int:
 
 
 def detected_runtime(device: str, cpus: float, gpus: float | None) -> dict[str, Any]:
-    """How the nodes of the cluster compute, asked on one of them: the machine that asks may have no GPU.
+    """The runtime of the cluster's nodes, detected on one of them, because this machine may have no GPU.
 
     Args:
         device: ``auto`` takes GPUs if any node has one.
@@ -305,7 +305,7 @@ def _detected(device: str) -> dict[str, Any]:
 
 
 class _Bridge:
-    """What Tune's parts share: the session, which trial of ours is which of Tune's, and what went wrong."""
+    """What Tune's callbacks share: the session, the trials by Tune's id, and the first error."""
 
     def __init__(self, session: Session, waits: bool, timeout: float | None = None) -> None:
         self.session = session
@@ -318,7 +318,7 @@ class _Bridge:
         self.error: Exception | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Tune saves what it is given, for a restoring that is not needed here.
+        # Tune pickles what it is given, to restore it later. Nothing is restored here.
         return _Bridge, (None, False)
 
     def begin(self) -> Trial | None:
@@ -335,7 +335,7 @@ class _Bridge:
         return Job(trial.number, attempt, design.key, design.to_dict(), trial.seed, checkpoint, self.waits)
 
     def lost(self, trial: Trial) -> bool:
-        """A trial's process has died, or its node: whether it is to be begun again, from where it was."""
+        """Whether a trial is restarted from its checkpoint after its process or node died."""
         self._died[trial.number] += 1
         retried = self._died[trial.number] <= _RETRIES
         if retried:
@@ -343,7 +343,7 @@ class _Bridge:
         return retried
 
     def _guarded(self, what: Any) -> Any:
-        """What goes wrong ends the run, not Tune's loop in the middle."""
+        """Note an error, which ends the run, instead of raising it inside Tune's loop."""
         if self.error is not None:
             return None
         try:
@@ -354,7 +354,7 @@ class _Bridge:
 
 
 class _StudySearcher(Searcher):
-    """Tune asks, the study answers."""
+    """Gives Tune the trials that the study proposes."""
 
     def __init__(self, bridge: _Bridge) -> None:
         super().__init__(metric="psnr", mode="max")
@@ -377,10 +377,10 @@ class _StudySearcher(Searcher):
                 self._bridge.handle(_ended(trial, result or {}, why))
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: what there is to know is in the database."""
+        """Do nothing: all state is in the database."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Likewise."""
+        """Do nothing."""
 
 
 def _ended(trial: Trial, result: Mapping[str, Any], error: str | None) -> Event:
@@ -401,7 +401,7 @@ def _ended(trial: Trial, result: Mapping[str, Any], error: str | None) -> Event:
 
 
 class _StudyScheduler(FIFOScheduler):
-    """A trial reports, the study says whether it goes on."""
+    """Asks the study after each report whether the trial goes on."""
 
     def __init__(self, bridge: _Bridge) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -414,22 +414,22 @@ class _StudyScheduler(FIFOScheduler):
         return str(TrialScheduler.CONTINUE if going_on else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: TuneController, trial: TuneTrial) -> None:
-        with contextlib.suppress(Exception):  # what Tune has kept of it, for a message
+        with contextlib.suppress(Exception):  # only for a message
             self._bridge.deaths[trial.trial_id] = _death(trial.get_pickled_error())
 
 
 def _death(error: BaseException | None) -> str:
-    """Why a process of Ray's has died, in one line."""
+    """The reason why one of Ray's processes died, in one line."""
     if error is None:
         return "nobody knows why"
     said = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # Of an error in a process Ray gives the whole trace, whose last line says what it was.
+    # Ray gives the whole traceback; its last line names the error.
     text = said[-1] if isinstance(error, ray.exceptions.RayTaskError) else " ".join(said)
     return text[:300] if text else type(error).__name__
 
 
 class _StudyStopper(tune.Stopper):
-    """Asked all the time: tells others that we are alive, and Tune when to give up what is running."""
+    """Renews the leases, and tells Tune when to stop all trials. Tune calls it all the time."""
 
     def __init__(self, bridge: _Bridge) -> None:
         self._bridge = bridge
@@ -444,7 +444,7 @@ class _StudyStopper(tune.Stopper):
 
 
 class Evaluation(tune.Trainable):
-    """A process of Ray's that evaluates one design after another.
+    """A process of Ray that evaluates one design after another.
 
     The evaluation runs in a thread of its own: it is a call that reports, and Tune wants a step between two reports.
     """
@@ -480,10 +480,10 @@ class Evaluation(tune.Trainable):
         self._end()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing: the evaluator keeps what it needs itself."""
+        """Do nothing: the evaluator saves its own checkpoints."""
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Likewise."""
+        """Do nothing."""
 
     def _begin(self, config: Mapping[str, Any]) -> None:
         self._thread = _Evaluating(self._evaluator, Job(**json.loads(config["job"])), self._timeout)
@@ -500,7 +500,7 @@ def _node() -> str:
 
 
 class _Evaluating(threading.Thread):
-    """One evaluation in a thread of its own, which Tune's steps read the reports of."""
+    """One evaluation in its own thread. Tune's steps read its reports."""
 
     def __init__(self, evaluator: Evaluator, job: Job, timeout: float | None) -> None:
         super().__init__(daemon=True)
@@ -512,7 +512,7 @@ class _Evaluating(threading.Thread):
         self._asked = self._given_up = self._late = False
 
     def next(self) -> dict[str, Any]:
-        """What has been reported since, at least one point or the end; a journey to the study takes some time."""
+        """Wait for a point or the end, and return everything reported since the last call."""
         if self._asked:
             self._answers.put(True)
         try:
@@ -525,7 +525,7 @@ class _Evaluating(threading.Thread):
                 told.append(self._told.get_nowait())
         points = [each for each in told if isinstance(each, tuple)]
         self._asked = self._job.waits and bool(points)
-        # As text: Tune makes names of what is inside.
+        # As text, because Tune would flatten it into names.
         message: dict[str, Any] = {"points": json.dumps(points)}
         if isinstance(told[-1], dict):
             message |= {"end": json.dumps(told[-1]), "done": True}
