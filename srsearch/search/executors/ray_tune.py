@@ -165,7 +165,7 @@ def connected(address: str | None, *, cpus: float, gpus: float, least_cpus: int 
         address: ``HOST:PORT`` of a cluster, or ``auto`` for the one that this machine is a node of; None: Ray is
             started on this machine.
         cpus: That a trial takes; parts of one are possible.
-        gpus: Likewise.
+        gpus: GPUs that each trial takes.
         least_cpus: That Ray takes this machine for having, where it is started here: as many workers as were asked for
             run on it, however few cores there are, as with the local executor.
 
@@ -276,7 +276,7 @@ def detected_runtime(device: str, cpus: float, gpus: float | None) -> dict[str, 
     Args:
         device: ``auto`` takes GPUs if any node has one.
         cpus: That a trial takes.
-        gpus: Likewise; None: one where there are GPUs.
+        gpus: GPUs that each trial takes; None: one where there are GPUs.
 
     Raises:
         InputError: There are no nodes with that device.
