@@ -96,15 +96,10 @@ class Visit:
         self.tab = self.context.new_page()
         self.wrong: list[str] = []
         self.elsewhere: list[str] = []
-        self.tab.on("console", lambda message: self._heard(message.text))
+        self.tab.on("console", lambda message: self.wrong.append(message.text))
         self.tab.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.tab.on("dialog", lambda dialog: (self.wrong.append(f"dialog {dialog.message}"), dialog.dismiss()))
         self.tab.on("request", lambda request: self._note(request.url))
-
-    def _heard(self, text: str) -> None:
-        # Plotly says this of a figure that is resized while it is laid out, as on a busy machine; it is drawn anyway.
-        if text != "WARN: Too many auto-margin redraws.":
-            self.wrong.append(text)
 
     def _note(self, url: str) -> None:
         if not url.startswith((self.site.root, "data:", "blob:")):
