@@ -1,4 +1,4 @@
-"""Text that other programs can take: without surrogates, and as CSV without formulas."""
+"""Text that other programs can take: without surrogates and control characters, and as CSV without formulas."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 def well_formed(text: str) -> str:
     """The text with a replacement character (U+FFFD) for each surrogate, so that it can be encoded."""
     return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def printable(text: str) -> str:
+    """The text without control characters: a name must not move the cursor or set colours."""
+    return "".join(char if char.isprintable() else " " for char in well_formed(text))
 
 
 def csv_text(frame: pd.DataFrame) -> str:

@@ -54,6 +54,8 @@ class _Commands(click.Group):
             # The reader of a pipe, such as `head`, has seen enough.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):  # wrong options, --help
+            raise
         except OSError as error:
             click.echo(f"srsearch: {error.filename or ''}: {error.strerror or error}", err=True)
             sys.exit(1)

@@ -33,10 +33,21 @@ class QuantityType(click.ParamType):  # type: ignore[type-arg]  # generic only i
             self.fail(str(error), param, ctx)
 
 
+class WholeType(click.IntRange):
+    """A whole number in a range, in the digits that space files and links take, too."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value).isascii():  # Python's own `int` knows digits of all scripts
+            self.fail(f"{value!r} is not a whole number; write it with the digits 0 to 9.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class FiniteType(click.FloatRange):
     """A number in a range; "nan" is in none, and "inf" is no setting."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value).isascii():
+            self.fail(f"{value!r} is not a number; write it with the digits 0 to 9.", param, ctx)
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number.", param, ctx)

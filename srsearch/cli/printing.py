@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srsearch.text import well_formed
-
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
@@ -93,11 +91,6 @@ def design_text(axes: Mapping[str, Any], labels: Mapping[str, str]) -> Text:
     from srsearch.labels import axis_text
 
     return Text(" ".join(f"{labels[name]}={axis_text(value)}" for name, value in axes.items()))
-
-
-def printable(text: str) -> str:
-    """The text without control characters: a name must not move the cursor or set colours."""
-    return "".join(char if char.isprintable() else " " for char in well_formed(text))
 
 
 def terminal_width() -> int | None:

@@ -11,6 +11,7 @@ from srsearch.cli.options import (
     MOST,
     USUAL_SIZE,
     FileType,
+    WholeType,
     budget_options,
     json_option,
     open_store,
@@ -74,9 +75,7 @@ def front(study: str | None, storage: str | None, as_json: bool) -> None:
 @click.command(short_help="Show or save the best design within limits.")
 @study_argument
 @budget_options
-@click.option(
-    "--trial", type=click.IntRange(0, MOST), metavar="N", help="Take this finished trial instead of the best one."
-)
+@click.option("--trial", type=WholeType(0, MOST), metavar="N", help="Take this finished trial instead of the best one.")
 @click.option("--save", type=FileType(), metavar="FILE", help="Write the design to a YAML file.")
 @plugin_option
 @storage_option

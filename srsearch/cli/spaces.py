@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from srsearch.cli.catalogue_tables import print_catalogue, print_published
-from srsearch.cli.options import budget_options, json_option, open_store, plugin_option, storage_option
+from srsearch.cli.options import WholeType, budget_options, json_option, open_store, plugin_option, storage_option
 from srsearch.cli.printing import print_json
 from srsearch.cli.space_tables import (
     image_text,
@@ -69,7 +69,7 @@ def space(
 
 @click.command(short_help="Count the parameters and Mult-Adds of a design.")
 @click.argument("design", required=False)
-@click.option("--scale", type=int, help="Upscaling factor, for a published name or a multi-scale design.")
+@click.option("--scale", type=WholeType(), help="Upscaling factor, for a published name or a multi-scale design.")
 @click.option("--multi-scale", is_flag=True, help="For a published name: include the upsamplers for x2, x3 and x4.")
 @click.option("--convention", default="ours", show_default=True, help="Counting convention; --conventions lists them.")
 @click.option(

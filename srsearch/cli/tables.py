@@ -14,7 +14,6 @@ from srsearch.cli.printing import (
     plain,
     print_table,
     print_widest,
-    printable,
     records,
     terminal_width,
     without_password,
@@ -23,6 +22,7 @@ from srsearch.errors import WorkError
 from srsearch.files import write_whole
 from srsearch.objectives import OBJECTIVES, Objective
 from srsearch.quantity import format_duration, format_quantity
+from srsearch.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -584,14 +584,6 @@ def test_who_has_no_token_sees_nothing(site: Any, visit: Any, tmp_path: Path) ->
     assert "token" not in tab.url
 
 
-def test_another_name_for_this_machine_is_refused(medium: Site) -> None:
-    status, text, _ = medium.get("version", Host="evil.example")
-    assert status == 403
-    assert "start it with --token" in text
-    assert medium.get("version", Host="localhost:8050")[0] == 200
-    assert "default-src 'none'" in medium.get("")[2]["Content-Security-Policy"]
-
-
 @pytest.mark.parametrize(
     ("variable", "served", "seen"),
     [("DASH_URL_BASE_PATHNAME", "/sub/path/", "/sub/path/"), ("DASH_REQUESTS_PATHNAME_PREFIX", "/", "/sub/path/")],
@@ -629,8 +621,7 @@ def test_bad_input_is_told_without_a_traceback(tmp_path: Path, monkeypatch: pyte
         (["--storage", "missing.db"], "no database at"),
         (["--storage", "study.db", "--host", "0.0.0.0"], "--token"),
         (["--storage", "study.db", "--token", " "], "empty"),
-        (["--storage", "study.db", "--port", port], "in use"),
-        (["--storage", "study.db", "--host", "nowhere.invalid", "--token", "a word"], "cannot listen on"),
+        (["--storage", "study.db", "--port", port], "the port is in use; try another --port"),
     ):
         ended = CliRunner().invoke(main, ["dashboard", *arguments])
         assert ended.exit_code == 2, ended.output
