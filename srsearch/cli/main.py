@@ -24,6 +24,7 @@ from srsearch.cli.spaces import catalogue, count, space
 from srsearch.cli.streams import print_anything
 from srsearch.cli.studies import studies
 from srsearch.errors import InputError, WorkError
+from srsearch.text import printable_lines
 
 
 class _Commands(click.Group):
@@ -45,7 +46,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except (InputError, WorkError) as error:
-            click.echo(f"srsearch: {error}", err=True)
+            click.echo(printable_lines(f"srsearch: {error}"), err=True)
             sys.exit(2 if isinstance(error, InputError) else 1)
         except KeyboardInterrupt:
             click.echo("srsearch: interrupted", err=True)
@@ -57,7 +58,7 @@ class _Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):  # wrong options, --help
             raise
         except OSError as error:
-            click.echo(f"srsearch: {error.filename or ''}: {error.strerror or error}", err=True)
+            click.echo(printable_lines(f"srsearch: {error.filename or ''}: {error.strerror or error}"), err=True)
             sys.exit(1)
         except Exception:
             reason = damage(ctx.meta[STORAGE]) if STORAGE in ctx.meta else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,8 @@ import click
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console, ConsoleOptions
+    from rich.segment import Segment
     from rich.table import Table
     from rich.text import Text
 
@@ -106,9 +108,24 @@ def print_table(table: Table) -> None:
     from rich.console import Console
 
     if terminal_width() is not None:
-        Console().print(table)
+        Console().print(_Inert(table))
         return
     wide = Console(width=1000, file=io.StringIO())
     with wide.capture() as captured:
-        wide.print(table)
+        wide.print(_Inert(table))
     click.echo("\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines()))
+
+
+class _Inert:
+    """A table whose texts cannot move the cursor or set colours, wherever they come from."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        from rich.segment import Segment
+
+        for segment in console.render(self._table, options):
+            # Control characters have no width, so columns stay in line without them.
+            text = "".join(char for char in segment.text if char == "\n" or char.isprintable())
+            yield segment if segment.control else Segment(text, segment.style)

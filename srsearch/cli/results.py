@@ -40,17 +40,18 @@ if TYPE_CHECKING:
 @json_option
 def trials(study: str | None, as_csv: bool, storage: str | None, as_json: bool) -> None:
     """List all trials of STUDY (by default the newest study), with their states and reasons."""
+    from srsearch.store.changes import last_points
+
     with open_store(storage) as store:
         name = study_name(store, study)
         frame = store.trials(name)
-        begun = frame["state"].isin(("running", "stopped"))
-        begun_trials = store.trial_records(name) if begun.any() and not (as_json or as_csv) else []
+        reached = {} if as_json or as_csv else last_points(store, name)
     if as_json:
         print_json(records(frame))
     elif as_csv:
         click.echo(csv_text(frame), nl=False)
     else:
-        print_trials(frame, {r.number: r.curve[-1] for r in begun_trials if r.curve and begun[r.number]})
+        print_trials(frame, reached)
 
 
 @click.command(short_help="Show the Pareto front of a study.")
@@ -114,14 +115,15 @@ def best(
         found = _with_errors(found, noise, quality)
         found.attrs = {**frame.attrs, "objectives": list(about.objectives)}
         number = int(found.loc[found["best"], "trial"].iloc[0])
-        record = next(trial for trial in store.trial_records(name) if trial.number == number)
+        key = str(found.loc[found["best"], "key"].iloc[0])
+        description = store.description(key)
     if save is not None:
-        save_design(save, record.description, f"Trial {number} of study {name}, key {record.key}.")
+        save_design(save, description, f"Trial {number} of study {name}, key {key}.")
     if as_json:
         print_json(best_records(found, noise))
         return
     print_best(found, noise, name, storage)
-    click.echo(f"\nIn Python:\n\n{python_lines(record.description)}")
+    click.echo(f"\nIn Python:\n\n{python_lines(description)}")
     if save is not None:
         size = "" if at == USUAL_SIZE else f" --at {at}"
         click.echo(f"\nSaved as {save}; see its cost with: srsearch count {save}{size}")

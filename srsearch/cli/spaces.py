@@ -190,10 +190,11 @@ def _design(
         if colon and trial is not None:
             with open_store(storage) as store:
                 at = store.study(study).space["constraints"]["mult_adds"].get("at")
-                records = {each.number: each for each in store.trial_records(study)}
-            if trial not in records:
-                raise InputError(f"study {study!r} has no trial {trial}; its trials are 0 to {len(records) - 1}")
-            return Architecture.from_dict(records[trial].description), scale, at
+                record = store.trial_record(study, trial)
+                if record is None:
+                    last = store.count_trials(study) - 1
+                    raise InputError(f"study {study!r} has no trial {trial}; its trials are 0 to {last}")
+            return Architecture.from_dict(record.description), scale, at
         if Path(design).suffix in (".yaml", ".yml") or exists(Path(design)):
             return read_design(design), scale, None
     found = catalogue.published(design)  # unknown: says what there is

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +105,7 @@ def print_best(frame: pd.DataFrame, noise: Noise | None, study: str, storage: st
         click.echo(f"and {len(frame) - len(shown)} more; --json has them all")
     if not frame["best"].iloc[0]:
         command = f"srsearch best {shlex.quote(study)}{_storage_option(storage)} --trial {frame['trial'].iloc[0]}"
-        click.echo(f"\nTo look at the cheapest: {command}")
+        click.echo(f"\nTo look at the cheapest: {printable(command)}")
 
 
 def best_records(frame: pd.DataFrame, noise: Noise | None) -> list[dict[str, Any]]:
@@ -267,7 +267,7 @@ def print_outcome(
             click.echo("These scores are invented, to try things out: nothing was trained.")
     if result.exhausted:
         click.echo("Every feasible design of the space has been evaluated.")
-    click.echo(f"\ndatabase: {where}")
+    click.echo(f"\ndatabase: {printable(where)}")
     if page is not None:
         click.echo(f"page:     {page}")
     if not best.empty:
@@ -283,25 +283,60 @@ def print_trials(frame: pd.DataFrame, reached: Mapping[int, Sequence[float]]) ->
     """
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     from srsearch.labels import axis_labels
 
     axes = list(frame.attrs.get("axes", []))
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("trial", "state", "PSNR", "Mult-Adds", "params"):
-        table.add_column(heading, justify="left" if heading == "state" else "right", no_wrap=True)
     labels = axis_labels(axes)
-    table.add_column("design (reason)", overflow="fold")
+    rows: list[tuple[str | Text, ...]] = []
     for row in records(frame):
         psnr = "" if row["psnr"] is None else f"{row['psnr']:.3f}"
         if row["trial"] in reached:
             step, so_far = reached[row["trial"]]
-            psnr = f"[dim]{so_far:.3f} at {step:.0f}[/dim]"
+            psnr = f"{so_far:.3f} at {step:.0f}"
         costs = ["" if row[name] is None else format_quantity(row[name]) for name in ("mult_adds", "params")]
         state = "cached" if row["cached"] else row["state"]
         design = design_text({axis: row[axis] for axis in axes if row[axis] is not None}, labels)
-        table.add_row(str(row["trial"]), state, psnr, *costs, _with_reason(design, row["reason"]))
+        rows.append((str(row["trial"]), state, psnr, *costs, _with_reason(design, row["reason"])))
+    headings = ("trial", "state", "PSNR", "Mult-Adds", "params", "design (reason)")
+    if terminal_width() is None or len(rows) > _MOST_DRAWN:
+        click.echo("\n".join(_plain_lines(headings, [[str(cell) for cell in row] for row in rows])))
+        return
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in headings[:-1]:
+        table.add_column(heading, justify="left" if heading == "state" else "right", no_wrap=True)
+    table.add_column(headings[-1], overflow="fold")
+    for cells in rows:
+        begun = " at " in str(cells[2])
+        table.add_row(*cells[:2], Text(str(cells[2]), style="dim" if begun else ""), *cells[3:])
     print_table(table)
+
+
+_MOST_DRAWN = 2_000
+"""Rows that rich lays out in a second; of more it would make a terminal wait for minutes."""
+
+
+def _plain_lines(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table of trials as `print_table` prints them in a pipe, a hundred times as fast."""
+    from rich.cells import cell_len
+
+    rows = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        spaces = [" " * (width - cell_len(cell)) for width, cell in zip(widths, cells, strict=True)]
+        placed = [
+            cell + space if heading in ("state", headings[-1]) else space + cell
+            for heading, space, cell in zip(headings, spaces, cells, strict=True)
+        ]
+        return ("  " + "   ".join(placed)).rstrip()
+
+    yield ""
+    yield line(headings)
+    yield " " + "\N{BOX DRAWINGS LIGHT HORIZONTAL}" * (sum(widths) + 3 * len(widths) - 1)
+    yield from map(line, rows)
+    yield ""
 
 
 def _with_reason(design: Text, reason: str | None) -> Text:
@@ -314,7 +349,7 @@ def print_studies(frame: pd.DataFrame, where: str) -> None:
     from rich.table import Table
 
     if frame.empty:
-        click.echo(f"there is no study in {where}")
+        click.echo(f"there is no study in {printable(where)}")
         return
     table = Table(title=where, title_justify="left", box=box.SIMPLE_HEAD)
     for name in frame.columns:

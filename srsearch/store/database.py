@@ -421,6 +421,22 @@ class Store:
         """
         return [trial_record(row) for row in self._of_study(study, statements.trials())]
 
+    def trial_record(self, study: str, number: int) -> TrialRecord | None:
+        """The trial of that number with everything that is known about it; None where there is none.
+
+        Raises:
+            InputError: No such study.
+        """
+        found = self._select(statements.of_study(statements.trials()).where(TrialRow.number == number), study=study)
+        if not found:
+            self.study(study)  # raises an error for an unknown study
+        return trial_record(found[0]) if found else None
+
+    def count_trials(self, study: str) -> int:
+        """The number of trials of a study, with replicates; 0 for a study that does not exist."""
+        query = select(func.count()).where(TrialRow.study_id == statements.id_of(study))
+        return int(self._select(query)[0][0])
+
     def changed_trials(self, study: str, known: Mapping[int, TrialRecord], after: int) -> list[TrialRecord]:
         """The trials that have changed since they were read, and new ones, by number.
 
@@ -555,8 +571,8 @@ class Store:
 
     # Queries and changes of one study
 
-    def _select(self, query: Select[*tuple[Any, ...]]) -> Sequence[Row[Any]]:
-        return self._transactions.read(lambda connection: connection.execute(query).all())
+    def _select(self, query: Select[*tuple[Any, ...]], **values: object) -> Sequence[Row[Any]]:
+        return self._transactions.read(lambda connection: connection.execute(query, values).all())
 
     def _of_study(self, study: str, query: Select[*tuple[Any, ...]]) -> Sequence[Row[Any]]:
         """Rows of a query on the study's trials, with their evaluations, by number."""

@@ -249,6 +249,7 @@ def test_it_listens_on_any_address_of_this_machine_or_says_why_not(storage: Path
             (("--host", "a" * 300, "--token", "a"), "no machine has this name"),
             (("--host", "192.0.2.7", "--token", "a"), "this machine does not have that address"),
             (("--port", "65536"), "65536 is not in the range"),
+            (("--port", "\N{ARABIC-INDIC DIGIT EIGHT}0"), "write it with the digits 0 to 9"),
         ):
             ended = srsearch("dashboard", "--storage", str(storage), *arguments)
             assert ended.returncode == 2, arguments
