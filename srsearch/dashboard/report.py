@@ -424,9 +424,7 @@ def _trials_caption(data: ReportData) -> str:
     many = len(data.trials)
     which = "Every trial in the order it was proposed"
     if many > _MOST_ROWS:
-        which = (
-            f"The last {_MOST_ROWS:,} of {many:,} trials in the order they were proposed (trials --csv has all)"
-        )
+        which = f"The last {_MOST_ROWS:,} of {many:,} trials in the order they were proposed (trials --csv has all)"
     return f"{which}, with the axes in which trials differ"
 
 
