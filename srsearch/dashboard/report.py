@@ -23,6 +23,7 @@ from srsearch.analysis import (
     best,
     differing_axes,
     hypervolume_history,
+    hypervolume_steps,
     quality_of,
     retraining_noise,
     standard_errors,
@@ -136,8 +137,10 @@ _MOST_ROWS = 5_000
 
 def _gather(store: Store, study: str) -> ReportData:
     record, trials, front = store.study(study), store.trials(study), store.front(study)
+    # Drawn alike; with many trials, those that change nothing would only make the page larger.
+    volumes = hypervolume_history if len(trials) <= _MOST_ROWS else hypervolume_steps
     history = (
-        hypervolume_history(trials, record.objectives, record.reference)
+        volumes(trials, record.objectives, record.reference)
         if len(front)
         else pd.DataFrame(columns=["evaluation", "trial", "hypervolume"])
     )
