@@ -525,11 +525,14 @@ class Store:
             return pareto_front(self._trials_with(study, chosen), chosen)
         # A study may have a hundred thousand trials; only those on the front become rows of a data frame.
         leading = frames.leading(self._of_study(study, frames.measured(chosen)), chosen)
-        mine = or_(TrialRow.number.in_(leading), TrialRow.replicate_of.in_(leading))
         texts = self._transactions.read(
             lambda connection: connection.execute(statements.AXES, {"study": study}).scalars().all()
         )
-        rows = self._of_study(study, frames.TRIALS.where(mine))
+        rows: list[Row[Any]] = []
+        for numbers in statements.batches(leading):
+            mine = or_(TrialRow.number.in_(numbers), TrialRow.replicate_of.in_(numbers))
+            rows += self._of_study(study, frames.TRIALS.where(mine))
+        rows.sort(key=lambda row: row.number)
         return pareto_front(frames.trials(rows, frames.kinds_in(texts)), chosen)
 
     def studies(self) -> pd.DataFrame:

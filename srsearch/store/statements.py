@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -48,6 +48,19 @@ NEW_EVALUATION = postgresql.insert(EvaluationRow).on_conflict_do_nothing().retur
 
 NEW_ARCHITECTURES = postgresql.insert(ArchitectureRow).on_conflict_do_nothing()
 """For PostgreSQL: inserts the architectures that are not stored yet."""
+
+
+MOST_VALUES = 10_000
+"""The most values that a list in a statement has; SQLite takes 32,766 and PostgreSQL 65,535 in all."""
+
+_Value = TypeVar("_Value")
+
+
+def batches(values: Iterable[_Value]) -> Iterator[list[_Value]]:
+    """The values in lists that a statement takes."""
+    listed = list(values)
+    for start in range(0, len(listed), MOST_VALUES):
+        yield listed[start : start + MOST_VALUES]
 
 
 def id_of(study: str | BindParameter[str]) -> ScalarSelect[int]:

@@ -491,7 +491,8 @@ def test_hostile_names_are_text(site: Any, visit: Any, tmp_path: Path) -> None:
     with Store(storage) as store:
         many_trials.write(store, 30, record=many_trials.study(HOSTILE))
         many_trials.write(store, 5, record=many_trials.study("other"))
-        bad = {"key": "f" * 64, "axes": {"unit": HOSTILE, "channels": 16}, "description": {"scale": 4, "unit": HOSTILE}}
+        long = HOSTILE + "W" * 3_000
+        bad = {"key": "f" * 64, "axes": {"unit": long, "channels": 16}, "description": {"scale": 4, "unit": long}}
         cost = {"params": 9_000, "mult_adds": 10**9, "activations": 10**6}
         store.add_trials(HOSTILE, [TrialRecord(number=90, state="running", **bad, **cost)])
         result = EvaluationRecord("f" * 64, {}, "c" * 64, "b" * 64, 0, psnr=29.0, curve=((75, 28.0), (600, 29.0)))
@@ -505,6 +506,7 @@ def test_hostile_names_are_text(site: Any, visit: Any, tmp_path: Path) -> None:
         tab.wait_for_selector(f"nav a[aria-current]:text-is('{label}')")
         assert HOSTILE in tab.inner_text("h1")
         assert tab.locator("#content img[src=x]").count() == 0
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 1280, view
     tab = page.turn(Address(study=HOSTILE, view="design", trial=90).link())
     assert HOSTILE in tab.inner_text("#design-yaml")
     tab = page.turn(Address(study=HOSTILE).link())
