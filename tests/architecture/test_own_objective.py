@@ -27,6 +27,7 @@ def commands(tmp_path: Path) -> list[list[str]]:
     return [line.split()[1:] for language, text in blocks if language == "sh" for line in text.splitlines()]
 
 
+@pytest.mark.long
 def test_the_documented_objective_works(
     commands: list[list[str]], tmp_path: Path, srsearch_process: Command, srsearch_forked: Command
 ) -> None:

@@ -44,6 +44,7 @@ def in_python(code: str, folder: Path, **variables: str) -> subprocess.Completed
     return done
 
 
+@pytest.mark.long
 def test_the_documented_commands_work(example: Path, srsearch_process: Command, srsearch_forked: Command) -> None:
     (commands,) = (each for each in documented("sh") if "my_parts.py" in each)
     space, count, run = (line.split()[1:] for line in commands.splitlines())

@@ -29,6 +29,7 @@ def command(word: str) -> list[str]:
     return line.split()[1:]
 
 
+@pytest.mark.long
 def test_the_documented_sampler_works(tmp_path: Path, srsearch_process: Command, srsearch_forked: Command) -> None:
     source = example("my_sampler.py")
     assert len([line for line in source.splitlines() if line]) <= 15

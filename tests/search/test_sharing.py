@@ -54,6 +54,7 @@ def kill(process: subprocess.Popen[str] | Forked, *, with_workers: bool) -> None
     process.kill()
 
 
+@pytest.mark.long
 def test_two_runs_share_a_study(folder: Path) -> None:
     both = [start(folder, "--trials", "12") for _ in range(2)]
     with killed_at_the_end(*both):
@@ -71,6 +72,7 @@ def test_two_runs_share_a_study(folder: Path) -> None:
     assert min(told) > 0
 
 
+@pytest.mark.long
 def test_trials_of_a_killed_run_are_continued_by_the_other_at_once(folder: Path) -> None:
     first = start_forked(folder, "--trials", "4", evaluator="Slower")
     with killed_at_the_end(first):
@@ -88,6 +90,7 @@ def test_trials_of_a_killed_run_are_continued_by_the_other_at_once(folder: Path)
     assert states["running"] == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("early_stopping", "most"), [("--no-early-stopping", 10), ("--early-stopping", 5)])
 def test_kills_at_any_moment_change_nothing(folder: Path, early_stopping: str, most: int) -> None:
     moments = random.Random(11)
@@ -177,6 +180,7 @@ def test_a_process_number_that_is_used_again_holds_no_lease(tmp_path: Path) -> N
     assert not leases.is_void(f"{host}:{parent}:{leases._started(parent)}:x", 1e9)
 
 
+@pytest.mark.long
 def test_a_stopped_training_continues_from_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With real trainings: a design that is stopped early and continued has the score of an uninterrupted training."""
     monkeypatch.setattr(study, "MAX_ASIDE", 1000)
