@@ -106,7 +106,7 @@ def test_a_cluster_that_cannot_run_a_trial_is_refused_at_once(tmp_path: Path) ->
         with pytest.raises(WorkError, match=rf"on the node .*{socket.gethostname()}.* no photos in /data/photos"):
             run(space, store=store, backend="ray", evaluator=Homebound())
         assert ray.is_initialized()
-        # The trial that it was to begin is still there, for whoever has the photos.
+        # The trial is still there, and is trained where the photos are.
         assert run(space, store=store, evaluator=Homebound.elsewhere()).done == 8
 
 

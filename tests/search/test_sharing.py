@@ -160,7 +160,7 @@ def test_leases_of_other_hosts_end_by_the_databases_clock(tmp_path: Path) -> Non
         taken = mine.ask()
         assert taken is not None
         assert (taken.number, taken.design) == (trial.number, trial.design)
-        # The one that was taken for dead was not: whoever ends first counts, and the other one is not in the way.
+        # The process that was taken for dead is alive: the first result counts, and the second changes nothing.
         score = SyntheticEvaluator().evaluate(trial.design, trial.seed, Silent())
         other.tell(trial, score, 1.0)
         mine.tell(taken, score, 2.0)
