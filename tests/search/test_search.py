@@ -370,10 +370,11 @@ def test_with_several_workers_the_proposals_do_not_depend_on_who_ends_first(seed
 
 
 def start(folder: Path, *options: str, evaluator: str = "Slow") -> subprocess.Popen[str]:
-    """Start a run of the small space in another process."""
+    """Start a run of the small space in another process; the evaluator is of `tests.support.evaluators` or a module."""
     command = [sys.executable, "-c", "from srsearch.cli import main; main(prog_name='srsearch')", "run", "small.yaml"]
+    evaluator = evaluator if ":" in evaluator else f"tests.support.evaluators:{evaluator}"
     return subprocess.Popen(
-        [*command, "--evaluator", f"tests.support.evaluators:{evaluator}", "--storage", "s.db", *options],
+        [*command, "--evaluator", evaluator, "--storage", "s.db", *options],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
         stdout=subprocess.PIPE,
