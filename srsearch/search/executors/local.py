@@ -149,7 +149,7 @@ class _Pool:
         for worker in busy:
             if worker.pipe in ready or worker.process.sentinel in ready:
                 yield from self._received(worker)
-            elif self._timeout is not None and time.monotonic() - worker.began > self._timeout:
+            elif self._timeout is not None and worker.ready and time.monotonic() - worker.began > self._timeout:
                 yield self._timed_out(worker)
 
     def _look(self, busy: Sequence[_Worker]) -> None:
