@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from srsearch.errors import InputError
-from srsearch.store.credentials import without_passwords
 
 SUFFIX = ".pt"
 """Suffix of checkpoint files."""
@@ -89,6 +88,8 @@ def without_secrets(place: str) -> str:
 @functools.cache
 def _opened(base: str) -> Any:
     import fsspec.core
+
+    from srsearch.store.credentials import without_passwords  # a worker without such checkpoints imports no SQL
 
     try:
         return fsspec.core.url_to_fs(base)[0]
