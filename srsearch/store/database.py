@@ -33,6 +33,7 @@ from srsearch.errors import InputError, WorkError, suggest
 from srsearch.objectives import own_costs, registered
 from srsearch.store import leases, sqlite, statements
 from srsearch.store.insertion import insert_architectures, insert_evaluation, table_of
+from srsearch.store.locks import Overtaken
 from srsearch.store.place import Place
 from srsearch.store.records import ENDED, STATES, Axis, Curve, EvaluationRecord, State, StudyRecord, TrialRecord
 from srsearch.store.rows import (
@@ -56,7 +57,7 @@ _OPEN = tuple(state for state in STATES if state not in ENDED)
 
 
 class EndedElsewhere(WorkError):
-    """A trial that was to be changed is not running: another process ended it."""
+    """A trial that was to be changed is not ours to change: another process ended it or took it over."""
 
 
 def check_registered(study: str, objectives: Iterable[str]) -> None:
@@ -135,12 +136,16 @@ class Store:
         On a server, everything that this thread reads and changes inside is one transaction, which ends with the
         section: a process that dies leaves nothing behind, and the next process in the section sees every change.
 
+        A process that is suspended in the section is overtaken after `locks.SILENT_SECONDS`; `undisturbed` repeats the
+        section then.
+
         Args:
             section: The section's name.
             wait: Seconds to wait until other processes have left the section.
 
         Raises:
             WorkError: Another process stayed in the section, or the database failed.
+            Overtaken: This process was suspended, or lost the server; nothing was saved.
         """
         with self._transactions.exclusive(section, wait=wait):
             yield
@@ -263,7 +268,7 @@ class Store:
 
         Raises:
             InputError: No such study.
-            WorkError: A number is taken: another process works on the study.
+            Overtaken: A number is taken: another process works on the study.
         """
         with self._transactions.write() as connection:
             known = connection.execute(statements.study_and_clock(connection.dialect.name), {"study": study}).first()
@@ -278,7 +283,7 @@ class Store:
                 if rows:
                     connection.execute(insert(table_of(TrialRow)), rows)
             except IntegrityError as error:
-                raise WorkError(
+                raise Overtaken(
                     f"study {study!r} already has trial {', '.join(str(trial.number) for trial in trials)}: "
                     "another process works on it"
                 ) from error
@@ -345,7 +350,14 @@ class Store:
 
     @retried
     def keep_curve(
-        self, study: str, number: int, curve: Curve, *, cleared_step: int | None = None, stop: bool = False
+        self,
+        study: str,
+        number: int,
+        curve: Curve,
+        *,
+        cleared_step: int | None = None,
+        stop: bool = False,
+        owner: str | None = None,
     ) -> None:
         """Stores the curve of a running trial.
 
@@ -355,10 +367,11 @@ class Store:
             curve: The whole curve so far.
             cleared_step: The step up to which early stopping lets the trial go on; None: as before.
             stop: Set the trial aside in the same transaction.
+            owner: Who says so; None: whoever has the lease.
 
         Raises:
             InputError: No such study or trial.
-            EndedElsewhere: The trial is not running.
+            EndedElsewhere: The trial is not running, or leased to another owner.
         """
         values: dict[str, Any] = {"curve": points(curve)}
         if cleared_step is not None:
@@ -366,7 +379,7 @@ class Store:
         if stop:
             values |= {"state": "stopped", "owner": None, "heartbeat": None}
         with self._transactions.write(once=True) as connection:
-            self._change_trial(connection, study, number, values)
+            self._change_trial(connection, study, number, values, owner=owner)
 
     @retried
     def finish_trial(self, study: str, number: int, evaluation: EvaluationRecord, *, cached: bool = False) -> None:
@@ -402,16 +415,22 @@ class Store:
             raise ended
 
     @retried
-    def fail_trial(self, study: str, number: int, reason: str) -> None:
+    def fail_trial(self, study: str, number: int, reason: str, *, owner: str | None = None) -> None:
         """Ends a running trial without a result; the points of its curve stay.
+
+        Args:
+            study: The study's name.
+            number: The trial's number.
+            reason: Why there is no result.
+            owner: Who says so; None: whoever has the lease.
 
         Raises:
             InputError: No such study or trial.
-            EndedElsewhere: The trial is not running.
+            EndedElsewhere: The trial is not running, or leased to another owner.
         """
         values = {"state": "failed", "reason": storable(reason), "finished_at": datetime.now(UTC)}
         with self._transactions.write(once=True) as connection:
-            self._change_trial(connection, study, number, values | {"owner": None, "heartbeat": None})
+            self._change_trial(connection, study, number, values | {"owner": None, "heartbeat": None}, owner=owner)
 
     def trial_records(self, study: str) -> list[TrialRecord]:
         """All trials of a study with everything that is known about them, by number.
@@ -633,9 +652,13 @@ class Store:
         *,
         states: Collection[State] = _RUNNING,
         key: str | None = None,
+        owner: str | None = None,
     ) -> None:
-        """One statement that changes a trial if it is in one of these states, and of that design."""
-        which = {"in_study": study, "in_number": number, "in_states": states, "in_key": key}
+        """One statement that changes a trial if it is in one of these states, of that design and leased to the owner.
+
+        Without a key or owner any will do.
+        """
+        which = {"in_study": study, "in_number": number, "in_states": states, "in_key": key, "in_owner": owner}
         if connection.execute(statements.CHANGE_TRIAL, {**values, **which}).rowcount:
             return
         self._study_id(connection, study)  # raises if the study is unknown
@@ -644,6 +667,8 @@ class Store:
             raise InputError(f"study {study!r} has no trial {number}")
         if key not in (None, trial.key):
             raise ValueError(f"trial {number} is of architecture {trial.key}, the evaluation of {key}")
+        if trial.state in states:
+            raise EndedElsewhere(f"trial {number} of study {study!r} has been taken over by another process")
         raise EndedElsewhere(
             f"trial {number} of study {study!r} is {trial.state}, not running: another process ended it"
         )

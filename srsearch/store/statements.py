@@ -85,9 +85,12 @@ CHANGE_TRIAL = update(TrialRow).where(
     TrialRow.number == bindparam("in_number"),
     TrialRow.state.in_(bindparam("in_states", expanding=True)),
     TrialRow.key == func.coalesce(bindparam("in_key", type_=TrialRow.key.type), TrialRow.key),
+    TrialRow.owner.is_not_distinct_from(
+        func.coalesce(bindparam("in_owner", type_=TrialRow.owner.type), TrialRow.owner)
+    ),
 )
-"""Sets the columns given as parameters, if the trial's state is one of ``in_states`` and its key is ``in_key``; None
-stands for any key."""
+"""Sets the columns given as parameters, if the trial's state is one of ``in_states``, its key is ``in_key`` and its
+owner ``in_owner``; None stands for any key or owner."""
 
 
 def clock(dialect: str) -> ColumnElement[float]:

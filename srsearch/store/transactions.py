@@ -65,9 +65,14 @@ def retried(
 
 
 class _OpenSection(threading.local):
-    """The connection of a thread's exclusive section on a server; None outside of one."""
+    """The exclusive section that a thread is in; None outside of one."""
 
-    connection: Connection | None = None
+    held: locks.Held | None = None
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection of a section on a server."""
+        return None if self.held is None else self.held.connection
 
 
 class Transactions:
@@ -121,6 +126,7 @@ class Transactions:
         Raises:
             InputError: The database was opened for reading only.
             Gone: The database's file was deleted or replaced.
+            Overtaken: Another process has entered the section of this one.
         """
         if self.read_only:
             raise InputError(f"{self._place} was opened for reading only")
@@ -133,6 +139,8 @@ class Transactions:
             # SQLite goes on writing to a file that has been deleted, and nobody would ever find it.
             if self._file != self._file_identity():
                 raise Gone(f"the database {self._place} is gone: its file was deleted or replaced while it was in use")
+            if self._section.held is not None:
+                self._section.held.check()
             yield connection
 
     def read(self, ask: Callable[[Connection], _Answer]) -> _Answer:
@@ -157,22 +165,27 @@ class Transactions:
             yield  # a database in memory belongs to one process
             return
         with ExitStack() as lock:
-            self._section.connection = self.retrying(lambda: self._enter(lock, section, wait))
+            self._section.held = self.retrying(lambda: self._enter(lock, section, wait))
             try:
                 yield
-            except BaseException:
+            except BaseException as error:
                 with contextlib.suppress(DBAPIError):  # a lost connection rolls everything back, too
                     lock.__exit__(*sys.exc_info())
+                if isinstance(error, Away):
+                    raise locks.Overtaken(str(error)) from None
                 raise
             finally:
-                self._section.connection = None
+                self._section.held = None
             # Errors raised inside the section pass as they are; those of entering and leaving it are explained.
             with explained(self._place):
                 lock.close()
 
-    def _enter(self, lock: ExitStack, section: str, wait: float) -> Connection | None:
+    def _enter(self, lock: ExitStack, section: str, wait: float) -> locks.Held:
         with explained(self._place):
-            return lock.enter_context(locks.exclusive(self._place, self._engine, section, wait))
+            return lock.enter_context(locks.exclusive(self._place, self._engine, section, wait, self._say))
+
+    def _say(self, message: str) -> None:
+        self.say(message)
 
     def _read(self, ask: Callable[[Connection], _Answer], *, opening: bool) -> _Answer:
         return self.retrying(lambda: self._read_once(ask, opening=opening))
@@ -211,6 +224,21 @@ class Transactions:
         except OSError:
             return None
         return None if status is None else (status.st_dev, status.st_ino)
+
+
+def undisturbed(act: Callable[[], _Answer]) -> _Answer:
+    """Returns what ``act`` returns, repeating it if another process overtakes this one.
+
+    Args:
+        act: Enters an exclusive section, does everything there, and leaves it.
+
+    Raises:
+        Overtaken: Again and again.
+    """
+    for _ in range(_MOST_FAILURES - 1):
+        with contextlib.suppress(locks.Overtaken):
+            return act()
+    return act()
 
 
 def retrying(

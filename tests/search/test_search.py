@@ -373,8 +373,9 @@ def test_with_several_workers_the_proposals_do_not_depend_on_who_ends_first(seed
 
 
 def options_of(evaluator: str) -> list[str]:
-    """The command that runs the small space with an evaluator of the tests."""
-    return ["run", "small.yaml", "--evaluator", f"tests.support.evaluators:{evaluator}", "--storage", "s.db"]
+    """The command that runs the small space with an evaluator of `tests.support.evaluators`, or of another module."""
+    evaluator = evaluator if ":" in evaluator else f"tests.support.evaluators:{evaluator}"
+    return ["run", "small.yaml", "--evaluator", evaluator, "--storage", "s.db"]
 
 
 def start(folder: Path, *options: str, evaluator: str = "Slow") -> subprocess.Popen[str]:
