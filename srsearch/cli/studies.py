@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from srsearch.cli.damage import damage
 from srsearch.cli.options import group_option, json_option, open_store, plugin_option, storage_option
 from srsearch.cli.printing import plain, print_json, records
 from srsearch.cli.tables import print_studies
@@ -76,6 +75,8 @@ def copy(study: str, url: str, name: str | None, storage: str | None) -> None:
         try:
             number = store.copy_study(study, target, name=name)
         except WorkError as error:  # the other database may have refused what is damaged in this one
+            from srsearch.search.damage import damage
+
             raise (damage(store.where) or error) from None
         click.echo(f"{name or study} with {number} trials is in {target.where}", err=True)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from srsearch.errors import InputError
+from srsearch.files import UNFINISHED
 from srsearch.store.credentials import without_passwords
 
 SUFFIX = ".pt"
@@ -52,7 +53,10 @@ class Kept:
         try:
             files, path = filesystem(self._url)
             files.makedirs(path.rpartition("/")[0], exist_ok=True)
-            files.put_file(str(self.path), path)
+            # Under its own name it is always whole. Object stores write objects whole, and copy to rename.
+            unfinished = f"{path}{UNFINISHED}"
+            files.put_file(str(self.path), unfinished)
+            files.mv(unfinished, path)
             self._seen = self._state()
         except Exception as error:  # each protocol's package raises its own
             _log.warning("the checkpoint cannot be sent to %s: %s", without_secrets(self._url), type(error).__name__)

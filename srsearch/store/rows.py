@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -21,9 +22,21 @@ CONSTANT_FIELDS = (
 
 
 def study_record(row: Row[Any]) -> StudyRecord:
-    """The record of a row whose columns are named like the fields of a `StudyRecord`."""
+    """The record of a row whose columns are named like the fields of a `StudyRecord`.
+
+    Raises:
+        ValueError: A value that srsearch never writes: the database is damaged.
+    """
     values = dict(row._mapping)
-    values["objectives"] = tuple(values["objectives"])
+    for name in ("space", "recipe", "data", "reference"):
+        if not isinstance(values[name], dict):
+            raise ValueError(f"{name} is no mapping")
+    objectives, reference = values["objectives"], values["reference"]
+    if not (isinstance(objectives, list) and objectives and all(isinstance(name, str) for name in objectives)):
+        raise ValueError("objectives is no list of names")
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in reference.values()):
+        raise ValueError("reference is not of numbers")
+    values["objectives"] = tuple(objectives)
     return StudyRecord(**values)
 
 

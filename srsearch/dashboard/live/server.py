@@ -216,6 +216,10 @@ def show(watcher: Watcher, address: Address) -> Shown:
         names = watcher.names()
     except (InputError, WorkError) as error:
         return _problem(address, "The database cannot be read", f"{error}.", [])
+    except Exception:
+        if (text := _damage(watcher)) is None:
+            raise
+        return _problem(address, "The database cannot be read", text, [])
     if not names:
         text = (
             f"There is no study in {watcher.where} yet. Start one with `srsearch run lightweight_x4`; it appears here."
@@ -237,8 +241,17 @@ def show(watcher: Watcher, address: Address) -> Shown:
             f"srsearch: the view {address.view} of {study!r} failed: {type(error).__name__}: {error}", file=sys.stderr
         )
         text = "Something went wrong. The output of `srsearch dashboard` says more; the other views may work."
-        return _problem(address, "This view cannot be shown", text, names)
+        return _problem(address, "This view cannot be shown", _damage(watcher) or text, names)
     return Shown(_head(address, names, context), page, f"{view.title}, {study}")
+
+
+def _damage(watcher: Watcher) -> str | None:
+    """What is damaged in the database, if anything is."""
+    from srsearch.search.damage import damage
+
+    path = watcher.store.path
+    error = None if path is None else damage(str(path))
+    return None if error is None else f"{error}."
 
 
 def _problem(address: Address, title: str, text: str, names: list[str]) -> Shown:
