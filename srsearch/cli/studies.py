@@ -113,7 +113,8 @@ def export_optuna(study: str, url: str, name: str | None, storage: str | None) -
     from srsearch.store.place import Place
 
     with open_store(storage) as store:
-        axes = Space.from_dict(store.study(study).space).axes
+        # Its axes do not depend on how it was searched: seeds were once larger than a space may have now.
+        axes = Space.from_dict({**store.study(study).space, "search": {}}).axes
         store.export_optuna(study, url, name=name, choices={axis.name: axis.values for axis in axes})
     where = shown(Place.of(url).url)
     click.echo(f"{name or study} is in {where}; look at it with: optuna-dashboard {where}", err=True)

@@ -56,7 +56,11 @@ class Kept:
             # Under its own name it is always whole. Object stores write objects whole, and copy to rename.
             unfinished = f"{path}{UNFINISHED}"
             files.put_file(str(self.path), unfinished)
-            files.mv(unfinished, path)
+            try:
+                files.mv(unfinished, path)
+            except Exception:  # some protocols do not replace a file
+                files.rm_file(path)
+                files.mv(unfinished, path)
             self._seen = self._state()
         except Exception as error:  # each protocol's package raises its own
             _log.warning("the checkpoint cannot be sent to %s: %s", without_secrets(self._url), type(error).__name__)

@@ -52,6 +52,7 @@ def _check(table: str, row: Any) -> None:
     from srsearch.architecture import Architecture
     from srsearch.store import content_hash
     from srsearch.store.records import STATES
+    from srsearch.store.rows import check_study
 
     for column, value in row.items():
         if column in _NUMBERS and not isinstance(value, int | float | None):
@@ -62,6 +63,8 @@ def _check(table: str, row: Any) -> None:
             raise TypeError(f"{column} is no list")
         if column in ("space", "recipe", "data", "reference", "axes", "sampler_state", "versions", "description"):
             dict(value).keys()
+    if table == "sr_studies":
+        check_study(row)
     if table == "sr_studies" and (missing := {"name", "architecture", "constraints", "search"} - set(row["space"])):
         raise ValueError(f"the space has no {min(missing)}")
     if table == "sr_trials" and row["state"] not in STATES:

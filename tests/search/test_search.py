@@ -493,6 +493,9 @@ def test_an_evaluation_that_cannot_be_stored_is_kept_for_the_next_run(
     ):
         run(small_space, store=store, trials=4)
     monkeypatch.setattr(Study, "tell", told)
+    store.close()
+    (tmp_path / "s.db").rename(tmp_path / "renamed.db")
+    store = Store(tmp_path / "renamed.db")
     # What is taken up is not evaluated again: an evaluator that fails for all would show.
     with pytest.raises(WorkError, match="all failed"):
         run(small_space, store=store, evaluator=_same_study(Hopeless()), trials=5)
