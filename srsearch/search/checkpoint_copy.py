@@ -18,7 +18,6 @@ from typing import Any
 
 from srsearch.errors import InputError
 from srsearch.files import UNFINISHED
-from srsearch.store.credentials import without_passwords
 
 SUFFIX = ".pt"
 """Suffix of checkpoint files."""
@@ -97,6 +96,8 @@ def without_secrets(place: str) -> str:
 @functools.cache
 def _opened(base: str) -> Any:
     import fsspec.core
+
+    from srsearch.store.credentials import without_passwords  # a worker without such checkpoints imports no SQL
 
     try:
         return fsspec.core.url_to_fs(base)[0]

@@ -28,7 +28,7 @@ def insert_architectures(connection: Connection, trials: Iterable[TrialRecord]) 
     if connection.dialect.name == "postgresql":
         # In one order, so that two processes that insert the same ones do not wait for each other.
         rows = [{"key": key, "description": descriptions[key]} for key in sorted(descriptions)]
-        connection.execute(statements.NEW_ARCHITECTURES, rows)
+        connection.execute(statements.new_architectures(), rows)
         return
     stored = set(connection.execute(select(ArchitectureRow.key).where(ArchitectureRow.key.in_(descriptions))).scalars())
     for key, description in descriptions.items():
@@ -41,7 +41,7 @@ def insert_evaluation(connection: Connection, record: EvaluationRecord) -> int:
     row = evaluation_values(record)
     identity = {name: row[name] for name in ("key", "recipe_hash", "data_fingerprint", "seed")}
     if connection.dialect.name == "postgresql":
-        inserted = connection.execute(statements.NEW_EVALUATION, row).scalar()
+        inserted = connection.execute(statements.new_evaluation(), row).scalar()
         return connection.execute(statements.EVALUATION_ID, identity).scalar_one() if inserted is None else inserted
     stored = connection.execute(statements.EVALUATION_ID, identity).scalar()
     if stored is not None:

@@ -1,6 +1,7 @@
 """Statements that are executed often. They are built once: building one takes longer than executing it.
 
-Their parameters are named. Where databases differ, a function takes the name of SQLAlchemy's dialect.
+Their parameters are named. Where databases differ, a function takes the name of SQLAlchemy's dialect. PostgreSQL's
+dialect takes long to import, so that functions import it when a statement needs it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Double,
+    Insert,
     Integer,
     ScalarSelect,
     Select,
@@ -27,7 +29,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy import any_ as any_of
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.elements import BindParameter
 
 from srsearch.store.records import EvaluationRecord
@@ -43,11 +45,21 @@ EVALUATION = select(*(getattr(EvaluationRow, name) for name in EvaluationRecord.
 EVALUATION_ID = select(EvaluationRow.id).where(*_IDENTITY)
 """The id of the evaluation of an identity."""
 
-NEW_EVALUATION = postgresql.insert(EvaluationRow).on_conflict_do_nothing().returning(EvaluationRow.id)
-"""For PostgreSQL: inserts an evaluation and returns its id, or no row if one of its identity is stored."""
 
-NEW_ARCHITECTURES = postgresql.insert(ArchitectureRow).on_conflict_do_nothing()
-"""For PostgreSQL: inserts the architectures that are not stored yet."""
+@functools.cache
+def new_evaluation() -> ReturningInsert[int]:
+    """For PostgreSQL: inserts an evaluation and returns its id, or no row if one of its identity is stored."""
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(EvaluationRow).on_conflict_do_nothing().returning(EvaluationRow.id)
+
+
+@functools.cache
+def new_architectures() -> Insert:
+    """For PostgreSQL: inserts the architectures that are not stored yet."""
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(ArchitectureRow).on_conflict_do_nothing()
 
 
 def id_of(study: str | BindParameter[str]) -> ScalarSelect[int]:
@@ -111,6 +123,8 @@ def changes(dialect: str) -> tuple[Select[*tuple[Any, ...]], Callable[[Iterable[
     """
     known: BindParameter[Any]
     if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
         known = bindparam("known", type_=postgresql.ARRAY(Integer))
         is_known: ColumnElement[bool] = TrialRow.number == any_of(known)
         form: Callable[[Iterable[int]], object] = list

@@ -120,7 +120,7 @@ class Visit:
         self.tab.wait_for_selector(f"html:not([data-drawn='{before}'])")
 
     def turn(self, search: str) -> Any:
-        """Go to another link without loading the page anew."""
+        """Go to another link without reloading the page."""
         go = "s => { history.pushState(null, '', s); dash_clientside.set_props('address', {data: location.search}); }"
         self.after(lambda: self.tab.evaluate(go, search))
         return self.tab

@@ -130,7 +130,7 @@ def test_a_server_that_restarts_is_waited_for(server: Server, url: str, crash: b
             while number < 30:
                 try:
                     store.add_trials(STUDY.name, [proposal(number)])
-                except WorkError:  # of which the study asks again
+                except WorkError:  # the study asks again
                     if number not in {trial.number for trial in store.trial_records(STUDY.name)}:
                         continue
                 store.keep_curve(STUDY.name, number, [(100, 26.0)])
