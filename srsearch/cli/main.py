@@ -15,7 +15,6 @@ from typing import Any
 import click
 
 from srsearch import __version__
-from srsearch.cli.damage import damage
 from srsearch.cli.options import STORAGE
 from srsearch.cli.pages import dashboard, report
 from srsearch.cli.results import best, front, trials
@@ -58,9 +57,13 @@ class _Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):  # wrong options, --help
             raise
         except OSError as error:
-            click.echo(printable_lines(f"srsearch: {error.filename or ''}: {error.strerror or error}"), err=True)
+            # Standard output and unfinished temporary files have no name.
+            where = error.filename or "the output, or a temporary file (TMPDIR), cannot be written"
+            click.echo(printable_lines(f"srsearch: {where}: {error.strerror or error}"), err=True)
             sys.exit(1)
         except Exception:
+            from srsearch.search.damage import damage
+
             reason = damage(ctx.meta[STORAGE]) if STORAGE in ctx.meta else None
             if reason is None:
                 raise

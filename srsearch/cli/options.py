@@ -108,7 +108,7 @@ storage_option = click.option(
     "--storage",
     callback=_note_storage,
     metavar="URL",
-    help="Database: SQLAlchemy URL or SQLite file [default: studies/srsearch.db].",
+    help="Database: SQLAlchemy URL or SQLite file [default: $SRSEARCH_STORAGE, else studies/srsearch.db].",
 )
 study_argument = click.argument("study", required=False)
 budget_options = together(

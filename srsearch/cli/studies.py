@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from srsearch.cli.damage import damage
 from srsearch.cli.options import group_option, json_option, open_store, plugin_option, storage_option
 from srsearch.cli.printing import plain, print_json, records
 from srsearch.cli.tables import print_studies
@@ -77,6 +76,8 @@ def copy(study: str, url: str, name: str | None, storage: str | None) -> None:
         try:
             number = store.copy_study(study, target, name=name)
         except WorkError as error:  # the other database may have refused what is damaged in this one
+            from srsearch.search.damage import damage
+
             raise (damage(store.where) or error) from None
         click.echo(printable(f"{name or study} with {number} trials is in {target.where}"), err=True)
 
@@ -113,7 +114,8 @@ def export_optuna(study: str, url: str, name: str | None, storage: str | None) -
     from srsearch.store.place import Place
 
     with open_store(storage) as store:
-        axes = Space.from_dict(store.study(study).space).axes
+        # Its axes do not depend on how it was searched: seeds were once larger than a space may have now.
+        axes = Space.from_dict({**store.study(study).space, "search": {}}).axes
         store.export_optuna(study, url, name=name, choices={axis.name: axis.values for axis in axes})
     where = shown(Place.of(url).url)
     click.echo(printable(f"{name or study} is in {where}; look at it with: optuna-dashboard {where}"), err=True)

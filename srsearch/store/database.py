@@ -81,7 +81,8 @@ class Store:
     processes may use one database at once. `close` the store, or use it in a ``with`` statement.
 
     Args:
-        url: A SQLAlchemy URL, or the path of a SQLite file; None: ``studies/srsearch.db``.
+        url: A SQLAlchemy URL, or the path of a SQLite file; None: what the environment
+            variable SRSEARCH_STORAGE names, else ``studies/srsearch.db``.
         read_only: Open for reading: creates and changes nothing, and works in a read-only folder. Otherwise a missing
             database is created, and one of an older version is upgraded.
 

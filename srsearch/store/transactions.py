@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
+import secrets
 import sys
 import threading
 import time
@@ -25,8 +25,12 @@ from srsearch.store.place import Place
 _Answer = TypeVar("_Answer")
 _Arguments = ParamSpec("_Arguments")
 
-AWAY_SECONDS = 60.0
-"""How long to wait for a server that has gone away: enough for a restart, or for another machine to take over."""
+AWAY_SECONDS = 180.0
+"""How long to wait for a server that has gone away, or for a SQLite file that somebody has locked: enough for a
+restart, for another machine to take over, for a backup."""
+
+_OPENING_SECONDS = 20.0
+"""How long to wait for a server while the database is opened: nobody is told yet what is waited for."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _QUIET_SECONDS = 1.0
@@ -99,18 +103,23 @@ class Transactions:
         self._section = _OpenSection()
         with explained(place, opening=True):
             self._engine = reading_engine(place) if read_only else writing_engine(place)
-            self._reading = self._engine.execution_options(**READING)
-            self._committing = self._engine.execution_options(**COMMITTING)
-            try:
-                if read_only:
-                    self._read(lambda connection: schema.check(connection, place), opening=True)
-                else:
-                    with self._engine.begin() as connection:
-                        schema.upgrade(connection, place)
-            except BaseException:
-                self._engine.dispose()
-                raise
+        self._reading = self._engine.execution_options(**READING)
+        self._committing = self._engine.execution_options(**COMMITTING)
+        try:
+            retrying(self._prepare, wait=_OPENING_SECONDS)
+        except BaseException:
+            self._engine.dispose()
+            raise
         self._file = self._file_identity()
+        self._rescued: Path | None = None
+
+    def _prepare(self) -> None:
+        """Makes or upgrades the tables, or checks them."""
+        if self.read_only:
+            self._read_once(lambda connection: schema.check(connection, self._place), opening=True)
+            return
+        with explained(self._place, opening=True), self._engine.begin() as connection:
+            schema.upgrade(connection, self._place)
 
     def close(self) -> None:
         """Closes all connections."""
@@ -138,14 +147,14 @@ class Transactions:
         with explained(self._place), engine.begin() as connection:
             # SQLite goes on writing to a file that has been deleted, and nobody would ever find it.
             if self._file != self._file_identity():
-                raise Gone(f"the database {self._place} is gone: its file was deleted or replaced while it was in use")
+                raise self._gone(connection)
             if self._section.held is not None:
                 self._section.held.check()
             yield connection
 
     def read(self, ask: Callable[[Connection], _Answer]) -> _Answer:
         """Returns what ``ask`` reads in one transaction. It may be called more than once."""
-        return self._read(ask, opening=False)
+        return self.retrying(lambda: self._read_once(ask, opening=False))
 
     def retrying(self, act: Callable[[], _Answer]) -> _Answer:
         """Returns what ``act`` returns, repeating it while the server is away; once only in an exclusive section.
@@ -187,9 +196,6 @@ class Transactions:
     def _say(self, message: str) -> None:
         self.say(message)
 
-    def _read(self, ask: Callable[[Connection], _Answer], *, opening: bool) -> _Answer:
-        return self.retrying(lambda: self._read_once(ask, opening=opening))
-
     def _read_once(self, ask: Callable[[Connection], _Answer], *, opening: bool) -> _Answer:
         with explained(self._place, opening=opening):
             if self._section.connection is not None:
@@ -212,18 +218,27 @@ class Transactions:
             except (DBAPIError, sqlite.Error, OSError):
                 # A writer that came or went at that instant causes an error once, not again and again.
                 failures += 1
-                if failures == _MOST_FAILURES:
+                if failures == _MOST_FAILURES or time.monotonic() >= deadline:  # locked: each try waits that long
                     raise
             time.sleep(0.01)
         raise WorkError(f"{self._place} keeps changing while it is read")
 
     def _file_identity(self) -> tuple[int, int] | None:
         """Device and inode of a SQLite file; None for other databases, and where the file is missing."""
-        try:
-            status = os.stat(self._place.path) if self._place.path is not None else None
-        except OSError:
-            return None
-        return None if status is None else (status.st_dev, status.st_ino)
+        return None if self._place.path is None else sqlite.identity(self._place.path)
+
+    def _gone(self, connection: Connection) -> Gone:
+        """The error for a file that was deleted or replaced; what it held is saved from the open connection."""
+        assert self._place.path is not None
+        # A connection that was opened later is one to another file, or to a new and empty one.
+        if self._rescued is None and connection.info.get(sqlite.IDENTITY) == self._file:
+            for folder in (self._place.path.parent, locks.own_folder()):
+                path = folder / f"{self._place.path.stem}.rescued-{secrets.token_hex(4)}.db"
+                if sqlite.save_copy(cast(sqlite.Connection, connection.connection.dbapi_connection), path):
+                    self._rescued = path
+                    break
+        saved = "" if self._rescued is None else f"; all that it held is in {self._rescued}: go on with --storage"
+        return Gone(f"the database {self._place} is gone: its file was deleted or replaced while it was in use{saved}")
 
 
 def undisturbed(act: Callable[[], _Answer]) -> _Answer:

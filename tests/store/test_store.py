@@ -633,6 +633,7 @@ def test_a_full_disk_loses_nothing_and_the_store_keeps_working(tmp_path: Path) -
 
 def test_a_lock_that_is_never_released_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("srsearch.store.sqlite.BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("srsearch.store.transactions.AWAY_SECONDS", 0.5)
     with Store(tmp_path / "locked.db") as store:
         store.create_study(STUDY)
         other = sqlite3.connect(tmp_path / "locked.db", isolation_level=None)

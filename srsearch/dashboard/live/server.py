@@ -205,7 +205,7 @@ def _answer(watcher: Watcher, search: str | None) -> str:
     try:
         return told(shown)
     except (Exception, SystemExit) as error:  # a plugin's view gave something else than a page
-        return told(_failed(address, error, []))
+        return told(_failed(address, error, [], _damage(watcher)))
 
 
 def show(watcher: Watcher, address: Address) -> Shown:
@@ -214,6 +214,10 @@ def show(watcher: Watcher, address: Address) -> Shown:
         names = watcher.names()
     except (InputError, WorkError) as error:
         return _problem(address, "The database cannot be read", f"{error}.", [])
+    except Exception:
+        if (text := _damage(watcher)) is None:
+            raise
+        return _problem(address, "The database cannot be read", text, [])
     if not names:
         text = (
             f"There is no study in {watcher.where} yet. Start one with `srsearch run lightweight_x4`; it appears here."
@@ -233,16 +237,25 @@ def show(watcher: Watcher, address: Address) -> Shown:
     except (InputError, WorkError) as error:
         return _problem(address, "This page cannot be shown", f"{error}.", names)
     except (Exception, SystemExit) as error:
-        return _failed(address, error, names)
+        return _failed(address, error, names, _damage(watcher))
     return Shown(_head(address, names, context), page, f"{view.title}, {study}")
 
 
-def _failed(address: Address, error: BaseException, names: list[str]) -> Shown:
+def _failed(address: Address, error: BaseException, names: list[str], damage: str | None) -> Shown:
     """Readers get a page instead of a traceback; the server's output names the error."""
     told = printable(f"the view {address.view} of {address.study!r} failed: {type(error).__name__}: {error}"[:1000])
     print(f"srsearch: {told}", file=sys.stderr)
     text = "Something went wrong. The output of `srsearch dashboard` says more; the other views may work."
-    return _problem(address, "This view cannot be shown", text, names)
+    return _problem(address, "This view cannot be shown", damage or text, names)
+
+
+def _damage(watcher: Watcher) -> str | None:
+    """What is damaged in the database, if anything is."""
+    from srsearch.search.damage import damage
+
+    path = watcher.store.path
+    error = None if path is None else damage(str(path))
+    return None if error is None else f"{error}."
 
 
 def _problem(address: Address, title: str, text: str, names: list[str]) -> Shown:
