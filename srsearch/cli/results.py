@@ -20,7 +20,15 @@ from srsearch.cli.options import (
     study_name,
 )
 from srsearch.cli.printing import print_json, records
-from srsearch.cli.tables import best_records, print_best, print_front, print_trials, python_lines, save_design
+from srsearch.cli.tables import (
+    best_records,
+    print_best,
+    print_front,
+    print_trials,
+    python_lines,
+    save_design,
+    written_differently,
+)
 from srsearch.errors import InputError
 from srsearch.text import csv_text
 
@@ -122,6 +130,8 @@ def best(
         print_json(best_records(found, noise))
         return
     print_best(found, noise, name, storage)
+    if written_differently(record.axes, record.description):
+        click.echo("\nThe design is written below in its simplest form, which differs from the trial's axes.")
     click.echo(f"\nIn Python:\n\n{python_lines(record.description)}")
     if save is not None:
         size = "" if at == USUAL_SIZE else f" --at {at}"

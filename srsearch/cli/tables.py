@@ -58,6 +58,23 @@ def python_lines(description: Mapping[str, Any]) -> str:
     )
 
 
+def written_differently(axes: Mapping[str, Any], description: Mapping[str, Any]) -> bool:
+    """Return whether a design's description, which is canonical, has another value than the trial on some axis.
+
+    Fields that the description leaves out, as they have their defaults, do not count.
+    """
+    paths = {axis: axis.split(".") for axis in axes}
+    return any(path[0] in description and _described(description, path) != axes[axis] for axis, path in paths.items())
+
+
+def _described(description: Mapping[str, Any], path: Sequence[str]) -> Any:
+    """The value at a path such as ``unit.grouped.groups``; the name of a part with options stands for the part."""
+    value: Any = description
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return next(iter(value)) if isinstance(value, Mapping) and len(value) == 1 else value
+
+
 _MOST_TIES = 12
 
 
@@ -346,7 +363,7 @@ def print_forecast(found: Forecast) -> None:
     mean, low, high = found.seconds
     click.echo(
         f"\nA training of {found.steps} steps: {format_duration(mean)} on average over {found.space}'s feasible "
-        f"designs, {format_duration(low)} to {format_duration(high)} for nine of ten."
+        f"designs, {format_duration(low)} to {format_duration(high)} for nine in ten."
     )
     click.echo(
         f"{found.trials} trainings: {found.device_hours:.2g} {unit}; with {found.at_once} at a time "
@@ -354,6 +371,6 @@ def print_forecast(found: Forecast) -> None:
     )
     if found.gpus_wanted and not found.on_gpus:
         click.echo(
-            "\nThere is no GPU here to measure: these are hours of this machine's CPU cores. Run the same on a machine "
-            "with the GPU that you mean."
+            "\nThis machine has no GPU, so these are hours of its CPU cores. For GPU hours, run the same command on a "
+            "machine with the GPU that you will use."
         )

@@ -92,7 +92,8 @@ def test_front_has_error_bars(studied: Path, srsearch: Command) -> None:
     (error,) = {row["psnr_error"] for row in front}
     assert 0 < error < 0.3
     printed = srsearch("front").stdout.splitlines()
-    about = f"one standard error of the PSNR, standard deviation {error:.3f} dB, as the model estimates it"
+    noise = f"standard deviation {error:.3f} dB, as the model estimates it"
+    about = f"one standard error of the PSNR: the noise of one training ({noise})"
     assert printed[0] == f"\N{PLUS-MINUS SIGN}: {about}"
     assert printed[2].split()[:4] == ["Trial", "PSNR", "\N{PLUS-MINUS SIGN}", "Mult-Adds"]
     assert all(line.split()[2] == f"{error:.3f}" for line in printed[4:])
