@@ -28,7 +28,7 @@ from sqlalchemy import insert, select
 
 from benchmarks import record
 from benchmarks.replay import BICUBIC, SPACE, STEPS
-from benchmarks.sharing import Instant
+from benchmarks.sharing import Instant, seconds_of_steps
 from benchmarks.surrogate import recorded, steps_of, surrogate
 from srsearch.analysis import hypervolume_history
 from srsearch.search import Score, Study, run
@@ -140,22 +140,7 @@ def large(url: str | Path, trials: int) -> tuple[float, float]:
         begun = time.perf_counter()
         opened = Study(store, study, space, Instant())
         opening = time.perf_counter() - begun
-        taken: dict[str, list[float]] = {"ask": [], "report": [], "tell": [], "front": []}
-        for round_ in range(4):
-            moments = [time.perf_counter()]
-            trial = opened.ask()
-            assert trial is not None
-            moments.append(time.perf_counter())
-            opened.report(trial, 50, 27.0)
-            moments.append(time.perf_counter())
-            opened.tell(trial, Score(27.5), 0.0)
-            moments.append(time.perf_counter())
-            store.front(space.name)
-            moments.append(time.perf_counter())
-            if round_:  # the first round fills caches
-                for name, seconds in zip(taken, np.diff(moments), strict=True):
-                    taken[name].append(float(seconds))
-    medians = {name: float(np.median(each)) for name, each in taken.items()}
+        medians = seconds_of_steps(opened, rounds=3, front=lambda: store.front(space.name))
     shown = ", ".join(f"{name} {1000 * seconds:.0f} ms" for name, seconds in medians.items())
     kind = "SQLite" if isinstance(url, Path) else "PostgreSQL"
     print(f"{kind}, {trials} finished trials ({len(candidates)} designs), frontier: {shown}; opening {opening:.1f} s")

@@ -9,7 +9,7 @@ import multiprocessing
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -124,13 +124,13 @@ def _filled(path: Path, finished: int) -> tuple[Store, Space]:
     return store, space
 
 
-def _overhead(folder: Path, finished: int) -> float:
-    """Print the times of ask, report and tell; returns the seconds of an ask."""
-    store, space = _filled(folder / f"{finished}.db", finished)
-    study = Study(store, store.study("mobile_x4"), space, Instant())
-    study.ask()  # fills caches
-    taken: dict[str, list[float]] = {"ask": [], "report": [], "tell": []}
-    for _ in range(5):
+def seconds_of_steps(study: Study, *, rounds: int, front: Callable[[], object] | None = None) -> dict[str, float]:
+    """The median seconds of ask, report and tell, and of a front where one is asked for, each time on a new trial.
+
+    One more round comes first and fills caches.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in ("ask", "report", "tell", *(["front"] if front else []))}
+    for round_ in range(rounds + 1):
         moments = [time.perf_counter()]
         trial = study.ask()
         assert trial is not None
@@ -139,9 +139,20 @@ def _overhead(folder: Path, finished: int) -> float:
         moments.append(time.perf_counter())
         study.tell(trial, Score(27.5), 0.0)
         moments.append(time.perf_counter())
-        for name, seconds in zip(taken, np.diff(moments), strict=True):
-            taken[name].append(float(seconds))
-    medians = {name: float(np.median(each)) for name, each in taken.items()}
+        if front:
+            front()
+            moments.append(time.perf_counter())
+        if round_:
+            for name, seconds in zip(taken, np.diff(moments), strict=True):
+                taken[name].append(float(seconds))
+    return {name: float(np.median(each)) for name, each in taken.items()}
+
+
+def _overhead(folder: Path, finished: int) -> float:
+    """Print the times of ask, report and tell; returns the seconds of an ask."""
+    store, space = _filled(folder / f"{finished}.db", finished)
+    study = Study(store, store.study("mobile_x4"), space, Instant())
+    medians = seconds_of_steps(study, rounds=5)
     shown = ", ".join(f"{name} {1000 * seconds:.1f} ms" for name, seconds in medians.items())
     print(f"{finished:>6} finished trials, frontier: {shown}")
     return medians["ask"]

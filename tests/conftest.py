@@ -11,10 +11,15 @@ from typing import Any
 import pytest
 
 from srsearch.space import Space
-from tests.support import commands, workers
+from tests.support import commands, forked, workers
 from tests.support.commands import Command
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests marked ``long``, so that no worker is left with one of them at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -58,10 +63,18 @@ def srsearch(tmp_path: Path) -> Command:
 def srsearch_process(tmp_path: Path) -> Command:
     """Runs the ``srsearch`` command like `srsearch`, but in a new process, which takes seconds to start.
 
-    For tests of what lasts until the process ends (plugins) and of the process itself (signals, imports, output that
-    worker processes write to).
+    For tests of the process itself: imports, encodings, output that worker processes write to.
     """
     return lambda *arguments, **options: commands.in_own_process(tmp_path, *arguments, **options)
+
+
+@pytest.fixture
+def srsearch_forked(tmp_path: Path) -> Command:
+    """Runs the ``srsearch`` command like `srsearch_process`, but forked from a process that has imported the search.
+
+    For tests of what lasts until the process ends, such as plugins. Its worker processes start as they do for users.
+    """
+    return lambda *arguments, **options: forked.finished(forked.command(tmp_path, *arguments, **options))
 
 
 SMALL_SPACE: dict[str, Any] = {

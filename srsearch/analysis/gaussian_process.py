@@ -20,7 +20,6 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_solve, cholesky, solve_triangular
-from scipy.optimize import minimize
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -197,6 +196,8 @@ def _hyperparameters(
         off = np.append(off, (logs[count + 1] - _NOISE_CENTRE) / _NOISE_SPREAD)
         spreads = np.concatenate([np.full(count, _LENGTH_SPREAD), [1.0, _NOISE_SPREAD]])
         return likelihood + 0.5 * float((off**2).sum()), gradient + off / spreads
+
+    from scipy.optimize import minimize  # imported here because it takes long to import
 
     bounds = [(math.log(0.02), math.log(1e3))] * count + [(math.log(0.05), math.log(50)), (math.log(1e-6), math.log(2))]
     result = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60})

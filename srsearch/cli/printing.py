@@ -6,16 +6,16 @@ import io
 import json
 import os
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from srsearch.text import well_formed
-
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console, ConsoleOptions
+    from rich.segment import Segment
     from rich.table import Table
     from rich.text import Text
 
@@ -98,11 +98,6 @@ def design_text(axes: Mapping[str, Any], labels: Mapping[str, str]) -> Text:
     return Text(" ".join(f"{labels[name]}={axis_text(value)}" for name, value in axes.items()))
 
 
-def printable(text: str) -> str:
-    """The text without control characters: a name must not move the cursor or set colours."""
-    return "".join(char if char.isprintable() else " " for char in well_formed(text))
-
-
 def terminal_width() -> int | None:
     """Columns of the terminal, or the variable ``COLUMNS``; None in a pipe without it, where lines have any length."""
     from rich.console import Console
@@ -118,9 +113,24 @@ def print_table(table: Table) -> None:
 
     console = Console()
     if console.is_terminal:
-        console.print(table)
+        console.print(_Inert(table))
         return
     plain_text = Console(width=terminal_width() or 1000, file=io.StringIO())
     with plain_text.capture() as captured:
-        plain_text.print(table)
+        plain_text.print(_Inert(table))
     click.echo("\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines()))
+
+
+class _Inert:
+    """A table whose texts cannot move the cursor or set colours, wherever they come from."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        from rich.segment import Segment
+
+        for segment in console.render(self._table, options):
+            # Control characters have no width, so columns stay in line without them.
+            text = "".join(char for char in segment.text if char == "\n" or char.isprintable())
+            yield segment if segment.control else Segment(text, segment.style)

@@ -26,11 +26,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from srsearch.cli.printing import printable
 from srsearch.cli.tables import front_table
 from srsearch.labels import MISSING, axis_labels, axis_text
 from srsearch.quantity import format_duration, format_quantity
 from srsearch.search.progress import Progress, SilentProgress, StudyInfo, TrialView
+from srsearch.text import printable
 
 _BARS = "▁▂▃▄▅▆▇█"
 _FRONT_ROWS = 8

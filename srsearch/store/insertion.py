@@ -28,9 +28,11 @@ def insert_architectures(connection: Connection, trials: Iterable[TrialRecord]) 
     if connection.dialect.name == "postgresql":
         # In one order, so that two processes that insert the same ones do not wait for each other.
         rows = [{"key": key, "description": descriptions[key]} for key in sorted(descriptions)]
-        connection.execute(statements.NEW_ARCHITECTURES, rows)
+        connection.execute(statements.new_architectures(), rows)
         return
-    stored = set(connection.execute(select(ArchitectureRow.key).where(ArchitectureRow.key.in_(descriptions))).scalars())
+    stored: set[str] = set()
+    for keys in statements.batches(descriptions):
+        stored.update(connection.execute(select(ArchitectureRow.key).where(ArchitectureRow.key.in_(keys))).scalars())
     for key, description in descriptions.items():
         if key not in stored:
             _insert_if_missing(connection, ArchitectureRow, {"key": key, "description": description})
@@ -41,7 +43,7 @@ def insert_evaluation(connection: Connection, record: EvaluationRecord) -> int:
     row = evaluation_values(record)
     identity = {name: row[name] for name in ("key", "recipe_hash", "data_fingerprint", "seed")}
     if connection.dialect.name == "postgresql":
-        inserted = connection.execute(statements.NEW_EVALUATION, row).scalar()
+        inserted = connection.execute(statements.new_evaluation(), row).scalar()
         return connection.execute(statements.EVALUATION_ID, identity).scalar_one() if inserted is None else inserted
     stored = connection.execute(statements.EVALUATION_ID, identity).scalar()
     if stored is not None:

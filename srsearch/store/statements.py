@@ -1,18 +1,20 @@
 """Statements that are executed often. They are built once: building one takes longer than executing it.
 
-Their parameters are named. Where databases differ, a function takes the name of SQLAlchemy's dialect.
+Their parameters are named. Where databases differ, a function takes the name of SQLAlchemy's dialect. PostgreSQL's
+dialect takes long to import, so that functions import it when a statement needs it.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
     Double,
+    Insert,
     Integer,
     ScalarSelect,
     Select,
@@ -27,7 +29,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy import any_ as any_of
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.elements import BindParameter
 
 from srsearch.store.records import EvaluationRecord
@@ -43,11 +45,34 @@ EVALUATION = select(*(getattr(EvaluationRow, name) for name in EvaluationRecord.
 EVALUATION_ID = select(EvaluationRow.id).where(*_IDENTITY)
 """The id of the evaluation of an identity."""
 
-NEW_EVALUATION = postgresql.insert(EvaluationRow).on_conflict_do_nothing().returning(EvaluationRow.id)
-"""For PostgreSQL: inserts an evaluation and returns its id, or no row if one of its identity is stored."""
 
-NEW_ARCHITECTURES = postgresql.insert(ArchitectureRow).on_conflict_do_nothing()
-"""For PostgreSQL: inserts the architectures that are not stored yet."""
+@functools.cache
+def new_evaluation() -> ReturningInsert[int]:
+    """For PostgreSQL: inserts an evaluation and returns its id, or no row if one of its identity is stored."""
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(EvaluationRow).on_conflict_do_nothing().returning(EvaluationRow.id)
+
+
+@functools.cache
+def new_architectures() -> Insert:
+    """For PostgreSQL: inserts the architectures that are not stored yet."""
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(ArchitectureRow).on_conflict_do_nothing()
+
+
+MOST_VALUES = 10_000
+"""The most values that a list in a statement has; SQLite takes 32,766 and PostgreSQL 65,535 in all."""
+
+_Value = TypeVar("_Value")
+
+
+def batches(values: Iterable[_Value]) -> Iterator[list[_Value]]:
+    """The values in lists that a statement takes."""
+    listed = list(values)
+    for start in range(0, len(listed), MOST_VALUES):
+        yield listed[start : start + MOST_VALUES]
 
 
 def id_of(study: str | BindParameter[str]) -> ScalarSelect[int]:
@@ -60,9 +85,12 @@ CHANGE_TRIAL = update(TrialRow).where(
     TrialRow.number == bindparam("in_number"),
     TrialRow.state.in_(bindparam("in_states", expanding=True)),
     TrialRow.key == func.coalesce(bindparam("in_key", type_=TrialRow.key.type), TrialRow.key),
+    TrialRow.owner.is_not_distinct_from(
+        func.coalesce(bindparam("in_owner", type_=TrialRow.owner.type), TrialRow.owner)
+    ),
 )
-"""Sets the columns given as parameters, if the trial's state is one of ``in_states`` and its key is ``in_key``; None
-stands for any key."""
+"""Sets the columns given as parameters, if the trial's state is one of ``in_states``, its key is ``in_key`` and its
+owner ``in_owner``; None stands for any key or owner."""
 
 
 def clock(dialect: str) -> ColumnElement[float]:
@@ -111,6 +139,8 @@ def changes(dialect: str) -> tuple[Select[*tuple[Any, ...]], Callable[[Iterable[
     """
     known: BindParameter[Any]
     if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
         known = bindparam("known", type_=postgresql.ARRAY(Integer))
         is_known: ColumnElement[bool] = TrialRow.number == any_of(known)
         form: Callable[[Iterable[int]], object] = list

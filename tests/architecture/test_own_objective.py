@@ -27,19 +27,23 @@ def commands(tmp_path: Path) -> list[list[str]]:
     return [line.split()[1:] for language, text in blocks if language == "sh" for line in text.splitlines()]
 
 
-def test_the_documented_objective_works(commands: list[list[str]], tmp_path: Path, srsearch_process: Command) -> None:
+@pytest.mark.long
+def test_the_documented_objective_works(
+    commands: list[list[str]], tmp_path: Path, srsearch_process: Command, srsearch_forked: Command
+) -> None:
     run, front, best, trials, report = commands
-    ended = srsearch_process(*run, "--json")
+    ended = srsearch_process(*run)
     assert ended.returncode == 0, ended.stderr
+    assert "srsearch best my_costs --plugin my_objectives.py --save best.yaml" in ended.stdout
 
-    ended = srsearch_process(*trials, "--json")
+    ended = srsearch_forked(*trials, "--json")
     assert ended.returncode == 0, ended.stderr
     rows = [row for row in json.loads(ended.stdout) if row["state"] == "complete"]
     assert len(rows) == 4
     # Two convolutions a block; the entry, the exit and the upsampler are the same in all designs.
     assert len({row["convolutions"] - 2 * row["body.chain.blocks"] for row in rows}) == 1
 
-    found = json.loads(srsearch_process(*front, "--json").stdout)
+    found = json.loads(srsearch_forked(*front, "--json").stdout)
     beaten = [
         row["trial"]
         for row in rows
@@ -51,20 +55,20 @@ def test_the_documented_objective_works(commands: list[list[str]], tmp_path: Pat
         )
     ]
     assert {row["trial"] for row in found} == {row["trial"] for row in rows} - set(beaten)
-    assert "Convolutions" in srsearch_process(*front).stdout
-    assert json.loads(srsearch_process(*best, "--json").stdout)[0]["convolutions"] > 0
+    assert "Convolutions" in srsearch_forked(*front).stdout
+    assert json.loads(srsearch_forked(*best, "--json").stdout)[0]["convolutions"] > 0
 
-    page = Path(json.loads(srsearch_process(*report, "--json").stdout)["page"])
+    page = Path(json.loads(srsearch_forked(*report, "--json").stdout)["page"])
     before, _, every_trial = (tmp_path / page).read_text(encoding="utf-8").partition('id="trials-table-caption"')
     assert "Convolutions" in before
     assert "Convolutions" in every_trial.partition("</table>")[0]
 
     for command in (front, best, trials, report):
-        ended = srsearch_process(*command[:2])
+        ended = srsearch_forked(*command[:2])
         assert ended.returncode == 2
         assert "'convolutions'" in ended.stderr
         assert "--plugin FILE" in ended.stderr
-    ended = srsearch_process(*(word for word in run if word not in PLUGIN))
+    ended = srsearch_forked(*(word for word in run if word not in PLUGIN))
     assert ended.returncode == 2
     assert "'convolutions' is not one of psnr, ssim" in ended.stderr
     assert "--plugin FILE" in ended.stderr
@@ -79,14 +83,14 @@ WRONG = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_objectives_are_explained(
-    case: str, commands: list[list[str]], tmp_path: Path, srsearch_process: Command
+    case: str, commands: list[list[str]], tmp_path: Path, srsearch_forked: Command
 ) -> None:
     code, message = WRONG[case]
     head = "from srsearch.architecture import register\n\n@register('objective')\n"
     (tmp_path / "my_objectives.py").write_text(head + code)
     space = tmp_path / "my_costs.yaml"
     space.write_text(space.read_text().replace("convolutions", "mine"))
-    ended = srsearch_process(*commands[0])
+    ended = srsearch_forked(*commands[0])
     assert ended.returncode == 2
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr

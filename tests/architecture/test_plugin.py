@@ -6,12 +6,13 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
+import optuna
 import pytest
 
 from tests.conftest import CHECKOUT, Command
+from tests.support import forked
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TINY = "proxy: {data: builtin, steps: 4, batch: 2, patch: 16}"
@@ -38,29 +39,23 @@ def example(tmp_path: Path) -> Path:
 
 
 def in_python(code: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in a new process, because parts stay registered until their process ends."""
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=os.environ | variables,
-    )
+    """Run Python in a process of its own, because parts stay registered until their process ends."""
+    done = forked.finished(forked.code(folder, code, env=variables), timeout=120)
     assert done.returncode == 0, done.stderr
     return done
 
 
-def test_the_documented_commands_work(example: Path, srsearch_process: Command) -> None:
+@pytest.mark.long
+def test_the_documented_commands_work(example: Path, srsearch_process: Command, srsearch_forked: Command) -> None:
     (commands,) = (each for each in documented("sh") if "my_parts.py" in each)
     space, count, run = (line.split()[1:] for line in commands.splitlines())
     assert [each[0] for each in (space, count, run)] == ["space", "count", "run"]
 
-    ended = srsearch_process(*space, "--json")
+    ended = srsearch_forked(*space, "--json")
     report = json.loads(ended.stdout)
     assert {"unit", "unit.blueprint.kernel", "block.gated.reduction"} <= {axis["name"] for axis in report["axes"]}
 
-    ended = srsearch_process(*count)
+    ended = srsearch_forked(*count)
     assert ended.returncode == 0, ended.stderr
     assert "fvcore counts the same" in ended.stdout
     rows = [line.split() for line in ended.stdout.splitlines()]
@@ -71,7 +66,7 @@ def test_the_documented_commands_work(example: Path, srsearch_process: Command) 
 
     ended = srsearch_process(*run, "--trials", "4", "--json")
     assert ended.returncode == 0, ended.stderr
-    trials = json.loads(srsearch_process("trials", "my_space", "--json").stdout)
+    trials = json.loads(srsearch_forked("trials", "my_space", "--json").stdout)
     finished = [trial for trial in trials if trial["state"] == "complete"]
     assert len(finished) == 4
     assert not [trial for trial in trials if trial["state"] == "failed"]
@@ -80,11 +75,20 @@ def test_the_documented_commands_work(example: Path, srsearch_process: Command) 
 
     # Its designs are known where the plugin is, and there only.
     number = next(trial["trial"] for trial in finished if trial["unit"] == "blueprint")
-    counted = srsearch_process("count", f"my_space:{number}", "--plugin", "my_parts.py", "--verify", "--json")
+    counted = srsearch_forked("count", f"my_space:{number}", "--plugin", "my_parts.py", "--verify", "--json")
     assert json.loads(counted.stdout)["key"] == trials[number]["key"]
-    refused = srsearch_process("count", f"my_space:{number}")
+    refused = srsearch_forked("count", f"my_space:{number}")
     assert refused.returncode == 2
     assert "--plugin" in refused.stderr
+
+    # The axes of an exported study come from the space, which has parts of the plugin.
+    export = ("studies", "export-optuna", "my_space", "optuna.db")
+    refused = srsearch_process(*export)
+    assert refused.returncode == 2
+    assert "--plugin" in refused.stderr
+    assert srsearch_process(*export, "--plugin", "my_parts.py").returncode == 0
+    exported = optuna.load_study(study_name="my_space", storage=f"sqlite:///{example / 'optuna.db'}")
+    assert "blueprint" in {trial.params["unit"] for trial in exported.get_trials(deepcopy=False)}
 
 
 def test_the_documented_python_works(example: Path) -> None:
@@ -151,7 +155,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_parts_without_an_exact_cost_are_refused(case: str, tmp_path: Path, srsearch_process: Command) -> None:
+def test_parts_without_an_exact_cost_are_refused(case: str, tmp_path: Path, srsearch_forked: Command) -> None:
     first, last, message = REFUSED[case]
     (tmp_path / "parts.py").write_text(
         f"{HEAD}\n@register('unit')\nclass Mine(nn.Module):\n"
@@ -161,7 +165,7 @@ def test_parts_without_an_exact_cost_are_refused(case: str, tmp_path: Path, srse
         f"    def forward(self, x):\n        {first}\n        return {last}\n"
     )
     (tmp_path / "design.yaml").write_text("scale: 4\nunit: mine\n")
-    ended = srsearch_process("count", "design.yaml", "--plugin", "parts.py")
+    ended = srsearch_forked("count", "design.yaml", "--plugin", "parts.py")
     assert ended.returncode == 2
     assert "unit mine" in ended.stderr
     assert message in ended.stderr
@@ -198,14 +202,14 @@ def test_a_changed_file_makes_other_designs(example: Path) -> None:
     assert not set(changed[:2]) & set(first)
 
 
-def test_loading_a_plugin_twice_changes_nothing(example: Path, srsearch_process: Command) -> None:
+def test_loading_a_plugin_twice_changes_nothing(example: Path, srsearch_forked: Command) -> None:
     twice = ["--plugin", "my_parts.py", "--plugin", str(example / "my_parts.py")]
-    ended = srsearch_process("count", "my_design.yaml", *twice, "--json")
+    ended = srsearch_forked("count", "my_design.yaml", *twice, "--json")
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["params"] == 55_035
     # A copy is another file, with parts of the same names.
     (example / "other.py").write_text((example / "my_parts.py").read_text())
-    ended = srsearch_process("count", "my_design.yaml", "--plugin", "my_parts.py", "--plugin", "other.py")
+    ended = srsearch_forked("count", "my_design.yaml", "--plugin", "my_parts.py", "--plugin", "other.py")
     assert ended.returncode == 2
     assert "there is already a unit named 'blueprint'" in ended.stderr
 

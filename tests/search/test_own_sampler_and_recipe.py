@@ -29,18 +29,19 @@ def command(word: str) -> list[str]:
     return line.split()[1:]
 
 
-def test_the_documented_sampler_works(tmp_path: Path, srsearch_process: Command) -> None:
+@pytest.mark.long
+def test_the_documented_sampler_works(tmp_path: Path, srsearch_process: Command, srsearch_forked: Command) -> None:
     source = example("my_sampler.py")
     assert len([line for line in source.splitlines() if line]) <= 15
     (tmp_path / "my_sampler.py").write_text(source)
     ended = srsearch_process(*command("my_sampler"), "--json")
     assert ended.returncode == 0, ended.stderr
-    first = json.loads(srsearch_process("trials", "lightweight_x4", "--json").stdout)
+    first = json.loads(srsearch_forked("trials", "lightweight_x4", "--json").stdout)
     assert sum(trial["state"] == "complete" for trial in first) == 8
     # The same command goes on with the study, another sampler begins another one.
-    assert json.loads(srsearch_process(*command("my_sampler"), "--json").stdout)["study"] == "lightweight_x4"
+    assert json.loads(srsearch_forked(*command("my_sampler"), "--json").stdout)["study"] == "lightweight_x4"
     other = ["optuna.samplers:TPESampler" if "my_sampler" in each else each for each in command("my_sampler")]
-    assert json.loads(srsearch_process(*other, "--json").stdout)["study"] == "lightweight_x4-2"
+    assert json.loads(srsearch_forked(*other, "--json").stdout)["study"] == "lightweight_x4-2"
 
 
 WRONG = {
@@ -62,9 +63,9 @@ class Raises(RandomSampler):
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong_samplers_are_explained(name: str, tmp_path: Path, srsearch_process: Command) -> None:
+def test_wrong_samplers_are_explained(name: str, tmp_path: Path, srsearch_forked: Command) -> None:
     (tmp_path / "mine.py").write_text(MINE)
-    ended = srsearch_process("run", "lightweight_x4", "--evaluator", "synthetic", "--trials", "2", "--sampler", name)
+    ended = srsearch_forked("run", "lightweight_x4", "--evaluator", "synthetic", "--trials", "2", "--sampler", name)
     assert ended.returncode == 2
     assert WRONG[name] in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -78,12 +79,12 @@ def recipe(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_documented_recipe_works(recipe: Path, srsearch_process: Command) -> None:
+def test_the_documented_recipe_works(recipe: Path, srsearch_process: Command, srsearch_forked: Command) -> None:
     ended = srsearch_process(*command("my_recipe"), "--workers", "1", "--json")
     assert ended.returncode == 0, ended.stderr
-    trials = json.loads(srsearch_process("trials", "my_recipe_space", "--json").stdout)
+    trials = json.loads(srsearch_forked("trials", "my_recipe_space", "--json").stdout)
     assert [trial["state"] for trial in trials if trial["state"] != "repeated"] == ["complete"] * 2
-    refused = srsearch_process("run", "my_recipe_space.yaml", "--new")
+    refused = srsearch_forked("run", "my_recipe_space.yaml", "--new")
     assert refused.returncode == 2
     assert "unknown loss 'charbonnier'" in refused.stderr
     assert "--plugin" in refused.stderr
@@ -109,10 +110,10 @@ def test_the_source_of_a_loss_is_part_of_the_identity(recipe: Path) -> None:
     assert in_python(IDENTITY, recipe).stdout != first
 
 
-def test_a_name_that_srsearch_has_is_refused(recipe: Path, srsearch_process: Command) -> None:
+def test_a_name_that_srsearch_has_is_refused(recipe: Path, srsearch_forked: Command) -> None:
     file = recipe / "my_recipe.py"
     file.write_text(file.read_text().replace('("loss")', '("loss", "l1")'))
-    ended = srsearch_process(*command("my_recipe"))
+    ended = srsearch_forked(*command("my_recipe"))
     assert ended.returncode == 2
     assert "srsearch already has a loss 'l1'" in ended.stderr
 

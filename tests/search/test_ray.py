@@ -26,6 +26,7 @@ pytest.importorskip("ray", reason="Ray is an extra")
 SPACE = SMALL_SPACE | {"search": {"trials": 8, "seed": 3, "workers": 1}}
 
 
+@pytest.mark.long
 def test_ray_does_what_a_local_run_does(tmp_path: Path) -> None:
     space = Space.from_dict(SPACE)
     here, there = Store(tmp_path / "here.db"), Store(tmp_path / "there.db")
@@ -105,13 +106,15 @@ def test_a_cluster_that_cannot_run_a_trial_is_refused_at_once(tmp_path: Path) ->
         with pytest.raises(WorkError, match=rf"on the node .*{socket.gethostname()}.* no photos in /data/photos"):
             run(space, store=store, backend="ray", evaluator=Homebound())
         assert ray.is_initialized()
-        # The trial that it was to begin is still there, for whoever has the photos.
+        # The trial is still there, and is trained where the photos are.
         assert run(space, store=store, evaluator=Homebound.elsewhere()).done == 8
 
 
+@pytest.mark.long
 def test_an_evaluator_that_misbehaves_does_on_ray_as_it_does_here(tmp_path: Path) -> None:
     (tmp_path / "ways").mkdir()
-    evaluator = Misbehaving(tmp_path / "ways", ["exit", "fork", "late thread", "ctrl-c", "die", "sleep"])
+    ways = ["exit", "fork", "late thread", "ctrl-c", "die", "segfault", "print", "killed", "grandchild", "sleep"]
+    evaluator = Misbehaving(tmp_path / "ways", ways)
     with Store(tmp_path / "s.db") as store:
         options: dict[str, Any] = {"evaluator": evaluator, "trials": 6, "workers": 1, "trial_timeout": 8}
         result = run(Space.from_dict(SPACE), store=store, backend="ray", **options)

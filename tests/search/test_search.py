@@ -30,7 +30,10 @@ from srsearch.search.samplers.frontier import STARTUP
 from srsearch.space import Space, shipped_spaces
 from srsearch.store import Store
 from tests.conftest import CHECKOUT, SMALL_SPACE, WIDE_SPACE, Command
+from tests.support import forked
+from tests.support.commands import PROGRAM
 from tests.support.evaluators import Constant, Hopeless, Odd, Silent, Slow, Troubled, Unready
+from tests.support.forked import Forked
 
 FIRST_MODELLED = STARTUP + 1
 """Trials of a search in which the last is proposed by the model."""
@@ -369,17 +372,27 @@ def test_with_several_workers_the_proposals_do_not_depend_on_who_ends_first(seed
     assert proposed[0][:24] == proposed[1][:24]
 
 
+def options_of(evaluator: str) -> list[str]:
+    """The command that runs the small space with an evaluator of `tests.support.evaluators`, or of another module."""
+    evaluator = evaluator if ":" in evaluator else f"tests.support.evaluators:{evaluator}"
+    return ["run", "small.yaml", "--evaluator", evaluator, "--storage", "s.db"]
+
+
 def start(folder: Path, *options: str, evaluator: str = "Slow") -> subprocess.Popen[str]:
     """Start a run of the small space in another process."""
-    command = [sys.executable, "-c", "from srsearch.cli import main; main(prog_name='srsearch')", "run", "small.yaml"]
     return subprocess.Popen(
-        [*command, "--evaluator", f"tests.support.evaluators:{evaluator}", "--storage", "s.db", *options],
+        [*PROGRAM, *options_of(evaluator), *options],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def start_forked(folder: Path, *options: str, evaluator: str = "Slow") -> Forked:
+    """Start a run like `start`, in a process that need not import anything first."""
+    return forked.command(folder, *options_of(evaluator), *options, env={"PYTHONPATH": str(CHECKOUT)})
 
 
 @pytest.fixture
@@ -396,7 +409,7 @@ def finished(folder: Path) -> int:
         return 0  # not there yet
 
 
-def wait_for(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
+def wait_for(folder: Path, count: int, process: subprocess.Popen[str] | Forked) -> None:
     end = time.monotonic() + 120
     while finished(folder) < count:
         assert process.poll() is None, process.communicate()
@@ -407,7 +420,7 @@ def wait_for(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
 def test_a_kill_at_any_moment_loses_and_changes_nothing(folder: Path, small_space: Space) -> None:
     moments = random.Random(5)
     for count in (1, 6):
-        process = start(folder, "--trials", "8")
+        process = start_forked(folder, "--trials", "8")
         wait_for(folder, count, process)
         time.sleep(moments.uniform(0, 0.4))
         process.kill()
@@ -434,7 +447,7 @@ def test_an_interrupt_saves_and_the_same_command_continues(folder: Path, sent: s
     assert "Best within the budget" in printed
     before = finished(folder)
     assert before >= 2
-    process = start(folder, "--trials", "5")
+    process = start_forked(folder, "--trials", "5")
     _, messages = process.communicate(timeout=120)
     assert process.returncode == 0
     assert f"{before} of 5" in messages or f"[{before + 1}/5]" in messages
@@ -493,6 +506,9 @@ def test_an_evaluation_that_cannot_be_stored_is_kept_for_the_next_run(
     ):
         run(small_space, store=store, trials=4)
     monkeypatch.setattr(Study, "tell", told)
+    store.close()
+    (tmp_path / "s.db").rename(tmp_path / "renamed.db")
+    store = Store(tmp_path / "renamed.db")
     # What is taken up is not evaluated again: an evaluator that fails for all would show.
     with pytest.raises(WorkError, match="all failed"):
         run(small_space, store=store, evaluator=_same_study(Hopeless()), trials=5)
@@ -503,13 +519,22 @@ def test_an_evaluation_that_cannot_be_stored_is_kept_for_the_next_run(
 
 
 def test_a_database_that_is_deleted_in_the_middle_ends_the_run(folder: Path) -> None:
-    process = start(folder, "--trials", "30")
+    process = start_forked(folder, "--trials", "30")
     wait_for(folder, 2, process)
     (folder / "s.db").unlink()
     _, messages = process.communicate(timeout=120)
     assert process.returncode == 1, messages
     assert "its file was deleted or replaced" in messages
     assert "Traceback" not in messages
+    (rescued,) = folder.glob("s.rescued-*.db")
+    assert str(rescued) in messages
+    with Store(rescued, read_only=True) as store:
+        before = outcome(store, "small")
+        assert sum(trial.state == "complete" for trial in store.trial_records("small")) >= 2
+    with Store(rescued) as store:
+        run(Space.from_yaml(str(folder / "small.yaml")), store=store, trials=len(before) + 2)
+        finished_before = [trial for trial in before if trial[1] == "complete"]
+        assert all(trial in outcome(store, "small") for trial in finished_before)
 
 
 def _same_study(evaluator: SyntheticEvaluator) -> SyntheticEvaluator:

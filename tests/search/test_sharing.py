@@ -14,17 +14,20 @@ from pathlib import Path
 
 import psutil
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from sqlalchemy import create_engine, text
 
 from srsearch.analysis import pareto_front
 from srsearch.errors import InputError
 from srsearch.search import SyntheticEvaluator, run, study
+from srsearch.search.checkpoint_copy import Kept
 from srsearch.search.study import Study
 from srsearch.space import Space
 from srsearch.store import Store, leases
 from tests.conftest import SMALL_SPACE, WIDE_SPACE
-from tests.search.test_search import outcome, start, wait_for
+from tests.search.test_search import outcome, start, start_forked, wait_for
 from tests.support.evaluators import Silent, Slow
+from tests.support.forked import Forked
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def killed_at_the_end(*processes: subprocess.Popen[str]) -> Iterator[None]:
+def killed_at_the_end(*processes: subprocess.Popen[str] | Forked) -> Iterator[None]:
     try:
         yield
     finally:
@@ -43,7 +46,7 @@ def killed_at_the_end(*processes: subprocess.Popen[str]) -> Iterator[None]:
             process.communicate()
 
 
-def kill(process: subprocess.Popen[str], *, with_workers: bool) -> None:
+def kill(process: subprocess.Popen[str] | Forked, *, with_workers: bool) -> None:
     """Kill the main process, or its workers with it, so that it does not notice their end."""
     if with_workers:
         process.send_signal(signal.SIGSTOP)
@@ -53,6 +56,7 @@ def kill(process: subprocess.Popen[str], *, with_workers: bool) -> None:
     process.kill()
 
 
+@pytest.mark.long
 def test_two_runs_share_a_study(folder: Path) -> None:
     both = [start(folder, "--trials", "12") for _ in range(2)]
     with killed_at_the_end(*both):
@@ -70,11 +74,12 @@ def test_two_runs_share_a_study(folder: Path) -> None:
     assert min(told) > 0
 
 
+@pytest.mark.long
 def test_trials_of_a_killed_run_are_continued_by_the_other_at_once(folder: Path) -> None:
-    first = start(folder, "--trials", "4", evaluator="Slower")
+    first = start_forked(folder, "--trials", "4", evaluator="Slower")
     with killed_at_the_end(first):
         wait_for(folder, 1, first)
-        second = start(folder, "--trials", "4", evaluator="Slower")
+        second = start_forked(folder, "--trials", "4", evaluator="Slower")
         with killed_at_the_end(second):
             time.sleep(1.5)
             first.kill()
@@ -87,13 +92,14 @@ def test_trials_of_a_killed_run_are_continued_by_the_other_at_once(folder: Path)
     assert states["running"] == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("early_stopping", "most"), [("--no-early-stopping", 10), ("--early-stopping", 5)])
 def test_kills_at_any_moment_change_nothing(folder: Path, early_stopping: str, most: int) -> None:
     moments = random.Random(11)
     options = ("--trials", "14", "--sampler", "frontier", early_stopping)
     kills = 0
     while kills < most:
-        process = start(folder, *options, evaluator="Slow")
+        process = start_forked(folder, *options, evaluator="Slow")
         with killed_at_the_end(process):
             deadline = time.monotonic() + 120
             while not (folder / "s.db").exists() and time.monotonic() < deadline:
@@ -103,15 +109,17 @@ def test_kills_at_any_moment_change_nothing(folder: Path, early_stopping: str, m
                 break
             kill(process, with_workers=moments.random() < 0.5)
             kills += 1
-    last = start(folder, *options, evaluator="Slow")
+    last = start_forked(folder, *options, evaluator="Slow")
     with killed_at_the_end(last):
         _, messages = last.communicate(timeout=300)
         assert last.returncode == 0, messages
     whole = Store(folder / "whole.db")
+    evaluator = Slow()
+    evaluator.seconds = 0.0  # the scores are the same
     run(
         Space.from_dict(WIDE_SPACE),
         store=whole,
-        evaluator=Slow(),
+        evaluator=evaluator,
         trials=14,
         sampler="frontier",
         early_stopping=early_stopping == "--early-stopping",
@@ -154,7 +162,7 @@ def test_leases_of_other_hosts_end_by_the_databases_clock(tmp_path: Path) -> Non
         taken = mine.ask()
         assert taken is not None
         assert (taken.number, taken.design) == (trial.number, trial.design)
-        # The one that was taken for dead was not: whoever ends first counts, and the other one is not in the way.
+        # The process that was taken for dead is alive: the first result counts, and the second changes nothing.
         score = SyntheticEvaluator().evaluate(trial.design, trial.seed, Silent())
         other.tell(trial, score, 1.0)
         mine.tell(taken, score, 2.0)
@@ -174,6 +182,7 @@ def test_a_process_number_that_is_used_again_holds_no_lease(tmp_path: Path) -> N
     assert not leases.is_void(f"{host}:{parent}:{leases._started(parent)}:x", 1e9)
 
 
+@pytest.mark.long
 def test_a_stopped_training_continues_from_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With real trainings: a design that is stopped early and continued has the score of an uninterrupted training."""
     monkeypatch.setattr(study, "MAX_ASIDE", 1000)
@@ -228,3 +237,27 @@ def test_replicates_reduce_the_standard_error_of_the_front(tmp_path: Path) -> No
     assert run(space, store=store, trials=8, replicates=3).done == 8
     assert len(store.trial_records("small")) == len(trials)
     assert run(space, store=store, trials=10).done == 10
+
+
+def test_a_checkpoint_at_a_url_is_whole_whatever_interrupts_its_upload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, local = tmp_path / "far" / "key-0.pt", tmp_path / "near"
+    local.mkdir()
+    with monkeypatch.context() as patch:
+
+        def put_half(self: LocalFileSystem, source: str, to: str, **_: object) -> None:
+            Path(to).write_bytes(Path(source).read_bytes()[:3])
+            raise OSError("connection lost")
+
+        copy = Kept(f"file://{target}", local)
+        assert copy.path is not None
+        copy.path.write_bytes(b"first")
+        copy.send()
+        patch.setattr(LocalFileSystem, "put_file", put_half)
+        copy.path.write_bytes(b"second")
+        copy.send()
+        assert target.read_bytes() == b"first"
+    copy.send()
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
+    assert target.read_bytes() == b"second"

@@ -11,6 +11,10 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
+_FOR_WORKERS = ["srsearch.search.executors.worker", "srsearch.search.evaluators.proxy", "srsearch.search.forecast"]
+_FOR_COMMANDS = ["srsearch.search.running", "srsearch.cli.main", "scipy.stats"]
+"""What a command needs that runs a study; `tests.support.forked` forks commands from the same process."""
+
 _real_context = multiprocessing.get_context
 
 
@@ -22,9 +26,7 @@ def forking_context(method: str | None = None) -> BaseContext:
 @functools.cache
 def _forkserver() -> BaseContext:
     context = _real_context("forkserver")
-    context.set_forkserver_preload(
-        ["srsearch.search.executors.worker", "srsearch.search.evaluators.proxy", "srsearch.search.forecast"]
-    )
+    context.set_forkserver_preload([*_FOR_WORKERS, *_FOR_COMMANDS])
     with contextlib.chdir(CHECKOUT):  # its first place to import from is the folder that it is started in
         forkserver.ensure_running()
     return context

@@ -29,7 +29,6 @@ import math
 
 import numpy as np
 from scipy.special import ndtr
-from scipy.stats.qmc import Halton
 
 from srsearch.analysis.gaussian_process import Array
 
@@ -85,6 +84,8 @@ def _exact(
 def _sampled(
     means: Array, deviations: Array, costs: Array, front: Array, front_costs: Array, reference: Array, limits: Array
 ) -> Array:
+    from scipy.stats.qmc import Halton  # imported here because scipy.stats takes long to import
+
     highest = (means + 2 * deviations).max(axis=0)[1:]
     low = np.concatenate([costs.min(axis=0), reference[1:]])
     high = np.concatenate([limits, np.maximum(highest, reference[1:])])

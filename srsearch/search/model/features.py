@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats.qmc import Halton
 
 from srsearch.analysis.gaussian_process import Array
 from srsearch.architecture import Architecture
@@ -194,6 +193,8 @@ class FeatureTable:
         Returns:
             The positions of the chosen design.
         """
+        from scipy.stats.qmc import Halton  # imported here because scipy.stats takes long to import
+
         share = float(index) if index < 2 else float(Halton(1, scramble=False).fast_forward(index - 1).random()[0, 0])
         low, high = (bound[0] for bound in self._span)
         target = low + (0.03 + 0.94 * share) * (high - low)
