@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from srsearch import __version__
+from srsearch.cli.evaluate import evaluate
 from srsearch.cli.options import STORAGE
 from srsearch.cli.pages import dashboard, report
 from srsearch.cli.results import best, front, trials
@@ -83,5 +84,5 @@ def main() -> None:
     """
 
 
-for _each in (run, space, count, catalogue, trials, front, best, report, dashboard, studies):
+for _each in (run, space, count, catalogue, trials, front, best, evaluate, report, dashboard, studies):
     main.add_command(_each)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import stat
 import warnings
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -42,9 +43,25 @@ def decode(file: Path, *, max_pixels: int) -> Pixels:
     try:
         if not stat.S_ISREG(file.stat().st_mode):
             raise UnusablePhotoError("is not a file")
+    except OSError as error:
+        raise UnusablePhotoError(f"cannot be read: {error.strerror}") from error
+    return _decode(file, max_pixels)
+
+
+def decode_bytes(content: bytes, *, max_pixels: int) -> Pixels:
+    """An encoded image as uint8 (h, w, 3), RGB; see `decode`.
+
+    Raises:
+        UnusablePhotoError: As for `decode`.
+    """
+    return _decode(BytesIO(content), max_pixels)
+
+
+def _decode(source: Path | BytesIO, max_pixels: int) -> Pixels:
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about metadata and size: Pillow raises an error for what matters
-            with Image.open(file) as image:
+            with Image.open(source) as image:
                 if image.width * image.height > max_pixels:
                     raise UnusablePhotoError(f"{image.width}x{image.height} is over {max_pixels // 10**6} megapixels")
                 return _rgb(image)
@@ -55,33 +72,34 @@ def decode(file: Path, *, max_pixels: int) -> Pixels:
     except MemoryError:
         raise UnusablePhotoError("is too large for the memory that is free") from None
     except UnidentifiedImageError as error:
-        raise UnusablePhotoError(_unidentified(file)) from error
+        raise UnusablePhotoError(_unidentified(source)) from error
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files (SyntaxError, struct.error)
         if isinstance(error, OSError) and error.strerror:
             raise UnusablePhotoError(f"cannot be read: {error.strerror}") from error
         raise UnusablePhotoError(f"damaged: {_first_line(error)}") from error
 
 
-def _unidentified(file: Path) -> str:
+def _unidentified(source: Path | BytesIO) -> str:
     """Why Pillow takes a file for no image."""
-    with file.open("rb") as opened:
-        head = opened.read(16)
-    if not head:
-        return "is an empty file"
-    for kind in _KINDS:
-        factory, accept = Image.OPEN[kind]
-        if accept is None or not accept(head):
-            continue
-        try:
-            factory(str(file), "").close()  # type: ignore[arg-type]
-        except Exception as error:
-            why = _first_line(error)
-            known = not re.search("unknown|unsupported|not supported", why, re.IGNORECASE)
-            return (
-                f"damaged {kind}: {why}"
-                if known
-                else f"a kind of {kind} that cannot be read: {why}; save it as 8-bit RGB"
-            )
+    with source.open("rb") if isinstance(source, Path) else BytesIO(source.getbuffer()) as content:
+        head = content.read(16)
+        if not head:
+            return "is an empty file"
+        for kind in _KINDS:
+            factory, accept = Image.OPEN[kind]
+            if accept is None or not accept(head):
+                continue
+            content.seek(0)
+            try:
+                factory(content, "")
+            except Exception as error:
+                why = _first_line(error)
+                known = not re.search("unknown|unsupported|not supported", why, re.IGNORECASE)
+                return (
+                    f"damaged {kind}: {why}"
+                    if known
+                    else f"a kind of {kind} that cannot be read: {why}; save it as 8-bit RGB"
+                )
     return "damaged, or not an image"
 
 
