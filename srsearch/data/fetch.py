@@ -254,7 +254,13 @@ def fetch(
         file = folder / f".{archive.name}{UNFINISHED}"
         download(archive, file, progress=progress, warn=warn)
         digest = _verified(archive, file)
-        count = unpack(file, folder, one_folder=chosen.one_folder)
+        try:
+            count = unpack(file, folder, one_folder=chosen.one_folder)
+        except _NoSpaceError:
+            raise  # the file is good
+        except WorkError:
+            _forget(file)
+            raise
         write_whole(folder / RECORD, json.dumps({**record, archive.url: digest}, indent=2))
         _forget(file)
         yield Fetched(archive, digest, count)
@@ -318,6 +324,7 @@ def unpack(file: Path, folder: Path, *, one_folder: bool = False) -> int:
         WorkError: It is damaged, holds a path that leads out of the folder or a link, unpacks to far more than its
             size, or there is too little space.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         with zipfile.ZipFile(file) as archive:
             members = [each for each in archive.infolist() if not each.is_dir()]
@@ -344,6 +351,10 @@ def unpack(file: Path, folder: Path, *, one_folder: bool = False) -> int:
     if not images:
         raise WorkError(f"{file.name}: the archive holds no images")
     return len(images)
+
+
+class _NoSpaceError(WorkError):
+    """Too little space."""
 
 
 # Downloading ----------------------------------------------------------------------------------------------------------
@@ -400,7 +411,7 @@ def _forget(file: Path) -> None:
 def _check_space(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
-        raise WorkError(f"{folder}: {size / 1e9:.1f} GB are needed, and {free / 1e9:.1f} GB are free")
+        raise _NoSpaceError(f"{folder}: {size / 1e9:.1f} GB are needed, and {free / 1e9:.1f} GB are free")
 
 
 def _verified(archive: Archive, file: Path) -> str:
