@@ -23,6 +23,7 @@ from srsearch.cli.run import run
 from srsearch.cli.spaces import catalogue, count, space
 from srsearch.cli.streams import print_anything
 from srsearch.cli.studies import studies
+from srsearch.cli.upscale import upscale
 from srsearch.errors import InputError, WorkError
 
 
@@ -77,5 +78,5 @@ def main() -> None:
     """
 
 
-for _each in (run, space, count, catalogue, trials, front, best, report, dashboard, studies):
+for _each in (run, space, count, catalogue, trials, front, best, report, dashboard, studies, upscale):
     main.add_command(_each)
