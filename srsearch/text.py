@@ -1,4 +1,4 @@
-"""Text that other programs can take: without surrogates, and as CSV without formulas."""
+"""Text that other programs can take: without surrogates and control characters, and as CSV without formulas."""
 
 from __future__ import annotations
 
@@ -8,12 +8,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def well_formed(text: str) -> str:
     """The text with a replacement character (U+FFFD) for each surrogate, so that it can be encoded."""
     return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def printable(text: str) -> str:
+    """The text without control characters: a name must not move the cursor or set colours."""
+    return "".join(char if char.isprintable() else " " for char in well_formed(text))
+
+
+def printable_lines(text: str) -> str:
+    """A text of several lines without other control characters."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def csv_text(frame: pd.DataFrame) -> str:
@@ -37,10 +48,12 @@ _FORMULA = tuple(
 def _inert(value: object) -> object:
     if not isinstance(value, str):
         return value
+    # pandas does not quote a carriage return, after which a reader begins a row; others would reach the terminal
+    value = _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", value.replace("\r", "\n"))
     if not value.lstrip(" ").startswith(_FORMULA):
-        return value.replace("\r", "\n")  # pandas does not quote a carriage return, after which a reader begins a row
+        return value
     try:
         float(value)
     except ValueError:
-        return "'" + value.replace("\r", "\n")
+        return "'" + value
     return value

@@ -66,7 +66,13 @@ def _add_objective(function: Callable[[Architecture], float], name: str | None) 
 
     def measure(key: str, description: Mapping[str, Any]) -> float:
         if key not in values:
-            values[key] = _checked_cost(objective, key, function(Architecture.from_dict(description)))
+            design = Architecture.from_dict(description)
+            try:
+                value = function(design)
+            except Exception as error:
+                told = f"{type(error).__name__}: {error}"
+                raise InputError(f"objective {objective!r} failed for the design {key[:8]}: {told}") from error
+            values[key] = _checked_cost(objective, key, value)
         return values[key]
 
     add_cost(objective, measure, origin(function))

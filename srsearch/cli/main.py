@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from srsearch import __version__
-from srsearch.cli.damage import damage
+from srsearch.cli.evaluate import evaluate
 from srsearch.cli.options import STORAGE
 from srsearch.cli.pages import dashboard, report
 from srsearch.cli.results import best, front, trials
@@ -25,6 +25,7 @@ from srsearch.cli.streams import print_anything
 from srsearch.cli.studies import studies
 from srsearch.cli.upscale import upscale
 from srsearch.errors import InputError, WorkError
+from srsearch.text import printable_lines
 
 
 class _Commands(click.Group):
@@ -46,7 +47,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except (InputError, WorkError) as error:
-            click.echo(f"srsearch: {error}", err=True)
+            click.echo(printable_lines(f"srsearch: {error}"), err=True)
             sys.exit(2 if isinstance(error, InputError) else 1)
         except KeyboardInterrupt:
             click.echo("srsearch: interrupted", err=True)
@@ -55,10 +56,16 @@ class _Commands(click.Group):
             # The reader of a pipe, such as `head`, has seen enough.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):  # wrong options, --help
+            raise
         except OSError as error:
-            click.echo(f"srsearch: {error.filename or ''}: {error.strerror or error}", err=True)
+            # Standard output and unfinished temporary files have no name.
+            where = error.filename or "the output, or a temporary file (TMPDIR), cannot be written"
+            click.echo(printable_lines(f"srsearch: {where}: {error.strerror or error}"), err=True)
             sys.exit(1)
         except Exception:
+            from srsearch.search.damage import damage
+
             reason = damage(ctx.meta[STORAGE]) if STORAGE in ctx.meta else None
             if reason is None:
                 raise
@@ -78,5 +85,5 @@ def main() -> None:
     """
 
 
-for _each in (run, space, count, catalogue, trials, front, best, report, dashboard, studies, upscale):
+for _each in (run, space, count, catalogue, trials, front, best, evaluate, upscale, report, dashboard, studies):
     main.add_command(_each)

@@ -33,10 +33,21 @@ class QuantityType(click.ParamType):  # type: ignore[type-arg]  # generic only i
             self.fail(str(error), param, ctx)
 
 
+class WholeType(click.IntRange):
+    """A whole number in a range, in the digits that space files and links take, too."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value).isascii():  # Python's own `int` knows digits of all scripts
+            self.fail(f"{value!r} is not a whole number; write it with the digits 0 to 9.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class FiniteType(click.FloatRange):
     """A number in a range; "nan" is in none, and "inf" is no setting."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value).isascii():
+            self.fail(f"{value!r} is not a number; write it with the digits 0 to 9.", param, ctx)
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number.", param, ctx)
@@ -65,7 +76,12 @@ def together(*options: Callable[[CommandT], CommandT]) -> Callable[[CommandT], C
     return lambda command: functools.reduce(lambda inner, option: option(inner), reversed(options), command)
 
 
+PLUGINS = "srsearch.plugins"
+"""Where a context's ``meta`` has the plugin files of the command."""
+
+
 def _load_plugin(ctx: click.Context, param: click.Parameter, paths: tuple[Path, ...]) -> None:
+    ctx.meta[PLUGINS] = paths
     if paths:
         from srsearch.architecture import load_plugin
 
@@ -97,7 +113,7 @@ storage_option = click.option(
     "--storage",
     callback=_note_storage,
     metavar="URL",
-    help="Database: SQLAlchemy URL or SQLite file [default: studies/srsearch.db].",
+    help="Database: SQLAlchemy URL or SQLite file [default: $SRSEARCH_STORAGE, else studies/srsearch.db].",
 )
 study_argument = click.argument("study", required=False)
 budget_options = together(

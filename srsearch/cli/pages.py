@@ -11,6 +11,7 @@ import click
 
 from srsearch.cli.options import (
     FileType,
+    WholeType,
     json_option,
     open_store,
     plugin_option,
@@ -52,7 +53,7 @@ def report(study: str | None, target: Path | None, storage: str | None, as_json:
 )
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=WholeType(0, 65535),
     default=8050,
     show_default=True,
     help="Port to listen on; 0 picks a free one.",

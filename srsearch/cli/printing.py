@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from srsearch.text import well_formed
-
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console, ConsoleOptions
+    from rich.segment import Segment
     from rich.table import Table
     from rich.text import Text
 
@@ -78,7 +79,9 @@ def without_password(url: str) -> str:
 
 def alone(binding: Binding, report: SpaceReport) -> str:
     """The rest of a sentence on a limit: with the share that no other limit keeps out, if there are other limits."""
-    return f" of the designs ({percent(binding.alone)} by itself)" if len(report.bindings) > 1 else " of the designs"
+    if len(report.bindings) == 1:
+        return " of the designs"
+    return f" of the designs ({percent(binding.alone)} that no other limit keeps out)"
 
 
 def print_note(text: str) -> None:
@@ -95,27 +98,39 @@ def design_text(axes: Mapping[str, Any], labels: Mapping[str, str]) -> Text:
     return Text(" ".join(f"{labels[name]}={axis_text(value)}" for name, value in axes.items()))
 
 
-def printable(text: str) -> str:
-    """The text without control characters: a name must not move the cursor or set colours."""
-    return "".join(char if char.isprintable() else " " for char in well_formed(text))
-
-
 def terminal_width() -> int | None:
-    """Columns of the terminal; None if standard output is not a terminal, where lines may have any length."""
+    """Columns of the terminal, or the variable ``COLUMNS``; None in a pipe without it, where lines have any length."""
     from rich.console import Console
 
     console = Console()
-    return console.width if console.is_terminal else None
+    given = os.environ.get("COLUMNS", "")
+    return console.width if console.is_terminal or (given.isdecimal() and int(given) > 0) else None
 
 
 def print_table(table: Table) -> None:
-    """Prints a table on standard output, as wide as the terminal; in a pipe as wide as the table needs."""
+    """Prints a table on standard output, within `terminal_width`; without one as wide as the table needs."""
     from rich.console import Console
 
-    if terminal_width() is not None:
-        Console().print(table)
+    console = Console()
+    if console.is_terminal:
+        console.print(_Inert(table))
         return
-    wide = Console(width=1000, file=io.StringIO())
-    with wide.capture() as captured:
-        wide.print(table)
+    plain_text = Console(width=terminal_width() or 1000, file=io.StringIO())
+    with plain_text.capture() as captured:
+        plain_text.print(_Inert(table))
     click.echo("\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines()))
+
+
+class _Inert:
+    """A table whose texts cannot move the cursor or set colours, wherever they come from."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        from rich.segment import Segment
+
+        for segment in console.render(self._table, options):
+            # Control characters have no width, so columns stay in line without them.
+            text = "".join(char for char in segment.text if char == "\n" or char.isprintable())
+            yield segment if segment.control else Segment(text, segment.style)

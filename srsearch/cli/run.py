@@ -12,6 +12,7 @@ from srsearch.cli.options import (
     MOST,
     FileType,
     FiniteType,
+    WholeType,
     budget_options,
     json_option,
     open_store,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 @budget_options
 @click.option(
     "--trials",
-    type=click.IntRange(1, MOST),
+    type=WholeType(1, MOST),
     help="Total number of evaluations in the study; reused results do not count [default: the space's].",
 )
 @click.option("--minutes", type=FiniteType(min=0, min_open=True), help="Start no new design after this many minutes.")
@@ -45,14 +46,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--workers",
-    type=click.IntRange(1, 256),
+    type=WholeType(1, 256),
     help="Number of worker processes [default: the space's, else measured when the study is created].",
 )
 @click.option(
     "--data", metavar="DIR", help="Folder of training images [default: the space's, usually the built-in photos]."
 )
 @click.option(
-    "--seed", type=click.IntRange(0, 2**31 - 1), help="Seed of the search and the training [default: the space's]."
+    "--seed", type=WholeType(0, 2**31 - 1), help="Seed of the search and the training [default: the space's]."
 )
 @click.option(
     "--device",
@@ -84,7 +85,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--replicates",
-    type=click.IntRange(1, MOST),
+    type=WholeType(1, MOST),
     default=1,
     metavar="N",
     help="After the search, train the front's designs with more seeds until each has N evaluations.",
@@ -122,7 +123,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--trial-timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteType(min=0, min_open=True),
     metavar="SECONDS",
     help="A trial that takes longer fails, and its worker is replaced [default: no limit].",
 )
@@ -138,7 +139,7 @@ if TYPE_CHECKING:
     help="Estimate the time that the study takes, by measuring for about a minute; train nothing.",
 )
 @click.option(
-    "--gpus", type=click.IntRange(1, MOST), metavar="N", help="With --plan: number of GPUs that train at the same time."
+    "--gpus", type=WholeType(1, MOST), metavar="N", help="With --plan: number of GPUs that train at the same time."
 )
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @plugin_option

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from srsearch.cli.catalogue_tables import print_catalogue, print_published
-from srsearch.cli.options import budget_options, json_option, open_store, plugin_option, storage_option
+from srsearch.cli.options import WholeType, budget_options, json_option, open_store, plugin_option, storage_option
 from srsearch.cli.printing import print_json
 from srsearch.cli.space_tables import (
     image_text,
@@ -69,7 +69,7 @@ def space(
 
 @click.command(short_help="Count the parameters and Mult-Adds of a design.")
 @click.argument("design", required=False)
-@click.option("--scale", type=int, help="Upscaling factor, for a published name or a multi-scale design.")
+@click.option("--scale", type=WholeType(), help="Upscaling factor, for a published name or a multi-scale design.")
 @click.option("--multi-scale", is_flag=True, help="For a published name: include the upsamplers for x2, x3 and x4.")
 @click.option("--convention", default="ours", show_default=True, help="Counting convention; --conventions lists them.")
 @click.option(
@@ -190,10 +190,11 @@ def _design(
         if colon and trial is not None:
             with open_store(storage) as store:
                 at = store.study(study).space["constraints"]["mult_adds"].get("at")
-                records = {each.number: each for each in store.trial_records(study)}
-            if trial not in records:
-                raise InputError(f"study {study!r} has no trial {trial}; its trials are 0 to {len(records) - 1}")
-            return Architecture.from_dict(records[trial].description), scale, at
+                record = store.trial_record(study, trial)
+                if record is None:
+                    last = store.count_trials(study) - 1
+                    raise InputError(f"study {study!r} has no trial {trial}; its trials are 0 to {last}")
+            return Architecture.from_dict(record.description), scale, at
         if Path(design).suffix in (".yaml", ".yml") or exists(Path(design)):
             return read_design(design), scale, None
     found = catalogue.published(design)  # unknown: says what there is

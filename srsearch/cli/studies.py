@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from srsearch.cli.damage import damage
 from srsearch.cli.options import group_option, json_option, open_store, plugin_option, storage_option
 from srsearch.cli.printing import plain, print_json, records
 from srsearch.cli.tables import print_studies
 from srsearch.errors import InputError, WorkError
+from srsearch.text import printable
 
 
 @click.group(invoke_without_command=True, short_help="List, show, copy, rename, delete or export studies.")
@@ -55,7 +55,7 @@ def rename(study: str, new_name: str, storage: str | None) -> None:
     """Rename STUDY to NEW_NAME."""
     with open_store(storage, write=True, must_exist=True) as store:
         store.rename_study(study, new_name)
-    click.echo(f"{study} is now {new_name}", err=True)
+    click.echo(printable(f"{study} is now {new_name}"), err=True)
 
 
 @studies.command(short_help="Copy a study to another database.")
@@ -76,8 +76,10 @@ def copy(study: str, url: str, name: str | None, storage: str | None) -> None:
         try:
             number = store.copy_study(study, target, name=name)
         except WorkError as error:  # the other database may have refused what is damaged in this one
+            from srsearch.search.damage import damage
+
             raise (damage(store.where) or error) from None
-        click.echo(f"{name or study} with {number} trials is in {target.where}", err=True)
+        click.echo(printable(f"{name or study} with {number} trials is in {target.where}"), err=True)
 
 
 @studies.command(short_help="Delete a study.")
@@ -90,13 +92,13 @@ def delete(study: str, yes: bool, checkpoints: str | None, storage: str | None) 
     from srsearch.search.checkpoints import Checkpoints
 
     with open_store(storage, write=True, must_exist=True) as store:
-        count_of = len(store.trial_records(study))
-        if not yes:
-            click.confirm(f"Delete {study!r} with {count_of} trials from {store.where}?", abort=True, err=True)
         record = store.study(study)
+        if not yes:
+            many = store.count_trials(study)
+            click.confirm(f"Delete {study!r} with {many} trials from {store.where}?", abort=True, err=True)
         store.delete_study(study)
         Checkpoints(store, record, checkpoints).remove()
-    click.echo(f"{study} is deleted", err=True)
+    click.echo(printable(f"{study} is deleted"), err=True)
 
 
 @studies.command("export-optuna", short_help="Export a study to an Optuna database.")
@@ -112,7 +114,8 @@ def export_optuna(study: str, url: str, name: str | None, storage: str | None) -
     from srsearch.store.place import Place
 
     with open_store(storage) as store:
-        axes = Space.from_dict(store.study(study).space).axes
+        # Its axes do not depend on how it was searched: seeds were once larger than a space may have now.
+        axes = Space.from_dict({**store.study(study).space, "search": {}}).axes
         store.export_optuna(study, url, name=name, choices={axis.name: axis.values for axis in axes})
     where = shown(Place.of(url).url)
-    click.echo(f"{name or study} is in {where}; look at it with: optuna-dashboard {where}", err=True)
+    click.echo(printable(f"{name or study} is in {where}; look at it with: optuna-dashboard {where}"), err=True)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srsearch.cli.models import as_option, model_named, scale_of
-from srsearch.cli.options import FileType, QuantityType, json_option, plugin_option, storage_option
-from srsearch.cli.printing import print_json, printable
+from srsearch.cli.options import MOST, FileType, QuantityType, WholeType, json_option, plugin_option, storage_option
+from srsearch.cli.printing import print_json
 from srsearch.errors import InputError, WorkError
+from srsearch.text import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -38,14 +39,14 @@ class _Task:
 @click.option(
     "--out", type=FileType(dir_okay=True), metavar="DIR", help="Folder of the results [default: beside IMAGE]."
 )
-@click.option("--scale", type=int, help="Upscaling factor, for a model with several.")
+@click.option("--scale", type=WholeType(1, 16), metavar="N", help="Upscaling factor, for a model with several.")
 @click.option("--format", "kind", type=click.Choice(list(FORMATS)), help="Kind of the results [default: IMAGE's own].")
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.option(
     "--tile",
-    type=click.IntRange(1, 2**16),
+    type=WholeType(16, MOST),
     metavar="N",
-    help="Upscale in tiles of NxN pixels [default: only where memory is too small for the whole image].",
+    help="Upscale in tiles of N x N pixels [default: where memory is too small for the whole image].",
 )
 @click.option(
     "--memory",
@@ -53,7 +54,9 @@ class _Task:
     metavar="BYTES",
     help="Memory for the network's work, such as 4G, by estimate [default: half of what is free].",
 )
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto.")
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
+)
 @as_option
 @plugin_option
 @storage_option

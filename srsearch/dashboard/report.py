@@ -23,6 +23,7 @@ from srsearch.analysis import (
     best,
     differing_axes,
     hypervolume_history,
+    hypervolume_steps,
     quality_of,
     retraining_noise,
     standard_errors,
@@ -70,10 +71,11 @@ from srsearch.objectives import QUALITIES, is_cost, objective, own_costs
 from srsearch.plots._theme import exchange
 from srsearch.quantity import format_duration, format_quantity
 from srsearch.search.checkpoints import Checkpoints
+from srsearch.store.changes import FollowedTrial, all_trials
 from srsearch.text import well_formed
 
 if TYPE_CHECKING:
-    from srsearch.store import Curve, Store, StudyRecord, TrialRecord
+    from srsearch.store import Curve, Store, StudyRecord
 
 _MOST_SHOTS = 4
 
@@ -128,36 +130,47 @@ def write_report(store: Store, study: str, path: Path) -> Path:
     return path
 
 
+_BEGUN = ("running", "stopped")
+_MOST_ROWS = 5_000
+"""Trials in the page's table; with hundreds of thousands no browser would open it."""
+
+
 def _gather(store: Store, study: str) -> ReportData:
     record, trials, front = store.study(study), store.trials(study), store.front(study)
+    # Drawn alike; with many trials, those that change nothing would only make the page larger.
+    volumes = hypervolume_history if len(trials) <= _MOST_ROWS else hypervolume_steps
     history = (
-        hypervolume_history(trials, record.objectives, record.reference)
+        volumes(trials, record.objectives, record.reference)
         if len(front)
         else pd.DataFrame(columns=["evaluation", "trial", "hypervolume"])
     )
-    row = best(front, quality=quality_of(record.objectives))
-    records = store.trial_records(study)
+    winner = best(front, quality=quality_of(record.objectives))
+    rows = all_trials(store, study)
+    parsed: list[Curve] = json.loads(f"[{','.join(row.curve or '[]' for row in rows)}]")
+    curves = {row.number: curve for row, curve in zip(rows, parsed, strict=True) if curve}
     return ReportData(
         study=record,
         where=store.where if store.path is None else store.path.name,  # readers of the report do not have these folders
         trials=trials,
         front=front,
         history=history,
-        best_design=next((t.description for t in records if row is not None and t.number == row["trial"]), None),
+        best_design=None if winner is None else store.description(str(winner["key"])),
         noise=retraining_noise(trials, quality_of(record.objectives)),
-        reached={t.number: t.curve[-1] for t in records if t.state in ("running", "stopped") and t.curve},
-        curves={t.number: t.curve for t in records if t.curve},
-        results=trainings(records, record.seed),
-        shots=_shots(store, record, front, {t.number: t for t in records}),
+        reached={row.number: curves[row.number][-1] for row in rows if row.state in _BEGUN and row.number in curves},
+        curves=curves,
+        results=trainings(rows, record.seed),
+        shots=_shots(store, record, front, {row.number: row for row in rows}),
     )
 
 
-def _shots(store: Store, study: StudyRecord, front: pd.DataFrame, trials: Mapping[int, TrialRecord]) -> Sequence[Shot]:
+def _shots(
+    store: Store, study: StudyRecord, front: pd.DataFrame, trials: Mapping[int, FollowedTrial]
+) -> Sequence[Shot]:
     """The middle of the first photo by networks of the front; empty where no weights or no photos are here."""
     saved = Checkpoints(store, study)
     designs = [trial for number in front["trial"] if (trial := trials[int(number)]).key]
     networks = [
-        SavedNetwork(trial.number, path, trial.description)
+        SavedNetwork(trial.number, path, store.description(str(trial.key)))
         for trial in designs
         if (path := saved.path(str(trial.key), evaluated_seed(trial, study.seed))).is_file()
     ]
@@ -187,8 +200,9 @@ def render_report(data: ReportData) -> str:
         where=data.where,
         summary=_summary(data, done),
         best=_best_card(data, axes),
+        trials_caption=_trials_caption(data),
         front=_table(data.front, varied, _front_measures(data)),
-        trials=_table(data.trials, searched, _trial_measures(data), data.reached),
+        trials=_table(data.trials.tail(_MOST_ROWS), searched, _trial_measures(data), data.reached),
         failed=data.trials[data.trials["state"] == "failed"][["trial", "reason"]].to_dict("records"),
         states=state_counts(data.trials),
         settings=_settings(data.study),
@@ -407,6 +421,14 @@ class _Row:
 class _Table:
     columns: list[_Column]
     rows: list[_Row]
+
+
+def _trials_caption(data: ReportData) -> str:
+    many = len(data.trials)
+    which = "Every trial in the order it was proposed"
+    if many > _MOST_ROWS:
+        which = f"The last {_MOST_ROWS:,} of {many:,} trials in the order they were proposed (trials --csv has all)"
+    return f"{which}, with the axes in which trials differ"
 
 
 def _table(

@@ -7,6 +7,7 @@ import re
 import stat
 import warnings
 from collections.abc import Collection, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +46,22 @@ def decode(file: Path, *, max_pixels: int) -> Pixels:
         return _rgb(image)
 
 
+def decode_bytes(content: bytes, *, max_pixels: int) -> Pixels:
+    """An encoded image as uint8 (h, w, 3), RGB; see `decode`.
+
+    Raises:
+        UnusablePhotoError: As for `decode`.
+    """
+    with opened(BytesIO(content), max_pixels=max_pixels) as image:
+        return _rgb(image)
+
+
 @contextlib.contextmanager
-def opened(file: Path, *, max_pixels: int, kinds: Collection[str] | None = None) -> Iterator[Image.Image]:
-    """Open an image file. What goes wrong in the context becomes an `UnusablePhotoError`.
+def opened(source: Path | BytesIO, *, max_pixels: int, kinds: Collection[str] | None = None) -> Iterator[Image.Image]:
+    """Open an image. What goes wrong in the context becomes an `UnusablePhotoError`.
 
     Args:
-        file: The file.
+        source: A file, or its content.
         max_pixels: Larger images are not decoded.
         kinds: The kinds of files that are read, by Pillow's names; None: all that Pillow reads.
 
@@ -58,11 +69,11 @@ def opened(file: Path, *, max_pixels: int, kinds: Collection[str] | None = None)
         UnusablePhotoError: Unreadable, damaged, no image or too large.
     """
     try:
-        if not stat.S_ISREG(file.stat().st_mode):
+        if isinstance(source, Path) and not stat.S_ISREG(source.stat().st_mode):
             raise UnusablePhotoError("is not a file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about metadata and size: Pillow raises an error for what matters
-            with Image.open(file, formats=None if kinds is None else list(kinds)) as image:
+            with Image.open(source, formats=None if kinds is None else list(kinds)) as image:
                 if image.width * image.height > max_pixels:
                     raise UnusablePhotoError(f"{image.width}x{image.height} is over {max_pixels // 10**6} megapixels")
                 yield image
@@ -73,33 +84,34 @@ def opened(file: Path, *, max_pixels: int, kinds: Collection[str] | None = None)
     except MemoryError:
         raise UnusablePhotoError("is too large for the memory that is free") from None
     except UnidentifiedImageError as error:
-        raise UnusablePhotoError(_unidentified(file)) from error
+        raise UnusablePhotoError(_unidentified(source)) from error
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files (SyntaxError, struct.error)
         if isinstance(error, OSError) and error.strerror:
             raise UnusablePhotoError(f"cannot be read: {error.strerror}") from error
         raise UnusablePhotoError(f"damaged: {_first_line(error)}") from error
 
 
-def _unidentified(file: Path) -> str:
+def _unidentified(source: Path | BytesIO) -> str:
     """Why Pillow takes a file for no image."""
-    with file.open("rb") as opened:
-        head = opened.read(16)
-    if not head:
-        return "is an empty file"
-    for kind in _KINDS:
-        factory, accept = Image.OPEN[kind]
-        if accept is None or not accept(head):
-            continue
-        try:
-            factory(str(file), "").close()  # type: ignore[arg-type]
-        except Exception as error:
-            why = _first_line(error)
-            known = not re.search("unknown|unsupported|not supported", why, re.IGNORECASE)
-            return (
-                f"damaged {kind}: {why}"
-                if known
-                else f"a kind of {kind} that cannot be read: {why}; save it as 8-bit RGB"
-            )
+    with source.open("rb") if isinstance(source, Path) else BytesIO(source.getbuffer()) as content:
+        head = content.read(16)
+        if not head:
+            return "is an empty file"
+        for kind in _KINDS:
+            factory, accept = Image.OPEN[kind]
+            if accept is None or not accept(head):
+                continue
+            content.seek(0)
+            try:
+                factory(content, "")
+            except Exception as error:
+                why = _first_line(error)
+                known = not re.search("unknown|unsupported|not supported", why, re.IGNORECASE)
+                return (
+                    f"damaged {kind}: {why}"
+                    if known
+                    else f"a kind of {kind} that cannot be read: {why}; save it as 8-bit RGB"
+                )
     return "damaged, or not an image"
 
 

@@ -78,10 +78,7 @@ class Upscaler:
         white = int(np.iinfo(colour.dtype).max)
         height, width = colour.shape[:2]
         image = torch.from_numpy(colour.astype(np.float32) / white).permute(2, 0, 1)[None]
-        tile = self._tile
-        if tile is None:
-            device = self._runtime.device
-            tile = tile_that_fits(self._network, self._scale, Reach(0), height, width, device, self._memory)
+        tile = self._tile or self._fitting(height, width)
         while True:
             try:
                 with self._runtime.applied(), torch.inference_mode():
@@ -95,6 +92,15 @@ class Upscaler:
             self._warn(f"out of memory; trying again in tiles of {tile}x{tile} pixels")
             if self._runtime.device == "cuda":
                 torch.cuda.empty_cache()
+
+    def _fitting(self, height: int, width: int) -> int | None:
+        """The side of tiles for which memory suffices; None: it suffices for the whole picture."""
+
+        def fitting(reach: Reach) -> int | None:
+            device, memory = self._runtime.device, self._memory
+            return tile_that_fits(self._network, self._scale, reach, height, width, device, memory)
+
+        return None if fitting(Reach(0)) is None else fitting(self._known_reach())
 
     def _in_tiles(self, image: Tensor, tile: int | None, part: Callable[[float], None]) -> Tensor:
         """The output (3, scale * h, scale * w) on the CPU."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from srsearch.errors import InputError
+from srsearch.files import UNFINISHED
 
 SUFFIX = ".pt"
 """Suffix of checkpoint files."""
@@ -51,7 +52,14 @@ class Kept:
         try:
             files, path = filesystem(self._url)
             files.makedirs(path.rpartition("/")[0], exist_ok=True)
-            files.put_file(str(self.path), path)
+            # Under its own name it is always whole. Object stores write objects whole, and copy to rename.
+            unfinished = f"{path}{UNFINISHED}"
+            files.put_file(str(self.path), unfinished)
+            try:
+                files.mv(unfinished, path)
+            except Exception:  # some protocols do not replace a file
+                files.rm_file(path)
+                files.mv(unfinished, path)
             self._seen = self._state()
         except Exception as error:  # each protocol's package raises its own
             _log.warning("the checkpoint cannot be sent to %s: %s", without_secrets(self._url), type(error).__name__)

@@ -25,7 +25,7 @@ from srsearch.search.progress import Progress, SilentProgress, StudyInfo
 from srsearch.search.session import Goal, Session
 from srsearch.search.study import Study
 from srsearch.space import Space
-from srsearch.store import Store, StudyRecord
+from srsearch.store import Store, StudyRecord, undisturbed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,8 +137,12 @@ def run(
         shown = ending.enter_context(progress or SilentProgress())
         kept.say = shown.warning
         planned = opened.search.workers or executor.room(runtime_of(scorer))
-        with kept.exclusive(f"open {opened.name}"):
-            record, resumed = find_or_create(kept, opened, scorer, shown, new=new, at_once=planned)
+
+        def found() -> tuple[StudyRecord, bool]:
+            with kept.exclusive(f"open {opened.name}", wait=300):  # others may be measuring this machine
+                return find_or_create(kept, opened, scorer, shown, new=new, at_once=planned)
+
+        record, resumed = undisturbed(found)
         if resumed:
             scorer = as_recorded(record, opened, scorer, device=device, given=own is not None)
         executor.check(scorer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import time
@@ -239,16 +240,17 @@ class Session:
 
     def _put_aside(self, trial: Trial, score: Score, seconds: float) -> str:
         content = json.dumps({"seconds": seconds, "score": dataclasses.asdict(score)})
-        path = self._aside(trial)
-        try:
-            write_whole(path, content)
-        except OSError:
-            return f"the finished evaluation of trial {trial.number}, which could be kept nowhere: {content}"
-        return f"the finished evaluation of trial {trial.number} is kept in {path}; the next run takes it up"
+        for path in self._aside(trial):
+            with contextlib.suppress(OSError):
+                write_whole(path, content)
+                return f"the finished evaluation of trial {trial.number} is kept in {path}; the next run takes it up"
+        return f"the finished evaluation of trial {trial.number}, which could be kept nowhere: {content}"
 
     def _recover(self, trial: Trial) -> bool:
         """Whether an earlier run finished this trial but could not store it; stores it now."""
-        path = self._aside(trial)
+        path = next(filter(Path.is_file, self._aside(trial)), None)
+        if path is None:
+            return False
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             curve = tuple((int(step), float(psnr)) for step, psnr in content["score"]["curve"])
@@ -256,12 +258,19 @@ class Session:
         except (OSError, ValueError, KeyError, TypeError):
             return False
         self._patiently(lambda: self._study.tell(trial, score, seconds))
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of another user: it is found again only if the trial is, too
+            path.unlink()
         self._progress.message(f"trial {trial.number}: taken up from {path}")
         self._tell_finished(trial, score.psnr, seconds, cached=False)
         return True
 
-    def _aside(self, trial: Trial) -> Path:
-        record = self._study.record
-        identity = [self._study.store.where, record.name, record.created_at.isoformat(), trial.number, trial.design.key]
-        return own_folder() / f"{content_hash(identity)[:16]}.json"
+    def _aside(self, trial: Trial) -> list[Path]:
+        """Where a finished evaluation is kept while the database takes nothing, best first.
+
+        The name does not depend on the database's, which may be moved. Beside the file, other users and machines find
+        it; the folder of this user is for servers, and for databases whose disk is full.
+        """
+        record, database = self._study.record, self._study.store.path
+        identity = [record.space_hash, record.created_at.isoformat(), trial.number, trial.design.key, trial.seed]
+        folders = [*([] if database is None else [database.parent]), own_folder()]
+        return [folder / f"srsearch-{content_hash(identity)[:16]}.json" for folder in folders]

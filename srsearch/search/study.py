@@ -40,6 +40,7 @@ from srsearch.store import (
     TrialRecord,
     content_hash,
     leases,
+    undisturbed,
 )
 
 MAX_REJECTED, MAX_REPEATED = 25, 8
@@ -181,15 +182,7 @@ class Study:
         Returns:
             The trial, or None if there are enough, or if every feasible design of the space has been seen.
         """
-        with self._exclusive():
-            trial = self._left_behind()
-            if trial is None and (limit is None or self.done + self.running < limit):
-                trial = self._promoted() or self._new() or self._any_stopped()
-                self.exhausted = trial is None
-            for row in own_costs(self.space.objectives):
-                if trial is not None and row.measure is not None:
-                    row.measure(trial.design.key, trial.design.to_dict())  # a design without this cost is not trained
-        return self._given(trial)
+        return self._given(undisturbed(lambda: self._chosen(limit)))
 
     def replicate(self, seeds: int) -> Trial | None:
         """Choose the next design of the front to evaluate with another seed.
@@ -200,9 +193,7 @@ class Study:
         Returns:
             The trial, or None if every design has that many evaluations, finished or running.
         """
-        with self._exclusive():
-            trial = self._left_behind() or self._next_replicate(seeds)
-        return self._given(trial)
+        return self._given(undisturbed(lambda: self._chosen_again(seeds)))
 
     def cached(self, trial: Trial) -> EvaluationRecord | None:
         """Look up an evaluation of the same design, recipe, data and seed in all studies of the database."""
@@ -218,7 +209,8 @@ class Study:
             before: Earlier (step, PSNR) points that have not been reported yet.
 
         Returns:
-            Whether to go on. If not, the trial is already recorded as stopped; `ask` may return it again later.
+            Whether to go on. If not, the trial is already recorded as stopped, and `ask` may return it again later; or
+            another process took it over while this one was suspended.
         """
         record = self._trials[trial.number]
         if step <= record.cleared_step:
@@ -230,15 +222,25 @@ class Study:
         record = replace(record, curve=tuple(sorted(curve.items())))
         self._trials.put(record)
         if stopping is None or step >= stopping.steps:
-            self.store.keep_curve(self.name, trial.number, record.curve)
-            return True
+            return self._kept(record)
         with one_thread():
             going_on = stopping.goes_on(trial.number, self._trials.proposals)
-        cleared_step = step if going_on else None
-        self.store.keep_curve(self.name, trial.number, record.curve, cleared_step=cleared_step, stop=not going_on)
+        if not self._kept(record, cleared_step=step if going_on else None, stop=not going_on):
+            return False
         stopped = replace(record, state="stopped", owner=None)
         self._trials.put(replace(record, cleared_step=step) if going_on else stopped)
         return going_on
+
+    def _kept(self, record: TrialRecord, *, cleared_step: int | None = None, stop: bool = False) -> bool:
+        """Save the curve of a running trial; False if another process took it over, as this one was suspended."""
+        try:
+            self.store.keep_curve(
+                self.name, record.number, record.curve, cleared_step=cleared_step, stop=stop, owner=self._owner
+            )
+        except EndedElsewhere:
+            self.refresh()
+            return False
+        return True
 
     def tell(self, trial: Trial, score: Score, seconds: float) -> EvaluationRecord:
         """Finish a trial with its score, in one transaction.
@@ -296,7 +298,7 @@ class Study:
     def fail(self, trial: Trial, reason: str) -> None:
         """Record that a trial failed, with the reason."""
         try:
-            self.store.fail_trial(self.name, trial.number, reason)
+            self.store.fail_trial(self.name, trial.number, reason, owner=self._owner)
         except EndedElsewhere:
             self.refresh()
             return
@@ -369,6 +371,23 @@ class Study:
         except BaseException:
             self._unsure = True  # the choice may or may not have been saved: read the store again
             raise
+
+    def _chosen(self, limit: int | None) -> Trial | None:
+        """What `ask` returns, chosen while no other process chooses."""
+        with self._exclusive():
+            trial = self._left_behind()
+            if trial is None and (limit is None or self.done + self.running < limit):
+                trial = self._promoted() or self._new() or self._any_stopped()
+                self.exhausted = trial is None
+            for row in own_costs(self.space.objectives):
+                if trial is not None and row.measure is not None:
+                    row.measure(trial.design.key, trial.design.to_dict())  # a design without this cost is not trained
+        return trial
+
+    def _chosen_again(self, seeds: int) -> Trial | None:
+        """What `replicate` returns."""
+        with self._exclusive():
+            return self._left_behind() or self._next_replicate(seeds)
 
     def _left_behind(self) -> Trial | None:
         """The first trial whose process died, if this process gets its lease."""

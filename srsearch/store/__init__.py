@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from srsearch.store.database import EndedElsewhere, Store
+from srsearch.store.locks import Overtaken
 from srsearch.store.place import DEFAULT_PATH
 from srsearch.store.records import (
     STATES,
@@ -14,7 +15,7 @@ from srsearch.store.records import (
     TrialRecord,
     content_hash,
 )
-from srsearch.store.transactions import Gone
+from srsearch.store.transactions import Gone, undisturbed
 
 __all__ = [
     "DEFAULT_PATH",
@@ -24,9 +25,11 @@ __all__ = [
     "EndedElsewhere",
     "EvaluationRecord",
     "Gone",
+    "Overtaken",
     "State",
     "Store",
     "StudyRecord",
     "TrialRecord",
     "content_hash",
+    "undisturbed",
 ]

@@ -91,6 +91,13 @@ def all_trials(store: Store, study: str) -> list[FollowedTrial]:
     return [FollowedTrial._make(row) for row in store._of_study(study, _TRIALS)]
 
 
+def last_points(store: Store, study: str) -> dict[int, tuple[float, float]]:
+    """The last step with a PSNR, and that PSNR, of the running and stopped trials that have any, by number."""
+    begun = TrialRow.state.in_(("running", "stopped"))
+    rows = store._of_study(study, select(TrialRow.number, TrialRow.curve).where(begun))
+    return {row.number: (row.curve[-1][0], row.curve[-1][1]) for row in rows if row.curve}
+
+
 def changed_trials(
     store: Store,
     study: str,

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
-from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, StaticPool
 
 from srsearch.errors import InputError, suggest
 from srsearch.store import sqlite
@@ -69,7 +69,7 @@ def writing_engine(place: Place) -> Engine:
         engine = _create_engine(place, connect_args={"timeout": sqlite.BUSY_SECONDS})
     else:
         engine = _create_engine(place, poolclass=StaticPool, connect_args={"check_same_thread": False})
-    event.listen(engine, "connect", lambda connection, _: sqlite.prepare_writer(connection))
+    event.listen(engine, "connect", partial(_prepare_sqlite_writer, place))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
@@ -93,7 +93,7 @@ def _create_engine(place: Place, **options: Any) -> Engine:
     if url.drivername == "postgresql+psycopg":
         options["connect_args"] = _postgresql_arguments(url.query)
     try:
-        return create_engine(url, json_serializer=_to_json, json_deserializer=_from_json, **options)
+        engine = create_engine(url, json_serializer=_to_json, json_deserializer=_from_json, **options)
     except NoSuchModuleError as error:
         hint = suggest(place.url.drivername, ["sqlite", "postgresql", "mysql", "mariadb"])
         raise InputError(f"unknown kind of database {place.url.drivername!r} in {place}; {hint}") from error
@@ -103,6 +103,9 @@ def _create_engine(place: Place, **options: Any) -> Engine:
         raise InputError(f"{place} needs the package {name!r}: pip install {wanted}") from error
     except ArgumentError as error:
         raise InputError(f"{place}: {without_passwords(str(error), place.url)}") from None
+    if engine.dialect.name == "postgresql":
+        event.listen(engine, "connect", _without_time_limits, insert=True)  # before what SQLAlchemy asks
+    return engine
 
 
 def _postgresql_arguments(given: Any) -> dict[str, Any]:
@@ -113,6 +116,21 @@ def _postgresql_arguments(given: Any) -> dict[str, Any]:
     if "PGCONNECT_TIMEOUT" not in os.environ:
         arguments["connect_timeout"] = _CONNECT_SECONDS
     return {name: value for name, value in arguments.items() if name not in given}
+
+
+def _prepare_sqlite_writer(place: Place, connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
+    sqlite.prepare_writer(connection)
+    if place.path is not None:
+        record.info[sqlite.IDENTITY] = sqlite.identity(place.path)
+
+
+def _without_time_limits(connection: Any, _: ConnectionPoolEntry) -> None:
+    """Lifts limits that an administrator has set for short queries, as pg_dump does; ours have their own."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
+        cursor.execute("SET lock_timeout = 0")
+        cursor.execute("SET idle_in_transaction_session_timeout = 0")
+    connection.commit()
 
 
 def _begin_sqlite(connection: Connection) -> None:

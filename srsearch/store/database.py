@@ -33,6 +33,7 @@ from srsearch.errors import InputError, WorkError, suggest
 from srsearch.objectives import own_costs, registered
 from srsearch.store import leases, sqlite, statements
 from srsearch.store.insertion import insert_architectures, insert_evaluation, table_of
+from srsearch.store.locks import Overtaken
 from srsearch.store.place import Place
 from srsearch.store.records import ENDED, STATES, Axis, Curve, EvaluationRecord, State, StudyRecord, TrialRecord
 from srsearch.store.rows import (
@@ -56,7 +57,7 @@ _OPEN = tuple(state for state in STATES if state not in ENDED)
 
 
 class EndedElsewhere(WorkError):
-    """A trial that was to be changed is not running: another process ended it."""
+    """A trial that was to be changed is not ours to change: another process ended it or took it over."""
 
 
 def check_registered(study: str, objectives: Iterable[str]) -> None:
@@ -80,7 +81,8 @@ class Store:
     processes may use one database at once. `close` the store, or use it in a ``with`` statement.
 
     Args:
-        url: A SQLAlchemy URL, or the path of a SQLite file; None: ``studies/srsearch.db``.
+        url: A SQLAlchemy URL, or the path of a SQLite file; None: what the environment
+            variable SRSEARCH_STORAGE names, else ``studies/srsearch.db``.
         read_only: Open for reading: creates and changes nothing, and works in a read-only folder. Otherwise a missing
             database is created, and one of an older version is upgraded.
 
@@ -135,12 +137,16 @@ class Store:
         On a server, everything that this thread reads and changes inside is one transaction, which ends with the
         section: a process that dies leaves nothing behind, and the next process in the section sees every change.
 
+        A process that is suspended in the section is overtaken after `locks.SILENT_SECONDS`; `undisturbed` repeats the
+        section then.
+
         Args:
             section: The section's name.
             wait: Seconds to wait until other processes have left the section.
 
         Raises:
             WorkError: Another process stayed in the section, or the database failed.
+            Overtaken: This process was suspended, or lost the server; nothing was saved.
         """
         with self._transactions.exclusive(section, wait=wait):
             yield
@@ -263,7 +269,7 @@ class Store:
 
         Raises:
             InputError: No such study.
-            WorkError: A number is taken: another process works on the study.
+            Overtaken: A number is taken: another process works on the study.
         """
         with self._transactions.write() as connection:
             known = connection.execute(statements.study_and_clock(connection.dialect.name), {"study": study}).first()
@@ -278,7 +284,7 @@ class Store:
                 if rows:
                     connection.execute(insert(table_of(TrialRow)), rows)
             except IntegrityError as error:
-                raise WorkError(
+                raise Overtaken(
                     f"study {study!r} already has trial {', '.join(str(trial.number) for trial in trials)}: "
                     "another process works on it"
                 ) from error
@@ -345,7 +351,14 @@ class Store:
 
     @retried
     def keep_curve(
-        self, study: str, number: int, curve: Curve, *, cleared_step: int | None = None, stop: bool = False
+        self,
+        study: str,
+        number: int,
+        curve: Curve,
+        *,
+        cleared_step: int | None = None,
+        stop: bool = False,
+        owner: str | None = None,
     ) -> None:
         """Stores the curve of a running trial.
 
@@ -355,10 +368,11 @@ class Store:
             curve: The whole curve so far.
             cleared_step: The step up to which early stopping lets the trial go on; None: as before.
             stop: Set the trial aside in the same transaction.
+            owner: Who says so; None: whoever has the lease.
 
         Raises:
             InputError: No such study or trial.
-            EndedElsewhere: The trial is not running.
+            EndedElsewhere: The trial is not running, or leased to another owner.
         """
         values: dict[str, Any] = {"curve": points(curve)}
         if cleared_step is not None:
@@ -366,7 +380,7 @@ class Store:
         if stop:
             values |= {"state": "stopped", "owner": None, "heartbeat": None}
         with self._transactions.write(once=True) as connection:
-            self._change_trial(connection, study, number, values)
+            self._change_trial(connection, study, number, values, owner=owner)
 
     @retried
     def finish_trial(self, study: str, number: int, evaluation: EvaluationRecord, *, cached: bool = False) -> None:
@@ -402,16 +416,22 @@ class Store:
             raise ended
 
     @retried
-    def fail_trial(self, study: str, number: int, reason: str) -> None:
+    def fail_trial(self, study: str, number: int, reason: str, *, owner: str | None = None) -> None:
         """Ends a running trial without a result; the points of its curve stay.
+
+        Args:
+            study: The study's name.
+            number: The trial's number.
+            reason: Why there is no result.
+            owner: Who says so; None: whoever has the lease.
 
         Raises:
             InputError: No such study or trial.
-            EndedElsewhere: The trial is not running.
+            EndedElsewhere: The trial is not running, or leased to another owner.
         """
         values = {"state": "failed", "reason": storable(reason), "finished_at": datetime.now(UTC)}
         with self._transactions.write(once=True) as connection:
-            self._change_trial(connection, study, number, values | {"owner": None, "heartbeat": None})
+            self._change_trial(connection, study, number, values | {"owner": None, "heartbeat": None}, owner=owner)
 
     def trial_records(self, study: str) -> list[TrialRecord]:
         """All trials of a study with everything that is known about them, by number.
@@ -420,6 +440,22 @@ class Store:
             InputError: No such study.
         """
         return [trial_record(row) for row in self._of_study(study, statements.trials())]
+
+    def trial_record(self, study: str, number: int) -> TrialRecord | None:
+        """The trial of that number with everything that is known about it; None where there is none.
+
+        Raises:
+            InputError: No such study.
+        """
+        found = self._select(statements.of_study(statements.trials()).where(TrialRow.number == number), study=study)
+        if not found:
+            self.study(study)  # raises an error for an unknown study
+        return trial_record(found[0]) if found else None
+
+    def count_trials(self, study: str) -> int:
+        """The number of trials of a study, with replicates; 0 for a study that does not exist."""
+        query = select(func.count()).where(TrialRow.study_id == statements.id_of(study))
+        return int(self._select(query)[0][0])
 
     def changed_trials(self, study: str, known: Mapping[int, TrialRecord], after: int) -> list[TrialRecord]:
         """The trials that have changed since they were read, and new ones, by number.
@@ -509,11 +545,14 @@ class Store:
             return pareto_front(self._trials_with(study, chosen), chosen)
         # A study may have a hundred thousand trials; only those on the front become rows of a data frame.
         leading = frames.leading(self._of_study(study, frames.measured(chosen)), chosen)
-        mine = or_(TrialRow.number.in_(leading), TrialRow.replicate_of.in_(leading))
         texts = self._transactions.read(
             lambda connection: connection.execute(statements.AXES, {"study": study}).scalars().all()
         )
-        rows = self._of_study(study, frames.TRIALS.where(mine))
+        rows: list[Row[Any]] = []
+        for numbers in statements.batches(leading):
+            mine = or_(TrialRow.number.in_(numbers), TrialRow.replicate_of.in_(numbers))
+            rows += self._of_study(study, frames.TRIALS.where(mine))
+        rows.sort(key=lambda row: row.number)
         return pareto_front(frames.trials(rows, frames.kinds_in(texts)), chosen)
 
     def studies(self) -> pd.DataFrame:
@@ -555,8 +594,8 @@ class Store:
 
     # Queries and changes of one study
 
-    def _select(self, query: Select[*tuple[Any, ...]]) -> Sequence[Row[Any]]:
-        return self._transactions.read(lambda connection: connection.execute(query).all())
+    def _select(self, query: Select[*tuple[Any, ...]], **values: object) -> Sequence[Row[Any]]:
+        return self._transactions.read(lambda connection: connection.execute(query, values).all())
 
     def _of_study(self, study: str, query: Select[*tuple[Any, ...]]) -> Sequence[Row[Any]]:
         """Rows of a query on the study's trials, with their evaluations, by number."""
@@ -614,9 +653,13 @@ class Store:
         *,
         states: Collection[State] = _RUNNING,
         key: str | None = None,
+        owner: str | None = None,
     ) -> None:
-        """One statement that changes a trial if it is in one of these states, and of that design."""
-        which = {"in_study": study, "in_number": number, "in_states": states, "in_key": key}
+        """One statement that changes a trial if it is in one of these states, of that design and leased to the owner.
+
+        Without a key or owner any will do.
+        """
+        which = {"in_study": study, "in_number": number, "in_states": states, "in_key": key, "in_owner": owner}
         if connection.execute(statements.CHANGE_TRIAL, {**values, **which}).rowcount:
             return
         self._study_id(connection, study)  # raises if the study is unknown
@@ -625,6 +668,8 @@ class Store:
             raise InputError(f"study {study!r} has no trial {number}")
         if key not in (None, trial.key):
             raise ValueError(f"trial {number} is of architecture {trial.key}, the evaluation of {key}")
+        if trial.state in states:
+            raise EndedElsewhere(f"trial {number} of study {study!r} has been taken over by another process")
         raise EndedElsewhere(
             f"trial {number} of study {study!r} is {trial.state}, not running: another process ended it"
         )

@@ -48,8 +48,8 @@ def explanation(place: Place, error: Exception, *, opening: bool) -> InputError 
     trouble = _of_sqlite(place, cause, sqlite_name) if sqlite_name else _of_server(place, cause, error)
     if trouble is None:
         trouble = _Trouble(f"the database {place} failed: {_first_line(place, cause)}")
-    if opening:
-        return InputError(trouble.message) if trouble.is_input else WorkError(trouble.message)
+    if opening and trouble.is_input:
+        return InputError(trouble.message)
     return Away(trouble.message) if trouble.passes else WorkError(trouble.message)
 
 
@@ -68,7 +68,7 @@ def _of_sqlite(place: Place, cause: BaseException, name: str) -> _Trouble | None
         return _Trouble(f"cannot open {place} for writing: it is a folder, or the folder is read-only")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return _Trouble(
-            f"{place} is locked by another process; timed out after {sqlite.BUSY_SECONDS:.0f} s waiting for it", False
+            f"{place} is locked by another process, which may be a backup or a database browser", False, passes=True
         )
     if name.startswith("SQLITE_CORRUPT") or (name == "SQLITE_ERROR" and _NOT_OURS.search(str(cause))):
         return _Trouble(damaged(place, _first_line(place, cause).partition(" with text ")[0]), False)
@@ -121,11 +121,15 @@ _REFUSED = (
     (r"invalid (connection option|URI|port number|integer value)|invalid \w+ value", "the URL is not one: {text}"),
 )
 
+_ABSENT = (
+    r"connection refused|no such file or directory|timeout expired|timed out|no route to host|network is unreachable"
+)
+"""No server there, which may be a mistake in the URL."""
+
 _AWAY = (
-    r"connection refused|no such file or directory|timeout expired|timed out|no route to host|network is unreachable|"
     r"server closed the connection|connection (is|was) (lost|closed)|terminating connection|starting up|shutting down|"
     r"not yet accepting connections|in recovery mode|could not receive data|could not send data|consuming input failed|"
-    r"connection reset|broken pipe|too many clients|remaining connection slots"
+    r"connection reset|broken pipe|too many (clients|connections)|remaining connection slots"
 )
 
 _PASSING = ("08", "25P03", "40001", "40P01", "53300", "57P01", "57P02", "57P03", "57P05")
@@ -144,15 +148,16 @@ def _of_server(place: Place, cause: BaseException, error: Exception) -> _Trouble
             "tables that are there, GRANT ALL ON ALL TABLES IN SCHEMA public)"
         )
     if state.startswith(_PASSING):
-        return _Trouble(f"the database {place} is away ({text})", is_input=not state.startswith("40"), passes=True)
+        return _Trouble(f"the database {place} is away ({text})", is_input=False, passes=True)
     if state:
         return None
     for pattern, message in _REFUSED:
         if re.search(pattern, text, re.IGNORECASE):
             return _Trouble(f"{place}: {_filled(message, place, text)}")
-    lost = isinstance(error, DBAPIError) and error.connection_invalidated
-    if lost or re.search(_AWAY, text, re.IGNORECASE):
+    if re.search(_ABSENT, text, re.IGNORECASE):
         return _Trouble(f"no answer from {place} ({text}): is the server running, and reachable from here?", True, True)
+    if (isinstance(error, DBAPIError) and error.connection_invalidated) or re.search(_AWAY, text, re.IGNORECASE):
+        return _Trouble(f"the database {place} is away ({text})", is_input=False, passes=True)
     return None
 
 

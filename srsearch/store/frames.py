@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -209,6 +210,8 @@ def _with_replicates(rows: Sequence[FrameRow]) -> list[tuple[Any, ...]]:
             replicates.setdefault(row.replicate_of, []).append(row)
     proposals = []
     for number, key, state, reason, psnr, ssim, *counts, replicate_of, axes in rows:
+        if state == "complete" and (psnr is None or not math.isfinite(psnr)):
+            raise ValueError(f"trial {number} is complete, but its PSNR is {psnr}")
         if replicate_of is not None:
             continue
         seeds, spread = None if psnr is None else 1, None

@@ -30,7 +30,9 @@ def insert_architectures(connection: Connection, trials: Iterable[TrialRecord]) 
         rows = [{"key": key, "description": descriptions[key]} for key in sorted(descriptions)]
         connection.execute(statements.new_architectures(), rows)
         return
-    stored = set(connection.execute(select(ArchitectureRow.key).where(ArchitectureRow.key.in_(descriptions))).scalars())
+    stored: set[str] = set()
+    for keys in statements.batches(descriptions):
+        stored.update(connection.execute(select(ArchitectureRow.key).where(ArchitectureRow.key.in_(keys))).scalars())
     for key, description in descriptions.items():
         if key not in stored:
             _insert_if_missing(connection, ArchitectureRow, {"key": key, "description": description})

@@ -1,7 +1,8 @@
 """Leases: who trains a trial, and whether that process is still alive.
 
-An owner is one run in one process on one host. The lease of a process on this host ends when the process dies. For a
-process on another host, only its heartbeats tell, by the database's clock. A process is identified by its number and
+An owner is one run in one process on one host. The lease of a process on this host ends when the process dies, or when
+it has been suspended for `LEASE_SECONDS`. For a process on another host, only its heartbeats tell, by the database's
+clock. A process is identified by its number and
 the time at which it started, counted since the host booted: reused numbers and changed clocks do no harm.
 """
 
@@ -18,7 +19,7 @@ HEARTBEAT_SECONDS = 15.0
 """Seconds between two heartbeats of an owner."""
 
 LEASE_SECONDS = 90.0
-"""How long after its last heartbeat an owner on another host is believed to be alive."""
+"""How long after its last heartbeat an owner is believed to be alive, on another host or suspended on this one."""
 
 _alive: set[str] = set()
 
@@ -45,11 +46,12 @@ def is_void(owner: str | None, age: float | None) -> bool:
     if owner is None:
         return True
     host, process, started, _ = owner.split(":")
+    expired = age is None or age > LEASE_SECONDS
     if host != _host():
-        return age is None or age > LEASE_SECONDS
+        return expired
     if int(process) == os.getpid() and started == _started(os.getpid()):
         return owner not in _alive
-    return _started(int(process)) != started
+    return _started(int(process)) != started or (expired and _is_suspended(int(process)))
 
 
 @functools.cache
@@ -66,13 +68,9 @@ def _host() -> str:
 
 def _started(process: int) -> str:
     """When a process started, in ticks since the host booted; empty where it does not run."""
-    try:
-        # After the command's name in brackets, which may hold anything, the start is the 20th field (proc(5)).
-        fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        return "" if fields[0] == "Z" else fields[19]
-    except OSError:
-        if Path("/proc/self/stat").exists():
-            return ""
+    fields = _status(process)
+    if fields or Path("/proc/self/stat").exists():
+        return fields[19] if fields and fields[0] != "Z" else ""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -80,3 +78,18 @@ def _started(process: int) -> str:
     except OSError:
         pass
     return "running"
+
+
+def _is_suspended(process: int) -> bool:
+    """Whether a process has been stopped, by Ctrl-Z, SIGSTOP or a debugger; False where that cannot be known."""
+    return _status(process)[:1] in (["T"], ["t"])
+
+
+def _status(process: int) -> list[str]:
+    """What Linux says of a process after its name: first the state, as the 20th its start (proc(5)); else empty."""
+    try:
+        # The name stands in brackets and may hold anything.
+        status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return status.rpartition(")")[2].split()

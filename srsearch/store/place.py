@@ -17,6 +17,9 @@ from srsearch.text import well_formed
 DEFAULT_PATH = Path("studies") / "srsearch.db"
 """The database where none is named, from the current folder."""
 
+VARIABLE = "SRSEARCH_STORAGE"
+"""Environment variable that names a database, for URLs with passwords: everybody on a machine sees command lines."""
+
 _MISTYPED_URL = re.compile(r"[A-Za-z][\w+.-]*:|[^/]*:.*@|[^/]*//[^/]*@", re.DOTALL)
 """How a path does not begin: a scheme, ``user:password@``, ``//user@``."""
 
@@ -36,13 +39,14 @@ class Place:
 
     @classmethod
     def of(cls, url: str | URL | Path | None) -> Place:
-        """Understands a URL, or the path of a SQLite file; ``~`` is the home folder.
+        """Understands a URL, or the path of a SQLite file; ``~`` is the home folder. None: what the environment names
+        in `VARIABLE`, else `DEFAULT_PATH`.
 
         Raises:
             InputError: Neither of them.
         """
         if url is None:
-            url = DEFAULT_PATH
+            url = os.environ.get(VARIABLE) or DEFAULT_PATH
         if isinstance(url, str) and url and "://" not in url:
             refuse_mistyped_url(url, "the storage")
             url = Path(url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -21,10 +22,31 @@ CONSTANT_FIELDS = (
 
 
 def study_record(row: Row[Any]) -> StudyRecord:
-    """The record of a row whose columns are named like the fields of a `StudyRecord`."""
+    """The record of a row whose columns are named like the fields of a `StudyRecord`.
+
+    Raises:
+        ValueError: A value that srsearch never writes: the database is damaged.
+    """
     values = dict(row._mapping)
+    check_study(values)
     values["objectives"] = tuple(values["objectives"])
     return StudyRecord(**values)
+
+
+def check_study(values: Mapping[str, Any]) -> None:
+    """Checks the columns of a study that are JSON.
+
+    Raises:
+        ValueError: A value that srsearch never writes: the database is damaged.
+    """
+    for name in ("space", "recipe", "data", "reference"):
+        if not isinstance(values[name], Mapping):
+            raise ValueError(f"{name} is no mapping")
+    objectives = values["objectives"]
+    if not (isinstance(objectives, list) and objectives and all(isinstance(name, str) for name in objectives)):
+        raise ValueError("objectives is no list of names")
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values["reference"].values()):
+        raise ValueError("reference is not of numbers")
 
 
 def study_values(record: StudyRecord) -> dict[str, Any]:

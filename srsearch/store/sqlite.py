@@ -6,6 +6,7 @@ nothing: SQLite itself would make both files when it opens such a database for r
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -17,7 +18,11 @@ from urllib.parse import quote
 
 from srsearch.errors import InputError
 
+Connection = sqlite3.Connection
 Error = sqlite3.Error
+
+IDENTITY = "file"
+"""Where a pooled connection's ``info`` has the `identity` of its file."""
 
 BUSY_SECONDS = 30.0
 """How long a process waits for another one's transaction."""
@@ -34,6 +39,28 @@ def prepare_writer(connection: sqlite3.Connection) -> None:
     # NORMAL, usual with this log, may lose the last commits when the power fails.
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of a file; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def save_copy(connection: sqlite3.Connection, path: Path) -> bool:
+    """Writes what is committed, even to a file that has been deleted, to a new file; returns whether it could."""
+    try:
+        connection.rollback()  # what a transaction has begun to change
+        path.touch(exist_ok=False)
+        connection.execute("VACUUM INTO ?", [str(path)])
+    except (OSError, sqlite3.Error):
+        with contextlib.suppress(OSError):
+            path.unlink()
+        return False
+    return True
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -62,6 +62,19 @@ def new_architectures() -> Insert:
     return postgresql.insert(ArchitectureRow).on_conflict_do_nothing()
 
 
+MOST_VALUES = 10_000
+"""The most values that a list in a statement has; SQLite takes 32,766 and PostgreSQL 65,535 in all."""
+
+_Value = TypeVar("_Value")
+
+
+def batches(values: Iterable[_Value]) -> Iterator[list[_Value]]:
+    """The values in lists that a statement takes."""
+    listed = list(values)
+    for start in range(0, len(listed), MOST_VALUES):
+        yield listed[start : start + MOST_VALUES]
+
+
 def id_of(study: str | BindParameter[str]) -> ScalarSelect[int]:
     """The id of the study with a name, as a subquery."""
     return select(StudyRow.id).where(StudyRow.name == study).scalar_subquery()
@@ -72,9 +85,12 @@ CHANGE_TRIAL = update(TrialRow).where(
     TrialRow.number == bindparam("in_number"),
     TrialRow.state.in_(bindparam("in_states", expanding=True)),
     TrialRow.key == func.coalesce(bindparam("in_key", type_=TrialRow.key.type), TrialRow.key),
+    TrialRow.owner.is_not_distinct_from(
+        func.coalesce(bindparam("in_owner", type_=TrialRow.owner.type), TrialRow.owner)
+    ),
 )
-"""Sets the columns given as parameters, if the trial's state is one of ``in_states`` and its key is ``in_key``; None
-stands for any key."""
+"""Sets the columns given as parameters, if the trial's state is one of ``in_states``, its key is ``in_key`` and its
+owner ``in_owner``; None stands for any key or owner."""
 
 
 def clock(dialect: str) -> ColumnElement[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
+import secrets
 import sys
 import threading
 import time
@@ -25,8 +25,12 @@ from srsearch.store.place import Place
 _Answer = TypeVar("_Answer")
 _Arguments = ParamSpec("_Arguments")
 
-AWAY_SECONDS = 60.0
-"""How long to wait for a server that has gone away: enough for a restart, or for another machine to take over."""
+AWAY_SECONDS = 180.0
+"""How long to wait for a server that has gone away, or for a SQLite file that somebody has locked: enough for a
+restart, for another machine to take over, for a backup."""
+
+_OPENING_SECONDS = 20.0
+"""How long to wait for a server while the database is opened: nobody is told yet what is waited for."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _QUIET_SECONDS = 1.0
@@ -65,9 +69,14 @@ def retried(
 
 
 class _OpenSection(threading.local):
-    """The connection of a thread's exclusive section on a server; None outside of one."""
+    """The exclusive section that a thread is in; None outside of one."""
 
-    connection: Connection | None = None
+    held: locks.Held | None = None
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection of a section on a server."""
+        return None if self.held is None else self.held.connection
 
 
 class Transactions:
@@ -94,18 +103,23 @@ class Transactions:
         self._section = _OpenSection()
         with explained(place, opening=True):
             self._engine = reading_engine(place) if read_only else writing_engine(place)
-            self._reading = self._engine.execution_options(**READING)
-            self._committing = self._engine.execution_options(**COMMITTING)
-            try:
-                if read_only:
-                    self._read(lambda connection: schema.check(connection, place), opening=True)
-                else:
-                    with self._engine.begin() as connection:
-                        schema.upgrade(connection, place)
-            except BaseException:
-                self._engine.dispose()
-                raise
+        self._reading = self._engine.execution_options(**READING)
+        self._committing = self._engine.execution_options(**COMMITTING)
+        try:
+            retrying(self._prepare, wait=_OPENING_SECONDS)
+        except BaseException:
+            self._engine.dispose()
+            raise
         self._file = self._file_identity()
+        self._rescued: Path | None = None
+
+    def _prepare(self) -> None:
+        """Makes or upgrades the tables, or checks them."""
+        if self.read_only:
+            self._read_once(lambda connection: schema.check(connection, self._place), opening=True)
+            return
+        with explained(self._place, opening=True), self._engine.begin() as connection:
+            schema.upgrade(connection, self._place)
 
     def close(self) -> None:
         """Closes all connections."""
@@ -121,6 +135,7 @@ class Transactions:
         Raises:
             InputError: The database was opened for reading only.
             Gone: The database's file was deleted or replaced.
+            Overtaken: Another process has entered the section of this one.
         """
         if self.read_only:
             raise InputError(f"{self._place} was opened for reading only")
@@ -132,12 +147,14 @@ class Transactions:
         with explained(self._place), engine.begin() as connection:
             # SQLite goes on writing to a file that has been deleted, and nobody would ever find it.
             if self._file != self._file_identity():
-                raise Gone(f"the database {self._place} is gone: its file was deleted or replaced while it was in use")
+                raise self._gone(connection)
+            if self._section.held is not None:
+                self._section.held.check()
             yield connection
 
     def read(self, ask: Callable[[Connection], _Answer]) -> _Answer:
         """Returns what ``ask`` reads in one transaction. It may be called more than once."""
-        return self._read(ask, opening=False)
+        return self.retrying(lambda: self._read_once(ask, opening=False))
 
     def retrying(self, act: Callable[[], _Answer]) -> _Answer:
         """Returns what ``act`` returns, repeating it while the server is away; once only in an exclusive section.
@@ -157,25 +174,27 @@ class Transactions:
             yield  # a database in memory belongs to one process
             return
         with ExitStack() as lock:
-            self._section.connection = self.retrying(lambda: self._enter(lock, section, wait))
+            self._section.held = self.retrying(lambda: self._enter(lock, section, wait))
             try:
                 yield
-            except BaseException:
+            except BaseException as error:
                 with contextlib.suppress(DBAPIError):  # a lost connection rolls everything back, too
                     lock.__exit__(*sys.exc_info())
+                if isinstance(error, Away):
+                    raise locks.Overtaken(str(error)) from None
                 raise
             finally:
-                self._section.connection = None
+                self._section.held = None
             # Errors raised inside the section pass as they are; those of entering and leaving it are explained.
             with explained(self._place):
                 lock.close()
 
-    def _enter(self, lock: ExitStack, section: str, wait: float) -> Connection | None:
+    def _enter(self, lock: ExitStack, section: str, wait: float) -> locks.Held:
         with explained(self._place):
-            return lock.enter_context(locks.exclusive(self._place, self._engine, section, wait))
+            return lock.enter_context(locks.exclusive(self._place, self._engine, section, wait, self._say))
 
-    def _read(self, ask: Callable[[Connection], _Answer], *, opening: bool) -> _Answer:
-        return self.retrying(lambda: self._read_once(ask, opening=opening))
+    def _say(self, message: str) -> None:
+        self.say(message)
 
     def _read_once(self, ask: Callable[[Connection], _Answer], *, opening: bool) -> _Answer:
         with explained(self._place, opening=opening):
@@ -199,18 +218,42 @@ class Transactions:
             except (DBAPIError, sqlite.Error, OSError):
                 # A writer that came or went at that instant causes an error once, not again and again.
                 failures += 1
-                if failures == _MOST_FAILURES:
+                if failures == _MOST_FAILURES or time.monotonic() >= deadline:  # locked: each try waits that long
                     raise
             time.sleep(0.01)
         raise WorkError(f"{self._place} keeps changing while it is read")
 
     def _file_identity(self) -> tuple[int, int] | None:
         """Device and inode of a SQLite file; None for other databases, and where the file is missing."""
-        try:
-            status = os.stat(self._place.path) if self._place.path is not None else None
-        except OSError:
-            return None
-        return None if status is None else (status.st_dev, status.st_ino)
+        return None if self._place.path is None else sqlite.identity(self._place.path)
+
+    def _gone(self, connection: Connection) -> Gone:
+        """The error for a file that was deleted or replaced; what it held is saved from the open connection."""
+        assert self._place.path is not None
+        # A connection that was opened later is one to another file, or to a new and empty one.
+        if self._rescued is None and connection.info.get(sqlite.IDENTITY) == self._file:
+            for folder in (self._place.path.parent, locks.own_folder()):
+                path = folder / f"{self._place.path.stem}.rescued-{secrets.token_hex(4)}.db"
+                if sqlite.save_copy(cast(sqlite.Connection, connection.connection.dbapi_connection), path):
+                    self._rescued = path
+                    break
+        saved = "" if self._rescued is None else f"; all that it held is in {self._rescued}: go on with --storage"
+        return Gone(f"the database {self._place} is gone: its file was deleted or replaced while it was in use{saved}")
+
+
+def undisturbed(act: Callable[[], _Answer]) -> _Answer:
+    """Returns what ``act`` returns, repeating it if another process overtakes this one.
+
+    Args:
+        act: Enters an exclusive section, does everything there, and leaves it.
+
+    Raises:
+        Overtaken: Again and again.
+    """
+    for _ in range(_MOST_FAILURES - 1):
+        with contextlib.suppress(locks.Overtaken):
+            return act()
+    return act()
 
 
 def retrying(

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from torch import Tensor
 from torch.nn import functional as F
 
+from srsearch.architecture.registry import LARGEST_INT
 from srsearch.errors import InputError, suggest
 from srsearch.extensions import extensions
 
@@ -22,7 +23,9 @@ _OPTIMIZERS = ("adam",)
 _VERSION_1 = frozenset({"steps", "batch", "patch", "learning_rate", "schedule", "optimizer", "loss", "rungs"})
 """The fields of the first version, which are always part of the identity."""
 
-_LEAST = {"steps": 1, "batch": 1, "patch": 8}
+_BOUNDS = {"steps": (1, 10**8), "batch": (1, LARGEST_INT), "patch": (8, 4096)}
+"""The smallest and the largest value, as in space files."""
+
 _WARM_UP = 0.15
 """Share of the steps during which one_cycle's learning rate rises."""
 
@@ -61,10 +64,12 @@ class Recipe:
     rungs: tuple[float, ...] = (0.125, 0.25, 0.5)
 
     def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
+        for name, (least, most) in _BOUNDS.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise InputError(f"recipe: {name}: {value!r} is not a whole number of at least {least}")
+            if value > most:
+                raise InputError(f"recipe: {name} is above {most}")
         if not _is_number(self.learning_rate) or not 0 < self.learning_rate <= 1:
             raise InputError(f"recipe: learning_rate: {self.learning_rate!r} is not a number above 0 and at most 1")
         if self.optimizer not in _OPTIMIZERS:

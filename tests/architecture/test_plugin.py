@@ -8,6 +8,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import optuna
 import pytest
 
 from tests.conftest import CHECKOUT, Command
@@ -79,6 +80,15 @@ def test_the_documented_commands_work(example: Path, srsearch_process: Command, 
     refused = srsearch_forked("count", f"my_space:{number}")
     assert refused.returncode == 2
     assert "--plugin" in refused.stderr
+
+    # The axes of an exported study come from the space, which has parts of the plugin.
+    export = ("studies", "export-optuna", "my_space", "optuna.db")
+    refused = srsearch_process(*export)
+    assert refused.returncode == 2
+    assert "--plugin" in refused.stderr
+    assert srsearch_process(*export, "--plugin", "my_parts.py").returncode == 0
+    exported = optuna.load_study(study_name="my_space", storage=f"sqlite:///{example / 'optuna.db'}")
+    assert "blueprint" in {trial.params["unit"] for trial in exported.get_trials(deepcopy=False)}
 
 
 def test_the_documented_python_works(example: Path) -> None:

@@ -428,7 +428,8 @@ def test_the_page_tells_noise_ties_and_what_was_stopped(opened) -> None:
     assert "\N{PLUS-MINUS SIGN} 0.017 (mean of 3 seeds)" in card
     spread = "standard deviation 0.030 dB, from 12 replicates"
     assert f"Tied with 1 other design within the noise ({spread}); the cheapest is trial 2 with 9G Mult-Adds." in card
-    assert f"The bars are one standard error of the PSNR, {spread}, divided" in tab.locator("body").inner_text()
+    bars = f"The bars are one standard error of the PSNR: the noise of one training ({spread}) divided"
+    assert bars in tab.locator("body").inner_text()
     assert page.column("front-table", 2) == ["0.030", "0.030", "0.030", "0.017"]
     assert page.column("front-table", 4) == ["1", "1", "1", "3"]
     assert tab.locator("#figure-front .errorbar").count() == 4
@@ -577,3 +578,14 @@ def test_a_large_study_is_one_small_file_with_every_view(browser, tmp_path: Path
 def test_plotlys_script_is_of_the_version_that_the_python_package_writes_for() -> None:
     head = plotly_js()[:200]
     assert f"plotly.js (cartesian - minified) v{get_plotlyjs_version()}\n" in head
+
+
+def test_of_very_many_trials_the_last_ones_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("srsearch.dashboard.report._MOST_ROWS", 20)
+    with Store(tmp_path / "large.db") as store:
+        many_trials.write(store, 50)
+        page = write_report(store, "many", tmp_path / "large.html").read_text(encoding="utf-8")
+    assert "The last 20 of 50 trials" in page
+    table = page[page.index('id="trials-table"') :]
+    listed = re.findall(r'<th scope="row" class="number" data-sort="(\d+)">', table[: table.index("</table>")])
+    assert listed == [str(number) for number in range(30, 50)]

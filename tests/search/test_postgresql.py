@@ -190,6 +190,44 @@ def test_a_search_goes_on_through_restarts(server: Server, url: str, tmp_path: P
         assert outcome(here, "small") == found
 
 
+def test_a_search_goes_on_through_closed_connections_and_time_limits(server: Server, url: str) -> None:
+    space = Space.from_dict(WIDE_SPACE | {"search": {"trials": 8, "seed": 3, "workers": 1}})
+    ended, closed = threading.Event(), 0
+    server.sql("ALTER ROLE postgres SET statement_timeout = '20ms'")
+    others = "FROM pg_stat_activity WHERE application_name = 'srsearch' AND pid <> pg_backend_pid()"
+
+    def close() -> None:
+        nonlocal closed
+        while not ended.wait(0.1) and not server.sql("SELECT 1 FROM sr_trials WHERE number > 1", check=False):
+            pass
+        while not ended.wait(0.3):
+            closed += len(server.sql(f"SELECT pg_terminate_backend(pid) {others}", check=False))
+
+    closing = threading.Thread(target=close)
+    closing.start()
+    try:
+        with Store(url) as store:
+            result = run(space, store=store, evaluator=SyntheticEvaluator(seconds=0.2), workers=1)
+            assert result.done == 8
+    finally:
+        ended.set()
+        closing.join()
+        server.sql("SET statement_timeout = 0; ALTER ROLE postgres RESET statement_timeout")
+    assert closed > 0
+    assert len(server.sql("SELECT DISTINCT key FROM sr_evaluations")) == 8
+
+
+def test_a_server_without_free_connections_is_no_wrong_address(
+    server: Server, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions, "_OPENING_SECONDS", 0.2)
+    server.sql("DROP ROLE IF EXISTS guest")
+    server.sql("CREATE ROLE guest LOGIN PASSWORD 'hunter2' CONNECTION LIMIT 0")
+    for read_only in (False, True):
+        with pytest.raises(WorkError, match=r"is away \(.*too many connections"):
+            Store(server.tcp_url("guest:hunter2@"), read_only=read_only)
+
+
 def test_leases_go_by_the_servers_clock(server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Clocks of the nodes do not matter. Leases do not expire because the server was down."""
     space = Space.from_dict(SMALL_SPACE)

@@ -113,7 +113,8 @@ def test_a_cluster_that_cannot_run_a_trial_is_refused_at_once(tmp_path: Path) ->
 @pytest.mark.long
 def test_an_evaluator_that_misbehaves_does_on_ray_as_it_does_here(tmp_path: Path) -> None:
     (tmp_path / "ways").mkdir()
-    evaluator = Misbehaving(tmp_path / "ways", ["exit", "fork", "late thread", "ctrl-c", "die", "sleep"])
+    ways = ["exit", "fork", "late thread", "ctrl-c", "die", "segfault", "print", "killed", "grandchild", "sleep"]
+    evaluator = Misbehaving(tmp_path / "ways", ways)
     with Store(tmp_path / "s.db") as store:
         options: dict[str, Any] = {"evaluator": evaluator, "trials": 6, "workers": 1, "trial_timeout": 8}
         result = run(Space.from_dict(SPACE), store=store, backend="ray", **options)

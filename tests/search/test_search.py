@@ -373,8 +373,9 @@ def test_with_several_workers_the_proposals_do_not_depend_on_who_ends_first(seed
 
 
 def options_of(evaluator: str) -> list[str]:
-    """The command that runs the small space with an evaluator of the tests."""
-    return ["run", "small.yaml", "--evaluator", f"tests.support.evaluators:{evaluator}", "--storage", "s.db"]
+    """The command that runs the small space with an evaluator of `tests.support.evaluators`, or of another module."""
+    evaluator = evaluator if ":" in evaluator else f"tests.support.evaluators:{evaluator}"
+    return ["run", "small.yaml", "--evaluator", evaluator, "--storage", "s.db"]
 
 
 def start(folder: Path, *options: str, evaluator: str = "Slow") -> subprocess.Popen[str]:
@@ -505,6 +506,9 @@ def test_an_evaluation_that_cannot_be_stored_is_kept_for_the_next_run(
     ):
         run(small_space, store=store, trials=4)
     monkeypatch.setattr(Study, "tell", told)
+    store.close()
+    (tmp_path / "s.db").rename(tmp_path / "renamed.db")
+    store = Store(tmp_path / "renamed.db")
     # What is taken up is not evaluated again: an evaluator that fails for all would show.
     with pytest.raises(WorkError, match="all failed"):
         run(small_space, store=store, evaluator=_same_study(Hopeless()), trials=5)
@@ -522,6 +526,15 @@ def test_a_database_that_is_deleted_in_the_middle_ends_the_run(folder: Path) -> 
     assert process.returncode == 1, messages
     assert "its file was deleted or replaced" in messages
     assert "Traceback" not in messages
+    (rescued,) = folder.glob("s.rescued-*.db")
+    assert str(rescued) in messages
+    with Store(rescued, read_only=True) as store:
+        before = outcome(store, "small")
+        assert sum(trial.state == "complete" for trial in store.trial_records("small")) >= 2
+    with Store(rescued) as store:
+        run(Space.from_yaml(str(folder / "small.yaml")), store=store, trials=len(before) + 2)
+        finished_before = [trial for trial in before if trial[1] == "complete"]
+        assert all(trial in outcome(store, "small") for trial in finished_before)
 
 
 def _same_study(evaluator: SyntheticEvaluator) -> SyntheticEvaluator:

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from sqlalchemy import create_engine, text
 
 from srsearch.analysis import pareto_front
 from srsearch.errors import InputError
 from srsearch.search import SyntheticEvaluator, run, study
+from srsearch.search.checkpoint_copy import Kept
 from srsearch.search.study import Study
 from srsearch.space import Space
 from srsearch.store import Store, leases
@@ -235,3 +237,27 @@ def test_replicates_reduce_the_standard_error_of_the_front(tmp_path: Path) -> No
     assert run(space, store=store, trials=8, replicates=3).done == 8
     assert len(store.trial_records("small")) == len(trials)
     assert run(space, store=store, trials=10).done == 10
+
+
+def test_a_checkpoint_at_a_url_is_whole_whatever_interrupts_its_upload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, local = tmp_path / "far" / "key-0.pt", tmp_path / "near"
+    local.mkdir()
+    with monkeypatch.context() as patch:
+
+        def put_half(self: LocalFileSystem, source: str, to: str, **_: object) -> None:
+            Path(to).write_bytes(Path(source).read_bytes()[:3])
+            raise OSError("connection lost")
+
+        copy = Kept(f"file://{target}", local)
+        assert copy.path is not None
+        copy.path.write_bytes(b"first")
+        copy.send()
+        patch.setattr(LocalFileSystem, "put_file", put_half)
+        copy.path.write_bytes(b"second")
+        copy.send()
+        assert target.read_bytes() == b"first"
+    copy.send()
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
+    assert target.read_bytes() == b"second"

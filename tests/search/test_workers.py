@@ -43,13 +43,14 @@ class Mine(nn.Module):
 EDITS = """\
 import os, pathlib
 from srsearch.search import SyntheticEvaluator
+FOLDER = pathlib.Path(__file__).parent  # Ray's workers have a working folder of their own
 class Edits(SyntheticEvaluator):
     def evaluate(self, design, seed, report):
-        if len(list(pathlib.Path(".").glob("mark*"))) == 1:
-            plugin = next(pathlib.Path(".").glob("a:b/my_parts.py"))
+        if len(list(FOLDER.glob("mark*"))) == 1:
+            plugin = next(FOLDER.glob("a:b/my_parts.py"))
             plugin.write_text(plugin.read_text().replace("VERSION = 1", "VERSION = 2"))
             os._exit(1)
-        pathlib.Path("mark").touch()
+        (FOLDER / "mark").touch()
         return super().evaluate(design, seed, report)
 """
 
@@ -68,7 +69,7 @@ def scores_are_their_designs(store: Store, study: str) -> bool:
 
 def test_an_evaluator_that_misbehaves_fails_its_own_trial_only(small_space: Space, tmp_path: Path) -> None:
     ways = ["fork", "exit", "die", "ctrl-c", "segfault", "unprintable", "controls", "orphan and die", "recursion"]
-    ways += ["late thread", "huge step", "print", "negative step", "sleep"]
+    ways += ["late thread", "huge step", "print", "negative step", "killed", "grandchild", "sleep"]
     (tmp_path / "ways").mkdir()
     evaluator = Misbehaving(tmp_path / "ways", ways)
     with Store(tmp_path / "s.db") as store:
@@ -89,15 +90,18 @@ def test_an_evaluator_that_misbehaves_fails_its_own_trial_only(small_space: Spac
         assert scores_are_their_designs(store, result.study)
 
 
-def test_a_worker_with_an_edited_plugin_ends_the_run(tmp_path: Path, srsearch_process: Command) -> None:
+@pytest.mark.parametrize("backend", ["local", "ray"])
+def test_a_worker_with_an_edited_plugin_ends_the_run(tmp_path: Path, srsearch_process: Command, backend: str) -> None:
     """The plugin's path has a colon, and what it prints is no result."""
+    if backend == "ray":
+        pytest.importorskip("ray", reason="Ray is an extra")
     plugin = tmp_path / "a:b" / "my_parts.py"
     plugin.parent.mkdir()
     plugin.write_text(PLUGIN)
     (tmp_path / "edits.py").write_text(EDITS)
     (tmp_path / "tiny.yaml").write_text(SPACE)
-    options = ["--plugin", str(plugin), "--evaluator", "edits:Edits", "--storage", "s.db", "--quiet"]
-    ended = srsearch_process("run", "tiny.yaml", *options)
+    options = ["--plugin", str(plugin), "--evaluator", "edits:Edits", "--backend", backend]
+    ended = srsearch_process("run", "tiny.yaml", *options, "--storage", "s.db", "--quiet")
     assert ended.returncode == 1
     assert "a worker builds another network for trial" in ended.stderr
     assert "loaded" not in ended.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,6 +82,23 @@ def test_hard_links_are_refused(tmp_path: Path, read_only: bool) -> None:
         Store(tmp_path / "other.db", read_only=read_only)
     (tmp_path / "other.db").unlink()
     Store(tmp_path / "s.db", read_only=read_only).close()
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_file_that_is_mounted_by_itself_is_refused(tmp_path: Path, read_only: bool) -> None:
+    with Store(tmp_path / "s.db") as store:
+        fill(store)
+    mounted = tmp_path / "a container" / "s.db"
+    mounted.parent.mkdir()
+    mounted.touch()
+    if subprocess.run(["mount", "--bind", tmp_path / "s.db", mounted], capture_output=True, check=False).returncode:
+        pytest.skip("mounts are not allowed here")
+    try:
+        with pytest.raises(InputError, match=r"is mounted as a single file.*mount its folder"):
+            Store(mounted, read_only=read_only)
+        assert [path.name for path in mounted.parent.iterdir()] == ["s.db"]
+    finally:
+        subprocess.run(["umount", mounted], check=True)
 
 
 def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

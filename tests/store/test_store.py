@@ -26,8 +26,9 @@ import srsearch
 import srsearch.analysis
 import srsearch.store.frames
 from srsearch.errors import InputError, WorkError
-from srsearch.store import EvaluationRecord, Store, StudyRecord, TrialRecord, schema
+from srsearch.store import EvaluationRecord, Store, StudyRecord, TrialRecord, schema, statements
 from srsearch.store.tables import Base
+from tests.support import many_trials
 from tests.support.postgresql import server_or_skip
 from tests.support.unprivileged import unprivileged
 
@@ -632,6 +633,7 @@ def test_a_full_disk_loses_nothing_and_the_store_keeps_working(tmp_path: Path) -
 
 def test_a_lock_that_is_never_released_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("srsearch.store.sqlite.BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("srsearch.store.transactions.AWAY_SECONDS", 0.5)
     with Store(tmp_path / "locked.db") as store:
         store.create_study(STUDY)
         other = sqlite3.connect(tmp_path / "locked.db", isolation_level=None)
@@ -782,3 +784,23 @@ def test_optuna_dashboard_shows_the_export(tmp_path: Path) -> None:
         infeasible = [trial for trial in detail["trials"] if max(trial["constraints"]) > 0]
         assert {trial["state"] for trial in infeasible} == {"Pruned"}
         assert len(infeasible) == 2
+
+
+def test_no_statement_lists_more_values_than_a_database_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def few(connection: sqlite3.Connection, _: object) -> None:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 100)
+
+    with Store(tmp_path / "many.db") as store:
+        many_trials.write(store, 300)
+        objectives = ("psnr", "ssim", "mult_adds", "params", "activations")
+        front = store.front("many", objectives=objectives)
+    assert len(front) > 25
+    monkeypatch.setattr(statements, "MOST_VALUES", 20)
+    event.listen(Engine, "connect", few)
+    try:
+        with Store(tmp_path / "many.db", read_only=True) as store, Store(tmp_path / "copy.db") as copy:
+            pd.testing.assert_frame_equal(store.front("many", objectives=objectives), front)
+            assert store.copy_study("many", copy) == 300
+            assert len(copy.trials("many")) == 300
+    finally:
+        event.remove(Engine, "connect", few)

@@ -89,6 +89,13 @@ class Misbehaving(SyntheticEvaluator):
             case "fork":  # the child goes on like its parent, and later
                 if os.fork() == 0:
                     time.sleep(0.3)
+            case "killed":  # as by the system, when it runs out of memory
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "grandchild":  # goes on like the worker, and its parent is gone
+                if os.fork() == 0:
+                    if os.fork() != 0:
+                        os._exit(0)
+                    report(25, 99.0)
             case "orphan and die":  # the child outlives the worker
                 if os.fork() == 0:
                     time.sleep(30)
@@ -97,7 +104,7 @@ class Misbehaving(SyntheticEvaluator):
             case "late thread":
                 threading.Timer(0.1, report, (60, 99.0)).start()
             case "print":
-                print("\n" * 10_000_000)
+                print("0123456789\n" * 10_000_000)
 
 
 class Unprintable(Exception):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
 import flask
 from markupsafe import Markup
+
+from srsearch.dashboard.live.listening import is_loopback
 
 _COOKIE = "srsearch"
 
@@ -25,18 +26,8 @@ _FORM = Markup(
 )
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def guard(server: flask.Flask, token: str | None, script_hashes: Sequence[str]) -> None:
-    """Check every request, and add a content security policy to every response.
+    """Check every request, and add the headers that protect pages to every response.
 
     Args:
         server: The application to guard.
@@ -49,24 +40,23 @@ def guard(server: flask.Flask, token: str | None, script_hashes: Sequence[str]) 
         "frame-ancestors 'none'"
     )
 
+    headers = {
+        "Content-Security-Policy": policy,
+        "X-Frame-Options": "DENY",  # for browsers that do not know frame-ancestors
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "same-origin",  # a link with a wrong token is told to nobody
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+
     def check() -> flask.Response | None:
         if token is None:
             # DNS rebinding: a foreign page may point its own name to this machine. The Host header gives it away.
-            return (
-                None
-                if is_loopback(_host())
-                else _refusal(
-                    403,
-                    "Access refused",
-                    "Open the dashboard as localhost, or start it with --token to open it by another name.",
-                )
-            )
+            return None if is_loopback(_host()) else _refusal(403, "Access refused", _ELSEWHERE)
         return _check_token(token)
 
     def finish(response: flask.Response) -> flask.Response:
-        response.headers["Content-Security-Policy"] = policy
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "same-origin"
+        response.headers.update(headers)
+        response.headers.setdefault("Cache-Control", "private, no-cache")
         return response
 
     server.before_request(check)
@@ -88,7 +78,9 @@ def _check_token(token: str) -> flask.Response | None:
         root = flask.current_app.config["APPLICATION_ROOT"]
         here = flask.current_app.config["SHOWN_ROOT"] + flask.request.path.removeprefix(root)
         answer = flask.redirect(here + (f"?{urlencode(rest)}" if rest else ""))
-        answer.set_cookie(_COOKIE, _sealed(token), httponly=True, samesite="Strict")
+        # Behind a proxy that speaks HTTPS, browsers must not send the cookie without it.
+        encrypted = flask.request.is_secure or flask.request.headers.get("X-Forwarded-Proto", "") == "https"
+        answer.set_cookie(_COOKIE, _sealed(token), secure=encrypted, httponly=True, samesite="Strict")
         return flask.make_response(answer)
     bearer = flask.request.headers.get("Authorization", "")
     if bearer.startswith("Bearer "):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -20,19 +18,21 @@ from dash import ClientsideFunction, Input, Output, dcc, html
 from dash.development.base_component import Component
 from plotly.utils import PlotlyJSONEncoder
 from threadpoolctl import threadpool_limits
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.serving import BaseWSGIServer
 
 from srsearch.dashboard.colours import css_colours
-from srsearch.dashboard.live.access import guard, is_loopback
+from srsearch.dashboard.live.access import guard
 from srsearch.dashboard.live.address import Address
 from srsearch.dashboard.live.components import Page, named
+from srsearch.dashboard.live.listening import is_loopback, listen
+from srsearch.dashboard.live.requests import check_requests
 from srsearch.dashboard.live.snapshots import Watcher
 from srsearch.dashboard.live.views import ViewContext
 from srsearch.dashboard.live.views.table import views
 from srsearch.dashboard.vendored import plotly_js
 from srsearch.errors import InputError, WorkError
 from srsearch.plots._theme import exchange
-from srsearch.text import csv_text, well_formed
+from srsearch.text import csv_text, printable, well_formed
 
 _NICENESS = 5
 _SHARED_ASSETS = str(files("srsearch.dashboard") / "assets")
@@ -79,16 +79,6 @@ class Shown:
     title: str
 
 
-class _Quiet(WSGIRequestHandler):
-    """A request handler that logs nothing."""
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Log nothing."""
-
-    def log(self, type: str, message: str, *args: Any) -> None:
-        """Log nothing: browsers often drop connections."""
-
-
 def application(watcher: Watcher, *, token: str | None = None) -> flask.Flask:
     """The WSGI application.
 
@@ -122,6 +112,7 @@ def application(watcher: Watcher, *, token: str | None = None) -> flask.Flask:
     server.config["SHOWN_ROOT"] = app.config.requests_pathname_prefix
     _add_routes(server, watcher)
     guard(server, token, [f"'{each}'" if not each.startswith("'") else each for each in app.csp_hashes()])
+    check_requests(server)
     server.before_request(lambda: _prepare(watcher))
     return server
 
@@ -186,28 +177,35 @@ def _version(watcher: Watcher, address: Address) -> str:
             return f"no study of {len(names)}"
         versions = [watcher.snapshot(name).version for name in (study, *address.compared) if name in names]
         return " ".join(map(str, [*versions, len(names)]))
-    except (InputError, WorkError) as error:
-        return str(error)
+    except (Exception, SystemExit) as error:  # whatever it is, the page says it
+        return f"{type(error).__name__}: {error}"
 
 
 def _answer(watcher: Watcher, search: str | None) -> str:
     """The result of the page's only callback: JSON for its script."""
     address = Address.of(search)
     made = _version(watcher, address)  # read first, so that a change in between is noticed
+
+    def told(shown: Shown) -> str:
+        page = shown.page
+        answer = {
+            "search": search,
+            "made": made,
+            "title": shown.title,
+            "head": shown.head,
+            "content": page.children,
+            "controls": [control.plain() for control in page.controls],
+            "grids": {name: json.dumps(grid) for name, grid in page.grids.items()},
+            "figures": page.figures,
+            "budget": page.budget or {},
+        }
+        return json.dumps(answer, cls=PlotlyJSONEncoder)
+
     shown = show(watcher, address)
-    page = shown.page
-    told = {
-        "search": search,
-        "made": made,
-        "title": shown.title,
-        "head": shown.head,
-        "content": page.children,
-        "controls": [control.plain() for control in page.controls],
-        "grids": {name: json.dumps(grid) for name, grid in page.grids.items()},
-        "figures": page.figures,
-        "budget": page.budget or {},
-    }
-    return json.dumps(told, cls=PlotlyJSONEncoder)
+    try:
+        return told(shown)
+    except (Exception, SystemExit) as error:  # a plugin's view gave something else than a page
+        return told(_failed(address, error, [], _damage(watcher)))
 
 
 def show(watcher: Watcher, address: Address) -> Shown:
@@ -216,6 +214,10 @@ def show(watcher: Watcher, address: Address) -> Shown:
         names = watcher.names()
     except (InputError, WorkError) as error:
         return _problem(address, "The database cannot be read", f"{error}.", [])
+    except Exception:
+        if (text := _damage(watcher)) is None:
+            raise
+        return _problem(address, "The database cannot be read", text, [])
     if not names:
         text = (
             f"There is no study in {watcher.where} yet. Start one with `srsearch run lightweight_x4`; it appears here."
@@ -230,15 +232,30 @@ def show(watcher: Watcher, address: Address) -> Shown:
     try:
         context = ViewContext(address, watcher.snapshot(study), watcher)
         page = view.function(context)
+        if not isinstance(page, Page):
+            raise TypeError(f"it gave {type(page).__name__}, not a Page")
     except (InputError, WorkError) as error:
         return _problem(address, "This page cannot be shown", f"{error}.", names)
-    except Exception as error:  # readers get a page instead of a traceback; the server's output names the error
-        print(
-            f"srsearch: the view {address.view} of {study!r} failed: {type(error).__name__}: {error}", file=sys.stderr
-        )
-        text = "Something went wrong. The output of `srsearch dashboard` says more; the other views may work."
-        return _problem(address, "This view cannot be shown", text, names)
+    except (Exception, SystemExit) as error:
+        return _failed(address, error, names, _damage(watcher))
     return Shown(_head(address, names, context), page, f"{view.title}, {study}")
+
+
+def _failed(address: Address, error: BaseException, names: list[str], damage: str | None) -> Shown:
+    """Readers get a page instead of a traceback; the server's output names the error."""
+    told = printable(f"the view {address.view} of {address.study!r} failed: {type(error).__name__}: {error}"[:1000])
+    print(f"srsearch: {told}", file=sys.stderr)
+    text = "Something went wrong. The output of `srsearch dashboard` says more; the other views may work."
+    return _problem(address, "This view cannot be shown", damage or text, names)
+
+
+def _damage(watcher: Watcher) -> str | None:
+    """What is damaged in the database, if anything is."""
+    from srsearch.search.damage import damage
+
+    path = watcher.store.path
+    error = None if path is None else damage(str(path))
+    return None if error is None else f"{error}."
 
 
 def _problem(address: Address, title: str, text: str, names: list[str]) -> Shown:
@@ -317,21 +334,7 @@ def make(storage: str | None, host: str, port: int, token: str | None) -> BaseWS
     views()  # a plugin's view with a name that is taken ends the command here
     watcher = Watcher(storage)
     threading.Thread(target=watcher.warm, daemon=True).start()
-    try:
-        # werkzeug keeps the reason to itself, so the address is tried first
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        socket.create_server(address[:2], family=family).close()
-        return make_server(host, port, application(watcher, token=token), threaded=True, request_handler=_Quiet)
-    except (OSError, UnicodeError) as error:
-        if isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EACCES):
-            hint = "try another --port"
-        else:
-            hint = "--host takes a name or an address of this machine"
-        raise InputError(
-            f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}; {hint}"
-        ) from None
-    except SystemExit:  # werkzeug raises this where the port is taken
-        raise InputError(f"cannot listen on {host}:{port}: it is in use; try another --port") from None
+    return listen(host, port, application(watcher, token=token))
 
 
 def serve(storage: str | None, host: str, port: int, token: str | None, say: Callable[[str], None]) -> None:
@@ -353,7 +356,7 @@ def serve(storage: str | None, host: str, port: int, token: str | None, say: Cal
     if hasattr(os, "nice"):
         with suppress(OSError):
             os.nice(_NICENESS)  # a search on this machine has priority
-    shown = f"[{host}]" if ":" in host else host
+    shown = f"[{host}]" if ":" in host and not host.startswith("[") else host
     say(f"dashboard: http://{shown}:{server.server_port}{root}")
     if seen != root:
         say(f"Behind the reverse proxy, its path is {seen}")

@@ -12,7 +12,7 @@ import pickle
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -31,6 +31,9 @@ from srsearch.search.trial import Trial
 
 _EXIT_SECONDS = 5.0
 """How long a worker that has closed its pipe may take to end."""
+
+_LONGEST_LOOK = 1.0
+"""Seconds that seldom pass between two looks at the workers, unless this process is suspended."""
 
 
 @dataclass
@@ -105,6 +108,7 @@ class _Pool:
         self._waits = waits
         self._timeout = trial_timeout
         _check_importable(evaluator)
+        self._looked = time.monotonic()
         self._context = multiprocessing.get_context("spawn")
         self._workers = [self._start(index) for index in range(workers)]
 
@@ -129,20 +133,32 @@ class _Pool:
         self._send(worker, Job(trial.number, 1, design.key, design.to_dict(), trial.seed, checkpoint, self._waits))
 
     def answer(self, index: int, going_on: bool) -> None:
-        """Tell a worker that has reported whether its trial goes on."""
+        """Tell a worker that has reported whether its trial goes on. One that does not wait for that is killed."""
+        worker = self._workers[index]
         if self._waits:
             with contextlib.suppress(OSError):
-                self._workers[index].pipe.send(going_on)
+                worker.pipe.send(going_on)
+        elif not going_on:
+            self._kill(worker)
 
     def events(self, timeout: float) -> Iterator[Event]:
         """Wait at most ``timeout`` seconds for something to happen; each event is received when it is iterated over."""
         busy = [worker for worker in self._workers if worker.trial is not None]
         ready = wait([each for worker in busy for each in (worker.pipe, worker.process.sentinel)], timeout)
+        self._look(busy)
         for worker in busy:
             if worker.pipe in ready or worker.process.sentinel in ready:
                 yield from self._received(worker)
-            elif self._timeout is not None and time.monotonic() - worker.began > self._timeout:
+            elif self._timeout is not None and worker.ready and time.monotonic() - worker.began > self._timeout:
                 yield self._timed_out(worker)
+
+    def _look(self, busy: Sequence[_Worker]) -> None:
+        """No trial's time passes while this process is suspended (Ctrl-Z) or waits for the database."""
+        now = time.monotonic()
+        for worker in busy:
+            if worker.began < self._looked:
+                worker.began += max(0.0, now - self._looked - _LONGEST_LOOK)
+        self._looked = now
 
     def close(self) -> None:
         """Kill all workers and what they were doing."""
@@ -167,10 +183,13 @@ class _Pool:
         """Kill a worker, and with it the trial that takes too long."""
         trial = worker.trial
         assert trial is not None
+        self._kill(worker)
+        return Failed(worker.index, trial, timeout_reason(self._timeout))
+
+    def _kill(self, worker: _Worker) -> None:
         worker.process.kill()
         worker.process.join()
         worker.trial = None
-        return Failed(worker.index, trial, timeout_reason(self._timeout))
 
     def _tried_again(self, worker: _Worker, death: str) -> None:
         """Give the trial of a worker that has died to a new process, which begins at the checkpoint."""
@@ -203,6 +222,8 @@ class _Pool:
                 break
         if points:
             yield Reported(worker.index, trial, points)
+            if worker.trial is None:  # killed by the answer
+                return
         kind, *content = message
         if kind == "ready":
             worker.ready, worker.began = True, time.monotonic()

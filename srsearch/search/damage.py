@@ -1,8 +1,9 @@
-"""Finds out whether a command failed because the file of its database is damaged."""
+"""Finds out whether something failed because the file of a database is damaged."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import Any
 
 from srsearch.errors import InputError, WorkError
@@ -13,7 +14,7 @@ _NUMBERS = ("psnr", "ssim", "seconds", "params", "mult_adds", "activations", "se
 def damage(storage: str | None) -> WorkError | None:
     """The error that says what is damaged in a SQLite file; None where nothing is.
 
-    Reads everything: it is asked only after a command has failed in a way that a whole file does not explain.
+    Reads everything: it is asked only after something has failed in a way that a whole file does not explain.
 
     Args:
         storage: The database, as for `srsearch.store.Store`.
@@ -50,14 +51,24 @@ def _check(table: str, row: Any) -> None:
     """Raises an error if a row holds what srsearch never writes."""
     from srsearch.architecture import Architecture
     from srsearch.store import content_hash
+    from srsearch.store.records import STATES
+    from srsearch.store.rows import check_study
 
     for column, value in row.items():
         if column in _NUMBERS and not isinstance(value, int | float | None):
             raise TypeError(f"{column} is no number")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{column} is {value}")
         if column in ("objectives", "curve") and not isinstance(value, list):
             raise TypeError(f"{column} is no list")
         if column in ("space", "recipe", "data", "reference", "axes", "sampler_state", "versions", "description"):
             dict(value).keys()
+    if table == "sr_studies":
+        check_study(row)
+    if table == "sr_studies" and (missing := {"name", "architecture", "constraints", "search"} - set(row["space"])):
+        raise ValueError(f"the space has no {min(missing)}")
+    if table == "sr_trials" and row["state"] not in STATES:
+        raise ValueError(f"{row['state']!r} is no state")
     if table == "sr_evaluations" and content_hash(row["recipe"]) != row["recipe_hash"]:
         raise ValueError("a recipe does not have its hash")
     if table == "sr_architectures":
