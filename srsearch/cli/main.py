@@ -24,6 +24,7 @@ from srsearch.cli.run import run
 from srsearch.cli.spaces import catalogue, count, space
 from srsearch.cli.streams import print_anything
 from srsearch.cli.studies import studies
+from srsearch.cli.upscale import upscale
 from srsearch.errors import InputError, WorkError
 from srsearch.text import printable_lines
 
@@ -85,5 +86,5 @@ def main() -> None:
     """
 
 
-for _each in (run, space, count, catalogue, trials, front, best, evaluate, report, dashboard, data, studies):
+for _each in (run, space, count, catalogue, trials, front, best, evaluate, upscale, report, dashboard, data, studies):
     main.add_command(_each)
