@@ -11,11 +11,13 @@ from benchmarks import (
     dashboard,
     default_run,
     enumeration,
+    evaluation,
     proxy_training,
     replay,
     samplers,
     sharing,
     startup,
+    training,
 )
 
 BENCHMARKS = {
@@ -27,7 +29,9 @@ BENCHMARKS = {
     "sharing": sharing.main,
     "cluster": cluster.main,
     "dashboard": dashboard.main,
+    "evaluation": evaluation.main,
     "proxy_training": proxy_training.main,
+    "training": training.main,
     "default_run": default_run.main,
 }
 

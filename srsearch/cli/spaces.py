@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import click
 
 from srsearch.cli.catalogue_tables import print_catalogue, print_published
-from srsearch.cli.options import WholeType, budget_options, json_option, open_store, plugin_option, storage_option
+from srsearch.cli.designs import design_named
+from srsearch.cli.options import WholeType, budget_options, json_option, plugin_option, storage_option
 from srsearch.cli.printing import print_json
 from srsearch.cli.space_tables import (
     image_text,
@@ -20,10 +17,7 @@ from srsearch.cli.space_tables import (
     print_space,
     print_spaces,
 )
-from srsearch.errors import InputError, WorkError
-
-if TYPE_CHECKING:
-    from srsearch.architecture import Architecture
+from srsearch.errors import WorkError
 
 
 @click.command(short_help="Describe a search space before any training.")
@@ -107,7 +101,7 @@ def count(
     if design is None:
         raise click.UsageError("Missing argument 'DESIGN'.")
     way = costs.convention(convention)
-    described, at_scale, usual = _design(design, scale, multi_scale, storage)
+    described, at_scale, usual = design_named(design, scale, multi_scale, storage)
     # A study's image, unless the convention fixes the LR image.
     size = at or (usual if way.lr is None else None)
     if size is not None:
@@ -173,34 +167,3 @@ def catalogue(paper: str | None, convention: str | None, names: bool, as_json: b
         print_json([row.record(None if convention is None else counted) for row in rows])
     else:
         print_catalogue(papers, rows, reproduction.unpriced(), counted)
-
-
-def _design(
-    design: str, scale: int | None, multi_scale: bool, storage: str | None
-) -> tuple[Architecture, int | None, str | None]:
-    """The design that DESIGN names, the scale to count it at, and the size of its study's output."""
-    from srsearch.architecture import Architecture, catalogue
-    from srsearch.quantity import parse_natural
-    from srsearch.space import read_design
-    from srsearch.space.source import exists
-
-    if design not in catalogue.names():
-        study, colon, number = design.rpartition(":")
-        trial = parse_natural(number)
-        if colon and trial is not None:
-            with open_store(storage) as store:
-                at = store.study(study).space["constraints"]["mult_adds"].get("at")
-                record = store.trial_record(study, trial)
-                if record is None:
-                    last = store.count_trials(study) - 1
-                    raise InputError(f"study {study!r} has no trial {trial}; its trials are 0 to {last}")
-            return Architecture.from_dict(record.description), scale, at
-        if Path(design).suffix in (".yaml", ".yml") or exists(Path(design)):
-            return read_design(design), scale, None
-    found = catalogue.published(design)  # unknown: says what there is
-    if multi_scale and not found.multi_scale:
-        raise InputError(f"{found.name} is not published with several upsamplers: leave out --multi-scale")
-    if scale is None and len(found.scales) > 1:
-        raise InputError(f"say at which scale: srsearch count {shlex.quote(design)} --scale 4")
-    at_scale = found.scales[0] if scale is None else scale
-    return catalogue.get(design, None if multi_scale else at_scale), at_scale, None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import stat
 import warnings
+from collections.abc import Collection, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -15,9 +17,9 @@ from srsearch.data.bicubic import Pixels
 
 _KINDS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 
-_PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT, _BITS = 262, 284, 339, 258
+PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT, BITS = 262, 284, 339, 258
 """Tags of TIFF."""
-_MIN_IS_WHITE, _SEPARATE, _UNSIGNED = 0, 2, 1
+MIN_IS_WHITE, _SEPARATE, _UNSIGNED = 0, 2, 1
 
 _FEWEST_BITS = 15
 """Cameras and instruments write 10, 12 or 14 bits into 16; so nothing tells such an image from a very dark one."""
@@ -40,12 +42,8 @@ def decode(file: Path, *, max_pixels: int) -> Pixels:
     Raises:
         UnusablePhotoError: Unreadable, damaged, no image, too large, or of a kind whose colours are not known.
     """
-    try:
-        if not stat.S_ISREG(file.stat().st_mode):
-            raise UnusablePhotoError("is not a file")
-    except OSError as error:
-        raise UnusablePhotoError(f"cannot be read: {error.strerror}") from error
-    return _decode(file, max_pixels)
+    with opened(file, max_pixels=max_pixels) as image:
+        return _rgb(image)
 
 
 def decode_bytes(content: bytes, *, max_pixels: int) -> Pixels:
@@ -54,17 +52,31 @@ def decode_bytes(content: bytes, *, max_pixels: int) -> Pixels:
     Raises:
         UnusablePhotoError: As for `decode`.
     """
-    return _decode(BytesIO(content), max_pixels)
+    with opened(BytesIO(content), max_pixels=max_pixels) as image:
+        return _rgb(image)
 
 
-def _decode(source: Path | BytesIO, max_pixels: int) -> Pixels:
+@contextlib.contextmanager
+def opened(source: Path | BytesIO, *, max_pixels: int, kinds: Collection[str] | None = None) -> Iterator[Image.Image]:
+    """Open an image. What goes wrong in the context becomes an `UnusablePhotoError`.
+
+    Args:
+        source: A file, or its content.
+        max_pixels: Larger images are not decoded.
+        kinds: The kinds of files that are read, by Pillow's names; None: all that Pillow reads.
+
+    Raises:
+        UnusablePhotoError: Unreadable, damaged, no image or too large.
+    """
     try:
+        if isinstance(source, Path) and not stat.S_ISREG(source.stat().st_mode):
+            raise UnusablePhotoError("is not a file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about metadata and size: Pillow raises an error for what matters
-            with Image.open(source) as image:
+            with Image.open(source, formats=None if kinds is None else list(kinds)) as image:
                 if image.width * image.height > max_pixels:
                     raise UnusablePhotoError(f"{image.width}x{image.height} is over {max_pixels // 10**6} megapixels")
-                return _rgb(image)
+                yield image
     except UnusablePhotoError:
         raise
     except Image.DecompressionBombError:
@@ -111,26 +123,26 @@ def _rgb(image: Image.Image) -> Pixels:
     # Loading an image forgets these.
     tags = getattr(image, "tag_v2", {})
     encoding = str([each[3] for each in getattr(image, "tile", [])])
-    bits = tags.get(_BITS, (8,))
-    _check_samples(image, tags)
+    bits = tags.get(BITS, (8,))
+    check_samples(image, tags)
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I"):
         # Pillow's own conversion of 16-bit grey clips at 255 instead of scaling.
         deep = np.asarray(upright).astype(np.int64)
         most = 2 ** bits[0] - 1 if 8 < bits[0] < 16 else 65535
         _check_range(int(deep.max()), most)
-        deep = most - deep if tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE else deep
+        deep = most - deep if tags.get(PHOTOMETRIC) == MIN_IS_WHITE else deep
         grey = np.clip((deep * 255 + most // 2) // most, 0, 255).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
     if upright.mode in ("P", "PA", "La", "RGBa"):
         upright = upright.convert("LA" if upright.mode == "La" else "RGBA")
-    if ";16" in encoding:  # of which Pillow keeps the upper 8
+    if ";16" in encoding:  # Pillow keeps only the upper 8
         colours = 1 if upright.mode == "LA" else 3  # before alpha
         _check_range(256 * int(np.asarray(upright)[..., :colours].max()) + 255, 65535)
     return np.array(upright.convert("RGB"))
 
 
-def _check_samples(image: Image.Image, tags: dict[int, object]) -> None:
+def check_samples(image: Image.Image, tags: dict[int, object]) -> None:
     """Whether the values of the pixels have a range and a meaning that are known.
 
     Raises:
@@ -145,7 +157,7 @@ def _check_samples(image: Image.Image, tags: dict[int, object]) -> None:
         raise UnusablePhotoError("signed pixels have no known range")
     if image.mode in ("LAB", "HSV"):
         raise UnusablePhotoError(f"{image.mode} colours cannot be converted here: save it as RGB")
-    bits = tags.get(_BITS, (8,))
+    bits = tags.get(BITS, (8,))
     if tags.get(_PLANAR) == _SEPARATE and isinstance(bits, tuple) and len(bits) > 1 and bits[0] > 8:
         raise UnusablePhotoError("colours in planes of more than 8 bits cannot be read: save it as 8-bit RGB")
 

@@ -117,10 +117,12 @@ def upscale_tiled(
     return sr
 
 
-def tile_that_fits(network: nn.Module, scale: int, reach: Reach, height: int, width: int, device: str) -> int | None:
-    """The largest tile for which the free memory suffices by estimate, or None if the whole image fits.
+def tile_that_fits(
+    network: nn.Module, scale: int, reach: Reach, height: int, width: int, device: str, limit: int | None = None
+) -> int | None:
+    """The largest tile for which memory suffices by estimate, or None if the whole image fits.
 
-    The estimate is four times the largest tensor between modules, and half of the memory that is free.
+    The estimate is four times the largest tensor between modules.
 
     Args:
         network: A network as for `upscale_image`, on the device.
@@ -129,11 +131,14 @@ def tile_that_fits(network: nn.Module, scale: int, reach: Reach, height: int, wi
         height: Height of the LR image.
         width: Width of the LR image.
         device: ``cpu`` or ``cuda``.
+        limit: Bytes that may be taken; None: half of the memory that is free.
     """
-    free = free_memory(device)
-    if free is None:
-        return None
-    most = int(free / 2 / (4 * 4 * _largest(network, scale)))
+    if limit is None:
+        free = free_memory(device)
+        if free is None:
+            return None
+        limit = free // 2
+    most = int(limit / (4 * 4 * _largest(network, scale)))
     if height * width <= most:
         return None
     return max(int(most**0.5) - 2 * reach.overlap, 16)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,10 @@ class Checkpoint:
                 torch.save(plain, file)
         except RuntimeError as error:  # torch raises this if the disk is full
             raise OSError(str(error)) from error
+
+    def with_about(self, about: Mapping[str, Any]) -> Checkpoint:
+        """The checkpoint with what the training was."""
+        return replace(self, about=dict(about))
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint | None:

@@ -151,7 +151,7 @@ class Recipe:
                 raise InputError(f"recipe: srsearch already has a {kind} {taken!r}; register yours under another name")
             if name not in ours and name not in own:
                 hint = suggest(str(name), [*ours, *own])
-                raise InputError(f"recipe: unknown {kind} {name!r}: {hint} (one of your own comes with --plugin FILE)")
+                raise InputError(f"recipe: unknown {kind} {name!r}: {hint} (load one of your own with --plugin FILE)")
         if not isinstance(self.rungs, list | tuple) or not all(
             _is_number(rung) and 0 < rung < 1 for rung in self.rungs
         ):
@@ -260,8 +260,9 @@ class Recipe:
         """The optimizer of a network's weights."""
         weights = [each for each in network.parameters() if each.requires_grad]
         if self.optimizer == "sgd":
+            # The fused SGD fails on weights that get their first gradient later than others, as levels that join do.
             return torch.optim.SGD(
-                weights, self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay, fused=True
+                weights, self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay, foreach=True
             )
         kind = torch.optim.Adam if self.optimizer == "adam" else torch.optim.AdamW
         return kind(weights, self.learning_rate, weight_decay=self.weight_decay, fused=True)

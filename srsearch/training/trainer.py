@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from srsearch.architecture import Network, upscale_bicubic
 from srsearch.architecture.colour import luma
 from srsearch.architecture.network import initialise
-from srsearch.data import Pair, PatchSampler, Photo, make_pair
+from srsearch.data import Pair, Photo, make_pair
+from srsearch.data.cache import CachedPatchSampler
 from srsearch.evaluation import Runtime, is_luminance
 from srsearch.training.checkpoint import Checkpoint
 from srsearch.training.processes import ALONE, Processes
@@ -42,6 +43,7 @@ class Trainer:
         runtime: Device, precision and threads; the recipe may change precision and memory format.
         seed: Seed of the patches.
         processes: The processes that share each batch. Every one of them has a trainer with the same arguments.
+        start: Tensors to begin with instead of those that are drawn; what does not fit is passed over.
 
     Attributes:
         done: Steps done.
@@ -57,10 +59,16 @@ class Trainer:
         runtime: Runtime,
         seed: int,
         processes: Processes = ALONE,
+        start: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.runtime = recipe.runtime(runtime)
         if recipe.initialisation != "uniform_1" and isinstance(network, Network):
             initialise(network, recipe.initialisation)
+        own = network.state_dict()
+        with torch.no_grad():
+            for key, tensor in (start or {}).items():
+                if key in own and own[key].shape == tensor.shape:
+                    own[key].copy_(tensor)
         self._network = self.runtime.placed(network).train()
         self._luminance = is_luminance(network)
         self._recipe, self._processes = recipe, processes
@@ -70,7 +78,7 @@ class Trainer:
         call: Any = network.outputs if self._all_levels and isinstance(network, Network) else network
         self._call = torch.compile(call) if recipe.compile else call
         self._samplers = {
-            scale: PatchSampler(
+            scale: CachedPatchSampler(
                 at_sizes(each, recipe.hr_scales, scale, recipe.patch),
                 recipe.patch,
                 recipe.batch,
@@ -118,7 +126,7 @@ class Trainer:
             self._optimizer.load_state_dict(state.optimizer)
             states = state.patches.reshape(len(self._samplers), -1)
             for sampler, each in zip(self._samplers.values(), states, strict=True):
-                sampler.state = each
+                sampler.state = each.clone()  # torch reads the state from the start of its memory
             torch.random.set_rng_state(state.random)
             for mine, saved in zip(self._average, state.average, strict=True):
                 mine.copy_(saved)

@@ -1,0 +1,107 @@
+"""The images that a full training trains and validates on: all of a folder, from a cache if there is one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from srsearch.data import BUILTIN, Pair, load_training_data
+from srsearch.data.cache import cache_of, open_cache
+from srsearch.data.layouts import recognise
+from srsearch.data.photos import shuffled
+from srsearch.errors import InputError
+from srsearch.text import well_formed
+
+_LARGEST = 2**31
+"""Bytes of decoded images that are read into memory; more need a cache."""
+_VALIDATION_IMAGES = 10
+
+Pairs = tuple[Pair, ...]
+
+
+@dataclass(frozen=True)
+class TrainingSets:
+    """What a network is trained and validated on.
+
+    Attributes:
+        train: Pairs to train on, by scale.
+        validation: Pairs to validate with, by scale.
+        about: Folders, numbers of images and pixels, and a digest, as plain JSON.
+    """
+
+    train: dict[int, Pairs]
+    validation: dict[int, Pairs]
+    about: dict[str, Any]
+
+
+def read_sets(
+    folder: str, validation: str | None, scales: Sequence[int], *, patch: int, warn: Callable[[str], None]
+) -> TrainingSets:
+    """Read the images of a training. Images that cannot be used are named, counted and skipped.
+
+    Args:
+        folder: Folder of any layout, or of a cache, or ``builtin``.
+        validation: Folder to validate with; None: a tenth of the training images, at most ten, chosen by their names.
+        scales: The scales.
+        patch: Side of an LR patch; images that do not hold one are not trained on.
+        warn: Receives messages about what was skipped or cropped.
+
+    Raises:
+        InputError: A folder is missing, holds no usable image, or is too large to be read without a cache.
+    """
+    train: dict[int, Pairs] = {}
+    held_out: dict[int, Pairs] = {}
+    for scale in scales:
+        if folder == BUILTIN:
+            data = load_training_data(BUILTIN, scale, patch=patch)
+            train[scale], held_out[scale] = data.train, data.validation
+            continue
+        pairs = _read(folder, scale, warn)
+        names = shuffled(pair.name for pair in pairs)[: max(1, min(len(pairs) // 10, _VALIDATION_IMAGES))]
+        chosen = set() if validation is not None else set(names)
+        held_out[scale] = tuple(pair for pair in pairs if pair.name in chosen)
+        rest = tuple(pair for pair in pairs if pair.name not in chosen)
+        train[scale] = tuple(pair for pair in rest if min(pair.lr.shape[:2]) >= patch)
+        if small := len(rest) - len(train[scale]):
+            warn(f"left out {small} images of {folder} that do not hold a patch of {patch} LR pixels at x{scale}")
+        if not train[scale]:
+            raise InputError(f"{folder}: no image is left to train on at x{scale} with patches of {patch} LR pixels")
+    if validation is not None:
+        held_out = {scale: _read(validation, scale, warn) for scale in scales}
+    about = {"train": _about(folder, train), "validation": _about(validation or f"held out of {folder}", held_out)}
+    return TrainingSets(train, held_out, about)
+
+
+def _read(folder: str, scale: int, warn: Callable[[str], None]) -> Pairs:
+    if cache_of(folder) is not None:
+        return open_cache(folder, scale)
+    layout = recognise(folder, scale, warn)
+    for remark in layout.remarks:
+        warn(f"{folder}: {remark}")
+    size = sum(3 * pair.hr.pixels() for pair in layout.pairs) * (1 + 1 / scale**2)
+    if size > _LARGEST:
+        raise InputError(
+            f"{folder}: {len(layout.pairs)} images are {size / 2**30:.1f} GiB in memory; prepare a cache first: "
+            f"srsearch data prepare {folder} --scale {scale}"
+        )
+    pairs = tuple(layout.read(warn))
+    if not pairs:
+        raise InputError(f"{folder}: no image can be used")
+    return pairs
+
+
+def _about(folder: str, pairs: dict[int, Pairs]) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for scale, each in pairs.items():
+        for pair in each:  # a few rows of each image: hashing all of a cache would take longer than its start may
+            digest.update(repr((scale, pair.name, pair.hr.shape)).encode("utf-8", "surrogateescape"))
+            digest.update(pair.hr[pair.hr.shape[0] // 2].tobytes())
+    first = next(iter(pairs.values()))
+    return {
+        "folder": well_formed(folder),
+        "images": len(first),
+        "pixels": sum(pair.hr.size // 3 for pair in first),
+        "digest": digest.hexdigest()[:16],
+    }
