@@ -64,6 +64,8 @@ _PART = 2_000
 
 def plain(value: Any) -> Any:
     """Mappings and sequences of any kind as dictionaries and lists."""
+    if value is None or type(value) in (str, int, float, bool):  # a table of trials has millions
+        return value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):

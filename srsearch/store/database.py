@@ -38,6 +38,7 @@ from srsearch.store.place import Place
 from srsearch.store.records import ENDED, STATES, Axis, Curve, EvaluationRecord, State, StudyRecord, TrialRecord
 from srsearch.store.rows import (
     changed_record,
+    checked_evaluation,
     evaluation_record,
     points,
     storable,
@@ -268,7 +269,7 @@ class Store:
             here = TrialRow.number.between(after + 1, trials[-1].number)
             complete = {trial.number for trial in trials if trial.state == "complete"}  # others may have ended since
             evaluated = self._select(of_evaluations.where(here), study=study)
-            yield trials, {row.number: evaluation_record(row) for row in evaluated if row.number in complete}
+            yield trials, {row.number: checked_evaluation(row) for row in evaluated if row.number in complete}
             after = trials[-1].number
 
     # Trials
