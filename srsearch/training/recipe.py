@@ -80,7 +80,7 @@ class Recipe:
                 raise InputError(f"recipe: srsearch already has a {kind} {taken!r}; register yours under another name")
             if name not in ours and name not in own:
                 hint = suggest(str(name), [*ours, *own])
-                raise InputError(f"recipe: unknown {kind} {name!r}: {hint} (one of your own comes with --plugin FILE)")
+                raise InputError(f"recipe: unknown {kind} {name!r}: {hint} (load one of your own with --plugin FILE)")
         if not isinstance(self.rungs, list | tuple) or not all(
             _is_number(rung) and 0 < rung < 1 for rung in self.rungs
         ):

@@ -76,7 +76,7 @@ class RayExecutor:
     Args:
         address: ``HOST:PORT`` of a running cluster, or ``auto``; None: Ray is started on this machine.
         cpus: CPUs that each trial takes; fractions are possible.
-        gpus: GPUs that each trial takes, likewise; None: one where the study computes on GPUs, else none.
+        gpus: GPUs that each trial takes; None: one if the study computes on GPUs, else none.
         trial_timeout: Seconds that a trial may take; None: as long as it takes.
     """
 
