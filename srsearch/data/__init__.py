@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from srsearch.data.bicubic import crop_to_multiple, downscale, upscale
+from srsearch.data.layouts import ImageFile, Layout, PairFile, recognise, scales_of
 from srsearch.data.pairs import BUILTIN, Pair, TrainingData, load_training_data, make_pair
 from srsearch.data.patches import PatchSampler
 from srsearch.data.photos import Photo, builtin_photos, read_folder
 
 __all__ = [
     "BUILTIN",
+    "ImageFile",
+    "Layout",
     "Pair",
+    "PairFile",
     "PatchSampler",
     "Photo",
     "TrainingData",
@@ -19,5 +23,7 @@ __all__ = [
     "load_training_data",
     "make_pair",
     "read_folder",
+    "recognise",
+    "scales_of",
     "upscale",
 ]
