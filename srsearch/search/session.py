@@ -100,6 +100,11 @@ class Session:
         """The place of the trial's checkpoint."""
         return self._study.checkpoint(trial)
 
+    @property
+    def checkpoint_folder(self) -> str | None:
+        """The folder or URL of the study's checkpoints; None if the evaluator writes none."""
+        return None if self._study.checkpoints is None else self._study.checkpoints.folder
+
     def handle(self, event: Event) -> bool:
         """Record an event.
 

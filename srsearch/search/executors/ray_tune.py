@@ -23,7 +23,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -125,7 +125,12 @@ def _tune(bridge: _Bridge, evaluator: Evaluator, workers: int, cpus: float, gpus
     with bridge.session.interrupts, tempfile.TemporaryDirectory() as folder:
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the session reports errors
         trainable = tune.with_resources(
-            tune.with_parameters(Evaluation, evaluator=evaluator.with_data(), timeout=bridge.timeout),
+            tune.with_parameters(
+                Evaluation,
+                evaluator=evaluator.with_data(),
+                timeout=bridge.timeout,
+                checkpoints=bridge.session.checkpoint_folder,
+            ),
             {"cpu": cpus, "gpu": gpus},
         )
         tuner = tune.Tuner(
@@ -329,10 +334,14 @@ class _Bridge:
         return bool(self._guarded(lambda: self.session.handle(event)))
 
     def job(self, trial: Trial) -> Job:
-        """The trial as a worker receives it."""
-        attempt = self._died[trial.number] + 1
-        design, checkpoint = trial.design, self.session.checkpoint(trial)
-        return Job(trial.number, attempt, design.key, design.to_dict(), trial.seed, checkpoint, self.waits)
+        """The trial as `Evaluation` receives it: with the name of its checkpoint only.
+
+        Tune writes what it is told about a trial into files that others may read, and a URL may hold a password.
+        """
+        attempt, design = self._died[trial.number] + 1, trial.design
+        checkpoint = self.session.checkpoint(trial)
+        name = None if checkpoint is None else checkpoint.rpartition("/")[2]
+        return Job(trial.number, attempt, design.key, design.to_dict(), trial.seed, name, self.waits)
 
     def lost(self, trial: Trial) -> bool:
         """Whether a trial is restarted from its checkpoint after its process or node died."""
@@ -449,9 +458,15 @@ class Evaluation(tune.Trainable):
     The evaluation runs in a thread of its own: it is a call that reports, and Tune wants a step between two reports.
     """
 
-    def setup(self, config: dict[str, Any], evaluator: Evaluator | None = None, timeout: float | None = None) -> None:
+    def setup(
+        self,
+        config: dict[str, Any],
+        evaluator: Evaluator | None = None,
+        timeout: float | None = None,
+        checkpoints: str | None = None,
+    ) -> None:
         assert evaluator is not None
-        self._timeout = timeout
+        self._timeout, self._checkpoints = timeout, checkpoints
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # of the object store
         self._evaluator = evaluator
         self._thread: _Evaluating | None = None
@@ -486,7 +501,10 @@ class Evaluation(tune.Trainable):
         """Do nothing."""
 
     def _begin(self, config: Mapping[str, Any]) -> None:
-        self._thread = _Evaluating(self._evaluator, Job(**json.loads(config["job"])), self._timeout)
+        job = Job(**json.loads(config["job"]))
+        if job.checkpoint is not None:
+            job = replace(job, checkpoint=f"{self._checkpoints}/{job.checkpoint}")
+        self._thread = _Evaluating(self._evaluator, job, self._timeout)
         self._thread.start()
 
     def _end(self) -> bool:
