@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from srsearch import __version__
+from srsearch.cli.data import data
 from srsearch.cli.evaluate import evaluate
 from srsearch.cli.options import STORAGE
 from srsearch.cli.pages import dashboard, report
@@ -85,5 +86,5 @@ def main() -> None:
     """
 
 
-for _each in (run, space, count, catalogue, trials, front, best, evaluate, upscale, report, dashboard, studies):
+for _each in (run, space, count, catalogue, trials, front, best, evaluate, upscale, report, dashboard, data, studies):
     main.add_command(_each)

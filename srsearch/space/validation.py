@@ -26,8 +26,17 @@ def validated(source: Source) -> SpaceFile:
     """
     if not isinstance(source.data, dict) or not source.data:
         raise InputError(f"{source.path}:1: a space is a mapping with name, scale and architecture")
+    return checked(source, document_model())
+
+
+def checked(source: Source, model: type[_Section]) -> _Section:
+    """A document of any kind, checked by its model.
+
+    Raises:
+        InputError: A line for each mistake.
+    """
     try:
-        return document_model().model_validate(source.data)
+        return model.model_validate(source.data)
     except pydantic.ValidationError as error:
         problems = [_problem(source, each) for each in error.errors()]
         raise InputError("\n".join(str(problem) for problem in problems)) from None
@@ -94,5 +103,6 @@ _OWN = (
     "convention",
     "scope",
     "sampler",
+    "levels",
 )
 """Types of our own errors; their messages name the value."""

@@ -268,11 +268,11 @@ def _check_room(cpus: float, gpus: float) -> None:
 
 def room(cpus: float, gpus: float) -> int:
     """How many trials the nodes have room for at a time; at least one."""
-    found = 0
+    trials = 0
     for node in _nodes():
         fits = [node.get(name, 0) / each for name, each in (("CPU", cpus), ("GPU", gpus)) if each > 0]
-        found += int(min(fits, default=node.get("CPU", 1)) + 1e-6)
-    return max(1, found)
+        trials += int(min(fits, default=node.get("CPU", 1)) + 1e-6)
+    return max(1, trials)
 
 
 def detected_runtime(device: str, cpus: float, gpus: float | None) -> dict[str, Any]:
@@ -286,9 +286,9 @@ def detected_runtime(device: str, cpus: float, gpus: float | None) -> dict[str, 
     Raises:
         InputError: There are no nodes with that device.
     """
-    there = any(node.get("GPU", 0) > 0 for node in _nodes())
+    has_gpu = any(node.get("GPU", 0) > 0 for node in _nodes())
     if device == "auto":
-        device = "cuda" if there and gpus != 0 else "cpu"
+        device = "cuda" if has_gpu and gpus != 0 else "cpu"
     wanted = 0.0 if device == "cpu" else 1.0 if gpus is None else gpus
     _check_room(cpus, wanted)
     ask = ray.remote(num_cpus=cpus, num_gpus=wanted)(_detected)
@@ -431,9 +431,9 @@ def _death(error: BaseException | None) -> str:
     """The reason why one of Ray's processes died, in one line."""
     if error is None:
         return "nobody knows why"
-    said = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # Ray gives the whole traceback; its last line names the error.
-    text = said[-1] if isinstance(error, ray.exceptions.RayTaskError) else " ".join(said)
+    text = lines[-1] if isinstance(error, ray.exceptions.RayTaskError) else " ".join(lines)
     return text[:300] if text else type(error).__name__
 
 
