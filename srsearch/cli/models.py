@@ -46,6 +46,20 @@ def model_named(
     return model
 
 
+def scale_of(model: Model, scale: int | None) -> int:
+    """The scale that a model is used at: the one given, else its only one.
+
+    Raises:
+        InputError: It has several, and none is given.
+    """
+    scales = tuple(getattr(model.network, "scales", ()))
+    if scale is None and len(scales) > 1:
+        raise InputError(
+            f"{model.name} upscales by {', '.join(f'x{each}' for each in scales)}: choose one with --scale"
+        )
+    return scales[0] if scale is None else scale
+
+
 def _model(text: str, storage: str | None, as_network: str | None, scale: int | None) -> Model:
     from srsearch.architecture import Bicubic, Model, load_model
     from srsearch.architecture.design import SCALES
