@@ -22,10 +22,10 @@ def standard_error_text(noise: Noise, trials: pd.DataFrame) -> str:
 
     Example:
         >>> standard_error_text(Noise(0.03, "replicates", 12), front)
-        'one standard error of the PSNR, standard deviation 0.030 dB, from 12 replicates'
+        'one standard error of the PSNR: the noise of one training (standard deviation 0.030 dB, from 12 replicates)'
     """
-    divided = ", divided by the square root of a design's seeds" if several_seeds(trials) else ""
-    return f"one standard error of the {objective(noise.quality).noun}, {noise}{divided}"
+    divided = " divided by the square root of the number of seeds" if several_seeds(trials) else ""
+    return f"one standard error of the {objective(noise.quality).noun}: the noise of one training ({noise}){divided}"
 
 
 def ties_text(tied: pd.DataFrame, noise: Noise | None) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 # Importing a module of parts registers the parts that it defines.
 from srsearch.architecture import catalogue
 from srsearch.architecture.assembly import InvalidDesign
-from srsearch.architecture.bicubic import upscale_bicubic
+from srsearch.architecture.bicubic import Bicubic, upscale_bicubic
 from srsearch.architecture.build import build
 from srsearch.architecture.design import GRAMMAR_VERSION, Architecture
+from srsearch.architecture.model_file import Model, load_model, save_model
 from srsearch.architecture.network import Network
 from srsearch.architecture.official_weights import load_official, official_state_dict
 from srsearch.architecture.parts import activations, blocks, bodies, entries, levels, refinements, units, upsamplers
@@ -21,9 +22,11 @@ load_wanted_plugins()
 __all__ = [
     "GRAMMAR_VERSION",
     "Architecture",
+    "Bicubic",
     "CountingInt",
     "Factory",
     "InvalidDesign",
+    "Model",
     "Network",
     "Part",
     "PositiveInt",
@@ -35,12 +38,14 @@ __all__ = [
     "catalogue",
     "entries",
     "levels",
+    "load_model",
     "load_official",
     "load_plugin",
     "official_state_dict",
     "read_wiring",
     "refinements",
     "register",
+    "save_model",
     "units",
     "upsamplers",
     "upscale_bicubic",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 _MARGIN = 4
@@ -26,3 +28,23 @@ def upscale_bicubic(lr: Tensor, scale: int) -> Tensor:
     large = F.interpolate(padded, scale_factor=scale, mode="bicubic", antialias=True)
     border = _MARGIN * scale
     return large[..., border:-border, border:-border]
+
+
+class Bicubic(nn.Module):
+    """Bicubic upscaling where a network is expected: the baseline.
+
+    Args:
+        scales: The scales that it can be called with; any are possible.
+    """
+
+    in_channels = 3
+
+    def __init__(self, scales: Sequence[int]) -> None:
+        super().__init__()
+        self.scales = tuple(scales)
+
+    def forward(self, x: Tensor, scale: int | None = None) -> Tensor:
+        """Upscale images (n, c, h, w); ``scale`` is optional if there is only one."""
+        if scale is None and len(self.scales) > 1:
+            raise ValueError(f"give scale= one of {self.scales}")
+        return upscale_bicubic(x, self.scales[0] if scale is None else scale)

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
 import pickle
 import re
 from collections import defaultdict
@@ -36,6 +35,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -177,7 +177,7 @@ def load_official(path: str | Path, name: str | None = None, scale: int | None =
 
     Args:
         path: A state dict saved by ``torch.save``, possibly under the key ``state_dict``, ``params``, ``params_ema`` or
-            ``model``; or a ``.safetensors`` file, if that package is installed.
+            ``model``; or a ``.safetensors`` file.
         name: The published network, by our name or its paper's. By default it is recognised by keys and shapes. A file
             says nothing about activations: see the notes on s-LWSR in the module's docstring.
         scale: Accept only a single-scale network of this scale.
@@ -485,11 +485,7 @@ def _read_torch(file: Path) -> Any:
 
 def _read_safetensors(file: Path) -> Any:
     try:
-        reader = importlib.import_module("safetensors.torch")
-    except ImportError:
-        raise InputError(f"{file}: reading it needs the package safetensors: pip install safetensors") from None
-    try:
-        return reader.load_file(file)
+        return safetensors.torch.load_file(file)
     except Exception as error:  # as above, and safetensors has its own error class
         raise _unreadable(file, f"not a safetensors file, or damaged ({error})") from None
 

@@ -15,6 +15,8 @@ from typing import Any
 import click
 
 from srsearch import __version__
+from srsearch.cli.data import data
+from srsearch.cli.evaluate import evaluate
 from srsearch.cli.options import STORAGE
 from srsearch.cli.pages import dashboard, report
 from srsearch.cli.results import best, front, trials
@@ -22,6 +24,7 @@ from srsearch.cli.run import run
 from srsearch.cli.spaces import catalogue, count, space
 from srsearch.cli.streams import print_anything
 from srsearch.cli.studies import studies
+from srsearch.cli.upscale import upscale
 from srsearch.errors import InputError, WorkError
 from srsearch.text import printable_lines
 
@@ -83,5 +86,5 @@ def main() -> None:
     """
 
 
-for _each in (run, space, count, catalogue, trials, front, best, report, dashboard, studies):
+for _each in (run, space, count, catalogue, trials, front, best, evaluate, upscale, report, dashboard, data, studies):
     main.add_command(_each)

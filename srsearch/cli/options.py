@@ -76,7 +76,12 @@ def together(*options: Callable[[CommandT], CommandT]) -> Callable[[CommandT], C
     return lambda command: functools.reduce(lambda inner, option: option(inner), reversed(options), command)
 
 
+PLUGINS = "srsearch.plugins"
+"""Where a context's ``meta`` has the plugin files of the command."""
+
+
 def _load_plugin(ctx: click.Context, param: click.Parameter, paths: tuple[Path, ...]) -> None:
+    ctx.meta[PLUGINS] = paths
     if paths:
         from srsearch.architecture import load_plugin
 

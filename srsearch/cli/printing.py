@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import textwrap
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -43,8 +44,29 @@ def print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2, allow_nan=False, default=plain))
 
 
+def print_json_rows(frame: pd.DataFrame) -> None:
+    """Prints the rows of a frame as `print_json` prints `records`, but a part at a time: there may be many."""
+    separator = "[\n"
+    for start in range(0, len(frame), _PART):
+        rows = frame.iloc[start : start + _PART].astype(object)
+        # The encoder that is fast does not indent, but writes any separators.
+        texts = [
+            json.dumps(row, separators=(",\n    ", ": "), allow_nan=False, default=plain)
+            for row in rows.where(rows.notna(), None).to_dict("records")
+        ]
+        click.echo(separator + ",\n".join(f"  {{\n    {text[1:-1]}\n  }}" for text in texts), nl=False)
+        separator = ",\n"
+    click.echo("\n]" if len(frame) else "[]")
+
+
+_PART = 2_000
+"""Rows that are in memory as text at a time."""
+
+
 def plain(value: Any) -> Any:
     """Mappings and sequences of any kind as dictionaries and lists."""
+    if value is None or type(value) in (str, int, float, bool):  # a table of trials has millions
+        return value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -78,7 +100,9 @@ def without_password(url: str) -> str:
 
 def alone(binding: Binding, report: SpaceReport) -> str:
     """The rest of a sentence on a limit: with the share that no other limit keeps out, if there are other limits."""
-    return f" of the designs ({percent(binding.alone)} by itself)" if len(report.bindings) > 1 else " of the designs"
+    if len(report.bindings) == 1:
+        return " of the designs"
+    return f" of the designs ({percent(binding.alone)} that no other limit keeps out)"
 
 
 def print_note(text: str) -> None:
@@ -96,23 +120,25 @@ def design_text(axes: Mapping[str, Any], labels: Mapping[str, str]) -> Text:
 
 
 def terminal_width() -> int | None:
-    """Columns of the terminal; None if standard output is not a terminal, where lines may have any length."""
+    """Columns of the terminal, or the variable ``COLUMNS``; None in a pipe without it, where lines have any length."""
     from rich.console import Console
 
     console = Console()
-    return console.width if console.is_terminal else None
+    given = os.environ.get("COLUMNS", "")
+    return console.width if console.is_terminal or (given.isdecimal() and int(given) > 0) else None
 
 
 def print_table(table: Table) -> None:
-    """Prints a table on standard output, as wide as the terminal; in a pipe as wide as the table needs."""
+    """Prints a table on standard output, within `terminal_width`; without one as wide as the table needs."""
     from rich.console import Console
 
-    if terminal_width() is not None:
-        Console().print(_Inert(table))
+    console = Console()
+    if console.is_terminal:
+        console.print(_Inert(table))
         return
-    wide = Console(width=1000, file=io.StringIO())
-    with wide.capture() as captured:
-        wide.print(_Inert(table))
+    plain_text = Console(width=terminal_width() or 1000, file=io.StringIO())
+    with plain_text.capture() as captured:
+        plain_text.print(_Inert(table))
     click.echo("\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines()))
 
 

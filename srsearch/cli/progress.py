@@ -66,20 +66,36 @@ class _Clock:
     info: StudyInfo
     started: float
     done: int
+    begun: float | None = None
+    """When evaluations began: the time that workers need to start is not part of the pace."""
 
     def elapsed(self) -> float:
         return time.monotonic() - self.started
 
-    def left(self, at_work: float = 0.0) -> float | None:
-        """Seconds left; None before the first evaluation.
+    def finished(self, done: int, seconds: float | None) -> None:
+        """Note that an evaluation has finished.
 
         Args:
-            at_work: The designs at work, as a number of evaluations done so far.
+            done: Evaluations of the study that are done.
+            seconds: Duration of the evaluation; None if its result was reused.
         """
-        fresh = self.done - self.info.done + at_work
-        pace = self.elapsed() / fresh if fresh > 0 else None
-        todo = max(self.info.target - self.done - at_work, 0.0)
-        limits = [] if pace is None else [pace * todo]
+        self.done = done
+        if self.begun is None and seconds is not None:
+            self.begun = max(time.monotonic() - seconds, self.started)
+
+    def left(self, at_work: float | None = None) -> float | None:
+        """Seconds left; None before the first evaluation has finished.
+
+        Args:
+            at_work: Sum of the shares, 0..1, that are done of the trainings at work; None: half of each.
+        """
+        todo = max(self.info.target - self.done, 0)
+        if at_work is None:
+            at_work = min(self.info.workers - 1, todo) / 2
+        limits = []
+        if self.begun is not None and (fresh := self.done - self.info.done + at_work) > 0:
+            pace = (time.monotonic() - self.begun) / fresh
+            limits.append(pace * max(todo - at_work, 0.0))
         if self.info.seconds is not None:
             limits.append(max(self.info.seconds - self.elapsed(), 0.0))
         return min(limits) if limits else None
@@ -121,7 +137,7 @@ class LineProgress(Progress):
         parts.append("new on the front" if ahead else f"front of {len(front)}")
         target = f"[{done}]"
         if self._clock:
-            self._clock.done = done
+            self._clock.finished(done, None if cached else seconds)
             target = f"[{done}/{self._clock.info.target}]"
             left = self._clock.left()
             parts += [f"{format_duration(left)} left"] if left else []
@@ -223,7 +239,7 @@ class RichProgress(Progress):
             self._at_work.pop(number, None)
             self._front = front
             if self._clock:
-                self._clock.done = done
+                self._clock.finished(done, None if cached else seconds)
             how = "known already" if cached else f"in {format_duration(seconds)}"
             ahead = len(front) > 0 and number in set(front["trial"])
             text = f"trial {number}: {psnr:.3f} dB {how}{', new on the front' if ahead else ''}"

@@ -20,8 +20,16 @@ from srsearch.cli.options import (
     study_argument,
     study_name,
 )
-from srsearch.cli.printing import print_json, records
-from srsearch.cli.tables import best_records, print_best, print_front, print_trials, python_lines, save_design
+from srsearch.cli.printing import print_json, print_json_rows, records
+from srsearch.cli.tables import (
+    best_records,
+    print_best,
+    print_front,
+    print_trials,
+    python_lines,
+    save_design,
+    written_differently,
+)
 from srsearch.errors import InputError
 from srsearch.text import csv_text
 
@@ -47,7 +55,7 @@ def trials(study: str | None, as_csv: bool, storage: str | None, as_json: bool) 
         frame = store.trials(name)
         reached = {} if as_json or as_csv else last_points(store, name)
     if as_json:
-        print_json(records(frame))
+        print_json_rows(frame)
     elif as_csv:
         click.echo(csv_text(frame), nl=False)
     else:
@@ -105,24 +113,25 @@ def best(
         frame = store.trials(name)
         noise = retraining_noise(frame, quality)
         if trial is None:
-            found = tied_with_best(frame, noise, max_mult_adds, max_params, quality=quality)
+            designs = tied_with_best(frame, noise, max_mult_adds, max_params, quality=quality)
         else:
-            found = frame.query("trial == @trial and state == 'complete'").assign(best=True)
-        if found.empty:
+            designs = frame.query("trial == @trial and state == 'complete'").assign(best=True)
+        if designs.empty:
             raise InputError(
                 f"study {name!r} has no finished design within these limits; `srsearch front {name}` lists what it has"
             )
-        found = _with_errors(found, noise, quality)
-        found.attrs = {**frame.attrs, "objectives": list(about.objectives)}
-        number = int(found.loc[found["best"], "trial"].iloc[0])
-        key = str(found.loc[found["best"], "key"].iloc[0])
-        description = store.description(key)
+        designs = _with_errors(designs, noise, quality)
+        designs.attrs = {**frame.attrs, "objectives": list(about.objectives)}
+        winner = next(row for row in records(designs) if row["best"])
+        description = store.description(winner["key"])
     if save is not None:
-        save_design(save, description, f"Trial {number} of study {name}, key {key}.")
+        save_design(save, description, f"Trial {winner['trial']} of study {name}, key {winner['key']}.")
     if as_json:
-        print_json(best_records(found, noise))
+        print_json(best_records(designs, noise))
         return
-    print_best(found, noise, name, storage)
+    print_best(designs, noise, name, storage)
+    if written_differently({axis: winner[axis] for axis in frame.attrs["axes"]}, description):
+        click.echo("\nThe design is written below in its simplest form, which differs from the trial's axes.")
     click.echo(f"\nIn Python:\n\n{python_lines(description)}")
     if save is not None:
         size = "" if at == USUAL_SIZE else f" --at {at}"
@@ -137,9 +146,9 @@ def best_rows(store: Store, study: str, max_mult_adds: int | None, max_params: i
     frame = store.trials(study)
     quality = quality_of(store.study(study).objectives)
     row = best_row(frame, max_mult_adds=max_mult_adds, max_params=max_params, quality=quality)
-    found = frame.head(0) if row is None else frame[frame["trial"] == row["trial"]]
-    found.attrs = frame.attrs
-    return found
+    rows = frame.head(0) if row is None else frame[frame["trial"] == row["trial"]]
+    rows.attrs = frame.attrs
+    return rows
 
 
 def front_with_errors(store: Store, study: str) -> tuple[pd.DataFrame, Noise | None]:

@@ -93,7 +93,7 @@ def print_space(space: Space, report: SpaceReport) -> None:
         click.echo(f"why none is:      {report.reason}")
     if report.bindings:
         limits = [f"{each.cost} keeps out {percent(each.excludes)}{alone(each, report)}" for each in report.bindings]
-        click.echo(f"what binds:       {'; '.join(limits)}")
+        click.echo(f"limits:           {'; '.join(limits)}")
     for name, (low, high) in report.ranges.items():
         click.echo(f"{name + ':':<17} {format_quantity(low)} to {format_quantity(high)} within the budget")
     if report.examples:

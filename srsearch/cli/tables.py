@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from srsearch.cli.options import PLUGINS
 from srsearch.cli.printing import (
     design_text,
     plain,
@@ -58,6 +59,27 @@ def python_lines(description: Mapping[str, Any]) -> str:
     )
 
 
+def written_differently(axes: Mapping[str, Any], description: Mapping[str, Any]) -> bool:
+    """Return whether a design's description, which is canonical, has another value than the trial on some axis.
+
+    Fields that the description leaves out because they have their defaults do not count.
+
+    Args:
+        axes: The trial's values; None for an axis that it does not have.
+        description: The description of its design.
+    """
+    paths = {axis: axis.split(".") for axis, value in axes.items() if value is not None}
+    return any(path[0] in description and _described(description, path) != axes[axis] for axis, path in paths.items())
+
+
+def _described(description: Mapping[str, Any], path: Sequence[str]) -> Any:
+    """The value at a path such as ``unit.grouped.groups``; the name of a part with options stands for the part."""
+    value: Any = description
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return next(iter(value)) if isinstance(value, Mapping) and len(value) == 1 else value
+
+
 _MOST_TIES = 12
 
 
@@ -104,7 +126,7 @@ def print_best(frame: pd.DataFrame, noise: Noise | None, study: str, storage: st
     if len(shown) < len(frame):
         click.echo(f"and {len(frame) - len(shown)} more; --json has them all")
     if not frame["best"].iloc[0]:
-        command = f"srsearch best {shlex.quote(study)}{_storage_option(storage)} --trial {frame['trial'].iloc[0]}"
+        command = f"srsearch best {shlex.quote(study)}{_same_options(storage)} --trial {frame['trial'].iloc[0]}"
         click.echo(f"\nTo look at the cheapest: {printable(command)}")
 
 
@@ -224,10 +246,13 @@ def _quality(frame: pd.DataFrame) -> str:
     return quality_of(frame.attrs.get("objectives", []))
 
 
-def _storage_option(storage: str | None) -> str:
-    """The option that names this command's database, for the next command."""
-    shown = "" if storage is None else without_password(storage)
-    return f" --storage {shlex.quote(shown)}" if shown else ""
+def _same_options(storage: str | None) -> str:
+    """The options of this command that the next one needs, too: its database and its plugins."""
+    database = "" if storage is None else without_password(storage)
+    context = click.get_current_context(silent=True)
+    given = [("--storage", database)] if database else []
+    given += [("--plugin", str(path)) for path in (context.meta.get(PLUGINS, ()) if context else ())]
+    return "".join(f" {option} {shlex.quote(value)}" for option, value in given)
 
 
 def print_outcome(
@@ -271,7 +296,7 @@ def print_outcome(
     if page is not None:
         click.echo(f"page:     {page}")
     if not best.empty:
-        click.echo(f"next:     srsearch best {result.study}{_storage_option(storage)} --save best.yaml")
+        click.echo(f"next:     srsearch best {result.study}{_same_options(storage)} --save best.yaml")
 
 
 def print_trials(frame: pd.DataFrame, reached: Mapping[int, Sequence[float]]) -> None:
@@ -364,31 +389,31 @@ def print_studies(frame: pd.DataFrame, where: str) -> None:
     print_table(table)
 
 
-def print_forecast(found: Forecast) -> None:
+def print_forecast(forecast: Forecast) -> None:
     """Prints a forecast: the measurements, the time of one training, and that of the study."""
     from rich import box
     from rich.table import Table
 
-    unit = "GPU hours" if found.on_gpus else "core hours"
-    at_once = f"{found.processes} at a time" if found.processes > 1 else "one at a time"
-    click.echo(f"Measured on this machine's {found.device}, {found.precision}, {at_once}:\n")
+    unit = "GPU hours" if forecast.on_gpus else "core hours"
+    at_once = f"{forecast.processes} at a time" if forecast.processes > 1 else "one at a time"
+    click.echo(f"Measured on this machine's {forecast.device}, {forecast.precision}, {at_once}:\n")
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     for head in ("Mult-Adds", "step", "validation"):
         table.add_column(head, justify="right", no_wrap=True)
-    for each in found.measured:
+    for each in forecast.measured:
         table.add_row(format_quantity(each.mult_adds), f"{1000 * each.step:.1f} ms", f"{1000 * each.validation:.0f} ms")
     print_widest(table)
-    mean, low, high = found.seconds
+    mean, low, high = forecast.seconds
     click.echo(
-        f"\nA training of {found.steps} steps: {format_duration(mean)} on average over {found.space}'s feasible "
-        f"designs, {format_duration(low)} to {format_duration(high)} for nine of ten."
+        f"\nA training of {forecast.steps} steps: {format_duration(mean)} on average over {forecast.space}'s feasible "
+        f"designs, {format_duration(low)} to {format_duration(high)} for nine in ten."
     )
     click.echo(
-        f"{found.trials} trainings: {found.device_hours:.2g} {unit}; with {found.at_once} at a time "
-        f"{format_duration(3600 * found.hours)}."
+        f"{forecast.trials} trainings: {forecast.device_hours:.2g} {unit}; with {forecast.at_once} at a time "
+        f"{format_duration(3600 * forecast.hours)}."
     )
-    if found.gpus_wanted and not found.on_gpus:
+    if forecast.gpus_wanted and not forecast.on_gpus:
         click.echo(
-            "\nThere is no GPU here to measure: these are hours of this machine's CPU cores. Run the same on a machine "
-            "with the GPU that you mean."
+            "\nThis machine has no GPU, so these are hours of its CPU cores. For GPU hours, run the same command on a "
+            "machine with the GPU that you will use."
         )

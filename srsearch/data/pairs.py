@@ -36,11 +36,13 @@ class Pair:
         name: The name of the photo.
         hr: uint8 (scale * h, scale * w, 3), RGB.
         lr: uint8 (h, w, 3), RGB.
+        grey: Whether the file of the photo has one channel.
     """
 
     name: str
     hr: Pixels
     lr: Pixels
+    grey: bool = False
 
 
 @dataclass(frozen=True)

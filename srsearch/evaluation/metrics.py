@@ -7,13 +7,13 @@ an 11x11 Gaussian window of sigma 1.5, K = (0.01, 0.03), averaged over the windo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.ndimage import correlate1d
 from torch import Tensor
-from torch.nn import functional as F
 
 from srsearch.data.bicubic import Pixels
 from srsearch.errors import InputError, suggest
@@ -36,11 +36,14 @@ class Protocol:
         name: The protocol's name, printed with every figure.
         truncate: Whether SR images are truncated to uint8 instead of rounded.
         round_luma: Whether luminance is rounded to whole numbers, as MATLAB's uint8 ``rgb2ycbcr`` does.
+        grey_levels: Whether images from files of one channel are compared by their levels, 0..255, instead of
+            luminance, 16..235.
     """
 
     name: str
     truncate: bool
     round_luma: bool
+    grey_levels: bool = False
 
     def quantise(self, sr: Tensor) -> Pixels:
         """Convert a network's output (3, h, w), 0..1 and not clipped, to uint8 (h, w, 3).
@@ -65,7 +68,9 @@ COMMON = Protocol("common", truncate=False, round_luma=False)
 """The protocol of all figures that srsearch measures."""
 PCARN = Protocol("pcarn", truncate=True, round_luma=True)
 """The protocol of the PCARN paper's Table IV; 0.01 to 0.13 dB below ``common``."""
-PROTOCOLS = {protocol.name: protocol for protocol in (COMMON, PCARN)}
+MATLAB = Protocol("matlab", truncate=False, round_luma=True, grey_levels=True)
+"""The protocol of many published MATLAB scripts, which leave grey images as they are: 0.1 dB lower on Set14."""
+PROTOCOLS = {protocol.name: protocol for protocol in (COMMON, PCARN, MATLAB)}
 
 
 def protocol_named(protocol: str | Protocol) -> Protocol:
@@ -102,16 +107,42 @@ def ssim(sr: Plane, hr: Plane) -> float:
     Raises:
         ValueError: The planes are smaller than a window.
     """
-    if min(sr.shape) < _WINDOW:
-        raise ValueError(f"SSIM needs images of at least {_WINDOW}x{_WINDOW} pixels inside the cropped border")
-    x, y = (torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float64)) for plane in (sr, hr))
-    mean_x, mean_y, square_x, square_y, product = _window_means(torch.stack([x, y, x * x, y * y, x * y]))
-    variance_x, variance_y = square_x - mean_x**2, square_y - mean_y**2
-    covariance = product - mean_x * mean_y
-    c1, c2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
-    similar = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-    different = (mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)
-    return float((similar / different).mean())
+    return Reference(hr).ssim(sr)
+
+
+class Reference:
+    """An HR plane that several SR planes are compared with; what depends on it alone is computed once.
+
+    Args:
+        hr: The plane (h, w).
+    """
+
+    def __init__(self, hr: Plane) -> None:
+        self.hr = np.ascontiguousarray(hr, dtype=np.float64)
+
+    def psnr(self, sr: Plane) -> float:
+        """Return the PSNR in dB; see `psnr`."""
+        return psnr(sr, self.hr)
+
+    def ssim(self, sr: Plane) -> float:
+        """Return the SSIM; see `ssim`.
+
+        Raises:
+            ValueError: The planes are smaller than a window.
+        """
+        x, y = np.ascontiguousarray(sr, dtype=np.float64), self.hr
+        mean_x, (mean_y, variance_y) = _window_mean(x), self._moments
+        variance_x = _window_mean(x * x) - mean_x**2
+        covariance = _window_mean(x * y) - mean_x * mean_y
+        c1, c2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
+        similar = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+        different = (mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)
+        return float((similar / different).mean())
+
+    @cached_property
+    def _moments(self) -> tuple[Plane, Plane]:
+        mean = _window_mean(self.hr)
+        return mean, _window_mean(self.hr * self.hr) - mean**2
 
 
 def psnr_y(sr: Pixels, hr: Pixels, scale: int, protocol: str | Protocol = COMMON) -> float:
@@ -120,7 +151,7 @@ def psnr_y(sr: Pixels, hr: Pixels, scale: int, protocol: str | Protocol = COMMON
     Raises:
         ValueError: The images have different sizes.
     """
-    return psnr(*_compared(sr, hr, scale, protocol_named(protocol)))
+    return psnr(*compared_planes(sr, hr, scale, protocol_named(protocol)))
 
 
 def ssim_y(sr: Pixels, hr: Pixels, scale: int, protocol: str | Protocol = COMMON) -> float:
@@ -129,26 +160,51 @@ def ssim_y(sr: Pixels, hr: Pixels, scale: int, protocol: str | Protocol = COMMON
     Raises:
         ValueError: The images have different sizes, or are smaller than a window inside the border.
     """
-    return ssim(*_compared(sr, hr, scale, protocol_named(protocol)))
+    return ssim(*compared_planes(sr, hr, scale, protocol_named(protocol)))
 
 
-def _compared(sr: Pixels, hr: Pixels, scale: int, protocol: Protocol) -> tuple[Plane, Plane]:
-    """The luminance of both images inside the border."""
+def compared_planes(
+    sr: Pixels, hr: Pixels, scale: int, protocol: Protocol, *, grey: bool = False
+) -> tuple[Plane, Plane]:
+    """Return the planes of both images that a protocol compares, without ``scale`` pixels at each border.
+
+    Args:
+        sr: uint8 (h, w, 3).
+        hr: uint8 (h, w, 3).
+        scale: Upscaling factor.
+        protocol: The protocol.
+        grey: Whether the file of the HR image has one channel.
+
+    Raises:
+        ValueError: The images have different sizes.
+    """
     if sr.shape != hr.shape:
         raise ValueError(f"images of different sizes cannot be compared: {sr.shape} and {hr.shape}")
     inside = (slice(scale, -scale), slice(scale, -scale))
+    if protocol.grey_levels and grey:
+        return _grey_levels(sr[inside]), _grey_levels(hr[inside])
     return protocol.luma(sr[inside]), protocol.luma(hr[inside])
 
 
-def _window_means(planes: Tensor) -> Tensor:
-    """Gaussian-weighted means in every window fully inside: (n, h, w) to (n, h - 10, w - 10), float64."""
-    weights = _gaussian()
-    columns = F.conv2d(planes[:, None], weights.reshape(1, 1, 1, -1))
-    return F.conv2d(columns, weights.reshape(1, 1, -1, 1))[:, 0]
+def _grey_levels(rgb: Pixels) -> Plane:
+    """The levels, 0..255, of an image that is grey, or nearly so as a network's output."""
+    levels: Plane = np.floor(rgb.astype(np.float64) @ (0.299, 0.587, 0.114) + 0.5)
+    return levels
+
+
+def _window_mean(plane: Plane) -> Plane:
+    """Gaussian-weighted means in every window fully inside: (h, w) to (h - 10, w - 10)."""
+    if min(plane.shape) < _WINDOW:
+        raise ValueError(f"SSIM needs images of at least {_WINDOW}x{_WINDOW} pixels inside the cropped border")
+    margin, weights = _WINDOW // 2, _gaussian()
+    rows = correlate1d(plane, weights, axis=0, mode="constant")[margin:-margin]
+    mean: Plane = correlate1d(rows, weights, axis=1, mode="constant")[:, margin:-margin]
+    return mean
 
 
 @cache
-def _gaussian() -> Tensor:
-    offsets = torch.arange(_WINDOW, dtype=torch.float64) - _WINDOW // 2
-    weights = torch.exp(-(offsets**2) / (2 * _SIGMA**2))
-    return weights / weights.sum()
+def _gaussian() -> Plane:
+    offsets = np.arange(_WINDOW, dtype=np.float64) - _WINDOW // 2
+    weights: Plane = np.exp(-(offsets**2) / (2 * _SIGMA**2))
+    normalised: Plane = weights / weights.sum()
+    return normalised

@@ -5,7 +5,11 @@ from __future__ import annotations
 import csv
 import functools
 import importlib.resources
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+BENCHMARKS: Mapping[str, int] = {"Set5": 5, "Set14": 14, "B100": 100, "Urban100": 100, "Manga109": 109}
+"""The test sets that the papers report on, with their numbers of images."""
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,9 @@ def test_the_documented_objective_works(
     commands: list[list[str]], tmp_path: Path, srsearch_process: Command, srsearch_forked: Command
 ) -> None:
     run, front, best, trials, report = commands
-    ended = srsearch_process(*run, "--json")
+    ended = srsearch_process(*run)
     assert ended.returncode == 0, ended.stderr
+    assert "srsearch best my_costs --plugin my_objectives.py --save best.yaml" in ended.stdout
 
     ended = srsearch_forked(*trials, "--json")
     assert ended.returncode == 0, ended.stderr

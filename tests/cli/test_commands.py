@@ -21,7 +21,7 @@ from srsearch.cli.tables import print_best
 from srsearch.search import run
 from srsearch.space import Space, read_design
 from srsearch.store import Store
-from tests.conftest import SMALL_SPACE, Command
+from tests.conftest import CHECKOUT, SMALL_SPACE, Command
 
 
 @pytest.fixture(scope="module")
@@ -92,10 +92,27 @@ def test_front_has_error_bars(studied: Path, srsearch: Command) -> None:
     (error,) = {row["psnr_error"] for row in front}
     assert 0 < error < 0.3
     printed = srsearch("front").stdout.splitlines()
-    about = f"one standard error of the PSNR, standard deviation {error:.3f} dB, as the model estimates it"
+    noise = f"standard deviation {error:.3f} dB, as the model estimates it"
+    about = f"one standard error of the PSNR: the noise of one training ({noise})"
     assert printed[0] == f"\N{PLUS-MINUS SIGN}: {about}"
     assert printed[2].split()[:4] == ["Trial", "PSNR", "\N{PLUS-MINUS SIGN}", "Mult-Adds"]
     assert all(line.split()[2] == f"{error:.3f}" for line in printed[4:])
+
+
+def test_best_says_where_the_design_is_written_in_a_simpler_form_than_the_trial(srsearch: Command) -> None:
+    study = ("best", "--storage", str(CHECKOUT / "studies" / "lightweight_x4_example.db"), "--trial")
+    assert "simplest form" in srsearch(*study, "28").stdout  # its groups have one block, so sharing changes nothing
+    assert "simplest form" not in srsearch(*study, "21").stdout
+
+
+def test_columns_limits_the_width_of_tables_in_a_pipe(srsearch: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def widest() -> int:
+        return max(len(line) for line in srsearch("count", "pcarn-m", "--scale", "4").stdout.splitlines())
+
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert widest() > 100
+    monkeypatch.setenv("COLUMNS", "90")
+    assert widest() <= 90
 
 
 def test_means_of_several_seeds_are_labelled(capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,7 +131,8 @@ def test_means_of_several_seeds_are_labelled(capsys: pytest.CaptureFixture[str])
     found = tied_with_best(frame, noise).assign(psnr_error=lambda rows: standard_errors(rows, noise))
     print_best(found, noise, "my study", "other.db")
     printed = capsys.readouterr().out
-    assert "standard deviation 0.060 dB, from 15 replicates, divided by the square root of a design's seeds" in printed
+    described = "(standard deviation 0.060 dB, from 15 replicates) divided by the square root of the number of seeds"
+    assert described in printed
     assert "11  28.100  0.035      3        12G" in printed
     assert "Its PSNR is the mean of 3 seeds." in printed
     assert "Tied" not in printed  # 28.0 is 0.1 dB below, and 1.645 * 0.06 * sqrt(2 / 3) is 0.081 dB

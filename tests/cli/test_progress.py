@@ -83,6 +83,21 @@ def test_each_trial_has_one_line() -> None:
     assert "\x1b" not in failed
 
 
+def test_the_time_left_does_not_count_the_start_of_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    file = io.StringIO()
+    progress = LineProgress(file)
+    progress.study_opened(StudyInfo("slow_start", "studies/srsearch.db", False, 0, 11))
+    progress.trial_finished(0, 26.0, 500.0, 0, True, front())  # reused: says nothing of the pace
+    now += 60 + 3
+    progress.trial_finished(1, 26.0, 3.0, 1, False, front())
+    assert "30 s left" in file.getvalue().splitlines()[-1]
+    now += 5
+    progress.trial_finished(2, 26.0, 5.0, 2, False, front())
+    assert "36 s left" in file.getvalue().splitlines()[-1]
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_the_panel_fits_its_terminal_and_shows_the_essentials(width: int) -> None:
     text = screen(width)

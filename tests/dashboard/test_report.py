@@ -428,7 +428,8 @@ def test_the_page_tells_noise_ties_and_what_was_stopped(opened) -> None:
     assert "\N{PLUS-MINUS SIGN} 0.017 (mean of 3 seeds)" in card
     spread = "standard deviation 0.030 dB, from 12 replicates"
     assert f"Tied with 1 other design within the noise ({spread}); the cheapest is trial 2 with 9G Mult-Adds." in card
-    assert f"The bars are one standard error of the PSNR, {spread}, divided" in tab.locator("body").inner_text()
+    bars = f"The bars are one standard error of the PSNR: the noise of one training ({spread}) divided"
+    assert bars in tab.locator("body").inner_text()
     assert page.column("front-table", 2) == ["0.030", "0.030", "0.030", "0.017"]
     assert page.column("front-table", 4) == ["1", "1", "1", "3"]
     assert tab.locator("#figure-front .errorbar").count() == 4

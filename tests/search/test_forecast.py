@@ -61,7 +61,7 @@ def test_a_plan_without_a_gpu_says_that_none_can_be_measured(tmp_path: Path, srs
     (tmp_path / "small.yaml").write_text(Space.from_dict(PLAIN).text)
     ended = srsearch("run", "small.yaml", "--plan", "--gpus", "8", "--workers", "1")
     assert ended.returncode == 0, ended.stderr
-    assert "There is no GPU here to measure" in ended.stdout
+    assert "This machine has no GPU" in ended.stdout
     assert srsearch("run", "small.yaml", "--gpus", "8").returncode == 2
     synthetic = srsearch("run", "small.yaml", "--plan", "--evaluator", "synthetic")
     assert synthetic.returncode == 2

@@ -1,0 +1,136 @@
+"""What the argument MODEL of a command names: a network with weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from srsearch.cli.options import open_store
+from srsearch.errors import InputError
+
+if TYPE_CHECKING:
+    from srsearch.architecture import Model
+    from srsearch.store import Store, TrialRecord
+
+BICUBIC = "bicubic"
+
+as_option = click.option(
+    "--as",
+    "as_network",
+    metavar="NAME",
+    help="The published network whose official weights MODEL holds, such as pcarn-m [default: recognised].",
+)
+
+
+def model_named(
+    text: str, *, storage: str | None = None, as_network: str | None = None, scale: int | None = None
+) -> Model:
+    """The network that MODEL names, with its weights.
+
+    Args:
+        text: A model file, a file of official weights, STUDY:TRIAL of a trial whose weights were saved, or ``bicubic``.
+        storage: The database of STUDY.
+        as_network: The published network whose official weights the file holds; None: it is recognised.
+        scale: The scale that it is wanted for; None: any.
+
+    Raises:
+        InputError: There is no such model, it cannot be read, or it does not upscale by that factor.
+    """
+    model = _model(text, storage, as_network, scale)
+    scales = tuple(getattr(model.network, "scales", ()))
+    if scale is not None and scale not in scales:
+        raise InputError(f"{text} upscales by {', '.join(f'x{each}' for each in scales)}, not by x{scale}")
+    return model
+
+
+def scale_of(model: Model, scale: int | None) -> int:
+    """The scale that a model is used at: the one given, else its only one.
+
+    Raises:
+        InputError: It has several, and none is given.
+    """
+    scales = tuple(getattr(model.network, "scales", ()))
+    if scale is None and len(scales) > 1:
+        raise InputError(
+            f"{model.name} upscales by {', '.join(f'x{each}' for each in scales)}: choose one with --scale"
+        )
+    return scales[0] if scale is None else scale
+
+
+def _model(text: str, storage: str | None, as_network: str | None, scale: int | None) -> Model:
+    from srsearch.architecture import Bicubic, Model, load_model
+    from srsearch.architecture.design import SCALES
+    from srsearch.architecture.model_file import holds_design
+    from srsearch.quantity import parse_natural
+    from srsearch.space.source import exists
+
+    if text == BICUBIC:
+        return Model(BICUBIC, None, Bicubic(SCALES if scale is None else (scale,)).eval())
+    file = Path(text).expanduser()
+    if exists(file):
+        if as_network is None and holds_design(file):
+            return load_model(file)
+        return _official(file, as_network)
+    study, colon, number = text.rpartition(":")
+    trial = parse_natural(number)
+    if colon and trial is not None:
+        with open_store(storage) as store:
+            return _of_trial(store, study, trial)
+    if file.is_dir():
+        raise InputError(f"{text} is a folder; a model is a file, STUDY:TRIAL or {BICUBIC}")
+    raise InputError(
+        f"there is no model {text!r}: a model is a file (*.safetensors of srsearch, or official weights), STUDY:TRIAL "
+        f"with the number of a trial, or {BICUBIC}"
+    )
+
+
+def _official(file: Path, name: str | None) -> Model:
+    from srsearch.architecture import Model, load_official
+
+    official = load_official(file, name)
+    facts = {"source": f"official weights of {official.name}, {official.layout.source}"}
+    return Model(file.stem, official.design, official.network.eval(), facts)
+
+
+def _of_trial(store: Store, study: str, number: int) -> Model:
+    from srsearch.architecture import Architecture, Model, build
+    from srsearch.search.checkpoints import Checkpoints
+    from srsearch.training.checkpoint import Checkpoint
+
+    record = store.study(study)
+    trials = {each.number: each for each in store.trial_records(study)}
+    if number not in trials:
+        raise InputError(f"study {study!r} has no trial {number}; its trials are 0 to {len(trials) - 1}")
+    saved = Checkpoints(store, record)
+
+    def checkpoint(trial: TrialRecord) -> Path:
+        return saved.path(trial.key or "", record.seed if trial.seed is None else trial.seed)
+
+    trial = trials[number]
+    loaded = Checkpoint.load(checkpoint(trial)) if trial.state == "complete" and trial.key else None
+    if loaded is None:
+        others = [each.number for each in trials.values() if each.state == "complete" and checkpoint(each).is_file()]
+        listed = f"trials {', '.join(map(str, others))}" if others else "none"
+        raise InputError(
+            f"trial {number} of study {study!r} has no saved weights; a search saves those of its front in "
+            f"{saved.folder}: {listed}"
+        )
+    design = Architecture.from_dict(trial.description)
+    network = build(design, seed=0)
+    try:
+        network.load_state_dict(loaded.network)
+    except RuntimeError as error:
+        raise InputError(f"{checkpoint(trial)}: are weights of another network: {str(error).splitlines()[0]}") from None
+    return Model(f"{study}-{number}", design, network.eval(), _facts_of(trial, record.recipe, record.seed, study))
+
+
+def _facts_of(trial: TrialRecord, recipe: Mapping[str, Any], seed: int, study: str) -> dict[str, Any]:
+    return {
+        "source": f"trial {trial.number} of the study {study}, after the short training of the search",
+        "recipe": dict(recipe),
+        "seed": seed if trial.seed is None else trial.seed,
+        "results": [] if trial.psnr is None else [{"set": "validation", "psnr": trial.psnr, "ssim": trial.ssim}],
+    }
