@@ -16,6 +16,7 @@ import click
 
 from srsearch import __version__
 from srsearch.cli.evaluate import evaluate
+from srsearch.cli.export import export
 from srsearch.cli.options import STORAGE
 from srsearch.cli.pages import dashboard, report
 from srsearch.cli.results import best, front, trials
@@ -85,5 +86,5 @@ def main() -> None:
     """
 
 
-for _each in (run, space, count, catalogue, trials, front, best, evaluate, upscale, report, dashboard, studies):
+for _each in (run, space, count, catalogue, trials, front, best, evaluate, export, upscale, report, dashboard, studies):
     main.add_command(_each)
