@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from srsearch import __version__
+from srsearch.cli.compare import compare
 from srsearch.cli.evaluate import evaluate
 from srsearch.cli.export import export
 from srsearch.cli.options import STORAGE
@@ -86,5 +87,20 @@ def main() -> None:
     """
 
 
-for _each in (run, space, count, catalogue, trials, front, best, evaluate, export, upscale, report, dashboard, studies):
+for _each in (
+    run,
+    space,
+    count,
+    catalogue,
+    trials,
+    front,
+    best,
+    evaluate,
+    compare,
+    export,
+    upscale,
+    report,
+    dashboard,
+    studies,
+):
     main.add_command(_each)
