@@ -11,6 +11,7 @@ from benchmarks import (
     dashboard,
     default_run,
     enumeration,
+    evaluation,
     proxy_training,
     replay,
     samplers,
@@ -27,6 +28,7 @@ BENCHMARKS = {
     "sharing": sharing.main,
     "cluster": cluster.main,
     "dashboard": dashboard.main,
+    "evaluation": evaluation.main,
     "proxy_training": proxy_training.main,
     "default_run": default_run.main,
 }

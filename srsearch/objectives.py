@@ -121,7 +121,7 @@ def objective(name: str) -> Objective:
     """
     if not registered(name):
         hint = suggest(name, _TABLE)
-        raise InputError(f"unknown objective {name!r}; {hint} (an objective of your own comes with --plugin FILE)")
+        raise InputError(f"unknown objective {name!r}; {hint} (load an objective of your own with --plugin FILE)")
     return _TABLE[name]
 
 

@@ -191,8 +191,8 @@ def _catalogue_table(
         words = heading in ("network", "what it is")
         fixed = heading != "what it is"
         table.add_column(f" {heading}" if words else heading, justify="left" if words else "right", no_wrap=fixed)
-    found = {name for quality in qualities for name in quality}
-    sets = [*(name for name in _SETS if name in found), *sorted(found - set(_SETS))]
+    measured = {name for quality in qualities for name in quality}
+    sets = [*(name for name in _SETS if name in measured), *sorted(measured - set(_SETS))]
     for name in sets:
         table.add_column(f" {_SETS.get(name, name)}\n PSNR{between and f'{between} '}SSIM", no_wrap=True)
     scales = [scale or 0 for _, scale, _ in models]
@@ -217,7 +217,7 @@ def _marked(cell: str) -> Text:
 
 
 def _rebuilt(row: Reproduction) -> tuple[str, str]:
-    """Our figures under the paper's convention, as far as the paper prints any."""
+    """Our figures under the paper's convention, for those that the paper prints."""
     if row.paper is None or row.convention is None:
         return "", ""
     params = f"{row.convention.thousands(row.paper.params)}K" if row.printed.params else ""
@@ -246,7 +246,7 @@ _SETS = {"Set5": "Set5", "Set14": "Set14", "B100": "B100", "Urban100": "Urban", 
 
 
 def _quality_text(figures: Mapping[str, float | None] | None, between: str) -> str:
-    """PSNR and SSIM of one set, as far as they are printed."""
+    """PSNR and SSIM of one set, where they are printed."""
     psnr, ssim = (None, None) if figures is None else (figures["psnr"], figures["ssim"])
     texts = ("" if psnr is None else f" {psnr:.2f}", "" if ssim is None else f" {ssim:.4f}".removesuffix("0"))
     return between.strip(" ").join(texts).rstrip()

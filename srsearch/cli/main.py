@@ -16,6 +16,7 @@ import click
 
 from srsearch import __version__
 from srsearch.cli.compare import compare
+from srsearch.cli.data import data
 from srsearch.cli.evaluate import evaluate
 from srsearch.cli.export import export
 from srsearch.cli.options import STORAGE
@@ -95,10 +96,11 @@ for _each in (
     trials,
     front,
     best,
+    data,
     evaluate,
     compare,
-    export,
     upscale,
+    export,
     report,
     dashboard,
     studies,

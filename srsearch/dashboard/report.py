@@ -231,7 +231,7 @@ class _Views:
 
 
 def _views(data: ReportData, done: pd.DataFrame, searched: list[str]) -> _Views:
-    """The figures that the live pages have, too, as far as there is enough to show."""
+    """The figures that the live pages also have, where there is enough to show."""
     views = _Views()
     if not len(done):
         return views

@@ -67,7 +67,7 @@ CAPTIONS: Mapping[str, Caption] = {
     "interaction": Caption(
         "Two axes together",
         "Quality at equal cost for each pair of values of two axes.",
-        "Mean quality relative to designs of the same cost. Hover to see the part that neither axis explains alone.",
+        "Mean quality relative to designs of the same cost. Hover for the interaction that neither axis explains.",
     ),
     "rungs": Caption(
         "Rankings at the rungs",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from srsearch.data.bicubic import crop_to_multiple, downscale, upscale
+from srsearch.data.cache import CachedPatchSampler, cache_of, open_cache
 from srsearch.data.layouts import ImageFile, Layout, PairFile, recognise, scales_of
 from srsearch.data.pairs import BUILTIN, Pair, TrainingData, load_training_data, make_pair
 from srsearch.data.patches import PatchSampler
@@ -10,6 +11,7 @@ from srsearch.data.photos import Photo, builtin_photos, read_folder
 
 __all__ = [
     "BUILTIN",
+    "CachedPatchSampler",
     "ImageFile",
     "Layout",
     "Pair",
@@ -18,10 +20,12 @@ __all__ = [
     "Photo",
     "TrainingData",
     "builtin_photos",
+    "cache_of",
     "crop_to_multiple",
     "downscale",
     "load_training_data",
     "make_pair",
+    "open_cache",
     "read_folder",
     "recognise",
     "scales_of",

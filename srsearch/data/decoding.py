@@ -136,7 +136,7 @@ def _rgb(image: Image.Image) -> Pixels:
         return np.repeat(grey[..., None], 3, axis=2)
     if upright.mode in ("P", "PA", "La", "RGBa"):
         upright = upright.convert("LA" if upright.mode == "La" else "RGBA")
-    if ";16" in encoding:  # of which Pillow keeps the upper 8
+    if ";16" in encoding:  # Pillow keeps only the upper 8
         colours = 1 if upright.mode == "LA" else 3  # before alpha
         _check_range(256 * int(np.asarray(upright)[..., :colours].max()) + 255, 65535)
     return np.array(upright.convert("RGB"))

@@ -154,7 +154,14 @@ class PairFile:
         Raises:
             UnusablePhotoError: An image cannot be decoded, or their sizes do not fit.
         """
-        whole = self.hr.decode()
+        return self.of(self.hr.decode())
+
+    def of(self, whole: Pixels) -> Pair:
+        """The pair of a decoded HR image; see `read`.
+
+        Raises:
+            UnusablePhotoError: The LR image cannot be decoded, or the sizes do not fit.
+        """
         hr = np.ascontiguousarray(crop_to_multiple(whole, self.scale))
         (height, width), (rows, columns) = whole.shape[:2], (side // self.scale for side in hr.shape[:2])
         if rows == 0 or columns == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -106,12 +107,12 @@ def score(
     upscaler = None if network is None else _Upscaler(network, scale, runtime, ensemble, tile, warn)
     images: list[ImageScores] = []
     network_seconds = metric_seconds = 0.0
-    with runtime.applied(), _exact_convolutions():
+    with runtime.applied(), _exact_convolutions(), ThreadPoolExecutor(len(protocols)) as pool:
         for pair in pairs:
             start = time.perf_counter()
             output, used = (None, None) if upscaler is None else upscaler(pair)
             upscaled = time.perf_counter()
-            images.append(_scored(pair, output, scale, protocols, used))
+            images.append(_scored(pair, output, scale, protocols, used, pool))
             metric_seconds += time.perf_counter() - upscaled
             network_seconds += upscaled - start
             done(images[-1])
@@ -204,21 +205,23 @@ def _exact_convolutions() -> Iterator[None]:
 
 
 def _scored(
-    pair: Pair, output: Tensor | None, scale: int, protocols: Sequence[Protocol], tile: int | None
+    pair: Pair, output: Tensor | None, scale: int, protocols: Sequence[Protocol], tile: int | None, pool: Executor
 ) -> ImageScores:
     baseline = upscale(pair.lr, scale)
-    scores, bicubic = {}, {}
-    for protocol in protocols:
-        sr = baseline if output is None else protocol.quantise(output)
-        plane, hr = compared_planes(sr, pair.hr, scale, protocol, grey=pair.grey)
+
+    def compared(protocol: Protocol) -> tuple[Score, Score]:
+        plane, hr = compared_planes(baseline, pair.hr, scale, protocol, grey=pair.grey)
         reference = Reference(hr)
-        scores[protocol.name] = _compared(plane, reference)
-        bicubic[protocol.name] = (
-            scores[protocol.name]
-            if output is None
-            else _compared(compared_planes(baseline, pair.hr, scale, protocol, grey=pair.grey)[0], reference)
-        )
+        bicubic = _compared(plane, reference)
+        if output is None:
+            return bicubic, bicubic
+        sr = compared_planes(protocol.quantise(output), pair.hr, scale, protocol, grey=pair.grey)[0]
+        return _compared(sr, reference), bicubic
+
+    # NumPy and SciPy work without the interpreter's lock.
+    both = dict(zip([each.name for each in protocols], pool.map(compared, protocols), strict=True))
     height, width = pair.hr.shape[:2]
+    scores, bicubic = ({name: each[place] for name, each in both.items()} for place in (0, 1))
     return ImageScores(pair.name, width, height, scores, bicubic, tile)
 
 

@@ -1,4 +1,4 @@
-"""The form of a space file, as pydantic models made from the registered parts, and as JSON Schema for editors."""
+"""Pydantic models of a space file, made from the registered parts, and its JSON Schema for editors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_WORKERS = 256
 
 
 class Section(pydantic.BaseModel):
-    """A mapping in which an unknown key is answered with the nearest valid one."""
+    """A mapping that refuses unknown keys and suggests the nearest valid one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -44,7 +44,7 @@ class Section(pydantic.BaseModel):
 
 
 class OneOrMany:
-    """Annotation of a tuple field: an axis. One value may be written without brackets; none and repeats are refused."""
+    """Annotation of a tuple field that is an axis. One value needs no brackets; no values and repeats are refused."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.chain_schema(
@@ -70,12 +70,12 @@ class OneOrMany:
         names = [value.choice if isinstance(value, PartChoice) else value for value in values]
         for name in names:
             if names.count(name) > 1:
-                raise PydanticCustomError("duplicate_value", "{value} is there twice", {"value": repr(name)})
+                raise PydanticCustomError("duplicate_value", "{value} is listed twice", {"value": repr(name)})
         return values
 
 
 class Objectives(OneOrMany):
-    """The same for objectives, one of which measures quality."""
+    """Annotation of the objectives: one or more without repeats, and at least one measures quality."""
 
     @staticmethod
     def _check_values(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -109,7 +109,7 @@ class PartChoice(Section):
 
     @classmethod
     def _unknown(cls, name: str) -> PydanticCustomError:
-        message = "unknown {kind} {key}; {hint} (a part of your own comes with --plugin FILE)"
+        message = "unknown {kind} {key}; {hint} (load a part of your own with --plugin FILE)"
         context = {"kind": cls.kind(), "key": repr(name), "hint": suggest(name, cls.model_fields)}
         return PydanticCustomError("unknown_part", message, context)
 
@@ -125,7 +125,7 @@ class PartChoice(Section):
 
     @property
     def options(self) -> dict[str, tuple[Any, ...]]:
-        """The values of its options, defaults included."""
+        """The values of the part's options, including defaults."""
         return dict(getattr(self, self.choice))
 
 
@@ -200,16 +200,16 @@ ConventionName = Annotated[
 
 
 class Constraints(Section):
-    """The budget: hard, checked before anything is trained."""
+    """The budget: hard limits, checked before anything is trained."""
 
-    convention: ConventionName = Field("ours", description="how costs are counted: ours, or a paper's way")
+    convention: ConventionName = Field("ours", description="how costs are counted: `ours`, or a paper's convention")
     mult_adds: ImageBound = ImageBound()
     params: Bound = Bound()
     activations: Bound = Bound()
 
 
 def _folder(value: Any) -> str:
-    """A text that is not empty. pydantic's own would refuse a folder whose name is not UTF-8."""
+    """A text that is not empty. The type of pydantic refuses a folder whose name is not UTF-8."""
     if not isinstance(value, str):
         raise PydanticCustomError("string_type", "Input should be a valid string")
     if not value:
@@ -225,19 +225,109 @@ Folder = Annotated[
 ]
 
 
-class Proxy(Section):
-    """How designs are compared: short training on photos. What is left out has the recipe's default."""
+def _levels(value: Any) -> Any:
+    if value in ("last", "all"):
+        return value
+    whole = isinstance(value, list | tuple) and all(type(each) is int and 2 <= each <= 16 for each in value)
+    if not whole or not value:
+        raise PydanticCustomError(
+            "levels", "{value} is not last, all, or a list of factors such as [2, 4]", {"value": repr(value)}
+        )
+    return tuple(value)
 
-    data: Folder = Field("builtin", description="`builtin`, or a folder of images")
-    evaluator: str = Field("proxy", description="`proxy` (training), `synthetic`, or module:Class of your own")
-    steps: Annotated[int, Field(ge=1, le=10**8)] | None = Field(None, description="optimiser steps of each design")
+
+Levels = Annotated[
+    str | tuple[int, ...],
+    pydantic.PlainValidator(_levels),
+    pydantic.WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["last", "all"]},
+                {"type": "array", "items": {"type": "integer", "minimum": 2, "maximum": 16}, "minItems": 1},
+            ]
+        }
+    ),
+    pydantic.PlainSerializer(lambda v: v),
+]
+Share = Annotated[float, Field(ge=0, le=1, strict=False)]
+Fraction = Annotated[float, Field(gt=0, lt=1, strict=False)]
+StepCount = Annotated[int, Field(ge=1, le=10**8)]
+
+
+class RecipeSection(Section):
+    """How a network is trained. Options that you leave out have the recipe's defaults."""
+
+    steps: StepCount | None = Field(None, description="optimiser steps of each design")
     batch: PositiveInt | None = Field(None, description="patches in a step")
     patch: Annotated[int, Field(ge=8, le=4096)] | None = Field(None, description="side of the LR patches in pixels")
     learning_rate: Annotated[float, Field(gt=0, le=1, strict=False)] | None = Field(
         None, description="peak learning rate"
     )
-    schedule: str | None = Field(None, description="`one_cycle`, `constant`, or one that a plugin registers")
-    loss: str | None = Field(None, description="`l1`, `l2`, or one that a plugin registers")
+    schedule: str | None = Field(
+        None, description="`one_cycle`, `constant`, `cosine`, `halving`, or one that a plugin registers"
+    )
+    halve_at: Annotated[tuple[StepCount, ...], Field(strict=False)] | None = Field(
+        None, description="halving: the steps after which the learning rate is halved"
+    )
+    halve_every: StepCount | None = Field(None, description="halving: the steps between two halvings")
+    warm_up: Annotated[int, Field(ge=0, le=10**8)] | None = Field(
+        None, description="steps during which the learning rate rises from zero, before the schedule's value holds"
+    )
+    optimizer: Literal["adam", "adamw", "sgd"] | None = Field(None, description="what updates the weights")
+    momentum: Annotated[float, Field(ge=0, lt=1, strict=False)] | None = Field(None, description="of sgd")
+    weight_decay: Share | None = Field(None, description="pull of the weights to zero")
+    clip_gradients: Annotated[float, Field(ge=0, le=10**6, strict=False)] | None = Field(
+        None, description="largest norm of the gradient; 0: any"
+    )
+    ema: Annotated[float, Field(ge=0, lt=1, strict=False)] | None = Field(
+        None, description="decay of a moving average of the weights, which is what is validated and kept; 0: none"
+    )
+    loss: str | None = Field(None, description="`l1`, `l2`, `charbonnier`, or one that a plugin registers")
+    charbonnier_epsilon: Annotated[float, Field(gt=0, le=1, strict=False)] | None = Field(
+        None, description="the constant in the Charbonnier loss"
+    )
+    alternate_from: Share | None = Field(
+        None, description="share of the steps after which the losses L2 and L1 take turns; 1: never"
+    )
+    levels: Levels | None = Field(
+        None, description="outputs of a network with levels whose losses are summed: `last`, `all`, or their factors"
+    )
+    curriculum: Annotated[tuple[Share, ...], Field(strict=False)] | None = Field(
+        None, description="shares of the steps after which the second, third, ... level joins"
+    )
+    fade: Share | None = Field(None, description="share of the steps during which a level that joins is faded in")
+    initialisation: (
+        Literal[
+            "uniform_1",
+            "uniform_1_tenth",
+            "uniform_6",
+            "uniform_6_tenth",
+            "normal_2",
+            "normal_2_tenth",
+            "he",
+            "pytorch",
+        ]
+        | None
+    ) = Field(None, description="how the first weights are drawn")
+    augmentation: Literal["dihedral", "flip", "none"] | None = Field(
+        None, description="`dihedral`: all flips and rotations; `flip`: left to right"
+    )
+    hr_scales: Annotated[tuple[Fraction, ...], Field(strict=False)] | None = Field(
+        None, description="sizes at which HR photos are used besides their own"
+    )
+    scales: Annotated[tuple[Annotated[int, Field(ge=2, le=16)], ...], Field(strict=False)] | None = Field(
+        None, description="scales that the batches of a multi-scale design alternate between; empty: all"
+    )
+    precision: Literal["auto", "bf16", "fp32"] | None = Field(None, description="`auto`: what is fastest here")
+    channels_last: bool | None = Field(None, description="whether channels are innermost in memory")
+    compile: bool | None = Field(None, description="whether torch.compile compiles the network")
+
+
+class Proxy(RecipeSection):
+    """How designs are compared: a short training on photos. Options that you leave out have the recipe's defaults."""
+
+    data: Folder = Field("builtin", description="`builtin`, or a folder of images")
+    evaluator: str = Field("proxy", description="`proxy` (training), `synthetic`, or module:Class of your own")
 
 
 def _sampler_name(value: Any) -> str:
@@ -268,23 +358,23 @@ class Search(Section):
     trials: Annotated[int, Field(ge=1, le=10**7)] = Field(30, description="finished evaluations in the whole study")
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = Field(0, description="seed of proposals and of training")
     start_with: Literal["none", "catalogue"] = Field(
-        "none", description="catalogue: the published networks that lie inside the space come first"
+        "none", description="catalogue: evaluate the published networks inside the space first"
     )
     inform: Annotated[str, Field(min_length=1)] | None = Field(
-        None, description="name of a study in the same database, whose results inform the sampler frontier"
+        None, description="name of a study in the same database; the sampler frontier learns from its results"
     )
     early_stopping: bool = Field(
         False,
-        description="set designs aside at a rung that promise little for their cost; the best of them go on later",
+        description="stop trainings early that look poor for their cost; the most promising may continue later",
     )
     workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] | None = Field(
-        None, description="worker processes; by default measured, once on a machine"
+        None, description="number of worker processes; by default it is measured, once on each machine"
     )
 
     def identity(self) -> dict[str, Any]:
-        """What makes two searches of one space two studies, as plain data: all but how long and how fast they run.
+        """The options that distinguish two studies of one space, as plain data: all but `trials` and `workers`.
 
-        Options that came after sampler and seed are left out at their defaults, so that older studies keep their
+        Options that were added after sampler and seed are left out at their defaults, so that older studies keep their
         identity.
         """
         plain = self.model_dump(mode="json")
@@ -320,7 +410,7 @@ def _architecture_model() -> type[Section]:
         first = choices[kind].model_validate({part.name: {name: [value] for name, value in part.options}})
         fields[place] = (_axis_of(choices[kind]), (first,))
         if place == "unit":
-            about = "the efficiency paper's: rb, rg or rg+u, instead of closing and upsampler_unit"
+            about = "as in the efficiency paper: rb, rg or rg+u; use it instead of closing and upsampler_unit"
             fields["scope"] = (_axis_of(Literal["rb", "rg", "rg+u"]) | None, Field(None, description=about))
     fields["global_skip"] = (_axis_of(bool), (True,))
     fields["image_residual"] = (_axis_of(ImageResidual), ("none",))
@@ -336,13 +426,13 @@ def _axis_of(values: Any) -> Any:
 
 
 class ArchitectureBase(Section):
-    """What the section on the architecture must hold together."""
+    """Base of the section on the architecture, with the checks across its fields."""
 
     @pydantic.model_validator(mode="after")
     def _one_way(self) -> ArchitectureBase:
         for place in ("closing", "upsampler_unit"):
             if getattr(self, "scope", None) is not None and place in self.model_fields_set:
-                raise PydanticCustomError("scope", "scope says what {place} is; write one of the two", {"place": place})
+                raise PydanticCustomError("scope", "scope sets {place}, too; write only one of them", {"place": place})
         return self
 
 
@@ -381,7 +471,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _with_bare_names(schema: Any) -> Any:
-    """The schema in which a part may be written as its name, where pydantic shows only the mapping."""
+    """Allow the bare name of a part in the schema, where pydantic has only the mapping."""
     if isinstance(schema, list):
         return [_with_bare_names(each) for each in schema]
     if not isinstance(schema, dict):
@@ -390,5 +480,5 @@ def _with_bare_names(schema: Any) -> Any:
         parts = {name: {"$ref": part["$ref"]} for name, part in schema["properties"].items()}
         mapping = {"type": "object", "properties": parts, "additionalProperties": False}
         return {"anyOf": [{"enum": list(parts)}, mapping | {"minProperties": 1, "maxProperties": 1}]}
-    # A default stands in the text of the reference; here it would be pydantic's inner form of it.
+    # Defaults are left out: they would have pydantic's internal form.
     return {name: _with_bare_names(each) for name, each in schema.items() if name != "default"}

@@ -1,4 +1,4 @@
-"""YAML with positions: plain data from a file, and for every value the line that it stands on."""
+"""Reads YAML into plain data, and knows the line of every value."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Location: TypeAlias = tuple[str | int, ...]
 """Where a value is: keys and list positions from the top."""
 
 _MAX_NODES = 100_000
-"""More values than any space has; aliases that multiply stop here."""
+"""Largest number of values in a document, more than any space has. It stops aliases that multiply."""
 
 _MAX_CHARACTERS = 1_000_000
-"""More text than any space has; devices without an end stop here."""
+"""Largest length of a document, more than any space has. It stops files without an end, such as devices."""
 
 
 class _CoreLoader(yaml.SafeLoader):
@@ -40,23 +40,23 @@ for _tag, _pattern, _first in (
     _PATTERNS[f"tag:yaml.org,2002:{_tag}"] = re.compile(rf"(?:{_pattern})\Z")
     _CoreLoader.add_implicit_resolver(*list(_PATTERNS.items())[-1], list(_first))
 
-# YAML 1.1, which PyYAML speaks otherwise, would read 016 as fourteen.
+# PyYAML follows YAML 1.1, which reads 016 as fourteen.
 _CoreLoader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value, 10))
 
 _WIDER = {"tag:yaml.org,2002:float": "tag:yaml.org,2002:int"}
 """A number without a point may be a float, too."""
 
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
-"""NUL and halves of characters, which escapes in quotes can make."""
+"""NUL and lone surrogates, which escapes in quotes can produce."""
 
 _SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")}
 
 
 def exists(path: Path) -> bool:
-    """Whether there is something to read: a file, a pipe or a device, but no folder.
+    """Return whether the path can be read: a file, a pipe or a device, but not a folder.
 
     Raises:
-        InputError: The system refuses the name, as one that is too long.
+        InputError: The system refuses the name, for example because it is too long.
     """
     try:
         return path.exists() and not path.is_dir()
@@ -65,12 +65,12 @@ def exists(path: Path) -> bool:
 
 
 def is_text(value: str) -> bool:
-    """Whether files and databases take a text: it holds no NUL and no halves of characters."""
+    """Return whether files and databases accept a text: it has no NUL and no lone surrogates."""
     return _NO_TEXT.search(value) is None
 
 
 class Source:
-    """A YAML document and where its values stand.
+    """A YAML document and the lines of its values.
 
     Attributes:
         path: The file's name, for messages.
@@ -90,7 +90,7 @@ class Source:
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
             raise InputError(
-                f"{self.path}:{line}: the character {chr(error.character)!a} does not belong in YAML; delete it"
+                f"{self.path}:{line}: the character {chr(error.character)!a} is not allowed in YAML; delete it"
             ) from None
         try:
             node = self._loader.get_single_node()
@@ -108,7 +108,7 @@ class Source:
 
     @classmethod
     def read(cls, path: Path) -> Source:
-        """A document from a file.
+        """Read a document from a file.
 
         Raises:
             InputError: The file cannot be read, or is not a plain YAML document.
@@ -125,9 +125,9 @@ class Source:
         return cls(text, path)
 
     def line(self, location: Sequence[str | int]) -> int:
-        """The line of a value, or of the nearest value around it.
+        """Return the line of a value, or of the nearest value around it.
 
-        List positions that the document does not have are passed over: a single value may stand for a list of one.
+        List positions that the document does not have are skipped, because a single value may replace a list of one.
         """
         known: Location = ()
         for step in location:
@@ -136,14 +136,14 @@ class Source:
         return self._lines[known]
 
     def error(self, location: Sequence[str | int], message: str) -> InputError:
-        """An error that names file, line and key."""
+        """Return an error that names file, line and key."""
         key = ".".join(step if step.isprintable() else ascii(step) for step in location if isinstance(step, str))
         return InputError(f"{self.path}:{self.line(location)}: {key + ': ' if key else ''}{message}")
 
     def _plain(self, node: yaml.Node, location: Location, inside: tuple[yaml.Node, ...]) -> Any:
         self._left -= 1
         if node in inside or self._left < 0:
-            raise InputError(f"{self.path}:{node.start_mark.line + 1}: aliases that repeat without end")
+            raise InputError(f"{self.path}:{node.start_mark.line + 1}: the aliases repeat without end")
         self._lines.setdefault(location, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
             return self._mapping(node, location, (*inside, node))
@@ -157,14 +157,14 @@ class Source:
         )
 
     def _scalar(self, node: yaml.ScalarNode) -> Any:
-        """A scalar's value; with a tag, such as ``!!int``, its text may be anything."""
+        """Return the value of a scalar, whose text need not fit its tag, such as ``!!int``."""
         line, name = node.start_mark.line + 1, node.tag.rpartition(":")[2]
         patterns = [_PATTERNS[tag] for tag in (node.tag, _WIDER.get(node.tag)) if tag in _PATTERNS]
         if patterns and not any(pattern.match(node.value) for pattern in patterns):
             raise InputError(f"{self.path}:{line}: {node.value!r} is not of the type {name} that its tag says")
         value = self._loader.construct_object(node)
         if isinstance(value, str) and not is_text(value):
-            raise InputError(f"{self.path}:{line}: {value!a} holds a character that no text has; delete it")
+            raise InputError(f"{self.path}:{line}: {value!a} contains NUL or half a character; delete it")
         return value
 
     def _mapping(

@@ -1,4 +1,4 @@
-"""Checking a space file, and the messages for its mistakes."""
+"""Checks space files and words the messages about their mistakes."""
 
 from __future__ import annotations
 
@@ -19,34 +19,43 @@ _Section = TypeVar("_Section", bound=Section)
 
 
 def validated(source: Source) -> SpaceFile:
-    """A space file's content, checked.
+    """Check a space file and return its content.
 
     Raises:
-        InputError: It is no space; a line for each mistake.
+        InputError: It is not a space; the message has a line for each mistake.
     """
     if not isinstance(source.data, dict) or not source.data:
         raise InputError(f"{source.path}:1: a space is a mapping with name, scale and architecture")
+    return checked(source, document_model())
+
+
+def checked(source: Source, model: type[_Section]) -> _Section:
+    """A document of any kind, checked by its model.
+
+    Raises:
+        InputError: A line for each mistake.
+    """
     try:
-        return document_model().model_validate(source.data)
+        return model.model_validate(source.data)
     except pydantic.ValidationError as error:
         problems = [_problem(source, each) for each in error.errors()]
         raise InputError("\n".join(str(problem) for problem in problems)) from None
 
 
 def _problem(source: Source, error: Any) -> InputError:
-    """One of pydantic's errors as ours, with file, line and key."""
+    """Translate an error of pydantic into one with file, line and key."""
     location = error["loc"]
     if error["type"] == "unknown_key":
         location = (*location, error["ctx"]["key"].strip("'"))
     elif error["type"] == "missing":
         return source.error(location[:-1], f"the key {location[-1]!r} is missing")
     own = error["type"] == "literal_error" and location[0] == "objectives"
-    hint = " (an objective of your own comes with --plugin FILE)" if own else ""
+    hint = " (load an objective of your own with --plugin FILE)" if own else ""
     return source.error(location, _message(error) + hint)
 
 
 def _message(error: Any) -> str:
-    """What is wrong, with the value, and what would be right."""
+    """Say which value is wrong, why, and what would be right."""
     value = error.get("input")
     if error["type"] in _OWN:
         return str(error["msg"])
@@ -69,7 +78,11 @@ def _message(error: Any) -> str:
 
 
 def changed_section(section: _Section, changes: Mapping[str, Any]) -> _Section:
-    """A section with other entries, checked."""
+    """Return a section with changed entries.
+
+    Raises:
+        InputError: An entry is wrong; the message has a line for each.
+    """
     try:
         return type(section).model_validate(section.model_dump(exclude_unset=True) | dict(changes))
     except pydantic.ValidationError as error:
@@ -90,5 +103,6 @@ _OWN = (
     "convention",
     "scope",
     "sampler",
+    "levels",
 )
-"""Errors of our own, whose messages name the value themselves."""
+"""Types of our own errors; their messages name the value."""

@@ -168,9 +168,9 @@ def _filled(message: str, place: Place, text: str) -> str:
 
 
 def _user(place: Place) -> str:
-    found = place.url.username or os.environ.get("PGUSER")
-    if found:
-        return str(found)
+    user = place.url.username or os.environ.get("PGUSER")
+    if user:
+        return str(user)
     try:
         return getpass.getuser()
     except (OSError, KeyError):

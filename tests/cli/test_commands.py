@@ -131,9 +131,8 @@ def test_means_of_several_seeds_are_labelled(capsys: pytest.CaptureFixture[str])
     found = tied_with_best(frame, noise).assign(psnr_error=lambda rows: standard_errors(rows, noise))
     print_best(found, noise, "my study", "other.db")
     printed = capsys.readouterr().out
-    assert (
-        "(standard deviation 0.060 dB, from 15 replicates) divided by the square root of the number of seeds" in printed
-    )
+    described = "(standard deviation 0.060 dB, from 15 replicates) divided by the square root of the number of seeds"
+    assert described in printed
     assert "11  28.100  0.035      3        12G" in printed
     assert "Its PSNR is the mean of 3 seeds." in printed
     assert "Tied" not in printed  # 28.0 is 0.1 dB below, and 1.645 * 0.06 * sqrt(2 / 3) is 0.081 dB

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,7 @@ from srsearch.architecture.assembly import positions
 from srsearch.labels import MISSING, axis_labels, axis_text
 from srsearch.plots._points import thinned
 from srsearch.plots._theme import DARK, LIGHT, exchange, template
-from srsearch.store import Store
 from tests.conftest import CHECKOUT
-from tests.support import many_trials
 
 AXES = ["channels", "unit", "body.cascade.groups", "upsampler.groups"]
 
@@ -317,8 +316,8 @@ def test_parallel_lines_can_be_clicked_by_value() -> None:
 
 def test_the_examples_for_notebooks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with Store(tmp_path / "studies" / "srsearch.db") as store:
-        many_trials.write(store, 60, name="lightweight_x4")
+    (tmp_path / "studies").mkdir()
+    shutil.copy(CHECKOUT / "studies" / "lightweight_x4_example.db", tmp_path / "studies")
     names: dict[str, object] = {}
     blocks = re.findall(r"```python\n(.*?)```", (CHECKOUT / "docs" / "notebook.md").read_text(), re.DOTALL)
     assert len(blocks) > 4

@@ -1,8 +1,9 @@
-"""Your own samplers, losses and schedules: the documented examples, and the messages for wrong ones."""
+"""Your own samplers, evaluators, losses and schedules: the documented examples, and the messages for wrong ones."""
 
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,19 @@ def test_the_documented_sampler_works(tmp_path: Path, srsearch_process: Command,
     assert json.loads(srsearch_forked(*command("my_sampler"), "--json").stdout)["study"] == "lightweight_x4"
     other = ["optuna.samplers:TPESampler" if "my_sampler" in each else each for each in command("my_sampler")]
     assert json.loads(srsearch_forked(*other, "--json").stdout)["study"] == "lightweight_x4-2"
+
+
+def test_the_documented_evaluator_works(tmp_path: Path, srsearch_process: Command) -> None:
+    source = example("my_evaluator.py")
+    assert len([line for line in source.splitlines() if line]) <= 15
+    (tmp_path / "my_evaluator.py").write_text(source)
+    ended = srsearch_process(*command("my_evaluator"), "--json")
+    assert ended.returncode == 0, ended.stderr
+    outcome = json.loads(ended.stdout)
+    assert outcome["done"] == 4
+    assert [row["psnr"] for row in outcome["front"]] == [
+        pytest.approx(26 + math.log10(row["mult_adds"] / 1e8)) for row in outcome["front"]
+    ]
 
 
 WRONG = {
@@ -86,7 +100,7 @@ def test_the_documented_recipe_works(recipe: Path, srsearch_process: Command, sr
     assert [trial["state"] for trial in trials if trial["state"] != "repeated"] == ["complete"] * 2
     refused = srsearch_forked("run", "my_recipe_space.yaml", "--new")
     assert refused.returncode == 2
-    assert "unknown loss 'charbonnier'" in refused.stderr
+    assert "unknown loss 'log_cosh'" in refused.stderr
     assert "--plugin" in refused.stderr
 
 
@@ -95,9 +109,9 @@ from srsearch.architecture import load_plugin
 load_plugin("my_recipe.py")
 import torch
 from srsearch.training import Recipe
-recipe = Recipe(steps=4, loss="charbonnier", schedule="linear")
+recipe = Recipe(steps=4, loss="log_cosh", schedule="linear")
 assert abs(recipe.learning_rate_at(1) - 2e-3 * 0.875) < 1e-12
-assert abs(float(recipe.loss_function(torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2))) - 1) < 1e-5
+assert abs(float(recipe.loss_function(torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2))) - 9.306853) < 1e-5
 print(sorted(recipe.identity()["digests"].items()), "digests" in Recipe().identity())
 """
 

@@ -154,11 +154,11 @@ class ProxyEvaluator(Evaluator):
         """
         from srsearch.architecture import build
         from srsearch.evaluation import evaluate
-        from srsearch.training.proxy import Trainer
+        from srsearch.training.trainer import Trainer
 
         network = build(design, seed=0)
         with self._runtime.applied():
-            trainer = Trainer(network, self._training_data, self._recipe, self._runtime, 0)
+            trainer = Trainer(network, {self._scale: self._training_data.train}, self._recipe, self._runtime, 0)
             for _ in range(2):  # warm-up
                 trainer.step(1)
             begun, steps = time.perf_counter(), 0

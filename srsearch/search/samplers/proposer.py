@@ -234,7 +234,7 @@ class Proposer:
             case "stopped":
                 return optuna.trial.create_trial(state=TrialState.PRUNED, intermediate_values=curve, **common)
             case "running":
-                # Without its curve, of which more or less is there by chance.
+                # Without its curve: how much of it is reported by now is chance.
                 return optuna.trial.create_trial(state=TrialState.RUNNING, **common)
             case _:
                 return optuna.trial.create_trial(state=TrialState.FAIL, **common)

@@ -309,7 +309,7 @@ String.prototype.trim = window.srsearchNative.trim;
       const answer = await fetch(`version${location.search}`, { cache: "no-store" });
       if (!answer.ok) throw new Error(String(answer.status));
       const found = await answer.text();
-      if (live) live.textContent = "following";
+      if (live) live.textContent = "updates live";
       // Compared with the version of the page, not with the last answer, so that no change is missed.
       if (version !== null && found !== version) say("version", found);
     } catch {

@@ -107,7 +107,7 @@ def _together(
     page.draw("interaction", plots.interaction(pairs, *pair, quality=context.quality))
     labels = axis_labels(context.snapshot.axes)
     heads = {"first": labels[pair[0]], "second": labels[pair[1]], "count": "Designs"}
-    heads |= {"together": "At equal cost", "beyond": "Beyond each alone"}
+    heads |= {"together": "At equal cost", "beyond": "Interaction"}
     caption = CAPTIONS["interaction"]
     return section(
         caption.title,
