@@ -2,8 +2,8 @@
 
     python -m benchmarks.training [--threads N] [--rounds N] [--design NAME]
 
-The plain loop is that of `benchmarks.proxy_training`: float32, contiguous tensors, a DataLoader that decodes files, with
-the recipe's batch and patch. Exits with 1 if the ratio is below 2.5 on a CPU with bfloat16, or if loading and
+The plain loop is that of `benchmarks.proxy_training`: float32, contiguous tensors, a DataLoader that decodes files; it
+has the recipe's batch and patch. Exits with 1 if the ratio is below 2.5 on a CPU with bfloat16, or if loading and
 augmentation take more than 5 % of the time.
 """
 
