@@ -141,6 +141,7 @@ def train(
         say = _say if processes.first else _quiet
         if restart and processes.first:
             checkpoint.unlink(missing_ok=True)
+        processes.agreed(0, runtime.device)  # no process looks for the checkpoint before it is gone
         sets = read_sets(data, validation, scales, patch=settings.patch, warn=say)
         network = build(architecture, seed=seed)
         start = _start(source, network, storage, say)

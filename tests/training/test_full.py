@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import math
@@ -25,12 +26,14 @@ from srsearch.data.bicubic import downscale
 from srsearch.data.pairs import Pair
 from srsearch.errors import InputError, WorkError
 from srsearch.evaluation import Runtime
+from srsearch.space.schema import Proxy
 from srsearch.training import Checkpoint, Recipe, Trainer, full
 from srsearch.training.full import Moment, train
 from srsearch.training.processes import Processes
 from srsearch.training.recipe_files import read_recipe, shipped_recipes
 from srsearch.training.sets import TrainingSets
 from srsearch.training.trainer import at_sizes, chosen_levels
+from tests.conftest import CHECKOUT
 from tests.support.commands import PROGRAM, Command
 
 FP32 = Runtime("cpu", "fp32", True, 1)
@@ -114,6 +117,14 @@ def test_new_options_at_their_defaults_change_no_identity_and_others_do() -> Non
         "steps", "batch", "patch", "learning_rate", "schedule", "optimizer", "loss", "rungs",
     }  # fmt: skip
     assert Recipe(hr_scales=(0.9,)).identity()["hr_scales"] == [0.9]
+
+
+def test_the_proxy_of_a_space_takes_the_fields_of_recipes() -> None:
+    names = {field.name for field in dataclasses.fields(Recipe)} - {"rungs"}
+    assert set(Proxy.model_fields) == names | {"data", "evaluator"}
+    proxy = Proxy.model_validate({"ema": 0.9, "hr_scales": [0.5], "levels": [2, 4], "schedule": "cosine"})
+    recipe = Recipe.from_dict(proxy.model_dump(exclude={"data", "evaluator"}, exclude_none=True))
+    assert (recipe.ema, recipe.hr_scales, recipe.levels) == (0.9, (0.5,), (2, 4))
 
 
 def test_halving_warm_up_and_lengths() -> None:
@@ -414,6 +425,18 @@ def test_a_published_network_of_several_scales_trains_all_heads(
         keys = [key for key in first if key.startswith(f"upsamplers.{scale}.") and key.endswith("weight")]
         assert keys
         assert any(not torch.equal(first[key], after[key]) for key in keys)
+
+
+def test_the_best_design_of_a_study_is_trained(tmp_path: Path, photos: Path, srsearch: Command) -> None:
+    database = tmp_path / "s.db"
+    database.write_bytes((CHECKOUT / "studies" / "lightweight_x4_example.db").read_bytes())
+    (tmp_path / "r.yaml").write_text("steps: 1\nbatch: 1\npatch: 8\n")
+    ended = srsearch("train", "--best", *COMMAND[2:], "--storage", str(database), "--json")
+    assert ended.returncode == 0, ended.stderr
+    (model,) = tmp_path.glob("lightweight_x4*.safetensors")
+    design = load_model(model).design
+    assert design is not None
+    assert design.scales == (4,)
 
 
 def test_recipes_are_listed_and_printed(srsearch: Command) -> None:
