@@ -32,7 +32,7 @@ from srsearch.cost import count
 from srsearch.data import TrainingData, load_training_data
 from srsearch.evaluation.runtime import cpu_has_bf16
 from srsearch.training import Recipe, Runtime
-from srsearch.training.proxy import Trainer
+from srsearch.training.trainer import Trainer
 
 SCALE, TARGET = 4, 2.0
 _RESIDUAL: dict[str, Any] = {"scale": SCALE, "image_residual": "bicubic"}
@@ -144,7 +144,7 @@ def main(arguments: list[str] | None = None) -> int:
         loader = DataLoader(files, recipe.batch, shuffle=True, num_workers=options.loader_workers)
         for name in options.design or DESIGNS:
             design = Architecture.from_dict(_RESIDUAL | DESIGNS[name])
-            trainer = Trainer(build(design, seed=0), data, recipe, runtime, seed=0)
+            trainer = Trainer(build(design, seed=0), {SCALE: data.train}, recipe, runtime, seed=0)
             loops = {
                 "plain": plain_loop(design, recipe, endless(loader)),
                 "memory": plain_loop(design, recipe, same_batch(recipe)),

@@ -120,7 +120,7 @@ def _filled(path: Path, finished: int) -> tuple[Store, Space]:
             break
     record = store.study("mobile_x4")
     store.delete_study("mobile_x4")
-    store.create_study(record, trials=records, evaluations=evaluations)
+    store.create_study(record, parts=[(records, evaluations)])
     return store, space
 
 

@@ -19,6 +19,8 @@ def well_formed(text: str) -> str:
 
 def printable(text: str) -> str:
     """The text without control characters: a name must not move the cursor or set colours."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else " " for char in well_formed(text))
 
 

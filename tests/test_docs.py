@@ -86,10 +86,10 @@ class _Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built site. Warnings, such as a link to a missing page, fail the build."""
+    """The built site. Warnings, such as a link to a missing page, fail the build; with ``--quiet`` they would not."""
     folder = tmp_path_factory.mktemp("site")
     ended = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
@@ -118,6 +118,12 @@ def test_links_of_the_site_work_and_pages_load_nothing_from_other_sites(site: Pa
     for path in pages:
         wrong += [f"{path.relative_to(site)}: {tag}" for tag in re.findall(loaded, path.read_text(encoding="utf-8"))]
     assert not wrong, "\n".join(wrong)
+
+
+def test_examples_of_docstrings_are_code(site: Path) -> None:
+    pages = [page.read_text(encoding="utf-8") for page in (site / "api").rglob("*.html")]
+    assert any("sr.Space.from_yaml" in page or "&gt;&gt;&gt;" in page for page in pages)
+    assert not [page for page in pages if "<blockquote>" in page]  # what Markdown makes of >>> outside of code
 
 
 def test_every_public_class_and_function_is_on_the_api_pages(site: Path) -> None:

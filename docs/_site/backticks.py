@@ -1,6 +1,7 @@
-"""Makes names in single backticks in docstrings links to what they name, for the documentation site.
+"""Prepares docstrings for the documentation site.
 
-Double backticks are literals and stay as they are; so does a name that is on no page.
+Names in single backticks become links to what they name. Double backticks are literals and stay as they are; so does a
+name that is on no page. The examples become code.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from typing import Any
 from griffe import Docstring, Extension, Function, Object
 
 NAME = re.compile(r"(?<!`)`([A-Za-z_][\w.]*)`(?!`)")
+EXAMPLE = re.compile(r"^Example:$", re.MULTILINE)
 
 
 class Backticks(Extension):
     """Rewrites docstrings when an object has been read, before they are parsed."""
 
     def on_object(self, *, obj: Object, **_: Any) -> None:
-        """Links the names in the docstring of ``obj``."""
+        """Links the names in the docstring of ``obj``, and marks its examples."""
         if obj.docstring is not None:
-            obj.docstring.value = _linked(obj.docstring, obj)
+            # The parser knows examples under this heading only; others would be prose with quotation marks.
+            obj.docstring.value = EXAMPLE.sub("Examples:", _linked(obj.docstring, obj))
 
 
 def _linked(docstring: Docstring, where: Object) -> str:

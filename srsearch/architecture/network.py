@@ -118,21 +118,52 @@ class Network(nn.Module, abc.ABC):
         return scale
 
 
-def initialise(network: Network) -> None:
-    """Draw weights from U(+-sqrt(1 / fan_in)), the best scheme in the PCARN paper's Table III; set biases to zero.
+SCHEMES: dict[str, tuple[str, float, float]] = {
+    "uniform_1": ("uniform", 1, 1.0),
+    "uniform_1_tenth": ("uniform", 1, 0.1),
+    "uniform_6": ("uniform", 6, 1.0),
+    "uniform_6_tenth": ("uniform", 6, 0.1),
+    "normal_2": ("normal", 2, 1.0),
+    "normal_2_tenth": ("normal", 2, 0.1),
+    "he": ("normal", 2, 1.0),
+    "pytorch": ("pytorch", 0, 1.0),
+}
+"""Initialisations by name: distribution, a and f of f * U(+-sqrt(a / fan_in)) or f * N(0, sqrt(a / fan_in)).
+
+The first six are those of the PCARN paper's Table III. ``he`` is He et al. (2015), the same as ``normal_2``;
+``pytorch`` is what PyTorch draws by default, for weights and biases.
+"""
+
+
+def initialise(network: Network, scheme: str = "uniform_1") -> None:
+    """Draw weights by a scheme; set biases to zero.
 
     With an image residual, the exit starts at zero and a learned upscaling of the image starts as bilinear, so that
     training starts from an upscaled image.
+
+    Args:
+        network: The network.
+        scheme: One of `SCHEMES`; the default, U(+-sqrt(1 / fan_in)), is the best in the PCARN paper's Table III.
     """
+    distribution, a, factor = SCHEMES[scheme]
     with torch.no_grad():
         for module in network.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                bound = math.sqrt(1 / module.weight[0].numel())
+            if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                continue
+            if distribution == "pytorch":
+                module.reset_parameters()
+                continue
+            bound = factor * math.sqrt(a / module.weight[0].numel())
+            if distribution == "uniform":
                 module.weight.uniform_(-bound, bound)
-                if module.bias is not None:
-                    module.bias.zero_()
+            else:
+                module.weight.normal_(0, bound)
+            if module.bias is not None:
+                module.bias.zero_()
         if network.image_residual != "none":
             network.exit.weight.zero_()
+            if network.exit.bias is not None:
+                network.exit.bias.zero_()
         for module in network.image_upsamplers.modules():
             if isinstance(module, nn.ConvTranspose2d):
                 _make_bilinear(module)

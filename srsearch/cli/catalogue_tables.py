@@ -191,8 +191,8 @@ def _catalogue_table(
         words = heading in ("network", "what it is")
         fixed = heading != "what it is"
         table.add_column(f" {heading}" if words else heading, justify="left" if words else "right", no_wrap=fixed)
-    found = {name for quality in qualities for name in quality}
-    sets = [*(name for name in _SETS if name in found), *sorted(found - set(_SETS))]
+    measured = {name for quality in qualities for name in quality}
+    sets = [*(name for name in _SETS if name in measured), *sorted(measured - set(_SETS))]
     for name in sets:
         table.add_column(f" {_SETS.get(name, name)}\n PSNR{between and f'{between} '}SSIM", no_wrap=True)
     scales = [scale or 0 for _, scale, _ in models]

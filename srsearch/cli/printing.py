@@ -44,8 +44,29 @@ def print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2, allow_nan=False, default=plain))
 
 
+def print_json_rows(frame: pd.DataFrame) -> None:
+    """Prints the rows of a frame as `print_json` prints `records`, but a part at a time: there may be many."""
+    separator = "[\n"
+    for start in range(0, len(frame), _PART):
+        rows = frame.iloc[start : start + _PART].astype(object)
+        # The encoder that is fast does not indent, but writes any separators.
+        texts = [
+            json.dumps(row, separators=(",\n    ", ": "), allow_nan=False, default=plain)
+            for row in rows.where(rows.notna(), None).to_dict("records")
+        ]
+        click.echo(separator + ",\n".join(f"  {{\n    {text[1:-1]}\n  }}" for text in texts), nl=False)
+        separator = ",\n"
+    click.echo("\n]" if len(frame) else "[]")
+
+
+_PART = 2_000
+"""Rows that are in memory as text at a time."""
+
+
 def plain(value: Any) -> Any:
     """Mappings and sequences of any kind as dictionaries and lists."""
+    if value is None or type(value) in (str, int, float, bool):  # a table of trials has millions
+        return value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):

@@ -20,7 +20,7 @@ from srsearch.cli.options import (
     study_argument,
     study_name,
 )
-from srsearch.cli.printing import print_json, records
+from srsearch.cli.printing import print_json, print_json_rows, records
 from srsearch.cli.tables import (
     best_records,
     print_best,
@@ -55,7 +55,7 @@ def trials(study: str | None, as_csv: bool, storage: str | None, as_json: bool) 
         frame = store.trials(name)
         reached = {} if as_json or as_csv else last_points(store, name)
     if as_json:
-        print_json(records(frame))
+        print_json_rows(frame)
     elif as_csv:
         click.echo(csv_text(frame), nl=False)
     else:

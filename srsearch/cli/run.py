@@ -213,7 +213,7 @@ def _print_plan(space: Space, gpus: int | None, options: dict[str, Any], *, quie
 
     if options["data"] is not None:
         space = space.with_settings(proxy={"data": options["data"]})
-    found = forecast(
+    plan = forecast(
         space,
         trials=options["trials"],
         workers=options["workers"],
@@ -221,4 +221,4 @@ def _print_plan(space: Space, gpus: int | None, options: dict[str, Any], *, quie
         device=options["device"],
         say=lambda message: None if quiet else click.echo(message, err=True),
     )
-    print_json(found.record()) if as_json else print_forecast(found)
+    print_json(plan.record()) if as_json else print_forecast(plan)

@@ -98,11 +98,11 @@ def count(
     from srsearch.quantity import parse_output_size
 
     if conventions:
-        found = [costs.convention(name) for name in costs.convention_names()]
+        listed = [costs.convention(name) for name in costs.convention_names()]
         if as_json:
-            print_json([{"name": c.name, "image": image_text(c), "about": c.about} for c in found])
+            print_json([{"name": c.name, "image": image_text(c), "about": c.about} for c in listed])
         else:
-            print_conventions(found)
+            print_conventions(listed)
         return
     if design is None:
         raise click.UsageError("Missing argument 'DESIGN'.")
@@ -161,12 +161,12 @@ def catalogue(paper: str | None, convention: str | None, names: bool, as_json: b
     papers = reproduction.PAPERS if paper is None else (reproduction.of_paper(paper),)
     counted = costs.convention("ours" if convention is None else convention)
     if names:
-        found = [each for name in networks.names() if (each := networks.published(name)).paper in papers]
+        published = [each for name in networks.names() if (each := networks.published(name)).paper in papers]
         if as_json:
             about = ("name", "paper", "scales", "multi_scale", "printed", "about")
-            print_json([{field: getattr(each, field) for field in about} for each in found])
+            print_json([{field: getattr(each, field) for field in about} for each in published])
         else:
-            print_published(found)
+            print_published(published)
         return
     rows = [row for row in reproduction.reproductions() if row.printed.paper in papers]
     if as_json:

@@ -36,15 +36,15 @@ def show(study: str, storage: str | None, as_json: bool) -> None:
     import dataclasses
 
     with open_store(storage) as store:
-        found = plain(dataclasses.asdict(store.study(study)) | {"storage": store.where})
+        settings = plain(dataclasses.asdict(store.study(study)) | {"storage": store.where})
     if as_json or group_option("as_json"):
-        print_json(found)
+        print_json(settings)
     else:
         import yaml
 
         # The space as it was searched, with the options of the command line; not the text of its file.
-        del found["space_text"]
-        click.echo(yaml.safe_dump(found, sort_keys=False), nl=False)
+        del settings["space_text"]
+        click.echo(yaml.safe_dump(settings, sort_keys=False), nl=False)
 
 
 @studies.command(short_help="Rename a study.")

@@ -9,6 +9,9 @@ from torch import Tensor
 
 from srsearch.data.pairs import Pair
 
+_TURNS = {"dihedral": 7, "flip": 2, "none": 0}
+"""Which bits of a number from 0 to 7 each augmentation uses; see `_turned`."""
+
 
 class PatchSampler:
     """Draws random batches of LR and HR patches without end; equal seeds give equal batches.
@@ -23,6 +26,9 @@ class PatchSampler:
         scale: HR pixels per LR pixel along a side.
         seed: Seed of the sampler's own generator.
         device: Device of the batches.
+        augmentation: ``dihedral``, all eight flips and rotations; ``flip``, left to right only; or ``none``.
+        part: Number of a process and of all processes that share each batch: the first gets the patches that come
+            first. All of them draw the same batch.
 
     Raises:
         ValueError: There are no pairs, or one is smaller than a patch.
@@ -36,6 +42,9 @@ class PatchSampler:
         scale: int,
         seed: int,
         device: str | torch.device = "cpu",
+        *,
+        augmentation: str = "dihedral",
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         if not pairs:
             raise ValueError("no photos to cut patches from")
@@ -49,6 +58,9 @@ class PatchSampler:
         self._ends = torch.tensor(counts).cumsum(0)
         self._patch, self._batch, self._scale = patch, batch, scale
         self._device = torch.device(device)
+        self._turns = _TURNS[augmentation]
+        number, count = part
+        self._own = slice(number * batch // count, (number + 1) * batch // count)
         self._generator = torch.Generator().manual_seed(seed)
 
     @property
@@ -70,8 +82,8 @@ class PatchSampler:
         turns = torch.randint(8, (self._batch,), generator=self._generator).tolist()
         photos = torch.searchsorted(self._ends, drawn, right=True).tolist()
         cuts = [
-            self._cut(photo, int(position), turn)
-            for photo, position, turn in zip(photos, drawn.tolist(), turns, strict=True)
+            self._cut(photo, int(position), turn & self._turns)
+            for photo, position, turn in list(zip(photos, drawn.tolist(), turns, strict=True))[self._own]
         ]
         return self._stack([lr for lr, _ in cuts]), self._stack([hr for _, hr in cuts])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from srsearch.errors import InputError, WorkError
@@ -55,18 +56,23 @@ def _check(table: str, row: Any) -> None:
     from srsearch.store.rows import check_study
 
     for column, value in row.items():
+        if isinstance(value, bytes):
+            raise TypeError(f"{column} is no text")
         if column in _NUMBERS and not isinstance(value, int | float | None):
             raise TypeError(f"{column} is no number")
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{column} is {value}")
-        if column in ("objectives", "curve") and not isinstance(value, list):
-            raise TypeError(f"{column} is no list")
+        if column == "objectives" and not isinstance(value, list):
+            raise TypeError("objectives is no list")
+        if column == "curve" and not (isinstance(value, list) and all(map(_is_point, value))):
+            raise TypeError("curve is no list of steps with their PSNR")
         if column in ("space", "recipe", "data", "reference", "axes", "sampler_state", "versions", "description"):
             dict(value).keys()
     if table == "sr_studies":
         check_study(row)
-    if table == "sr_studies" and (missing := {"name", "architecture", "constraints", "search"} - set(row["space"])):
-        raise ValueError(f"the space has no {min(missing)}")
+        _check_space(row["space"])
+    if table == "sr_trials" and not all(isinstance(value, int | float | str) for value in row["axes"].values()):
+        raise TypeError("axes has a value that is neither number nor text")
     if table == "sr_trials" and row["state"] not in STATES:
         raise ValueError(f"{row['state']!r} is no state")
     if table == "sr_evaluations" and content_hash(row["recipe"]) != row["recipe_hash"]:
@@ -75,3 +81,18 @@ def _check(table: str, row: Any) -> None:
         with contextlib.suppress(InputError):  # of parts that only a plugin knows
             if Architecture.from_dict(row["description"]).key != row["key"]:
                 raise ValueError(f"the design {row['key'][:8]} does not have its key")
+
+
+def _is_point(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(each, int | float) for each in value)
+
+
+def _check_space(space: Mapping[str, Any]) -> None:
+    if missing := {"name", "architecture", "constraints", "search"} - set(space):
+        raise ValueError(f"the space has no {min(missing)}")
+    for name in ("architecture", "constraints", "search", "proxy"):
+        if not isinstance(space.get(name, {}), Mapping):
+            raise ValueError(f"{name} of the space is no mapping")
+    for name, bounds in space["constraints"].items():
+        if name != "convention" and not isinstance(bounds, Mapping):
+            raise ValueError(f"constraints.{name} of the space is no mapping")

@@ -133,14 +133,14 @@ def run(
     with contextlib.ExitStack() as ending:
         executor = ending.enter_context(executor_for(backend, address, cpus_per_trial, gpus_per_trial, trial_timeout))
         scorer = own or evaluator_for(opened, _detected(executor, opened, device), device=device)
-        kept = store if isinstance(store, Store) else ending.enter_context(Store(store))
+        recorded = store if isinstance(store, Store) else ending.enter_context(Store(store))
         shown = ending.enter_context(progress or SilentProgress())
-        kept.say = shown.warning
+        recorded.say = shown.warning
         planned = opened.search.workers or executor.room(runtime_of(scorer))
 
         def found() -> tuple[StudyRecord, bool]:
-            with kept.exclusive(f"open {opened.name}", wait=300):  # others may be measuring this machine
-                return find_or_create(kept, opened, scorer, shown, new=new, at_once=planned)
+            with recorded.exclusive(f"open {opened.name}", wait=300):  # others may be measuring this machine
+                return find_or_create(recorded, opened, scorer, shown, new=new, at_once=planned)
 
         record, resumed = undisturbed(found)
         if resumed:
@@ -148,7 +148,7 @@ def run(
         executor.check(scorer)
         at_once = _at_once(executor, scorer, opened, record, shown)
         place = None if checkpoints is None else str(checkpoints)
-        study = ending.enter_context(contextlib.closing(Study(kept, record, opened, scorer, at_once, place)))
+        study = ending.enter_context(contextlib.closing(Study(recorded, record, opened, scorer, at_once, place)))
         _introduce(study, scorer, shown, at_once, resumed=resumed, seconds=minutes * 60 if minutes else None)
         deadline = time.monotonic() + minutes * 60 if minutes else None
         session = Session(study, scorer, shown, Goal(opened.search.trials, replicates, until_converged), deadline)
@@ -156,7 +156,9 @@ def run(
             executor.execute(session, scorer, at_once, waits=study.waits)
         _sum_up(study, shown, interrupted=session.interrupts.pending, new=new)
         shown.study_closed()
-        return RunResult(study.name, study.done, kept.front(study.name), study.exhausted, session.interrupts.pending)
+        return RunResult(
+            study.name, study.done, recorded.front(study.name), study.exhausted, session.interrupts.pending
+        )
 
 
 def _opened(space: Space | str | Path, proxy: Mapping[str, object], search: Mapping[str, object]) -> Space:

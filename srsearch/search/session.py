@@ -100,6 +100,11 @@ class Session:
         """The place of the trial's checkpoint."""
         return self._study.checkpoint(trial)
 
+    @property
+    def checkpoint_folder(self) -> str | None:
+        """The folder or URL of the study's checkpoints; None if the evaluator writes none."""
+        return None if self._study.checkpoints is None else self._study.checkpoints.folder
+
     def handle(self, event: Event) -> bool:
         """Record an event.
 
@@ -185,11 +190,11 @@ class Session:
     def _judge(self) -> None:
         """Check for convergence, if the search is to end with it."""
         if self._goal.converged and not self._enough:
-            found = self._patiently(self._study.convergence)
-            if found.converged:
+            convergence = self._patiently(self._study.convergence)
+            if convergence.converged:
                 self._enough = True
-                rose = f"the front rose by {found.gain:.4f} lately, one training's noise is {found.threshold:.4f}"
-                self._progress.message(f"converged: {rose}")
+                gain, noise = f"{convergence.gain:.4f}", f"{convergence.threshold:.4f}"
+                self._progress.message(f"converged: the front rose by {gain} lately, one training's noise is {noise}")
 
     def _settled(self, trial: Trial) -> bool:
         """Whether the trial has been evaluated already and needs no worker."""
@@ -234,9 +239,9 @@ class Session:
         try:
             self._patiently(lambda: self._study.tell(trial, score, seconds))
         except (InputError, WorkError) as error:  # InputError: somebody has deleted the study
-            kept = self._put_aside(trial, score, seconds)
-            self._progress.warning(kept)
-            raise WorkError(f"{error}\n{kept}") from None
+            message = self._put_aside(trial, score, seconds)
+            self._progress.warning(message)
+            raise WorkError(f"{error}\n{message}") from None
 
     def _put_aside(self, trial: Trial, score: Score, seconds: float) -> str:
         content = json.dumps({"seconds": seconds, "score": dataclasses.asdict(score)})

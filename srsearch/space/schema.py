@@ -225,19 +225,109 @@ Folder = Annotated[
 ]
 
 
-class Proxy(Section):
-    """How designs are compared: a short training on photos. Options that you leave out have the recipe's defaults."""
+def _levels(value: Any) -> Any:
+    if value in ("last", "all"):
+        return value
+    whole = isinstance(value, list | tuple) and all(type(each) is int and 2 <= each <= 16 for each in value)
+    if not whole or not value:
+        raise PydanticCustomError(
+            "levels", "{value} is not last, all, or a list of factors such as [2, 4]", {"value": repr(value)}
+        )
+    return tuple(value)
 
-    data: Folder = Field("builtin", description="`builtin`, or a folder of images")
-    evaluator: str = Field("proxy", description="`proxy` (training), `synthetic`, or module:Class of your own")
-    steps: Annotated[int, Field(ge=1, le=10**8)] | None = Field(None, description="optimiser steps of each design")
+
+Levels = Annotated[
+    str | tuple[int, ...],
+    pydantic.PlainValidator(_levels),
+    pydantic.WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["last", "all"]},
+                {"type": "array", "items": {"type": "integer", "minimum": 2, "maximum": 16}, "minItems": 1},
+            ]
+        }
+    ),
+    pydantic.PlainSerializer(lambda v: v),
+]
+Share = Annotated[float, Field(ge=0, le=1, strict=False)]
+Fraction = Annotated[float, Field(gt=0, lt=1, strict=False)]
+StepCount = Annotated[int, Field(ge=1, le=10**8)]
+
+
+class RecipeSection(Section):
+    """How a network is trained. Options that you leave out have the recipe's defaults."""
+
+    steps: StepCount | None = Field(None, description="optimiser steps of each design")
     batch: PositiveInt | None = Field(None, description="patches in a step")
     patch: Annotated[int, Field(ge=8, le=4096)] | None = Field(None, description="side of the LR patches in pixels")
     learning_rate: Annotated[float, Field(gt=0, le=1, strict=False)] | None = Field(
         None, description="peak learning rate"
     )
-    schedule: str | None = Field(None, description="`one_cycle`, `constant`, or one that a plugin registers")
-    loss: str | None = Field(None, description="`l1`, `l2`, or one that a plugin registers")
+    schedule: str | None = Field(
+        None, description="`one_cycle`, `constant`, `cosine`, `halving`, or one that a plugin registers"
+    )
+    halve_at: Annotated[tuple[StepCount, ...], Field(strict=False)] | None = Field(
+        None, description="halving: the steps after which the learning rate is halved"
+    )
+    halve_every: StepCount | None = Field(None, description="halving: the steps between two halvings")
+    warm_up: Annotated[int, Field(ge=0, le=10**8)] | None = Field(
+        None, description="steps during which the learning rate rises from zero, before the schedule's value holds"
+    )
+    optimizer: Literal["adam", "adamw", "sgd"] | None = Field(None, description="what updates the weights")
+    momentum: Annotated[float, Field(ge=0, lt=1, strict=False)] | None = Field(None, description="of sgd")
+    weight_decay: Share | None = Field(None, description="pull of the weights to zero")
+    clip_gradients: Annotated[float, Field(ge=0, le=10**6, strict=False)] | None = Field(
+        None, description="largest norm of the gradient; 0: any"
+    )
+    ema: Annotated[float, Field(ge=0, lt=1, strict=False)] | None = Field(
+        None, description="decay of a moving average of the weights, which is what is validated and kept; 0: none"
+    )
+    loss: str | None = Field(None, description="`l1`, `l2`, `charbonnier`, or one that a plugin registers")
+    charbonnier_epsilon: Annotated[float, Field(gt=0, le=1, strict=False)] | None = Field(
+        None, description="the constant in the Charbonnier loss"
+    )
+    alternate_from: Share | None = Field(
+        None, description="share of the steps after which the losses L2 and L1 take turns; 1: never"
+    )
+    levels: Levels | None = Field(
+        None, description="outputs of a network with levels whose losses are summed: `last`, `all`, or their factors"
+    )
+    curriculum: Annotated[tuple[Share, ...], Field(strict=False)] | None = Field(
+        None, description="shares of the steps after which the second, third, ... level joins"
+    )
+    fade: Share | None = Field(None, description="share of the steps during which a level that joins is faded in")
+    initialisation: (
+        Literal[
+            "uniform_1",
+            "uniform_1_tenth",
+            "uniform_6",
+            "uniform_6_tenth",
+            "normal_2",
+            "normal_2_tenth",
+            "he",
+            "pytorch",
+        ]
+        | None
+    ) = Field(None, description="how the first weights are drawn")
+    augmentation: Literal["dihedral", "flip", "none"] | None = Field(
+        None, description="`dihedral`: all flips and rotations; `flip`: left to right"
+    )
+    hr_scales: Annotated[tuple[Fraction, ...], Field(strict=False)] | None = Field(
+        None, description="sizes at which HR photos are used besides their own"
+    )
+    scales: Annotated[tuple[Annotated[int, Field(ge=2, le=16)], ...], Field(strict=False)] | None = Field(
+        None, description="scales that the batches of a multi-scale design alternate between; empty: all"
+    )
+    precision: Literal["auto", "bf16", "fp32"] | None = Field(None, description="`auto`: what is fastest here")
+    channels_last: bool | None = Field(None, description="whether channels are innermost in memory")
+    compile: bool | None = Field(None, description="whether torch.compile compiles the network")
+
+
+class Proxy(RecipeSection):
+    """How designs are compared: a short training on photos. Options that you leave out have the recipe's defaults."""
+
+    data: Folder = Field("builtin", description="`builtin`, or a folder of images")
+    evaluator: str = Field("proxy", description="`proxy` (training), `synthetic`, or module:Class of your own")
 
 
 def _sampler_name(value: Any) -> str:

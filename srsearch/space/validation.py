@@ -15,6 +15,9 @@ from srsearch.space.source import Source
 _PLAIN = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?|true|false")
 """Texts that would be numbers or truth values without quotes."""
 
+_OLD_MAX_SEED = 2**63 - 1
+"""The largest seed that a database holds; once it was the only bound."""
+
 _Section = TypeVar("_Section", bound=Section)
 
 
@@ -26,8 +29,17 @@ def validated(source: Source) -> SpaceFile:
     """
     if not isinstance(source.data, dict) or not source.data:
         raise InputError(f"{source.path}:1: a space is a mapping with name, scale and architecture")
+    return checked(source, document_model())
+
+
+def checked(source: Source, model: type[_Section]) -> _Section:
+    """A document of any kind, checked by its model.
+
+    Raises:
+        InputError: A line for each mistake.
+    """
     try:
-        return document_model().model_validate(source.data)
+        return model.model_validate(source.data)
     except pydantic.ValidationError as error:
         problems = [_problem(source, each) for each in error.errors()]
         raise InputError("\n".join(str(problem) for problem in problems)) from None
@@ -65,6 +77,8 @@ def _message(error: Any) -> str:
         hint = f"; write {value} without quotes"
     elif error["type"] == "string_type" and isinstance(value, int | float):
         hint = "; write it in quotes"
+    elif error["type"] == "less_than_equal" and error["loc"][-1] == "seed" and value <= _OLD_MAX_SEED:
+        hint = "; a study that an older srsearch made with this seed can be read and exported, but not continued"
     return f"{value!r} {error['msg'].removeprefix('Input ').removeprefix('String ')}{hint}"
 
 
@@ -94,5 +108,6 @@ _OWN = (
     "convention",
     "scope",
     "sampler",
+    "levels",
 )
 """Types of our own errors; their messages name the value."""

@@ -9,15 +9,16 @@ from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL
 
-_HARMLESS = frozenset(
-    (
-        *("host", "hostaddr", "port", "dbname", "database", "user", "service", "servicefile", "passfile"),
-        *("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "connect_timeout", "application_name"),
-        *("fallback_application_name", "target_session_attrs", "channel_binding", "gssencmode", "keepalives"),
-        *("keepalives_idle", "keepalives_interval", "keepalives_count", "charset", "unix_socket", "driver"),
-    )
-)
-"""Parameters of a URL that may be shown. Whatever else a driver takes may be a password, or hold one."""
+_DIGITS = re.compile(r"\d{1,9}")
+_HOST = re.compile(r"[\w.:\[\]-]+|(/[\w.-]+)+/?")
+_FORMS = {
+    **dict.fromkeys(("host", "hostaddr"), _HOST),
+    **dict.fromkeys(("port", "connect_timeout"), _DIGITS),
+    **dict.fromkeys(("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"), _DIGITS),
+    "sslmode": re.compile("disable|allow|prefer|require|verify-ca|verify-full"),
+}
+"""Parameters of a URL that are shown where the value has this form: an address, a number, a word of a few. A password
+may stand in any other, also by mistake."""
 
 _KEYWORD = re.compile(
     r"(\b\w*(?:passw|passphrase|pwd|secret|token)\w*\s*=\s*)('(?:[^'\\]|\\.)*'|\{[^}]*\}|[^\s&;,)]+)", re.IGNORECASE
@@ -27,7 +28,7 @@ _USER_INFO = re.compile(r"://[^\s/@]*@|://[^\s/@:]*:\S*@")
 
 def shown(url: URL) -> str:
     """The URL without anything that may be a password."""
-    hidden = {name: "***" for name in url.query if name.lower() not in _HARMLESS}
+    hidden = {name: "***" for name, values in url.query.items() if not _is_harmless(name, values)}
     # A password with a sign that is not escaped ends up in the name of the host or of the database.
     user = url.username and url.username.partition(":")[0]
     shorter = url.set(username=user, host=_after_at(url.host), database=_after_at(url.database))
@@ -55,9 +56,15 @@ def _secrets(url: URL | None) -> Iterator[str]:
             user_info = part.rpartition("@")[0]
             yield from filter(None, (user_info, user_info.partition(":")[2]))
     for name, values in url.query.items():
-        if name.lower() not in _HARMLESS:
+        if not _is_harmless(name, values):
             for value in (values,) if isinstance(values, str) else values:
                 yield from filter(None, (value, *(match[2] for match in _KEYWORD.finditer(value))))
+
+
+def _is_harmless(name: str, values: str | tuple[str, ...]) -> bool:
+    form = _FORMS.get(name.lower())
+    listed = (values,) if isinstance(values, str) else values
+    return form is not None and all(form.fullmatch(value) for value in listed)
 
 
 def _after_at(part: str | None) -> str | None:

@@ -31,13 +31,14 @@ from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 
 from srsearch.errors import InputError, WorkError, suggest
 from srsearch.objectives import own_costs, registered
-from srsearch.store import leases, sqlite, statements
-from srsearch.store.insertion import insert_architectures, insert_evaluation, table_of
+from srsearch.store import leases, statements
+from srsearch.store.insertion import insert_architectures, insert_evaluation, insert_evaluations, table_of
 from srsearch.store.locks import Overtaken
 from srsearch.store.place import Place
 from srsearch.store.records import ENDED, STATES, Axis, Curve, EvaluationRecord, State, StudyRecord, TrialRecord
 from srsearch.store.rows import (
     changed_record,
+    checked_evaluation,
     evaluation_record,
     points,
     storable,
@@ -53,7 +54,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _RUNNING: tuple[State, ...] = ("running",)
+_PART = 2_000
+"""How many trials are in memory while a study is copied."""
+
+StudyPart = tuple[Sequence[TrialRecord], Mapping[int, EvaluationRecord]]
+"""Some trials of a study, and the evaluations of the complete ones among them, by trial number."""
+
 _OPEN = tuple(state for state in STATES if state not in ENDED)
+
+_SECTION_SECONDS = 30.0
+"""How long to wait for another process in an exclusive section."""
+
+_RELEASE_SECONDS = 1.0
+"""How long a run that ends waits for the database; leases that are not released end by themselves."""
 
 
 class EndedElsewhere(WorkError):
@@ -131,7 +144,7 @@ class Store:
         self._transactions.close()
 
     @contextmanager
-    def exclusive(self, section: str, *, wait: float = sqlite.BUSY_SECONDS) -> Iterator[None]:
+    def exclusive(self, section: str, *, wait: float = _SECTION_SECONDS) -> Iterator[None]:
         """Keeps other processes that use this database out of the section of that name, while the context is open.
 
         On a server, everything that this thread reads and changes inside is one transaction, which ends with the
@@ -161,19 +174,13 @@ class Store:
 
     # Studies
 
-    def create_study(
-        self,
-        record: StudyRecord,
-        *,
-        trials: Sequence[TrialRecord] = (),
-        evaluations: Mapping[int, EvaluationRecord] | None = None,
-    ) -> None:
+    def create_study(self, record: StudyRecord, *, parts: Iterable[StudyPart] = ()) -> None:
         """Adds a study, usually without trials.
 
         Args:
             record: The study.
-            trials: The trials of a study that is copied from another database.
-            evaluations: The evaluations of its complete trials, by trial number.
+            parts: The trials of a study that is copied from another database, a part at a time: a study may have more
+                than fit into memory.
 
         Raises:
             InputError: The name is taken, empty, too long or holds characters that cannot be printed.
@@ -182,13 +189,11 @@ class Store:
         with self._transactions.write() as connection:
             self._refuse_taken(connection, record.name)
             connection.execute(insert(table_of(StudyRow)), study_values(record))
-            if trials:
-                study_id = self._study_id(connection, record.name)
+            study_id = self._study_id(connection, record.name)
+            for trials, evaluations in parts:
                 insert_architectures(connection, trials)
-                rows = [trial_values(study_id, trial) for trial in trials]
-                for row in rows:
-                    evaluation = (evaluations or {}).get(row["number"])
-                    row["evaluation_id"] = None if evaluation is None else insert_evaluation(connection, evaluation)
+                ids = insert_evaluations(connection, evaluations)
+                rows = [trial_values(study_id, trial) | {"evaluation_id": ids.get(trial.number)} for trial in trials]
                 connection.execute(insert(table_of(TrialRow)), rows)
 
     def study(self, name: str) -> StudyRecord:
@@ -253,12 +258,25 @@ class Store:
             InputError: No such study, or the name is taken there.
         """
         record = replace(self.study(study), name=name or study)
-        trials = self.trial_records(study)
+        parts: Iterable[StudyPart] = self._parts(study)
+        if target is self and self.path is None:
+            parts = list(parts)  # a database in memory has one connection, which cannot read while it writes
+        target.create_study(record, parts=parts)
+        return target.count_trials(record.name)
+
+    def _parts(self, study: str) -> Iterator[StudyPart]:
+        """All trials of a study, by number, with the evaluations of the complete ones; `_PART` of them at a time."""
+        of_trials = statements.of_study(statements.trials()).limit(_PART)
         columns = _columns(EvaluationRow, EvaluationRecord.__slots__)
-        rows = self._of_study(study, select(TrialRow.number, *columns).where(TrialRow.evaluation_id.is_not(None)))
-        evaluations = {row.number: evaluation_record(row) for row in rows}
-        target.create_study(record, trials=trials, evaluations=evaluations)
-        return len(trials)
+        of_evaluations = statements.of_study(select(TrialRow.number, *columns)).where(TrialRow.state == "complete")
+        after = -1
+        while rows := self._select(of_trials.where(TrialRow.number > after), study=study):
+            trials = [trial_record(row) for row in rows]
+            here = TrialRow.number.between(after + 1, trials[-1].number)
+            complete = {trial.number for trial in trials if trial.state == "complete"}  # others may have ended since
+            evaluated = self._select(of_evaluations.where(here), study=study)
+            yield trials, {row.number: checked_evaluation(row) for row in evaluated if row.number in complete}
+            after = trials[-1].number
 
     # Trials
 
@@ -328,10 +346,10 @@ class Store:
         """Releases the trials that an owner has leased, for the next process that works on the study."""
 
         def give_back() -> None:
-            with self._transactions.write(once=True) as connection:
+            with self._transactions.write(once=True, wait=_RELEASE_SECONDS) as connection:
                 connection.execute(_leased_by(study, owner).values(owner=None, heartbeat=None))
 
-        retrying(give_back, self.say, wait=1.0)
+        retrying(give_back, self.say, wait=_RELEASE_SECONDS)
 
     def abandoned(self, study: str) -> list[int]:
         """Numbers of the running trials whose owner has died.

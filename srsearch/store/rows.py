@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from srsearch.store.records import ENDED, Curve, EvaluationRecord, StudyRecord, TrialRecord
+from srsearch.store.records import ENDED, Curve, EvaluationRecord, StudyRecord, TrialRecord, content_hash
 
 TRIAL_FIELDS = TrialRecord.__slots__
 """The columns that `trial_record` and `changed_record` read, in their order."""
@@ -45,6 +45,8 @@ def check_study(values: Mapping[str, Any]) -> None:
     objectives = values["objectives"]
     if not (isinstance(objectives, list) and objectives and all(isinstance(name, str) for name in objectives)):
         raise ValueError("objectives is no list of names")
+    if len(set(objectives)) < len(objectives):
+        raise ValueError("objectives has a name twice")
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in values["reference"].values()):
         raise ValueError("reference is not of numbers")
 
@@ -106,6 +108,18 @@ def evaluation_record(row: Row[Any]) -> EvaluationRecord:
     values = {name: getattr(row, name) for name in EvaluationRecord.__slots__}
     values["curve"] = _curve(values["curve"])
     return EvaluationRecord(**values)
+
+
+def checked_evaluation(row: Row[Any]) -> EvaluationRecord:
+    """As `evaluation_record`, for evaluations that go to another database.
+
+    Raises:
+        ValueError: The recipe is not the one that was hashed: the database is damaged.
+    """
+    record = evaluation_record(row)
+    if content_hash(record.recipe) != record.recipe_hash:
+        raise ValueError(f"the recipe of the evaluation of {record.key[:8]} does not have its hash")
+    return record
 
 
 def evaluation_values(record: EvaluationRecord) -> dict[str, Any]:

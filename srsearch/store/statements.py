@@ -55,6 +55,14 @@ def new_evaluation() -> ReturningInsert[int]:
 
 
 @functools.cache
+def new_evaluations() -> Insert:
+    """For PostgreSQL: inserts the evaluations that are not stored yet."""
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(EvaluationRow).on_conflict_do_nothing()
+
+
+@functools.cache
 def new_architectures() -> Insert:
     """For PostgreSQL: inserts the architectures that are not stored yet."""
     from sqlalchemy.dialects import postgresql

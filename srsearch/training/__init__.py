@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from srsearch.evaluation.runtime import Runtime
 from srsearch.training.checkpoint import Checkpoint
-from srsearch.training.proxy import TRAINING_VERSION, ProxyResult, TrainingFailed, train_proxy, versions
+from srsearch.training.proxy import TRAINING_VERSION, ProxyResult, train_proxy, versions
 from srsearch.training.recipe import Recipe
+from srsearch.training.trainer import Trainer, TrainingFailed
 
 __all__ = [
     "TRAINING_VERSION",
@@ -13,6 +14,7 @@ __all__ = [
     "ProxyResult",
     "Recipe",
     "Runtime",
+    "Trainer",
     "TrainingFailed",
     "train_proxy",
     "versions",

@@ -25,6 +25,8 @@ class Checkpoint:
         optimizer: State of the optimizer; empty at the end.
         patches: State of the patch sampler's generator; None at the end.
         random: State of torch's global generator; None at the end.
+        average: The moving average of each weight; empty without one.
+        about: What the training was: design, recipe, data and so on, as plain data.
     """
 
     step: int
@@ -35,6 +37,8 @@ class Checkpoint:
     optimizer: dict[str, Any] = field(default_factory=dict)
     patches: torch.Tensor | None = None
     random: torch.Tensor | None = None
+    average: list[torch.Tensor] = field(default_factory=list)
+    about: dict[str, Any] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write the file atomically: if anything fails, the file stays as it was.

@@ -14,20 +14,16 @@ import torch
 from torch import nn
 
 from srsearch._version import __version__
-from srsearch.architecture.colour import luma
-from srsearch.data import PatchSampler, TrainingData
-from srsearch.evaluation import Runtime, evaluate, is_luminance
+from srsearch.data import TrainingData
+from srsearch.evaluation import Runtime, evaluate
 from srsearch.training.checkpoint import Checkpoint
 from srsearch.training.recipe import Recipe
+from srsearch.training.trainer import Trainer, TrainingFailed
 
 TRAINING_VERSION = 1
 """Increased whenever a change of the code changes a training's numbers; part of an evaluation's identity."""
 
 _log = logging.getLogger(__name__)
-
-
-class TrainingFailed(Exception):
-    """A training gave no usable network, for example because the loss was NaN. The message says at which step."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,7 @@ def train_proxy(
     validations = recipe.validation_steps
     with runtime.applied(), torch.random.fork_rng():
         torch.manual_seed(seed)
-        trainer = Trainer(network, data, recipe, runtime, seed)
+        trainer = Trainer(network, {data.scale: data.train}, recipe, runtime, seed)
         saved = Checkpoint.load(checkpoint) if checkpoint is not None else None
         if saved is not None:
             trainer.restore(saved)
@@ -100,7 +96,10 @@ def train_proxy(
             if step not in validations:
                 continue
             last = step == recipe.steps
-            psnr, ssim = _validate(network, data, runtime, step, with_ssim=last)
+            if last:
+                trainer.finish()
+            with trainer.averaged():
+                psnr, ssim = _validate(network, data, trainer.runtime, step, with_ssim=last)
             curve.append((step, psnr))
             if checkpoint is not None:
                 seconds = earlier + time.perf_counter() - start
@@ -118,59 +117,6 @@ def _saved(state: Checkpoint, path: Path) -> Path | None:
         _log.warning("the checkpoint %s cannot be written; the training goes on without it: %s", path, error)
         return None
     return path
-
-
-class Trainer:
-    """Trains a network step by step: holds the network, its optimizer and the patch sampler."""
-
-    def __init__(self, network: nn.Module, data: TrainingData, recipe: Recipe, runtime: Runtime, seed: int) -> None:
-        self._network = runtime.placed(network).train()
-        self._luminance = is_luminance(network)
-        self._recipe, self._runtime = recipe, runtime
-        self._sampler = PatchSampler(data.train, recipe.patch, recipe.batch, data.scale, seed, runtime.device)
-        self._loss = recipe.loss_function
-        self._optimizer = torch.optim.Adam(network.parameters(), recipe.learning_rate, fused=True)
-        self.done = 0
-
-    def state(self, curve: tuple[tuple[int, float], ...], seconds: float, ssim: float | None) -> Checkpoint:
-        """Return the state for `restore`; at the end of the training, the network's weights only."""
-        network = self._network.state_dict()
-        if self.done == self._recipe.steps:
-            return Checkpoint(self.done, seconds, curve, network, ssim)
-        optimizer = self._optimizer.state_dict()
-        return Checkpoint(
-            self.done, seconds, curve, network, ssim, optimizer, self._sampler.state, torch.random.get_rng_state()
-        )
-
-    def restore(self, state: Checkpoint) -> None:
-        """Continue from the state of another trainer with the same network, recipe and seed."""
-        self._network.load_state_dict(state.network)
-        self.done = state.step
-        if state.patches is not None and state.random is not None:
-            self._optimizer.load_state_dict(state.optimizer)
-            self._sampler.state = state.patches
-            torch.random.set_rng_state(state.random)
-
-    def step(self, step: int) -> None:
-        """Update the weights once; steps are counted from 1.
-
-        Raises:
-            TrainingFailed: The loss is not finite.
-        """
-        lr, hr = self._sampler.next()
-        if self._luminance:
-            lr, hr = luma(lr), luma(hr)
-        with self._runtime.autocast():
-            sr = self._network(self._runtime.placed(lr))
-        loss = self._loss(sr.float(), self._runtime.placed(hr))
-        if not math.isfinite(loss.item()):
-            raise TrainingFailed(f"the loss is {loss.item()} at step {step} of {self._recipe.steps}")
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._recipe.learning_rate_at(step)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
-        self.done = step
 
 
 def _validate(

@@ -7,24 +7,49 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, TypeAlias
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from srsearch.architecture.network import SCHEMES
 from srsearch.architecture.registry import LARGEST_INT
 from srsearch.errors import InputError, suggest
+from srsearch.evaluation import Runtime
 from srsearch.extensions import extensions
 
-Optimizer = Literal["adam"]
+Optimizer = Literal["adam", "adamw", "sgd"]
+Augmentation = Literal["dihedral", "flip", "none"]
+RecipePrecision = Literal["auto", "bf16", "fp32"]
+Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
-_OPTIMIZERS = ("adam",)
 _VERSION_1 = frozenset({"steps", "batch", "patch", "learning_rate", "schedule", "optimizer", "loss", "rungs"})
 """The fields of the first version, which are always part of the identity."""
 
-_BOUNDS = {"steps": (1, 10**8), "batch": (1, LARGEST_INT), "patch": (8, 4096)}
+_BOUNDS = {
+    "steps": (1, 10**8),
+    "batch": (1, LARGEST_INT),
+    "patch": (8, 4096),
+    "halve_every": (0, 10**8),
+    "warm_up": (0, 10**8),
+}
 """The smallest and the largest value, as in space files."""
+
+_SHARES = {"alternate_from": 1.0, "fade": 1.0, "weight_decay": 1.0, "clip_gradients": 1e6, "charbonnier_epsilon": 1.0}
+"""Numbers from zero up to a limit."""
+
+_BELOW_ONE = ("momentum", "ema")
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "optimizer": ("adam", "adamw", "sgd"),
+    "augmentation": ("dihedral", "flip", "none"),
+    "initialisation": tuple(SCHEMES),
+    "precision": ("auto", "bf16", "fp32"),
+}
+
+_LISTS = ("rungs", "halve_at", "hr_scales", "curriculum", "scales")
 
 _WARM_UP = 0.15
 """Share of the steps during which one_cycle's learning rate rises."""
@@ -44,11 +69,36 @@ class Recipe:
         patch: Side of an LR patch in pixels.
         learning_rate: The optimizer's learning rate at the highest point of the schedule.
         schedule: ``one_cycle``, which rises from a tenth of the learning rate to all of it and falls to a thousandth,
-            along cosines; ``constant``; or one of your own.
-        optimizer: ``adam``.
-        loss: ``l1``, ``l2``, or one of your own, on the network's output (RGB, or luminance).
+            along cosines; ``constant``; ``cosine``, which falls to zero along half a cosine; ``halving``; or one of
+            your own.
+        optimizer: ``adam`` or ``adamw`` with beta 0.9 and 0.999, or ``sgd``.
+        loss: ``l1``, ``l2``, ``charbonnier``, or one of your own, on the network's output (RGB, or luminance).
         rungs: Shares of the steps, between 0 and 1, after which the network is validated and early stopping decides.
             Neither the schedule nor the result depends on them.
+        halve_at: The steps after which ``halving`` halves the learning rate.
+        halve_every: The steps between two halvings; 0: none but those of ``halve_at``.
+        warm_up: Steps during which the learning rate is raised linearly from zero, as a factor on the schedule.
+        momentum: Momentum of ``sgd``.
+        weight_decay: Weight decay: added to the gradient, except with ``adamw``.
+        clip_gradients: Largest norm of the gradient of all weights; 0: any.
+        ema: Decay of a moving average of the weights, which is validated and kept instead of the last weights. It
+            rises to this value during the first steps. 0: no average.
+        charbonnier_epsilon: The constant e in the Charbonnier loss, the mean of sqrt(z^2 + e^2).
+        alternate_from: Share of the steps after which L2 and L1 take turns as the loss; 1: never.
+        levels: For networks with levels: ``last``, the loss is that of the last output; ``all``, the sum over the
+            outputs of all levels; or the factors of the outputs, such as (2, 4). HR images of lower levels are made by
+            bicubic downscaling.
+        curriculum: Shares of the steps after which the second, third, ... level joins the training. Empty: all levels
+            are trained from the beginning.
+        fade: Share of the steps during which the output of a level that joins is faded in, from the upscaled output of
+            the level before.
+        initialisation: How the first weights are drawn, a name in `srsearch.architecture.network.SCHEMES`.
+        augmentation: ``dihedral``, all eight flips and rotations; ``flip``, left to right; ``none``.
+        hr_scales: Sizes, between 0 and 1, at which the HR photos are used besides their own.
+        scales: Scales that the batches of a multi-scale design alternate between; empty: all of the design's.
+        precision: ``bf16``, ``fp32``, or ``auto``, that of the runtime.
+        channels_last: Whether channels may be innermost in memory.
+        compile: Whether the network is compiled by ``torch.compile``.
 
     Raises:
         InputError: A value is out of range.
@@ -62,6 +112,25 @@ class Recipe:
     optimizer: Optimizer = "adam"
     loss: str = "l1"
     rungs: tuple[float, ...] = (0.125, 0.25, 0.5)
+    halve_at: tuple[int, ...] = ()
+    halve_every: int = 0
+    warm_up: int = 0
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    clip_gradients: float = 0.0
+    ema: float = 0.0
+    charbonnier_epsilon: float = 1e-6
+    alternate_from: float = 1.0
+    levels: str | tuple[int, ...] = "last"
+    curriculum: tuple[float, ...] = ()
+    fade: float = 0.0
+    initialisation: str = "uniform_1"
+    augmentation: Augmentation = "dihedral"
+    hr_scales: tuple[float, ...] = ()
+    scales: tuple[int, ...] = ()
+    precision: RecipePrecision = "auto"
+    channels_last: bool = True
+    compile: bool = False
 
     def __post_init__(self) -> None:
         for name, (least, most) in _BOUNDS.items():
@@ -72,8 +141,10 @@ class Recipe:
                 raise InputError(f"recipe: {name} is above {most}")
         if not _is_number(self.learning_rate) or not 0 < self.learning_rate <= 1:
             raise InputError(f"recipe: learning_rate: {self.learning_rate!r} is not a number above 0 and at most 1")
-        if self.optimizer not in _OPTIMIZERS:
-            raise InputError(f"recipe: unknown optimizer {self.optimizer!r}: {suggest(self.optimizer, _OPTIMIZERS)}")
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices:
+                raise InputError(f"recipe: unknown {name} {value!r}: {suggest(str(value), choices)}")
         for kind, ours in _OURS.items():
             name, own = getattr(self, kind), extensions(kind)
             for taken in ours.keys() & own.keys():
@@ -86,10 +157,48 @@ class Recipe:
         ):
             raise InputError(f"recipe: rungs: {self.rungs!r} is not a list of numbers between 0 and 1")
         object.__setattr__(self, "rungs", tuple(sorted({float(rung) for rung in self.rungs})))
+        self._check_later()
+
+    def _check_later(self) -> None:
+        """Check the fields that came after version 1."""
+        for name, most in _SHARES.items():
+            value = getattr(self, name)
+            if not _is_number(value) or not 0 <= value <= most:
+                raise InputError(f"recipe: {name}: {value!r} is not a number from 0 to {most:g}")
+        for name in _BELOW_ONE:
+            value = getattr(self, name)
+            if not _is_number(value) or not 0 <= value < 1:
+                raise InputError(f"recipe: {name}: {value!r} is not a number from 0 to below 1")
+        for name in ("channels_last", "compile"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"recipe: {name}: {getattr(self, name)!r} is not true or false")
+        for name in _LISTS:
+            value = getattr(self, name)
+            if not isinstance(value, list | tuple) or not all(_is_number(each) for each in value):
+                raise InputError(f"recipe: {name}: {value!r} is not a list of numbers")
+            object.__setattr__(self, name, tuple(value))
+        for name in ("halve_at", "scales"):
+            if not all(isinstance(each, int) and each >= 1 for each in getattr(self, name)):
+                raise InputError(f"recipe: {name}: {list(getattr(self, name))!r} is not a list of whole numbers")
+        if not all(0 < each < 1 for each in self.hr_scales):
+            raise InputError(f"recipe: hr_scales: {list(self.hr_scales)!r} is not a list of numbers between 0 and 1")
+        if not all(0 <= each <= 1 for each in self.curriculum) or list(self.curriculum) != sorted(self.curriculum):
+            raise InputError(f"recipe: curriculum: {list(self.curriculum)!r} is not a list of ascending shares")
+        if isinstance(self.levels, list | tuple):
+            object.__setattr__(self, "levels", tuple(self.levels))
+            if not self.levels or not all(isinstance(each, int) and each >= 2 for each in self.levels):
+                raise InputError(f"recipe: levels: {list(self.levels)!r} is not a list of factors")
+        elif self.levels not in ("last", "all"):
+            raise InputError(f"recipe: levels: {self.levels!r} is not last, all or a list of factors")
+        if self.loss == "charbonnier" and self.charbonnier_epsilon == 0:
+            raise InputError("recipe: charbonnier_epsilon: must be above 0")
+        halvings = bool(self.halve_at or self.halve_every)
+        if (self.schedule == "halving") != halvings:
+            raise InputError("recipe: the schedule halving and its steps, halve_at or halve_every, belong together")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as plain data, for JSON."""
-        return asdict(self) | {"rungs": list(self.rungs)}
+        return {name: _plain(value) for name, value in asdict(self).items()}
 
     def identity(self) -> dict[str, Any]:
         """Return everything that a training's results depend on, as plain data for hashing.
@@ -98,7 +207,7 @@ class Recipe:
         option does not invalidate saved evaluations. A loss or schedule of your own adds the digest of its source.
         """
         plain = self.to_dict()
-        later = {field.name: field.default for field in fields(self) if field.name not in _VERSION_1}
+        later = {field.name: _plain(field.default) for field in fields(self) if field.name not in _VERSION_1}
         plain = {name: value for name, value in plain.items() if name not in later or value != later[name]}
         own = {kind: extensions(kind).get(getattr(self, kind)) for kind in _OURS}
         digests = {kind: function.digest for kind, function in own.items() if function is not None}
@@ -118,9 +227,44 @@ class Recipe:
         return cls(**values)
 
     @property
-    def loss_function(self) -> Callable[[Tensor, Tensor], Tensor]:
+    def loss_function(self) -> Loss:
         """The loss function; it maps the network's images and the HR images, (n, c, h, w) each, to a scalar."""
-        return _function("loss", self.loss)
+        function = _function("loss", self.loss)
+        if self.loss == "charbonnier":
+            return lambda sr, hr: function(sr, hr, self.charbonnier_epsilon)
+        return function
+
+    def loss_at(self, step: int, done: float) -> Loss:
+        """The loss function of a step, counted from 1, when that share of the training is done."""
+        if done < self.alternate_from or self.alternate_from == 1:
+            return self.loss_function
+        return _function("loss", "l2" if step % 2 else "l1")
+
+    def with_steps(self, steps: int) -> Recipe:
+        """The recipe with another number of steps; everything that is counted in steps is stretched with it."""
+        ratio = steps / self.steps
+        return replace(
+            self,
+            steps=steps,
+            halve_at=tuple(max(1, round(each * ratio)) for each in self.halve_at),
+            halve_every=max(1, round(self.halve_every * ratio)) if self.halve_every else 0,
+            warm_up=round(self.warm_up * ratio),
+        )
+
+    def runtime(self, runtime: Runtime) -> Runtime:
+        """A runtime with the recipe's precision and memory format."""
+        precision = runtime.precision if self.precision == "auto" else self.precision
+        return replace(runtime, precision=precision, channels_last=runtime.channels_last and self.channels_last)
+
+    def make_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """The optimizer of a network's weights."""
+        weights = [each for each in network.parameters() if each.requires_grad]
+        if self.optimizer == "sgd":
+            return torch.optim.SGD(
+                weights, self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay, fused=True
+            )
+        kind = torch.optim.Adam if self.optimizer == "adam" else torch.optim.AdamW
+        return kind(weights, self.learning_rate, weight_decay=self.weight_decay, fused=True)
 
     @property
     def validation_steps(self) -> tuple[int, ...]:
@@ -129,7 +273,18 @@ class Recipe:
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 1: the schedule's value in the middle of the step."""
-        return self.learning_rate * float(_function("schedule", self.schedule)((step - 0.5) / self.steps))
+        return self.learning_rate_after((step - 0.5) / self.steps)
+
+    def learning_rate_after(self, done: float) -> float:
+        """Return the learning rate when a share of the training, 0 to 1, is done."""
+        step = done * self.steps
+        if self.schedule == "halving":
+            halvings = sum(step >= each for each in self.halve_at)
+            halvings += int(step // self.halve_every) if self.halve_every else 0
+            rate = self.learning_rate * 0.5**halvings
+        else:
+            rate = self.learning_rate * float(_function("schedule", self.schedule)(done))
+        return rate * min(1.0, step / self.warm_up) if self.warm_up else rate
 
 
 def _one_cycle(done: float) -> float:
@@ -142,9 +297,19 @@ def _one_cycle(done: float) -> float:
     return 0.5005 + 0.4995 * math.cos(math.pi * (done - _WARM_UP) / (1 - _WARM_UP))
 
 
+def _charbonnier(sr: Tensor, hr: Tensor, epsilon: float) -> Tensor:
+    """The mean of sqrt(z^2 + e^2), a differentiable L1. Source: the ProSRN paper, Eq. 2."""
+    return ((sr - hr).square() + epsilon**2).sqrt().mean()
+
+
 _OURS: dict[str, dict[str, Callable[..., Any]]] = {
-    "loss": {"l1": F.l1_loss, "l2": F.mse_loss},
-    "schedule": {"one_cycle": _one_cycle, "constant": lambda done: 1.0},
+    "loss": {"l1": F.l1_loss, "l2": F.mse_loss, "charbonnier": _charbonnier},
+    "schedule": {
+        "one_cycle": _one_cycle,
+        "constant": lambda done: 1.0,
+        "cosine": lambda done: 0.5 + 0.5 * math.cos(math.pi * min(done, 1)),
+        "halving": lambda done: 1.0,  # the halvings are counted in steps
+    },
 }
 
 
@@ -154,3 +319,7 @@ def _function(kind: str, name: str) -> Callable[..., Any]:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -38,6 +38,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return file.read_bytes()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("first", [0, 8])
 def test_random_damage_gives_no_traceback(whole: bytes, tmp_path: Path, first: int) -> None:
     (tmp_path / "small.yaml").write_text(Space.from_dict(SMALL_SPACE).text)
@@ -70,6 +71,14 @@ def test_random_damage_gives_no_traceback(whole: bytes, tmp_path: Path, first: i
         ("UPDATE sr_evaluations SET psnr = 1e999", "psnr is inf"),
         ("UPDATE sr_trials SET evaluation_id = 99 WHERE number = 1", "missing"),
         ("UPDATE sr_studies SET objectives = '[]'", "objectives"),
+        ("UPDATE sr_studies SET space = json_remove(space, '$.constraints')", "no constraints"),
+        ("UPDATE sr_studies SET space = json_set(space, '$.constraints', 'x')", "constraints of the space"),
+        ("UPDATE sr_studies SET space = json_set(space, '$.constraints.mult_adds', 3)", "constraints.mult_adds"),
+        ('UPDATE sr_studies SET objectives = \'["psnr", "psnr"]\'', "objectives has a name twice"),
+        ("UPDATE sr_trials SET axes = json_set(axes, '$.channels', json('[1]')) WHERE number = 1", "axes has a value"),
+        ("UPDATE sr_evaluations SET curve = '[[1]]'", "curve is no list"),
+        ("UPDATE sr_studies SET name = X'FFFE'", "name is no text"),
+        ("UPDATE sr_evaluations SET recipe = '{\"steps\": 7}'", "recipe does not have its hash"),
     ],
 )
 def test_values_that_srsearch_never_writes(whole: bytes, tmp_path: Path, statement: str, message: str) -> None:
@@ -79,7 +88,15 @@ def test_values_that_srsearch_never_writes(whole: bytes, tmp_path: Path, stateme
         connection.execute("PRAGMA ignore_check_constraints=1")
         connection.execute(statement)
     connection.close()
-    ended = in_this_process(tmp_path, "trials", "--json", "--storage", "s.db")
+    reading = (
+        ["trials", "--json"],
+        ["best"],
+        ["studies", "copy", "small", "copy.db"],
+        ["studies", "export-optuna", "small", "sqlite:///optuna.db"],
+        ["report", "small", "-o", "page.html"],
+    )
+    all_ended = [in_this_process(tmp_path, *command, "--storage", "s.db") for command in reading]
+    ended = next(each for each in all_ended if each.returncode)
     assert ended.returncode == 1, ended.stdout
     assert f"{file} is damaged" in ended.stderr
     assert message in ended.stderr

@@ -121,7 +121,7 @@ class Visit:
 
     def turn(self, search: str) -> Any:
         """Go to another link without reloading the page."""
-        go = "s => { history.pushState(null, '', s); dash_clientside.set_props('address', {data: location.search}); }"
+        go = "s => { history.pushState(null, '', s); dispatchEvent(new PopStateEvent('popstate')); }"
         self.after(lambda: self.tab.evaluate(go, search))
         return self.tab
 
@@ -431,6 +431,7 @@ def test_no_view_scrolls_sideways(medium: Site, visit: Any) -> None:
             assert tab.evaluate("document.documentElement.scrollWidth") <= width, (view, width)
 
 
+@pytest.mark.long
 def test_a_running_study_is_followed(site: Any, visit: Any, tmp_path: Path) -> None:
     space = SMALL_SPACE | {
         "proxy": {"evaluator": "tests.support.evaluators:Slow"},

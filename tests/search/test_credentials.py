@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 
 from srsearch.space import Space
+from srsearch.store.place import Place
 from tests.conftest import SMALL_SPACE, Command
 from tests.search.test_postgresql import server, url  # noqa: F401  (fixtures)
 from tests.support.postgresql import PASSWORD, Server
@@ -95,6 +96,11 @@ def test_no_command_shows_the_password_that_it_used(
         "postgresql://postgres:hunter2@127.0.0.1:port/postgres",
         "postgresql://postgres:hunter2/@127.0.0.1:{port}/postgres",
         "postgresql://postgres:hunter2@127.0.0.1:{port}/postgres?options=hunter2",
+        "postgresql://postgres@127.0.0.1:{port}/postgres?connect_timeout=hunter2",
+        "postgresql://postgres@127.0.0.1:{port}/postgres?sslmode=hunter2",
+        "postgresql://postgres@127.0.0.1:{port}/postgres?application_name=x&target_session_attrs=hunter2",
+        "postgresql://postgres@127.0.0.1:{port}/postgres?Password=hunter2",
+        "postgresql://?service=hunter2",
         "postgresql://?service=hunter&password=hunter2",
         "postgresql+psycopg3://postgres:hunter2@127.0.0.1:{port}/postgres",
         "postgress://postgres:hunter2@127.0.0.1:{port}/postgres",
@@ -115,3 +121,23 @@ def test_no_command_shows_the_password_of_a_wrong_address(
         if command[0] != "run":
             assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
     assert_no_secret(written(folder).decode("utf-8", "replace"))
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("postgresql://u@h/d?connect_timeout=hunter2&keepalives=1", "connect_timeout=***&keepalives=1"),
+        (
+            "postgresql://u@/d?host=/run/postgresql&port=5433&sslmode=require",
+            "/run/postgresql port=5433 sslmode=require",
+        ),
+        ("postgresql://u@/d?host=/hunter2 %25&port=hunter2", "host=*** port=***"),
+        ("postgresql://u@/d?host=a.example&host=b.example", "host=a.example host=b.example"),
+        ("postgresql://u@h/d?hunter=hunter2&sslmode=hunter2&passfile=hunter2", "hunter=*** sslmode=*** passfile=***"),
+        ("postgresql://u@h/d?sslmode=require&sslmode=hunter2", "sslmode=***"),
+    ],
+)
+def test_only_parameters_in_the_form_of_their_kind_are_shown(written: str, shown: str) -> None:
+    text = unquote(str(Place.of(written)))
+    assert_no_secret(text)
+    assert all(part in text for part in shown.replace("&", " ").split()), text

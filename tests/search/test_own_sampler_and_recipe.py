@@ -86,10 +86,12 @@ def test_wrong_samplers_are_explained(name: str, tmp_path: Path, srsearch_forked
 
 
 @pytest.fixture
-def recipe(tmp_path: Path) -> Path:
+def recipe(tmp_path: Path, small_photos: Path) -> Path:
     (tmp_path / "my_recipe.py").write_text(example("my_recipe.py"))
     space = example("my_recipe_space.yaml", "yaml")
-    (tmp_path / "my_recipe_space.yaml").write_text(space.replace("steps: 300", "steps: 4, batch: 2, patch: 16"))
+    (tmp_path / "my_recipe_space.yaml").write_text(
+        space.replace("data: builtin, steps: 300", f"data: {small_photos}, steps: 4, batch: 2, patch: 16")
+    )
     return tmp_path
 
 
@@ -100,7 +102,7 @@ def test_the_documented_recipe_works(recipe: Path, srsearch_process: Command, sr
     assert [trial["state"] for trial in trials if trial["state"] != "repeated"] == ["complete"] * 2
     refused = srsearch_forked("run", "my_recipe_space.yaml", "--new")
     assert refused.returncode == 2
-    assert "unknown loss 'charbonnier'" in refused.stderr
+    assert "unknown loss 'log_cosh'" in refused.stderr
     assert "--plugin" in refused.stderr
 
 
@@ -109,9 +111,9 @@ from srsearch.architecture import load_plugin
 load_plugin("my_recipe.py")
 import torch
 from srsearch.training import Recipe
-recipe = Recipe(steps=4, loss="charbonnier", schedule="linear")
+recipe = Recipe(steps=4, loss="log_cosh", schedule="linear")
 assert abs(recipe.learning_rate_at(1) - 2e-3 * 0.875) < 1e-12
-assert abs(float(recipe.loss_function(torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2))) - 1) < 1e-5
+assert abs(float(recipe.loss_function(torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2))) - 9.306853) < 1e-5
 print(sorted(recipe.identity()["digests"].items()), "digests" in Recipe().identity())
 """
 

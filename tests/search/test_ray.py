@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -111,12 +113,18 @@ def test_a_cluster_that_cannot_run_a_trial_is_refused_at_once(tmp_path: Path) ->
 
 
 @pytest.mark.long
-def test_an_evaluator_that_misbehaves_does_on_ray_as_it_does_here(tmp_path: Path) -> None:
+def test_an_evaluator_that_misbehaves_does_on_ray_as_it_does_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rays = Path(tempfile.mkdtemp(prefix="ray-"))  # with a short name: Ray has sockets in it
+    monkeypatch.setenv("RAY_TMPDIR", str(rays))
     (tmp_path / "ways").mkdir()
     ways = ["exit", "fork", "late thread", "ctrl-c", "die", "segfault", "print", "killed", "grandchild", "sleep"]
     evaluator = Misbehaving(tmp_path / "ways", ways)
+    evaluator.keeps_checkpoints = True
     with Store(tmp_path / "s.db") as store:
         options: dict[str, Any] = {"evaluator": evaluator, "trials": 6, "workers": 1, "trial_timeout": 8}
+        options["checkpoints"] = "memory://key:hunter2@bucket/folder"
         result = run(Space.from_dict(SPACE), store=store, backend="ray", **options)
         trials = store.trials(result.study)
         assert list(trials[trials["state"] == "failed"]["reason"]) == [
@@ -126,6 +134,10 @@ def test_an_evaluator_that_misbehaves_does_on_ray_as_it_does_here(tmp_path: Path
         ]
         assert result.done == 6
         assert scores_are_their_designs(store, result.study)
+    written = [path for path in rays.rglob("*") if path.is_file()]
+    assert any("experiment_state" in path.name for path in written)
+    assert not any(b"hunter2" in path.read_bytes() for path in written)
+    shutil.rmtree(rays)
 
 
 def test_the_documented_cluster_is_one_for_rays_launcher() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import insert
 
-from srsearch.store import Store, StudyRecord
+from srsearch.store import Store, StudyRecord, content_hash
 from srsearch.store.tables import ArchitectureRow, EvaluationRow, TrialRow
 
 STEPS = (75, 150, 300, 600)
@@ -68,6 +68,8 @@ def _trials(number: int, study_id: int) -> Iterator[tuple[dict[str, Any], dict[s
         rng.choice(["complete", "stopped", "failed", "infeasible"], number, p=[0.9, 0.06, 0.01, 0.03]).tolist(),
         strict=True,
     )
+    recipe = {"study": study_id}  # so that no study has another one's evaluations
+    recipe_hash = content_hash(recipe)
     for trial, (channels, groups, blocks, unit, share, more, chance, state) in enumerate(drawn):
         weight = {"conv": 1.0, "grouped": 0.4, "bottleneck": 0.6}[unit]
         params = int(18 * channels**2 * groups * blocks * weight) + 40 * channels + more
@@ -88,8 +90,8 @@ def _trials(number: int, study_id: int) -> Iterator[tuple[dict[str, Any], dict[s
             {
                 "id": study_id * 1_000_000 + trial,
                 "key": key,
-                "recipe": {},
-                "recipe_hash": f"{study_id:064x}",
+                "recipe": recipe,
+                "recipe_hash": recipe_hash,
                 "data_fingerprint": "b" * 64,
                 "seed": 0,
                 "psnr": float(final),

@@ -237,14 +237,14 @@ def _step() -> Callable[[], None]:
     from srsearch.architecture import Architecture, build
     from srsearch.data import Pair, TrainingData
     from srsearch.training import Recipe, Runtime
-    from srsearch.training.proxy import Trainer
+    from srsearch.training.trainer import Trainer
 
     rng = np.random.default_rng(0)
     lr, hr = (rng.integers(0, 256, (side, side, 3), dtype=np.uint8) for side in (48, 192))
     noise = (Pair("noise", hr, lr),)
     network = build(Architecture(scales=(4,), channels=32), seed=0)
     data = TrainingData("noise", 4, noise, noise)
-    trainer = Trainer(network, data, Recipe(schedule="constant"), Runtime.detect("cpu", threads=1), 0)
+    trainer = Trainer(network, {4: data.train}, Recipe(schedule="constant"), Runtime.detect("cpu", threads=1), 0)
     return lambda: trainer.step(1)
 
 

@@ -120,7 +120,8 @@ class ProxyEvaluator(Evaluator):
 
         torch.set_num_threads(self._runtime.threads)
         self.check_machine()
-        if self.data_fingerprint != self._fingerprint:
+        # Nothing is to be compared in the process that has read the photos, or in one that was forked from it.
+        if self._fingerprint is not None and self.data_fingerprint != self._fingerprint:
             raise RuntimeError(f"the photos in {self._source} have changed since the run began")
 
     def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
@@ -154,11 +155,11 @@ class ProxyEvaluator(Evaluator):
         """
         from srsearch.architecture import build
         from srsearch.evaluation import evaluate
-        from srsearch.training.proxy import Trainer
+        from srsearch.training.trainer import Trainer
 
         network = build(design, seed=0)
         with self._runtime.applied():
-            trainer = Trainer(network, self._training_data, self._recipe, self._runtime, 0)
+            trainer = Trainer(network, {self._scale: self._training_data.train}, self._recipe, self._runtime, 0)
             for _ in range(2):  # warm-up
                 trainer.step(1)
             begun, steps = time.perf_counter(), 0

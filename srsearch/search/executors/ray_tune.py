@@ -23,7 +23,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -125,7 +125,12 @@ def _tune(bridge: _Bridge, evaluator: Evaluator, workers: int, cpus: float, gpus
     with bridge.session.interrupts, tempfile.TemporaryDirectory() as folder:
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the session reports errors
         trainable = tune.with_resources(
-            tune.with_parameters(Evaluation, evaluator=evaluator.with_data(), timeout=bridge.timeout),
+            tune.with_parameters(
+                Evaluation,
+                evaluator=evaluator.with_data(),
+                timeout=bridge.timeout,
+                checkpoints=bridge.session.checkpoint_folder,
+            ),
             {"cpu": cpus, "gpu": gpus},
         )
         tuner = tune.Tuner(
@@ -263,11 +268,11 @@ def _check_room(cpus: float, gpus: float) -> None:
 
 def room(cpus: float, gpus: float) -> int:
     """How many trials the nodes have room for at a time; at least one."""
-    found = 0
+    trials = 0
     for node in _nodes():
         fits = [node.get(name, 0) / each for name, each in (("CPU", cpus), ("GPU", gpus)) if each > 0]
-        found += int(min(fits, default=node.get("CPU", 1)) + 1e-6)
-    return max(1, found)
+        trials += int(min(fits, default=node.get("CPU", 1)) + 1e-6)
+    return max(1, trials)
 
 
 def detected_runtime(device: str, cpus: float, gpus: float | None) -> dict[str, Any]:
@@ -281,9 +286,9 @@ def detected_runtime(device: str, cpus: float, gpus: float | None) -> dict[str, 
     Raises:
         InputError: There are no nodes with that device.
     """
-    there = any(node.get("GPU", 0) > 0 for node in _nodes())
+    has_gpu = any(node.get("GPU", 0) > 0 for node in _nodes())
     if device == "auto":
-        device = "cuda" if there and gpus != 0 else "cpu"
+        device = "cuda" if has_gpu and gpus != 0 else "cpu"
     wanted = 0.0 if device == "cpu" else 1.0 if gpus is None else gpus
     _check_room(cpus, wanted)
     ask = ray.remote(num_cpus=cpus, num_gpus=wanted)(_detected)
@@ -329,10 +334,14 @@ class _Bridge:
         return bool(self._guarded(lambda: self.session.handle(event)))
 
     def job(self, trial: Trial) -> Job:
-        """The trial as a worker receives it."""
-        attempt = self._died[trial.number] + 1
-        design, checkpoint = trial.design, self.session.checkpoint(trial)
-        return Job(trial.number, attempt, design.key, design.to_dict(), trial.seed, checkpoint, self.waits)
+        """The trial as `Evaluation` receives it: with the name of its checkpoint only.
+
+        Tune writes what it is told about a trial into files that others may read, and a URL may hold a password.
+        """
+        attempt, design = self._died[trial.number] + 1, trial.design
+        checkpoint = self.session.checkpoint(trial)
+        name = None if checkpoint is None else checkpoint.rpartition("/")[2]
+        return Job(trial.number, attempt, design.key, design.to_dict(), trial.seed, name, self.waits)
 
     def lost(self, trial: Trial) -> bool:
         """Whether a trial is restarted from its checkpoint after its process or node died."""
@@ -422,9 +431,9 @@ def _death(error: BaseException | None) -> str:
     """The reason why one of Ray's processes died, in one line."""
     if error is None:
         return "nobody knows why"
-    said = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # Ray gives the whole traceback; its last line names the error.
-    text = said[-1] if isinstance(error, ray.exceptions.RayTaskError) else " ".join(said)
+    text = lines[-1] if isinstance(error, ray.exceptions.RayTaskError) else " ".join(lines)
     return text[:300] if text else type(error).__name__
 
 
@@ -449,9 +458,15 @@ class Evaluation(tune.Trainable):
     The evaluation runs in a thread of its own: it is a call that reports, and Tune wants a step between two reports.
     """
 
-    def setup(self, config: dict[str, Any], evaluator: Evaluator | None = None, timeout: float | None = None) -> None:
+    def setup(
+        self,
+        config: dict[str, Any],
+        evaluator: Evaluator | None = None,
+        timeout: float | None = None,
+        checkpoints: str | None = None,
+    ) -> None:
         assert evaluator is not None
-        self._timeout = timeout
+        self._timeout, self._checkpoints = timeout, checkpoints
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # of the object store
         self._evaluator = evaluator
         self._thread: _Evaluating | None = None
@@ -486,7 +501,10 @@ class Evaluation(tune.Trainable):
         """Do nothing."""
 
     def _begin(self, config: Mapping[str, Any]) -> None:
-        self._thread = _Evaluating(self._evaluator, Job(**json.loads(config["job"])), self._timeout)
+        job = Job(**json.loads(config["job"]))
+        if job.checkpoint is not None:
+            job = replace(job, checkpoint=f"{self._checkpoints}/{job.checkpoint}")
+        self._thread = _Evaluating(self._evaluator, job, self._timeout)
         self._thread.start()
 
     def _end(self) -> bool:

@@ -185,15 +185,15 @@ def _budget(context: ViewContext, selected: pd.DataFrame) -> dict[str, Any]:
 
 
 def _front_table(context: ViewContext, page: Page, designs: pd.DataFrame) -> Component:
-    kept = context.address.within(context.address.selected(designs))
-    columns = ["trial", *_measures(kept, context.quality), *context.varied(designs)]
+    shown = context.address.within(context.address.selected(designs))
+    columns = ["trial", *_measures(shown, context.quality), *context.varied(designs)]
     return section(
         "Designs of the front",
         table(
             page,
             "front",
             "The designs that no other design beats, cheapest first",
-            kept,
+            shown,
             columns,
             context.address,
             links={"trial": "design"},
