@@ -15,8 +15,10 @@ from typing import Any
 import click
 
 from srsearch import __version__
+from srsearch.cli.compare import compare
 from srsearch.cli.data import data
 from srsearch.cli.evaluate import evaluate
+from srsearch.cli.export import export
 from srsearch.cli.options import STORAGE
 from srsearch.cli.pages import dashboard, report
 from srsearch.cli.results import best, front, trials
@@ -86,5 +88,21 @@ def main() -> None:
     """
 
 
-for _each in (run, space, count, catalogue, trials, front, best, evaluate, upscale, report, dashboard, data, studies):
+for _each in (
+    run,
+    space,
+    count,
+    catalogue,
+    trials,
+    front,
+    best,
+    data,
+    evaluate,
+    compare,
+    upscale,
+    export,
+    report,
+    dashboard,
+    studies,
+):
     main.add_command(_each)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from plotly.offline import get_plotlyjs_version
@@ -20,8 +21,10 @@ from plotly.offline import get_plotlyjs_version
 from srsearch.analysis import Noise, hypervolume, hypervolume_history, pareto_front
 from srsearch.cli.tables import print_front
 from srsearch.dashboard import ReportData, render_report, write_report
+from srsearch.dashboard.comparison import comparison_page
 from srsearch.dashboard.vendored import plotly_js
 from srsearch.errors import InputError, WorkError
+from srsearch.export.comparison import Box, Shown
 from srsearch.quantity import format_quantity
 from srsearch.store import EvaluationRecord, Store, StudyRecord, TrialRecord
 from tests.support import many_trials
@@ -559,6 +562,34 @@ def test_without_weights_or_photos_there_are_no_pictures(store: Store, tmp_path:
             connection.execute("UPDATE sr_studies SET data_fingerprint = 'b'")
         page = write_report(other, "many", tmp_path / "report.html").read_text(encoding="utf-8")
     assert 'class="gallery"' not in page
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_comparison_zooms_all_crops_and_wipes_between_two_by_keys(browser, tmp_path: Path, scheme: str) -> None:
+    names = ("HR", "bicubic", "a<b>")
+    crops = [np.full((40, 60, 3), 80 * number, np.uint8) for number in range(3)]
+    shown = [Shown(name, crop, None if name == "HR" else 28.125) for name, crop in zip(names, crops, strict=True)]
+    file = tmp_path / "comparison.html"
+    file.write_text(comparison_page("photo.png", 4, Box(3, 5, 60, 40), shown))
+    page = Page(browser, file, color_scheme=scheme)
+    captions = [each.strip() for each in page.tab.locator("figcaption").all_inner_texts()]
+    assert captions == ["HR", "bicubic 28.12 dB", "a<b> 28.12 dB"]
+    first, wiped = page.tab.locator(".gallery .lens").first, page.tab.locator("#wiped-left")
+    assert first.bounding_box()["width"] == pytest.approx(1.5 * first.bounding_box()["height"], rel=0.01)
+    first.focus()
+    page.tab.keyboard.press("+")
+    zooms = "images => images.map(image => getComputedStyle(image).transform)"
+    assert set(page.tab.locator(".lens img").evaluate_all(zooms)) == {"matrix(1.5, 0, 0, 1.5, 0, 0)"}
+    sources = page.tab.locator(".gallery img").evaluate_all("images => images.map(image => image.src)")
+    assert wiped.get_attribute("src") == sources[1]
+    page.tab.select_option("#wipe-left", index=2)
+    assert wiped.get_attribute("src") == sources[2]
+    page.tab.locator("#wipe").focus()
+    page.tab.keyboard.press("Home")
+    assert page.tab.locator(".above").evaluate("each => getComputedStyle(each).clipPath") == "inset(0px 100% 0px 0px)"
+    dark = page.tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (dark == "rgb(14, 18, 22)") == (scheme == "dark")
+    page.close()
 
 
 def test_a_large_study_is_one_small_file_with_every_view(browser, tmp_path: Path) -> None:

@@ -52,18 +52,6 @@
     });
   }
 
-  // The two pictures of the wipe.
-  for (const side of ["left", "right"]) {
-    const choice = document.getElementById(`wipe-${side}`);
-    if (!choice) continue;
-    const take = () => {
-      const image = document.querySelectorAll(".gallery img")[choice.selectedIndex];
-      Object.assign(document.getElementById(`wiped-${side}`), { src: image.src, alt: image.alt });
-    };
-    choice.addEventListener("change", take);
-    take();
-  }
-
   // A click on a design of the front finds its row.
   document.getElementById("figure-front")?.on?.("plotly_click", ({ points }) => {
     const row = document.getElementById(`trial-${points[0]?.customdata}`);
