@@ -12,6 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from srsearch.export import tracing
 from tests.conftest import CHECKOUT
 from tests.support.commands import Command
 
@@ -33,7 +34,10 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.mark.long
-def test_the_page_leads_from_a_search_to_an_upscaled_photo(srsearch: Command, tmp_path: Path) -> None:
+def test_the_page_leads_from_a_search_to_an_upscaled_photo(
+    srsearch: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracing, "SIZES", ((17, 31), (1, 5)))
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY))
     (tmp_path / "photos").mkdir()
     pixels = np.random.default_rng(0).integers(0, 255, (15, 20, 3)).astype(np.uint8)
