@@ -19,7 +19,7 @@ BIN = Path(sys.executable).parent
     [
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],
-        ["mypy"],
+        pytest.param(["mypy"], marks=pytest.mark.long),
         ["lint-imports", "--no-cache"],
     ],
     ids=["ruff", "format", "mypy", "layers"],

@@ -131,18 +131,19 @@ class Reference:
             ValueError: The planes are smaller than a window.
         """
         x, y = np.ascontiguousarray(sr, dtype=np.float64), self.hr
-        mean_x, (mean_y, variance_y) = _window_mean(x), self._moments
-        variance_x = _window_mean(x * x) - mean_x**2
-        covariance = _window_mean(x * y) - mean_x * mean_y
+        mean_x, mean_y = _window_mean(x), self._mean
+        # Both variances are needed as a sum only, so one filter gives them.
+        product, squares = mean_x * mean_y, mean_x**2 + mean_y**2
+        covariance = _window_mean(x * y) - product
+        variances = _window_mean(x * x + y * y) - squares
         c1, c2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
-        similar = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-        different = (mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)
+        similar = (2 * product + c1) * (2 * covariance + c2)
+        different = (squares + c1) * (variances + c2)
         return float((similar / different).mean())
 
     @cached_property
-    def _moments(self) -> tuple[Plane, Plane]:
-        mean = _window_mean(self.hr)
-        return mean, _window_mean(self.hr * self.hr) - mean**2
+    def _mean(self) -> Plane:
+        return _window_mean(self.hr)
 
 
 def psnr_y(sr: Pixels, hr: Pixels, scale: int, protocol: str | Protocol = COMMON) -> float:

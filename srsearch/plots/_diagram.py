@@ -83,7 +83,10 @@ class _Drawing:
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
         self._nodes = _contracted(wiring, _visible(wiring))
-        self._figure = go.Figure(layout={"template": template(), "hovermode": "closest"})
+        # Collected first, as a figure validates all that it has whenever something is added to it.
+        self._traces: list[go.Scatter] = []
+        self._shapes: list[dict[str, object]] = []
+        self._notes: list[dict[str, object]] = []
         self._x: dict[int, tuple[float, float]] = {}
         self._hover: list[tuple[float, float, str]] = []
 
@@ -96,7 +99,7 @@ class _Drawing:
             top, widest = top - height, max(widest, width)
         entries = self._legend([index for row in rows for index in row])
         x, y, text = zip(*self._hover, strict=True)
-        self._figure.add_scatter(
+        self._trace(
             x=x,
             y=y,
             mode="markers",
@@ -106,11 +109,24 @@ class _Drawing:
             showlegend=False,
         )
         margin = {"l": 8, "r": 8, "t": 8, "b": 24 + 20 * (entries // 2 + 1)}
-        self._figure.update_xaxes(visible=False, range=[-0.3, max(widest, 16)], fixedrange=True)
-        self._figure.update_yaxes(visible=False, range=[top, 0], fixedrange=True)
-        self._figure.update_layout(height=round(-top) + 8 + margin["b"], margin=margin)
-        self._figure.update_layout(legend={"y": 0, "yanchor": "top", "itemclick": False, "itemdoubleclick": False})
-        return self._figure
+        layout = {
+            "template": template(),
+            "hovermode": "closest",
+            "shapes": self._shapes,
+            "annotations": self._notes,
+            "xaxis": {"visible": False, "range": [-0.3, max(widest, 16)], "fixedrange": True},
+            "yaxis": {"visible": False, "range": [top, 0], "fixedrange": True},
+            "height": round(-top) + 8 + margin["b"],
+            "margin": margin,
+            "legend": {"y": 0, "yanchor": "top", "itemclick": False, "itemdoubleclick": False},
+        }
+        return go.Figure(self._traces, layout)
+
+    def _trace(self, **properties: object) -> None:
+        self._traces.append(go.Scatter(**properties))
+
+    def _shape(self, **properties: object) -> None:
+        self._shapes.append(properties)
 
     def _levels(self) -> list[list[int]]:
         level = {index: self._wiring.boxes[node.boxes[0]].level for index, node in self._nodes.items()}
@@ -187,7 +203,7 @@ class _Drawing:
         middle = left + width / 2
         self._hover.append((middle, low + _HEIGHT / 2, self._about(index)))
         if box.kind == "operation" and not port:
-            self._figure.add_scatter(
+            self._trace(
                 x=[middle],
                 y=[low + _HEIGHT / 2],
                 mode="markers+text",
@@ -199,7 +215,7 @@ class _Drawing:
             )
             return
         again = any(self._wiring.boxes[i].first != i for i in node.boxes)
-        self._figure.add_shape(
+        self._shape(
             type="rect",
             x0=left,
             x1=left + width,
@@ -212,7 +228,7 @@ class _Drawing:
         colour, angle = LIGHT.quiet if port else LIGHT.ink, 0 if len(node.boxes) > 1 else -90
         self._note(middle, low + _HEIGHT / 2, label, colour, 11, angle=angle)
         if not box.keeps_activation and len(node.boxes) == 1 and not port:
-            self._figure.add_scatter(
+            self._trace(
                 x=[middle],
                 y=[low + 7],
                 mode="markers",
@@ -247,21 +263,23 @@ class _Drawing:
         return "<br>".join([*lines, *([f"input: {', '.join(inputs)}"] if inputs else [])])
 
     def _arrow(self, first: float, second: float, y: float, how: str) -> None:
-        self._figure.add_annotation(
-            x=second,
-            ax=first,
-            y=y,
-            ay=y,
-            xref="x",
-            yref="y",
-            axref="x",
-            ayref="y",
-            text="",
-            arrowhead=2,
-            arrowsize=0.8,
-            arrowwidth=1.2,
-            arrowcolor=_colour(how),
-            showarrow=True,
+        self._notes.append(
+            {
+                "x": second,
+                "ax": first,
+                "y": y,
+                "ay": y,
+                "xref": "x",
+                "yref": "y",
+                "axref": "x",
+                "ayref": "y",
+                "text": "",
+                "arrowhead": 2,
+                "arrowsize": 0.8,
+                "arrowwidth": 1.2,
+                "arrowcolor": _colour(how),
+                "showarrow": True,
+            }
         )
 
     @staticmethod
@@ -279,9 +297,9 @@ class _Drawing:
         bend = min(0.3, (x1 - x0) / 2)
         path = f"M {x0} {y0} L {x0} {y - 6} Q {x0} {y} {x0 + bend} {y} "
         path += f"L {x1 - bend} {y} Q {x1} {y} {x1} {y - 6} L {x1} {y1}"
-        self._figure.add_shape(type="path", path=path, line={"color": _colour(how), "width": 1.2}, layer="below")
+        self._shape(type="path", path=path, line={"color": _colour(how), "width": 1.2}, layer="below")
         tip = {"symbol": "triangle-down", "size": 6, "color": _colour(how)}
-        self._figure.add_scatter(x=[x1], y=[y1 + 3], mode="markers", marker=tip, hoverinfo="skip", showlegend=False)
+        self._trace(x=[x1], y=[y1 + 3], mode="markers", marker=tip, hoverinfo="skip", showlegend=False)
 
     def _brackets(self, row: Sequence[int], places: Mapping[int, tuple[float, float]], low: float) -> None:
         """Draw brackets below a row for the groups of blocks; the first half of a block's position is its group."""
@@ -295,7 +313,7 @@ class _Drawing:
         for name, members in spans.items():
             left, right, y = places[members[0]][0], places[members[-1]][1], low - 9
             path = f"M {left} {y + 4} L {left} {y} L {right} {y} L {right} {y + 4}"
-            self._figure.add_shape(type="path", path=path, line={"color": LIGHT.muted, "width": 1})
+            self._shape(type="path", path=path, line={"color": LIGHT.muted, "width": 1})
             text = f"group {name}" if right - left > 3.2 else name
             self._note((left + right) / 2, y - 11, text, LIGHT.quiet, 11)
 
@@ -319,24 +337,26 @@ class _Drawing:
         hows |= {box.name for box in boxes if box.kind == "operation"}
         for how in sorted(hows, key=lambda how: (how in _JOINING, how)):
             self._entry(_word(how), {"symbol": "line-ew", "size": 12, "line": {"color": _colour(how), "width": 2}})
-        return len([trace for trace in self._figure.data if trace.name])
+        return len([trace for trace in self._traces if trace.name])
 
     def _entry(self, name: str, marker: Mapping[str, object]) -> None:
-        self._figure.add_scatter(
+        self._trace(
             x=[None], y=[None], mode="markers", marker=marker, name=escaped(name), hoverinfo="skip", showlegend=True
         )
 
     def _note(
         self, x: float, y: float, text: str, colour: str, size: int, *, angle: int = 0, anchor: str = "center"
     ) -> None:
-        self._figure.add_annotation(
-            x=x,
-            y=y,
-            text=escaped(text).replace("\n", "<br>"),
-            showarrow=False,
-            font={"color": colour, "size": size},
-            textangle=angle,
-            xanchor=anchor,
+        self._notes.append(
+            {
+                "x": x,
+                "y": y,
+                "text": escaped(text).replace("\n", "<br>"),
+                "showarrow": False,
+                "font": {"color": colour, "size": size},
+                "textangle": angle,
+                "xanchor": anchor,
+            }
         )
 
 

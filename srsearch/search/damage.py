@@ -56,6 +56,8 @@ def _check(table: str, row: Any) -> None:
     from srsearch.store.rows import check_study
 
     for column, value in row.items():
+        if isinstance(value, bytes):
+            raise TypeError(f"{column} is no text")
         if column in _NUMBERS and not isinstance(value, int | float | None):
             raise TypeError(f"{column} is no number")
         if isinstance(value, float) and not math.isfinite(value):

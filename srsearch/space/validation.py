@@ -15,6 +15,9 @@ from srsearch.space.source import Source
 _PLAIN = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?|true|false")
 """Texts that would be numbers or truth values without quotes."""
 
+_OLD_MAX_SEED = 2**63 - 1
+"""The largest seed that a database holds; once it was the only bound."""
+
 _Section = TypeVar("_Section", bound=Section)
 
 
@@ -74,6 +77,8 @@ def _message(error: Any) -> str:
         hint = f"; write {value} without quotes"
     elif error["type"] == "string_type" and isinstance(value, int | float):
         hint = "; write it in quotes"
+    elif error["type"] == "less_than_equal" and error["loc"][-1] == "seed" and value <= _OLD_MAX_SEED:
+        hint = "; a study that an older srsearch made with this seed can be read and exported, but not continued"
     return f"{value!r} {error['msg'].removeprefix('Input ').removeprefix('String ')}{hint}"
 
 

@@ -33,6 +33,12 @@ After a restart of the server the pooled connections fail at their next use; `tr
 _CONNECT_SECONDS = 10
 """How long a server may take to answer at all, where neither the URL nor PGCONNECT_TIMEOUT says so."""
 
+WRITING_SECONDS = 15
+"""How long a transaction that writes may do nothing, until a server ends it."""
+
+_READING_SECONDS = 600
+"""The same for one that reads: what it has read is unpacked in it. It blocks upgrades of the tables only."""
+
 _POSTGRESQL = {
     "application_name": "srsearch",
     # A server that vanished without a word is noticed in a minute, not in the two hours that systems wait.
@@ -105,6 +111,7 @@ def _create_engine(place: Place, **options: Any) -> Engine:
         raise InputError(f"{place}: {without_passwords(str(error), place.url)}") from None
     if engine.dialect.name == "postgresql":
         event.listen(engine, "connect", _without_time_limits, insert=True)  # before what SQLAlchemy asks
+        event.listen(engine, "begin", _limit_silence)
     return engine
 
 
@@ -129,8 +136,15 @@ def _without_time_limits(connection: Any, _: ConnectionPoolEntry) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
         cursor.execute("SET lock_timeout = 0")
-        cursor.execute("SET idle_in_transaction_session_timeout = 0")
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{_READING_SECONDS}s'")
     connection.commit()
+
+
+def _limit_silence(connection: Connection) -> None:
+    """Makes the server end a transaction that writes if this process is suspended in it: it would block others."""
+    options = connection.get_execution_options()
+    if not options.get("sr_reading") and options.get("isolation_level") != COMMITTING["isolation_level"]:
+        connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = '{WRITING_SECONDS}s'")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -31,7 +31,7 @@ from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 
 from srsearch.errors import InputError, WorkError, suggest
 from srsearch.objectives import own_costs, registered
-from srsearch.store import leases, sqlite, statements
+from srsearch.store import leases, statements
 from srsearch.store.insertion import insert_architectures, insert_evaluation, insert_evaluations, table_of
 from srsearch.store.locks import Overtaken
 from srsearch.store.place import Place
@@ -61,6 +61,12 @@ StudyPart = tuple[Sequence[TrialRecord], Mapping[int, EvaluationRecord]]
 """Some trials of a study, and the evaluations of the complete ones among them, by trial number."""
 
 _OPEN = tuple(state for state in STATES if state not in ENDED)
+
+_SECTION_SECONDS = 30.0
+"""How long to wait for another process in an exclusive section."""
+
+_RELEASE_SECONDS = 1.0
+"""How long a run that ends waits for the database; leases that are not released end by themselves."""
 
 
 class EndedElsewhere(WorkError):
@@ -138,7 +144,7 @@ class Store:
         self._transactions.close()
 
     @contextmanager
-    def exclusive(self, section: str, *, wait: float = sqlite.BUSY_SECONDS) -> Iterator[None]:
+    def exclusive(self, section: str, *, wait: float = _SECTION_SECONDS) -> Iterator[None]:
         """Keeps other processes that use this database out of the section of that name, while the context is open.
 
         On a server, everything that this thread reads and changes inside is one transaction, which ends with the
@@ -340,10 +346,10 @@ class Store:
         """Releases the trials that an owner has leased, for the next process that works on the study."""
 
         def give_back() -> None:
-            with self._transactions.write(once=True) as connection:
+            with self._transactions.write(once=True, wait=_RELEASE_SECONDS) as connection:
                 connection.execute(_leased_by(study, owner).values(owner=None, heartbeat=None))
 
-        retrying(give_back, self.say, wait=1.0)
+        retrying(give_back, self.say, wait=_RELEASE_SECONDS)
 
     def abandoned(self, study: str) -> list[int]:
         """Numbers of the running trials whose owner has died.

@@ -132,8 +132,9 @@ _AWAY = (
     r"connection reset|broken pipe|too many (clients|connections)|remaining connection slots"
 )
 
-_PASSING = ("08", "25P03", "40001", "40P01", "53300", "57P01", "57P02", "57P03", "57P05")
-"""Codes of errors that may pass: no connection, a conflict between transactions, a server that restarts."""
+_PASSING = ("08", "25P03", "40001", "40P01", "53300", "57014", "57P01", "57P02", "57P03", "57P05")
+"""Codes of errors that may pass: no connection, a conflict between transactions, a server that restarts, a time limit
+of the server (statement_timeout) that ended even the statement that lifts it."""
 
 
 def _of_server(place: Place, cause: BaseException, error: Exception) -> _Trouble | None:

@@ -24,8 +24,8 @@ Error = sqlite3.Error
 IDENTITY = "file"
 """Where a pooled connection's ``info`` has the `identity` of its file."""
 
-BUSY_SECONDS = 30.0
-"""How long a process waits for another one's transaction."""
+BUSY_SECONDS = 5.0
+"""How long SQLite waits for another process's transaction, until srsearch says so and goes on waiting."""
 
 _MAGIC = b"SQLite format 3\x00"
 _WAL_FORMAT = 2  # byte 18 of the header; 1 is the rollback journal

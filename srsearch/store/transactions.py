@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import secrets
 import sys
 import threading
@@ -13,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar, cast
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from srsearch.errors import InputError, WorkError
@@ -21,6 +22,8 @@ from srsearch.store import locks, schema, sqlite
 from srsearch.store.connection import COMMITTING, READING, explained, reading_engine, writing_engine
 from srsearch.store.diagnosis import Away
 from srsearch.store.place import Place
+
+_log = logging.getLogger(__name__)
 
 _Answer = TypeVar("_Answer")
 _Arguments = ParamSpec("_Arguments")
@@ -30,7 +33,10 @@ AWAY_SECONDS = 180.0
 restart, for another machine to take over, for a backup."""
 
 _OPENING_SECONDS = 20.0
-"""How long to wait for a server while the database is opened: nobody is told yet what is waited for."""
+"""How long to wait for a server while the database is opened: its address may be wrong."""
+
+_CHANGING_SECONDS = 30.0
+"""How long a SQLite file is read again and again because somebody writes to it."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _QUIET_SECONDS = 1.0
@@ -93,12 +99,12 @@ class Transactions:
         WorkError: The disk is full, or another process does not release its lock.
 
     Attributes:
-        say: Receives a message when a server that has gone away is waited for.
+        say: Receives a message when a server that has gone away, or a lock, is waited for; at first it logs a warning.
     """
 
     def __init__(self, place: Place, *, read_only: bool) -> None:
         self.read_only = read_only
-        self.say: Callable[[str], None] = lambda message: None
+        self.say: Callable[[str], None] = _log.warning
         self._place = place
         self._section = _OpenSection()
         with explained(place, opening=True):
@@ -106,7 +112,7 @@ class Transactions:
         self._reading = self._engine.execution_options(**READING)
         self._committing = self._engine.execution_options(**COMMITTING)
         try:
-            retrying(self._prepare, wait=_OPENING_SECONDS)
+            retrying(self._prepare, self._say, wait=AWAY_SECONDS if place.is_sqlite else _OPENING_SECONDS)
         except BaseException:
             self._engine.dispose()
             raise
@@ -126,11 +132,12 @@ class Transactions:
         self._engine.dispose()
 
     @contextmanager
-    def write(self, *, once: bool = False) -> Iterator[Connection]:
+    def write(self, *, once: bool = False, wait: float | None = None) -> Iterator[Connection]:
         """A transaction that may write: committed at the end, rolled back by any exception.
 
         Args:
             once: Only one statement changes something. It may be its own transaction, which saves a server round trips.
+            wait: Seconds to wait at most until it can begin; None: `AWAY_SECONDS`.
 
         Raises:
             InputError: The database was opened for reading only.
@@ -144,13 +151,18 @@ class Transactions:
                 yield self._section.connection
             return
         engine = self._committing if once and not self._place.is_sqlite else self._engine
-        with explained(self._place), engine.begin() as connection:
+        with explained(self._place), ExitStack() as transaction:
+            connection = retrying(lambda: self._begun(transaction, engine), self._say, wait=wait)
             # SQLite goes on writing to a file that has been deleted, and nobody would ever find it.
             if self._file != self._file_identity():
                 raise self._gone(connection)
             if self._section.held is not None:
                 self._section.held.check()
             yield connection
+
+    def _begun(self, transaction: ExitStack, engine: Engine) -> Connection:
+        with explained(self._place):
+            return transaction.enter_context(engine.begin())
 
     def read(self, ask: Callable[[Connection], _Answer]) -> _Answer:
         """Returns what ``ask`` reads in one transaction. It may be called more than once."""
@@ -207,8 +219,9 @@ class Transactions:
 
     def _read_file(self, path: Path, ask: Callable[[Connection], _Answer]) -> _Answer:
         """Reads a SQLite file; repeated where it was read without locks and somebody wrote meanwhile."""
-        deadline, failures = time.monotonic() + sqlite.BUSY_SECONDS, 0
+        deadline, failures = time.monotonic() + _CHANGING_SECONDS, 0
         while time.monotonic() < deadline:
+            began = time.monotonic()
             try:
                 with self._reading.begin() as connection:
                     answer = ask(connection)
@@ -218,7 +231,7 @@ class Transactions:
             except (DBAPIError, sqlite.Error, OSError):
                 # A writer that came or went at that instant causes an error once, not again and again.
                 failures += 1
-                if failures == _MOST_FAILURES or time.monotonic() >= deadline:  # locked: each try waits that long
+                if failures == _MOST_FAILURES or time.monotonic() - began >= sqlite.BUSY_SECONDS:  # which it has waited
                     raise
             time.sleep(0.01)
         raise WorkError(f"{self._place} keeps changing while it is read")

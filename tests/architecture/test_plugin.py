@@ -15,7 +15,7 @@ from tests.conftest import CHECKOUT, Command
 from tests.support import forked
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-TINY = "proxy: {data: builtin, steps: 4, batch: 2, patch: 16}"
+TINY = "proxy: {{data: {}, steps: 4, batch: 2, patch: 16}}"
 
 
 def documented(language: str) -> list[str]:
@@ -25,15 +25,16 @@ def documented(language: str) -> list[str]:
 
 
 @pytest.fixture
-def example(tmp_path: Path) -> Path:
+def example(tmp_path: Path, small_photos: Path) -> Path:
     """A folder with the page's files and a space whose trainings are short."""
     for text in documented("python") + documented("yaml"):
         name = re.match(r"# (\S+\.(py|yaml))\n", text)
         if name is not None:
             (tmp_path / name[1]).write_text(text, encoding="utf-8")
     space = tmp_path / "my_space.yaml"
-    short = space.read_text().replace("proxy: {data: builtin, steps: 300}", TINY)
-    assert TINY in short
+    tiny = TINY.format(small_photos)
+    short = space.read_text().replace("proxy: {data: builtin, steps: 300}", tiny)
+    assert tiny in short
     space.write_text(short)
     return tmp_path
 

@@ -121,7 +121,7 @@ class Visit:
 
     def turn(self, search: str) -> Any:
         """Go to another link without reloading the page."""
-        go = "s => { history.pushState(null, '', s); dash_clientside.set_props('address', {data: location.search}); }"
+        go = "s => { history.pushState(null, '', s); dispatchEvent(new PopStateEvent('popstate')); }"
         self.after(lambda: self.tab.evaluate(go, search))
         return self.tab
 
@@ -419,6 +419,27 @@ def test_a_plugins_view_cannot_replace_ours(tmp_path: Path, monkeypatch: pytest.
         register("view")(dict)
 
 
+def test_drawings_of_one_figure_follow_one_another(medium: Site, visit: Any) -> None:
+    """Plotly warns of drawings that change the margins and overlap; a visit fails if the browser says anything."""
+    tab = visit(medium).open("?view=front")
+    tab.wait_for_selector("#figure-front .main-svg")
+    standoff = tab.evaluate(
+        """async () => {
+          const place = document.getElementById("figure-front");
+          const figure = JSON.parse(place.drawnText);
+          for (let number = 1; number <= 60; number++) {
+            const title = { text: "y", standoff: number % 2 ? 150 : number };
+            const yaxis = { ...figure.layout.yaxis, automargin: true, title };
+            const text = JSON.stringify({ ...figure, layout: { ...figure.layout, yaxis } });
+            srsearchFigures.draw(place, text, { dark: false, darkFor: {} });
+          }
+          await place.drawing;
+          return place._fullLayout.yaxis.title.standoff;
+        }"""
+    )
+    assert standoff == 60  # the last one
+
+
 def test_no_view_scrolls_sideways(medium: Site, visit: Any) -> None:
     page = visit(medium)
     tab = page.open()
@@ -431,6 +452,7 @@ def test_no_view_scrolls_sideways(medium: Site, visit: Any) -> None:
             assert tab.evaluate("document.documentElement.scrollWidth") <= width, (view, width)
 
 
+@pytest.mark.long
 def test_a_running_study_is_followed(site: Any, visit: Any, tmp_path: Path) -> None:
     space = SMALL_SPACE | {
         "proxy": {"evaluator": "tests.support.evaluators:Slow"},

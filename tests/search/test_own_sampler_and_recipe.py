@@ -86,10 +86,12 @@ def test_wrong_samplers_are_explained(name: str, tmp_path: Path, srsearch_forked
 
 
 @pytest.fixture
-def recipe(tmp_path: Path) -> Path:
+def recipe(tmp_path: Path, small_photos: Path) -> Path:
     (tmp_path / "my_recipe.py").write_text(example("my_recipe.py"))
     space = example("my_recipe_space.yaml", "yaml")
-    (tmp_path / "my_recipe_space.yaml").write_text(space.replace("steps: 300", "steps: 4, batch: 2, patch: 16"))
+    (tmp_path / "my_recipe_space.yaml").write_text(
+        space.replace("data: builtin, steps: 300", f"data: {small_photos}, steps: 4, batch: 2, patch: 16")
+    )
     return tmp_path
 
 

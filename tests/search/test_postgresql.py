@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from srsearch.errors import InputError, WorkError
 from srsearch.search import SyntheticEvaluator, run
 from srsearch.search.study import Study
 from srsearch.space import Space
-from srsearch.store import EndedElsewhere, Store, leases, transactions
+from srsearch.store import EndedElsewhere, Store, connection, leases, schema, transactions
+from srsearch.store.diagnosis import Away
 from tests.conftest import SMALL_SPACE, Command
 from tests.search.test_search import outcome
 from tests.search.test_sharing import WIDE_SPACE
@@ -215,6 +217,42 @@ def test_a_search_goes_on_through_closed_connections_and_time_limits(server: Ser
         server.sql("SET statement_timeout = 0; ALTER ROLE postgres RESET statement_timeout")
     assert closed > 0
     assert len(server.sql("SELECT DISTINCT key FROM sr_evaluations")) == 8
+
+
+def test_a_process_that_stops_in_a_transaction_blocks_nobody_for_long(
+    server: Server, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an upgrade of the tables, for which every process that opens the database waits, or in any change."""
+    monkeypatch.setattr(connection, "WRITING_SECONDS", 1)
+    with Store(url) as store:
+        store.create_study(STUDY)
+
+        def stop() -> None:
+            with store._transactions.write() as stopped:
+                stopped.execute(text("LOCK TABLE sr_trials IN ACCESS EXCLUSIVE MODE"))
+                schema.upgrade(stopped, store._place)
+                with Store(url) as other:  # opens once the server has ended the first transaction
+                    other.add_trials(STUDY.name, [proposal(0)])
+                stopped.execute(text("DELETE FROM sr_trials"))
+
+        with pytest.raises(Away, match="is away"):
+            stop()
+        assert store.count_trials(STUDY.name) == 1
+
+
+@pytest.mark.parametrize("limit", ["1ms", "50ms"])
+def test_time_limits_of_the_server_are_lifted(server: Server, url: str, limit: str) -> None:
+    server.sql(f"ALTER ROLE postgres SET statement_timeout = '{limit}'")
+    try:
+        with Store(url) as store:
+            store.create_study(STUDY)
+            for number in range(10):
+                store.add_trials(STUDY.name, [proposal(number)])
+                store.finish_trial(STUDY.name, number, evaluated(proposal(number)))
+            assert store.read_only is False
+            assert len(store.front(STUDY.name)) > 0
+    finally:
+        server.sql("SET statement_timeout = 0; ALTER ROLE postgres RESET statement_timeout")
 
 
 def test_a_server_without_free_connections_is_no_wrong_address(

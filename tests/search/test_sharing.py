@@ -183,12 +183,14 @@ def test_a_process_number_that_is_used_again_holds_no_lease(tmp_path: Path) -> N
 
 
 @pytest.mark.long
-def test_a_stopped_training_continues_from_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_training_continues_from_its_checkpoint(
+    tmp_path: Path, small_photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With real trainings: a design that is stopped early and continued has the score of an uninterrupted training."""
     monkeypatch.setattr(study, "MAX_ASIDE", 1000)
     plain = SMALL_SPACE | {
         "architecture": SMALL_SPACE["architecture"] | {"channels": [4, 6, 8], "unit": "conv"},
-        "proxy": {"data": "builtin", "steps": 16, "batch": 1, "patch": 8},
+        "proxy": {"data": str(small_photos), "steps": 16, "batch": 1, "patch": 8, "learning_rate": 0.01},
         "search": {"trials": 12, "seed": 3, "workers": 1, "sampler": "random"},
     }
     space = Space.from_dict(plain)
@@ -200,6 +202,7 @@ def test_a_stopped_training_continues_from_its_checkpoint(tmp_path: Path, monkey
     behind = pareto_front(done[~done["key"].isin(result.front["key"])], result.front.attrs["objectives"])
     front = {str(key)[:24] for key in (*result.front["key"], *behind["key"])}
     stopped = {str(trial.key)[:24] for trial in trials if trial.state == "stopped"}
+    assert stopped
     assert {path.name.partition("-")[0] for path in folders[0].iterdir()} == front | stopped
     steps = {trial.number: [step for step, _ in trial.curve] for trial in trials if trial.curve}
     assert all(steps[trial.number] == [2, 4, 8, 16] for trial in trials if trial.state == "complete")

@@ -24,7 +24,7 @@ from srsearch.search.study_diff import differences, same_file
 from srsearch.space import Space
 from srsearch.space.schema import Constraints, Search, document_model
 from srsearch.store import Store, StudyRecord, content_hash
-from tests.conftest import SMALL_SPACE
+from tests.conftest import SMALL_SPACE, Command
 
 RECIPE = {"evaluator": "synthetic", "noise": 0.03}
 
@@ -325,3 +325,19 @@ def test_another_studys_results_are_found_in_this_space(small_space: Space, tmp_
     assert observations_from(store, "small", changed(lambda p: p.update(scale=2))) == []
     with pytest.raises(InputError, match="did you mean 'small'"):
         observations_from(store, "smal", small_space)
+
+
+def test_an_old_study_with_a_large_seed_is_read_but_not_continued(tmp_path: Path, srsearch: Command) -> None:
+    space = Space.from_dict(SMALL_SPACE)
+    (tmp_path / "small.yaml").write_text(space.text.replace('"seed": 3', '"seed": 5000000000'))
+    with Store(tmp_path / "s.db") as store:
+        run(space, store=store, trials=1)
+        record = store.study("small")
+        large = {**record.space, "search": {**record.space["search"], "seed": 5_000_000_000}}
+        store.create_study(replace(record, name="old", space=large, seed=5_000_000_000), trials=())
+        store.delete_study("small")
+    ended = srsearch("run", "small.yaml", "--storage", "s.db")
+    assert ended.returncode == 2
+    assert "made with this seed can be read and exported, but not continued" in ended.stderr
+    for command in (["trials", "old"], ["studies", "show", "old"], ["studies", "export-optuna", "old", "o.db"]):
+        assert srsearch(*command, "--storage", "s.db").returncode == 0, command

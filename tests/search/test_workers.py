@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from srsearch.architecture import Architecture
 from srsearch.search import SyntheticEvaluator, run
+from srsearch.search.evaluators.proxy import ProxyEvaluator
+from srsearch.search.events import Failed
+from srsearch.search.executors import local
+from srsearch.search.trial import Trial
 from srsearch.space import Space
 from srsearch.store import Store
-from tests.conftest import Command
+from tests.conftest import SMALL_SPACE, Command
 from tests.support.evaluators import Misbehaving, Silent
 
 SPACE = """\
@@ -107,6 +114,48 @@ def test_a_worker_with_an_edited_plugin_ends_the_run(tmp_path: Path, srsearch_pr
     assert "loaded" not in ended.stdout
     with Store(tmp_path / "s.db", read_only=True) as store:
         assert (store.trials("tiny")["state"] == "complete").sum() == 1
+
+
+class _SlowStart(SyntheticEvaluator):
+    """Takes a second to be ready, and a minute for each design."""
+
+    def __init__(self) -> None:
+        super().__init__(seconds=60)
+
+    def prepare(self) -> None:
+        time.sleep(1)
+
+
+def test_a_time_limit_counts_neither_the_start_of_a_worker_nor_suspended_time(
+    small_space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock is moved by hand between the looks at a real worker."""
+    now = 1000.0
+    monkeypatch.setattr(local, "time", SimpleNamespace(monotonic=lambda: now))
+    design = small_space.sample(np.random.default_rng(0))
+    pool = local._Pool(_SlowStart(), 1, trial_timeout=10)
+    try:
+        pool.submit(0, Trial(0, design, {}, 0, 0, 3))
+        looks = 0
+        while not pool._workers[0].ready:
+            now, looks = now + 0.9, looks + 1
+            assert list(pool.events(0.02)) == []
+        assert looks > 12
+        for seconds in (3600, *[0.9] * 9):  # of a longer time than a second between two looks, one second counts
+            now += seconds
+            assert list(pool.events(0)) == []
+        now += 0.95
+        (event,) = pool.events(0)
+        assert isinstance(event, Failed)
+        assert event.reason == "the trial took longer than its time limit of 10 s (--trial-timeout)"
+    finally:
+        pool.close()
+
+
+def test_a_forked_process_has_the_photos_of_its_parent() -> None:
+    plain = SMALL_SPACE | {"proxy": {"data": "builtin", "steps": 1, "batch": 1, "patch": 8}}
+    evaluator = ProxyEvaluator(Space.from_dict(plain), None, device="cpu")
+    evaluator.prepare()
 
 
 def test_forks_beside_other_workers_mix_up_nothing(small_space: Space, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -644,6 +645,36 @@ def test_a_lock_that_is_never_released_is_an_error(tmp_path: Path, monkeypatch: 
         other.execute("ROLLBACK")
         other.close()
         store.add_trials(STUDY.name, [proposal(0)])
+
+
+@pytest.mark.parametrize("how", ["BEGIN IMMEDIATE", "PRAGMA locking_mode=EXCLUSIVE"])
+def test_a_lock_is_waited_for_with_a_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    """As that of a process which is stopped in its transaction, or of a database browser."""
+    monkeypatch.setattr("srsearch.store.sqlite.BUSY_SECONDS", 0.2)
+    path = tmp_path / "locked.db"
+    said: list[str] = []
+    with Store(path) as store:
+        store.create_study(STUDY)
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute(how)
+    if how.startswith("PRAGMA"):
+        other.execute("BEGIN EXCLUSIVE")
+        other.execute("COMMIT")  # and keeps the lock until it is closed
+    ending = threading.Timer(2.0, other.close)
+    ending.start()
+    with Store(path) as store:  # says it to the log
+        store.say = said.append
+        ending.join()
+        again = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        again.execute("BEGIN IMMEDIATE")
+        ending = threading.Timer(2.0, again.close)
+        ending.start()
+        store.add_trials(STUDY.name, [proposal(0)])
+    assert len(said) == len(caplog.messages) == 1
+    assert "is locked by another process" in said[0]
+    assert "waiting up to 180 s for it" in caplog.messages[0]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from srsearch.architecture import Architecture
 from srsearch.search import EvaluationFailed, Score, SyntheticEvaluator
 from srsearch.search.evaluators.base import Report
 from srsearch.search.evaluators.proxy import ProxyEvaluator
+from srsearch.space import Space
 
 
 class Troubled(SyntheticEvaluator):
@@ -150,6 +151,49 @@ class Poisoned(ProxyEvaluator):
             return network
 
         architecture.build = poisoned  # type: ignore[assignment]
+
+
+class KilledTraining(ProxyEvaluator):
+    """Trains for real. The worker of each of the first designs is killed once, at a step that depends on its key.
+
+    Args:
+        space: The space.
+        folder: Gets a file for each kill. Beside it, ``said`` has a line for each report: key and step.
+        kills: How many designs lose their worker.
+    """
+
+    def __init__(self, space: Space, folder: Path, kills: int) -> None:
+        super().__init__(space, None, device="cpu")
+        self._folder, self._kills = folder, kills
+
+    def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
+        return super().evaluate(design, seed, _KillingReport(report, self._folder, self._kills, design.key))
+
+
+class _KillingReport:
+    """A `Report` that kills its process."""
+
+    def __init__(self, report: Report, folder: Path, kills: int, key: str) -> None:
+        self.checkpoint = report.checkpoint
+        self._report, self._folder, self._kills, self._key = report, folder, kills, key
+        self._calls = 0
+
+    def __call__(self, step: int, psnr: float) -> bool:
+        with (self._folder.parent / "said").open("a") as said:
+            said.write(f"{self._key} {step}\n")
+        self._calls += 1
+        moment = int(self._key[0], 16)
+        if moment % 2:
+            self._kill_at(1 + moment // 2 % 2)
+        going_on = self._report(step, psnr)
+        self._kill_at(1 + moment // 2 % 2)
+        return going_on
+
+    def _kill_at(self, call: int) -> None:
+        mark = self._folder / self._key
+        if self._calls == call and len(list(self._folder.iterdir())) < self._kills and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Hopeless(SyntheticEvaluator):

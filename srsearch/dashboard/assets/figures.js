@@ -18,12 +18,32 @@ window.srsearchFigures = (() => {
 
   const config = { responsive: true, displaylogo: false };
 
+  // Plotly counts the redraws for which a figure's margins change, lowers the count when a drawing ends, and warns of
+  // too many. So the drawings of a place follow one another, and of those that wait only the last is done.
+  function queue(place, act) {
+    place.awaited = act;
+    place.drawing ??= (async () => {
+      try {
+        while (place.awaited) {
+          const next = place.awaited;
+          place.awaited = undefined;
+          await next();
+        }
+      } finally {
+        place.drawing = undefined;
+      }
+    })();
+  }
+
   // A figure comes as JSON text, so that each drawing has its own copy (Plotly writes into what it is given), and so
-  // that one that has not changed is not drawn again. Gives nothing then, else Plotly's promise.
+  // that one that has not changed is not drawn again.
   function draw(place, text, { dark, darkFor, paper = false, tall = true, buttons = [], change }) {
     const how = `${dark} ${paper}`;
-    if (place.drawnText === text && place.drawnHow === how) return null;
+    if (place.drawnText === text && place.drawnHow === how) return;
     Object.assign(place, { drawnText: text, drawnHow: how });
+    queue(place, () => react(place, text, { dark, darkFor, paper, tall, buttons, change }));
+  }
+  function react(place, text, { dark, darkFor, paper, tall, buttons, change }) {
     const copy = JSON.parse(text);
     change?.(copy);
     const { data, layout } = dark ? darkened(copy, undefined, darkFor) : copy;

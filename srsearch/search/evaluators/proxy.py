@@ -120,7 +120,8 @@ class ProxyEvaluator(Evaluator):
 
         torch.set_num_threads(self._runtime.threads)
         self.check_machine()
-        if self.data_fingerprint != self._fingerprint:
+        # Nothing is to be compared in the process that has read the photos, or in one that was forked from it.
+        if self._fingerprint is not None and self.data_fingerprint != self._fingerprint:
             raise RuntimeError(f"the photos in {self._source} have changed since the run began")
 
     def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:

@@ -156,8 +156,7 @@ class _Pool:
         """No trial's time passes while this process is suspended (Ctrl-Z) or waits for the database."""
         now = time.monotonic()
         for worker in busy:
-            if worker.began < self._looked:
-                worker.began += max(0.0, now - self._looked - _LONGEST_LOOK)
+            worker.began += max(0.0, now - max(self._looked, worker.began) - _LONGEST_LOOK)
         self._looked = now
 
     def close(self) -> None:

@@ -5,7 +5,12 @@ String.prototype.trim = window.srsearchNative.trim;
 (() => {
   const darkness = matchMedia("(prefers-color-scheme: dark)");
   const palette = () => JSON.parse(document.getElementById("palette").textContent);
-  const say = (name, data) => window.dash_clientside.set_props(name, { data });
+  // Asks the server for the page; `asked` is when, until it answers.
+  let asked = 0;
+  function say(name, data) {
+    asked = Date.now();
+    window.dash_clientside.set_props(name, { data });
+  }
 
   // The link holds the whole state: every choice is in it.
   function go(change, replace = false) {
@@ -302,6 +307,8 @@ String.prototype.trim = window.srsearchNative.trim;
   }
 
   // Following: asks the server for its version again and again, and draws only when it has changed.
+  // While it computes an answer it is not asked for another one, unless that one seems to be lost.
+  const PATIENCE = 30_000;
   let version = null;
   async function follow() {
     const live = document.getElementById("live");
@@ -311,7 +318,7 @@ String.prototype.trim = window.srsearchNative.trim;
       const found = await answer.text();
       if (live) live.textContent = "updates live";
       // Compared with the version of the page, not with the last answer, so that no change is missed.
-      if (version !== null && found !== version) say("version", found);
+      if (version !== null && found !== version && Date.now() - asked > PATIENCE) say("version", found);
     } catch {
       if (live) live.textContent = "The dashboard has stopped. Start it again with srsearch dashboard.";
     }
@@ -340,6 +347,7 @@ String.prototype.trim = window.srsearchNative.trim;
       if (!text) return window.dash_clientside.no_update;
       const page = JSON.parse(text);
       version = page.made;
+      asked = 0;
       figures = page.figures;
       budget = page.budget;
       // Sliders that moved since the request keep their position.
