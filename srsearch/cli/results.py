@@ -136,6 +136,7 @@ def best(
     if save is not None:
         size = "" if at == USUAL_SIZE else f" --at {at}"
         click.echo(f"\nSaved as {save}; see its cost with: srsearch count {save}{size}")
+        click.echo(f"next: srsearch train {save} --recipe fast --data builtin")
 
 
 def best_rows(store: Store, study: str, max_mult_adds: int | None, max_params: int | None) -> pd.DataFrame:

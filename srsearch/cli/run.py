@@ -200,8 +200,9 @@ def run(
                 }
             )
         else:
-            evaluator = store.study(result.study).recipe["evaluator"]
-            print_outcome(result, frame, noise, best, evaluator, store.where, written, storage)
+            record = store.study(result.study)
+            photos = str((record.space.get("proxy") or {}).get("data") or record.data.get("source") or "builtin")
+            print_outcome(result, frame, noise, best, record.recipe["evaluator"], store.where, written, storage, photos)
     if trouble is not None:
         raise trouble
     if result.interrupted:

@@ -264,8 +264,9 @@ def print_outcome(
     where: str,
     page: Path | None,
     storage: str | None,
+    data: str,
 ) -> None:
-    """Prints the end of a run: the front, the best design, where the results are, and the next command.
+    """Prints the end of a run: the front, the best design, where the results are, and the next commands.
 
     Args:
         result: The result of the run.
@@ -276,6 +277,7 @@ def print_outcome(
         where: Printable address of the database.
         page: The page; None if it could not be written.
         storage: The database as it was given on the command line, for the next command.
+        data: The photographs of the search, for the next command.
     """
     print_front(front, noise)
     if not best.empty:
@@ -296,7 +298,11 @@ def print_outcome(
     if page is not None:
         click.echo(f"page:     {page}")
     if not best.empty:
-        click.echo(f"next:     srsearch best {result.study}{_same_options(storage)} --save best.yaml")
+        options = _same_options(storage)
+        if evaluator == "proxy":
+            trained_on = shlex.quote(data)
+            click.echo(f"next:     srsearch train {result.study} --best --recipe fast --data {trained_on}{options}")
+        click.echo(f"save it:  srsearch best {result.study}{options} --save best.yaml")
 
 
 def print_trials(frame: pd.DataFrame, reached: Mapping[int, Sequence[float]]) -> None:
