@@ -280,8 +280,9 @@ def test_leases_go_by_the_servers_clock(server: Server, url: str, monkeypatch: p
         other.heartbeat()
         monkeypatch.undo()
         assert store.abandoned("small") == []
-        server.sql("UPDATE sr_trials SET heartbeat = heartbeat - 1000 WHERE state = 'running'")
-        assert store.abandoned("small") == []  # the server has only just started
+        monkeypatch.setattr(leases, "LEASE_SECONDS", 1e6)
+        server.sql("UPDATE sr_trials SET heartbeat = heartbeat - 10000000 WHERE state = 'running'")
+        assert store.abandoned("small") == []  # the server has not been up for that long
         monkeypatch.setattr(leases, "LEASE_SECONDS", -1.0)
         assert store.abandoned("small") == [trial.number]
         other.close()
