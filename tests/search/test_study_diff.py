@@ -334,7 +334,7 @@ def test_an_old_study_with_a_large_seed_is_read_but_not_continued(tmp_path: Path
         run(space, store=store, trials=1)
         record = store.study("small")
         large = {**record.space, "search": {**record.space["search"], "seed": 5_000_000_000}}
-        store.create_study(replace(record, name="old", space=large, seed=5_000_000_000), trials=())
+        store.create_study(replace(record, name="old", space=large, seed=5_000_000_000))
         store.delete_study("small")
     ended = srsearch("run", "small.yaml", "--storage", "s.db")
     assert ended.returncode == 2

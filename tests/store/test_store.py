@@ -27,7 +27,7 @@ import srsearch
 import srsearch.analysis
 import srsearch.store.frames
 from srsearch.errors import InputError, WorkError
-from srsearch.store import EvaluationRecord, Store, StudyRecord, TrialRecord, schema, statements
+from srsearch.store import EvaluationRecord, Store, StudyRecord, TrialRecord, content_hash, schema, statements
 from srsearch.store.tables import Base
 from tests.support import many_trials
 from tests.support.postgresql import server_or_skip
@@ -73,7 +73,7 @@ def evaluated(trial: TrialRecord, psnr: float = 28.0, **changes: Any) -> Evaluat
     record = EvaluationRecord(
         key=trial.key,
         recipe={"steps": 300},
-        recipe_hash="r" * 64,
+        recipe_hash=content_hash({"steps": 300}),
         data_fingerprint=STUDY.data_fingerprint,
         seed=7,
         psnr=psnr,
