@@ -48,14 +48,19 @@ def enlarged(srsearch: Command, image: Path, *options: str) -> Path:
     return Path(json.loads(ran.stdout)[0]["result"])
 
 
-@pytest.mark.parametrize(("suffix", "kind"), [(".png", "PNG"), (".tif", "TIFF")])
-@pytest.mark.parametrize("white", [255, 65535])
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+KINDS = [
+    (suffix, kind, white, channels)
+    for suffix, kind in ((".png", "PNG"), (".tif", "TIFF"))
+    for white in (255, 65535)
+    for channels in (1, 2, 3, 4)
+    if (kind, white, channels) != ("TIFF", 65535, 2)  # written as RGBA, as few programs read it
+]
+
+
+@pytest.mark.parametrize(("suffix", "kind", "white", "channels"), KINDS)
 def test_depth_transparency_and_profile_are_kept(
     srsearch: Command, tmp_path: Path, suffix: str, kind: str, white: int, channels: int
 ) -> None:
-    if (kind, channels, white) == ("TIFF", 2, 65535):
-        pytest.skip("written as RGBA, as few programs read it")
     pixels = smooth(30, 23, channels, white).astype(np.uint8 if white == 255 else np.uint16)
     grey = channels < 3
     picture = Picture(
