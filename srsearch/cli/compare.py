@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srsearch.cli.models import as_option, model_named
-from srsearch.cli.options import FileType, WholeType, json_option, plugin_option, storage_option
+from srsearch.cli.options import FileType, WholeType, device_option, json_option, plugin_option, storage_option
 from srsearch.cli.printing import print_json
 from srsearch.errors import InputError
 from srsearch.text import printable
@@ -34,9 +34,7 @@ if TYPE_CHECKING:
     "--out", type=FileType(), metavar="NAME", help="Write NAME.png and NAME.html [default: compare_ and the image's]."
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
-)
+@device_option
 @as_option
 @plugin_option
 @storage_option

@@ -8,7 +8,7 @@ import click
 
 from srsearch.cli.evaluation_tables import evaluation_csv, evaluation_records, print_evaluation
 from srsearch.cli.models import as_option, model_named
-from srsearch.cli.options import MOST, WholeType, json_option, plugin_option, storage_option
+from srsearch.cli.options import MOST, WholeType, device_option, json_option, plugin_option, storage_option
 from srsearch.cli.printing import print_json
 from srsearch.errors import InputError, WorkError
 
@@ -45,9 +45,7 @@ if TYPE_CHECKING:
     "--tile", type=WholeType(16, MOST), metavar="N", help="Upscale in tiles of N LR pixels [default: if needed]."
 )
 @as_option
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
-)
+@device_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
 @plugin_option
 @storage_option

@@ -99,6 +99,9 @@ plugin_option = click.option(
     metavar="FILE",
     help="Python file that registers parts, objectives, losses, schedules or views of yours; may be repeated.",
 )
+device_option = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 STORAGE = "srsearch.storage"
 """Where a context's ``meta`` has the database of the command, once its options are known."""

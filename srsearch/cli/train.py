@@ -18,6 +18,7 @@ from srsearch.cli.options import (
     FileType,
     FiniteType,
     WholeType,
+    device_option,
     json_option,
     open_store,
     plugin_option,
@@ -84,9 +85,7 @@ def recipes(recipe: str | None, as_json: bool) -> None:
     "--minutes", type=FiniteType(min=0, min_open=True), metavar="N", help="Train for this long instead of by steps."
 )
 @click.option("--seed", type=WholeType(0, 2**31 - 1), default=0, show_default=True, help="Seed of weights and patches.")
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
-)
+@device_option
 @click.option("--threads", type=WholeType(1, 1024), help="CPU threads [default: the cores].")
 @click.option("--out", type=FileType(), metavar="FILE", help="The model file [default: named after the design].")
 @click.option("--restart", is_flag=True, help="Begin from the first step, and replace the model file if there is one.")
@@ -163,7 +162,7 @@ def train(
                 checkpoint=checkpoint,
                 about=about,
                 minutes=minutes,
-                start=None if start is None else start,
+                start=start,
                 processes=processes,
                 on_step=display.step,
                 on_validation=display.validation,

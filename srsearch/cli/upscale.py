@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srsearch.cli.models import as_option, model_named, scale_of
-from srsearch.cli.options import MOST, FileType, QuantityType, WholeType, json_option, plugin_option, storage_option
+from srsearch.cli.options import (
+    MOST,
+    FileType,
+    QuantityType,
+    WholeType,
+    device_option,
+    json_option,
+    plugin_option,
+    storage_option,
+)
 from srsearch.cli.printing import print_json
 from srsearch.errors import InputError, WorkError
 from srsearch.text import printable
@@ -54,9 +63,7 @@ class _Task:
     metavar="BYTES",
     help="Memory for the network's work, such as 4G, by estimate [default: half of what is free].",
 )
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
-)
+@device_option
 @as_option
 @plugin_option
 @storage_option

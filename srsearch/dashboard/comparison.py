@@ -6,23 +6,13 @@ import base64
 import io
 from collections.abc import Sequence
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
 from srsearch.dashboard.colours import css_colours
+from srsearch.dashboard.templates import TEMPLATES
 from srsearch.export.comparison import Box, Shown
-
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.ChoiceLoader(
-        [jinja2.PackageLoader("srsearch.dashboard", "page"), jinja2.PackageLoader("srsearch.dashboard", "assets")]
-    ),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 
 
 def comparison_page(image: str, scale: int, box: Box, shown: Sequence[Shown]) -> str:
@@ -35,7 +25,7 @@ def comparison_page(image: str, scale: int, box: Box, shown: Sequence[Shown]) ->
         shown: The crops, HR first.
     """
     shots = [{"name": each.name, "psnr": each.psnr, "url": _url(each)} for each in shown]
-    return _TEMPLATES.get_template("comparison.html").render(
+    return TEMPLATES.get_template("comparison.html").render(
         image=image, scale=scale, box=box, shots=shots, colours=Markup(css_colours())
     )
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 import pandas as pd
 import plotly.graph_objects as go
 from markupsafe import Markup
@@ -63,6 +62,7 @@ from srsearch.dashboard.study_view import (
     strongest_axes,
     trainings,
 )
+from srsearch.dashboard.templates import TEMPLATES
 from srsearch.dashboard.vendored import plotly_js
 from srsearch.errors import InputError, WorkError
 from srsearch.files import write_whole
@@ -193,7 +193,7 @@ def render_report(data: ReportData) -> str:
     varied = differing_axes(data.front, axes) if len(data.front) else []
     searched = differing_axes(data.trials, axes) if len(data.trials) else []
     views = _views(data, done, searched)
-    return _TEMPLATES.get_template("report.html").render(
+    return TEMPLATES.get_template("report.html").render(
         views=views.texts,
         shown=views.figures,
         study=data.study,
@@ -487,14 +487,3 @@ def _flat(values: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, st
             yield before + name, ", ".join(map(str, value[:12])) + more
         else:
             yield before + name, format_quantity(float(value)) if is_cost(name) else axis_text(value)
-
-
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.ChoiceLoader(
-        [jinja2.PackageLoader("srsearch.dashboard", "page"), jinja2.PackageLoader("srsearch.dashboard", "assets")]
-    ),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)

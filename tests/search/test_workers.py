@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from multiprocessing.context import ForkContext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -155,7 +156,10 @@ def test_a_time_limit_counts_neither_the_start_of_a_worker_nor_suspended_time(
 def test_a_forked_process_has_the_photos_of_its_parent() -> None:
     plain = SMALL_SPACE | {"proxy": {"data": "builtin", "steps": 1, "batch": 1, "patch": 8}}
     evaluator = ProxyEvaluator(Space.from_dict(plain), None, device="cpu")
-    evaluator.prepare()
+    child = ForkContext().Process(target=evaluator.prepare)
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
 
 
 def test_forks_beside_other_workers_mix_up_nothing(small_space: Space, tmp_path: Path) -> None:
