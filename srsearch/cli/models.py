@@ -121,7 +121,8 @@ def _of_trial(store: Store, study: str, number: int) -> Model:
     trials = {each.number: each for each in store.trial_records(study)}
     if number not in trials:
         raise InputError(f"study {study!r} has no trial {number}; its trials are 0 to {len(trials) - 1}")
-    place = click.get_current_context().meta.get(_CHECKPOINTS)
+    context = click.get_current_context(silent=True)
+    place = None if context is None else context.meta.get(_CHECKPOINTS)
     saved = Checkpoints(store, record, place)
 
     def identity(trial: TrialRecord) -> tuple[str, int]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import io
 import json
 import math
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,16 +28,20 @@ from srsearch.architecture import Architecture, build, load_model
 from srsearch.architecture.network import SCHEMES, Network, initialise
 from srsearch.data.bicubic import downscale
 from srsearch.data.pairs import Pair
+from srsearch.data.photos import shuffled
 from srsearch.errors import InputError, WorkError
 from srsearch.evaluation import Runtime
 from srsearch.space.schema import Proxy
-from srsearch.training import Checkpoint, Recipe, Trainer, full
+from srsearch.store import Store
+from srsearch.store.trainings import trainings
+from srsearch.training import Checkpoint, Recipe, full
 from srsearch.training.full import Moment, train
 from srsearch.training.processes import Processes
 from srsearch.training.recipe_files import read_recipe, shipped_recipes
 from srsearch.training.sets import TrainingSets
 from srsearch.training.trainer import at_sizes, chosen_levels
 from tests.conftest import CHECKOUT
+from tests.support import forked
 from tests.support.commands import PROGRAM, Command
 
 FP32 = Runtime("cpu", "fp32", True, 1)
@@ -303,38 +311,55 @@ def test_a_batch_too_large_for_the_gpu_goes_through_in_parts(tmp_path: Path, cap
 
 # Several processes ----------------------------------------------------------------------------------------------------
 
-GRADIENTS = """
-import sys, torch
-from tests.training.test_full import FP32, SMALL, sets
-from srsearch.architecture import Architecture, build
-from srsearch.training import Recipe, Trainer
-from srsearch.training.processes import started_together
-network = build(Architecture.from_dict(SMALL), seed=0)
-with started_together("cpu") as processes:
-    assert processes.count == 2
-    trainer = Trainer(network, sets(2).train, Recipe(steps=8, batch=5, patch=12), FP32, 0, processes)
-    trainer.step(1)
-    if processes.first:
-        torch.save([trainer.loss, [each.grad for each in network.parameters()]], sys.argv[1])
-"""
+SHARED = ("--steps", "30", "--seed", "3")
 
 
-def test_two_processes_have_the_gradients_of_the_whole_batch(tmp_path: Path) -> None:
-    network = build(Architecture.from_dict(SMALL), seed=0)
-    trainer = Trainer(network, sets(2).train, Recipe(steps=8, batch=5, patch=12), FP32, 0)
-    trainer.step(1)
-    script = tmp_path / "gradients.py"
-    script.write_text(GRADIENTS)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+def test_two_processes_train_like_one_with_the_whole_batch(tmp_path: Path, photos: Path, srsearch: Command) -> None:
+    (tmp_path / "r.yaml").write_text("steps: 6\nbatch: 5\npatch: 12\nema: 0.9\nprecision: fp32\n")
+    assert srsearch(*COMMAND, *SHARED, "--out", "one.safetensors").returncode == 0
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "srsearch"]
     ended = subprocess.run(
-        [*command, str(tmp_path / "g.pt")], capture_output=True, text=True, timeout=200, check=False,
+        [*torchrun, *COMMAND, *SHARED, "--out", "two.safetensors", "--storage", "two.db"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
-    loss, gradients = torch.load(tmp_path / "g.pt")
-    assert loss == pytest.approx(trainer.loss, rel=1e-5)
-    for mine, theirs in zip(network.parameters(), gradients, strict=True):
-        torch.testing.assert_close(mine.grad, theirs, rtol=1e-4, atol=1e-6)
+    assert ended.stderr.count("step 30 of 30") == 1  # one of them speaks
+    one, two = (load_model(tmp_path / f"{name}.safetensors") for name in ("one", "two"))
+    assert (one.facts["processes"], two.facts["processes"]) == (1, 2)
+    first = build(one.design, seed=3).state_dict()  # type: ignore[arg-type]
+    for key, weight in one.network.state_dict().items():
+        torch.testing.assert_close(two.network.state_dict()[key], weight, rtol=1e-3, atol=1e-5)
+    assert any((weight - first[key]).abs().max() > 1e-3 for key, weight in one.network.state_dict().items())
+    with Store(tmp_path / "two.db", read_only=True) as store:  # and one of them writes
+        assert [(each.state, len(each.curve)) for each in trainings(store)] == [("done", len(two.facts["curve"]))]
+
+
+def test_a_killed_process_ends_the_others_with_a_sentence(tmp_path: Path, photos: Path) -> None:
+    (tmp_path / "r.yaml").write_text("steps: 1000000\nbatch: 2\npatch: 12\n")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    together = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    command = (*COMMAND, "--minutes", "1", "--out", "m.safetensors")
+    first, second = (
+        forked.command(tmp_path, *command, env=together | {"RANK": number, "LOCAL_RANK": number}) for number in "01"
+    )
+    try:
+        deadline = time.monotonic() + 100
+        while not (tmp_path / "m.checkpoint").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        second.kill()
+        ended = forked.finished(first, 60)
+    finally:
+        first.kill()
+        second.kill()
+    assert ended.returncode == 1
+    assert "srsearch: process 0 of 2 lost the others (" in ended.stderr
+    assert "the same command goes on from the last checkpoint" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    with Store(tmp_path / "studies" / "srsearch.db", read_only=True) as store:
+        assert [each.state for each in trainings(store)] == ["interrupted"]
 
 
 def test_the_processes_share_a_batch() -> None:
@@ -361,17 +386,20 @@ COMMAND = ("train", "design.yaml", "--recipe", "r.yaml", "--data", "photos", "--
 
 def test_a_design_becomes_a_model_file(tmp_path: Path, photos: Path, srsearch: Command) -> None:
     (photos / "2.png").write_bytes((photos / "2.png").read_bytes()[:200])
-    ended = srsearch(*COMMAND, "--out", "m.safetensors")
+    ended = srsearch(*COMMAND, "--out", "m.safetensors", "--log", "tensorboard")
     assert ended.returncode == 0, ended.stderr
     assert "skipped 1 of 4 images in photos: 2.png (damaged" in ended.stderr
     assert "step 6 of 6" in ended.stderr
+    assert "left out 1 images that cannot be used: 2.png" in ended.stderr
     assert "srsearch evaluate m.safetensors" in ended.stdout
     model = load_model(tmp_path / "m.safetensors")
     assert model.facts["steps"] == 6
     assert model.facts["recipe"]["batch"] == 2
     assert model.facts["results"][0]["scale"] == 2
     assert model.facts["data"]["train"]["images"] == 2
+    assert model.facts["data"]["skipped"] == ["2.png"]
     assert not list(tmp_path.glob("*.checkpoint"))
+    check_events(tmp_path / "m.tensorboard", model.facts["curve"])
     assert "its training is finished" in srsearch(*COMMAND, "--out", "m.safetensors").stderr
     (tmp_path / "design.yaml").write_text("scale: 4\nchannels: 8\nbody: {cascade: {groups: 1, blocks: 1}}\n")
     ended = srsearch(*COMMAND, "--from", "m.safetensors", "--json")
@@ -379,6 +407,70 @@ def test_a_design_becomes_a_model_file(tmp_path: Path, photos: Path, srsearch: C
     assert "took over " in ended.stderr
     assert "upsamplers.4" in ended.stderr
     assert json.loads(ended.stdout)["model"] == "design_x4.safetensors"
+
+
+def check_events(folder: Path, curve: list[list[float]]) -> None:
+    """The event files have the curve, a loss and a learning rate of each step, and an image at each validation."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    (file,) = folder.iterdir()
+    content, events = file.read_bytes(), []
+    while content:
+        (length,) = struct.unpack("<Q", content[:8])
+        events.append(Event.FromString(content[12 : 12 + length]))
+        content = content[16 + length :]
+    values = {(value.tag, event.step): value for event in events for value in event.summary.value}
+    steps = {tag: [step for each, step in values if each == tag] for tag, _ in values}
+    assert steps["loss"] == steps["learning_rate"] == [1, 2, 3, 4, 5, 6]
+    assert values["learning_rate", 6].simple_value == pytest.approx(Recipe(steps=6).learning_rate_at(6))
+    assert [[step, values["psnr", step].simple_value] for step in steps["psnr"]] == [
+        [step, pytest.approx(psnr)] for step, psnr in curve
+    ]
+    assert len({values["psnr_bicubic", step].simple_value for step, _ in curve}) == 1
+    encoded = values["sample_bicubic_network_original", 6].image.encoded_image_string
+    bicubic, network, original = np.split(np.asarray(Image.open(io.BytesIO(encoded))), 3, axis=1)
+    assert original.shape == (64, 64, 3)
+    assert not np.array_equal(bicubic, network)
+    assert np.abs(original.astype(int) - bicubic).mean() < 10
+
+
+def test_event_files_need_a_package_and_say_which(
+    tmp_path: Path, photos: Path, srsearch: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    ended = srsearch(*COMMAND, "--log", "tensorboard")
+    assert ended.returncode == 2
+    assert "pip install 'srsearch[tensorboard]'" in ended.stderr
+
+
+def test_a_cache_trains_like_its_folder_and_what_is_damaged_in_it_is_skipped(
+    tmp_path: Path, photos: Path, srsearch: Command
+) -> None:
+    for seed in range(4, 9):
+        Image.fromarray(pair(2, seed, 64).hr).save(photos / f"{seed}.png")
+    more = (*COMMAND, "--steps", "30")
+    assert srsearch(*more, "--out", "folder.safetensors").returncode == 0
+    assert srsearch("data", "prepare", "photos", "--scale", "2", "--to", "cache").returncode == 0
+    from_cache = tuple("cache" if each == "photos" else each for each in more)
+    assert srsearch(*from_cache, "--out", "cache.safetensors").returncode == 0
+    weights = {name: load_model(tmp_path / f"{name}.safetensors") for name in ("folder", "cache")}
+    assert equal(weights["folder"].network, weights["cache"].network)
+    assert weights["folder"].facts["curve"] == weights["cache"].facts["curve"]
+    # A page of the cache goes bad. The image is among those to train on.
+    with (tmp_path / "cache" / "hr.rgb").open("r+b") as file:
+        held_out = shuffled(f"{seed}.png" for seed in range(9))[0]
+        damaged = next(number for number in range(9) if f"{number}.png" != held_out)
+        file.seek(damaged * 64 * 64 * 3 + 100)
+        file.write(bytes(50))
+    ended = srsearch(*from_cache, "--out", "a.safetensors")
+    assert ended.returncode == 0, ended.stderr
+    assert f"skipped {damaged}.png: its pixels in the cache are not what was written; that makes 1 of 8" in ended.stderr
+    assert ended.stderr.splitlines()[-1] == f"left out 1 images that cannot be used: {damaged}.png"
+    assert srsearch(*from_cache, "--out", "b.safetensors").returncode == 0
+    one, other = (load_model(tmp_path / f"{name}.safetensors") for name in "ab")
+    assert equal(one.network, other.network)
+    assert not equal(one.network, weights["cache"].network)
+    assert one.facts["data"]["skipped"] == [f"{damaged}.png"]
 
 
 def test_a_killed_training_goes_on_bit_for_bit(tmp_path: Path, photos: Path, srsearch: Command) -> None:
@@ -393,19 +485,34 @@ def test_a_killed_training_goes_on_bit_for_bit(tmp_path: Path, photos: Path, srs
             break
     process.send_signal(signal.SIGKILL)
     process.wait()
+    database = tmp_path / "studies" / "srsearch.db"
+    with Store(database, read_only=True) as store:
+        (recorded,) = trainings(store)
+    assert (recorded.state, recorded.name) == ("interrupted", "design_x2")
     assert (tmp_path / "b.checkpoint").exists()
     assert not (tmp_path / "b.safetensors").exists()
     ended = srsearch(*more, "b.safetensors")
     assert ended.returncode == 0, ended.stderr
     assert srsearch(*more, "a.safetensors").returncode == 0
-    one, other = (load_model(tmp_path / f"{name}.safetensors").network for name in "ab")
-    assert equal(one, other)
+    one, other = (load_model(tmp_path / f"{name}.safetensors") for name in "ab")
+    assert equal(one.network, other.network)
+    with Store(database, read_only=True) as store:
+        whole, resumed = trainings(store)
+    for each, model in ((whole, one), (resumed, other)):
+        assert (each.state, each.done, each.step) == ("done", 1.0, 200)
+        assert [[point.step, point.psnr] for point in each.curve] == model.facts["curve"]
+        assert all(point.loss is not None and point.seconds is not None for point in each.curve)
+        assert Path(each.file).is_file()
+        assert each.bicubic is not None
 
 
 def test_minutes_end_a_training(tmp_path: Path, photos: Path, srsearch: Command) -> None:
-    ended = srsearch(*COMMAND, "--minutes", "0.01", "--out", "m.safetensors", "--json")
+    storage = ("--storage", str(photos / "0.png"))
+    ended = srsearch(*COMMAND, "--minutes", "0.01", "--out", "m.safetensors", "--json", *storage)
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["steps"] > 0
+    assert "is not recorded in the database, and goes on without: " in ended.stderr
+    assert "0.png is not a database" in ended.stderr
     both = srsearch(*COMMAND, "--minutes", "1", "--steps", "3")
     assert both.returncode == 2
     assert "exclude each other" in both.stderr
@@ -427,17 +534,32 @@ def test_a_published_network_of_several_scales_trains_all_heads(
         assert any(not torch.equal(first[key], after[key]) for key in keys)
 
 
+STUDY = (("studies",), ("best", "lightweight_x4"), ("front", "lightweight_x4"))
+
+
 def test_the_best_design_of_a_study_is_trained(tmp_path: Path, photos: Path, srsearch: Command) -> None:
     database = tmp_path / "s.db"
     database.write_bytes((CHECKOUT / "studies" / "lightweight_x4_example.db").read_bytes())
     (tmp_path / "r.yaml").write_text("steps: 1\nbatch: 1\npatch: 8\n")
+    before = [srsearch(*told, "--storage", str(database), "--json").stdout for told in STUDY]
     ended = srsearch("train", "--best", *COMMAND[2:], "--storage", str(database), "--json")
     assert ended.returncode == 0, ended.stderr
+    assert [srsearch(*told, "--storage", str(database), "--json").stdout for told in STUDY] == before
     (model,) = tmp_path.glob("lightweight_x4*.safetensors")
     design = load_model(model).design
     shown = json.loads(srsearch("best", "lightweight_x4", "--storage", str(database), "--json").stdout)
     assert design is not None
-    assert design.key == max(shown, key=lambda row: row["psnr"])["key"]
+    best = max(shown, key=lambda row: row["psnr"])
+    assert design.key == best["key"]
+    with Store(database, read_only=True) as store:
+        (recorded,) = trainings(store, "lightweight_x4")
+        assert trainings(store, "another") == []
+    assert (recorded.study, recorded.trial, recorded.state) == ("lightweight_x4", best["trial"], "done")
+    assert (recorded.key, recorded.seed) == (design.key, 0)
+    assert recorded.recipe["name"] == "r.yaml"
+    with Store(database) as store:
+        store.delete_study("lightweight_x4")
+        assert [(each.study, each.key) for each in trainings(store)] == [(None, design.key)]
 
 
 def test_recipes_are_listed_and_printed(srsearch: Command) -> None:
