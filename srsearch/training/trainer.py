@@ -290,5 +290,5 @@ def at_sizes(pairs: Sequence[Pair], sizes: Sequence[float], scale: int, patch: i
             if min(height, width) < patch * scale or pair.damage() is not None:
                 continue
             resized = Image.fromarray(pair.hr).resize((width, height), Image.Resampling.BICUBIC)
-            added.append(make_pair(Photo(f"{pair.name} x {size:g}", np.asarray(resized)), scale))
+            added.append(make_pair(Photo(f"{pair.name} x {size:g}", np.array(resized)), scale))
     return [*pairs, *added]

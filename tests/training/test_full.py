@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import functools
 import io
 import json
 import math
@@ -34,7 +35,7 @@ from srsearch.evaluation import Runtime
 from srsearch.space.schema import Proxy
 from srsearch.store import Store
 from srsearch.store.trainings import trainings
-from srsearch.training import Checkpoint, Recipe, full
+from srsearch.training import Checkpoint, Recipe, Trainer, full
 from srsearch.training.full import Moment, train
 from srsearch.training.processes import Processes
 from srsearch.training.recipe_files import read_recipe, shipped_recipes
@@ -198,6 +199,159 @@ def test_the_average_of_the_weights_is_validated_and_kept(tmp_path: Path) -> Non
     _, averaged = trained(tmp_path / "a", recipe)
     _, last = trained(tmp_path / "b", Recipe(steps=6, batch=2, patch=12, schedule="constant"))
     assert not equal(averaged, last)
+
+
+# Fields of a recipe ---------------------------------------------------------------------------------------------------
+
+PYRAMID = SMALL | {"scale": 4, "levels": "pyramid"}
+
+
+def training(design: dict[str, Any] = SMALL, pairs: tuple[Pair, ...] | None = None, **fields: Any) -> Trainer:
+    """A tiny training by plain gradient descent, where the effect of each other field can be computed by hand."""
+    plain = {"steps": 100, "batch": 2, "patch": 8, "optimizer": "sgd", "momentum": 0.0, "schedule": "constant"}
+    described = Architecture.from_dict(design)
+    (scale,) = described.scales
+    network = build(described, seed=0)
+    return Trainer(network, {scale: pairs or sets(scale).train[scale]}, Recipe(**plain | fields), FP32, 0)
+
+
+def weights(trainer: Trainer) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in trainer._network.named_parameters()}
+
+
+def moved(trainer: Trainer, step: int = 1) -> dict[str, Tensor]:
+    """How a step changes each weight."""
+    before = weights(trainer)
+    trainer.step(step)
+    return {key: value - before[key] for key, value in weights(trainer).items()}
+
+
+def norm(change: dict[str, Tensor]) -> float:
+    return float(torch.cat([each.flatten() for each in change.values()]).norm())
+
+
+def first_conv_sees(trainer: Trainer) -> tuple[Tensor, Tensor]:
+    """The input and the output of the first convolution in a step."""
+    seen: list[tuple[Tensor, Tensor]] = []
+    conv = next(each for each in trainer._network.modules() if isinstance(each, nn.Conv2d))
+    conv.register_forward_hook(lambda module, inputs, output: seen.append((inputs[0], output)))
+    trainer.step(1)
+    return seen[0]
+
+
+def drawn(number: int = 40, **fields: Any) -> list[Tensor]:
+    """HR patches as large as the photo, in which no two pixels are equal."""
+    hr = np.arange(16 * 16 * 3, dtype=np.uint16).reshape(16, 16, 3).astype(np.uint8)
+    sampler = training(pairs=(Pair("a", hr, downscale(hr, 2)),), **fields)._samplers[2]
+    return [patch for _ in range(number) for patch in sampler.next()[1]]
+
+
+def kinds(patches: list[Tensor]) -> set[bytes]:
+    return {patch.contiguous().numpy().tobytes() for patch in patches}
+
+
+def no_augmentation() -> None:
+    (only,) = kinds(drawn(augmentation="none"))
+    assert only in kinds(drawn(augmentation="dihedral"))
+
+
+def flips_never_transpose() -> None:
+    patches = drawn(augmentation="flip")
+    original = patches[0]
+    assert kinds(patches) == kinds([original, original.flip(-1)])
+    assert len(kinds(drawn(augmentation="dihedral"))) == 8
+
+
+def precision_of_the_recipe() -> None:
+    for precision, expected in (("bf16", torch.bfloat16), ("fp32", torch.float32), ("auto", torch.float32)):
+        trainer = training(precision=precision)
+        assert first_conv_sees(trainer)[1].dtype == expected
+        assert all(weight.dtype == torch.float32 for weight in weights(trainer).values())
+
+
+def channels_stay_outside() -> None:
+    for innermost in (True, False):
+        seen, _ = first_conv_sees(training(channels_last=innermost))
+        assert seen.is_contiguous(memory_format=torch.channels_last) == innermost
+        assert seen.is_contiguous() != innermost
+
+
+def warm_up_raises_the_rate() -> None:
+    whole, small = moved(training()), moved(training(warm_up=10))
+    for key, change in small.items():
+        torch.testing.assert_close(change, 0.05 * whole[key], rtol=1e-2, atol=1e-7)  # half a step of ten
+
+
+def the_average_is_that_of_all_steps() -> None:
+    trainer = training(ema=0.3, learning_rate=0.1)
+    average = weights(trainer)
+    for step in range(1, 6):
+        trainer.step(step)
+        decay = min(0.3, (1 + step) / (10 + step))
+        average = {key: decay * average[key] + (1 - decay) * value for key, value in weights(trainer).items()}
+    last = weights(trainer)
+    trainer.finish()
+    for key, value in weights(trainer).items():
+        torch.testing.assert_close(value, average[key])
+    assert any(not torch.equal(value, last[key]) for key, value in average.items())
+
+
+def gradients_are_clipped() -> None:
+    assert norm(moved(training(learning_rate=0.5))) > 0.5 * 1e-3
+    assert norm(moved(training(learning_rate=0.5, clip_gradients=1e-3))) == pytest.approx(0.5 * 1e-3, rel=1e-2)
+
+
+def smaller_photos_are_drawn_too() -> None:
+    hr = np.repeat(255 * (np.indices((48, 48)).sum(0) % 2).astype(np.uint8)[..., None], 3, axis=2)
+    for sizes, greys in (((), False), ((0.5,), True)):
+        sampler = training(pairs=(Pair("a", hr, downscale(hr, 2)),), hr_scales=sizes)._samplers[2]
+        patches = torch.cat([sampler.next()[1] for _ in range(40)])
+        assert bool(((patches > 0.2) & (patches < 0.8)).any()) == greys
+        assert bool((patches == 1).any())
+
+
+def levels_join_after_their_share() -> None:
+    trainer = training(PYRAMID, levels="all", curriculum=(0.5,))
+    still = {key for key, change in moved(trainer, 1).items() if not change.any()}
+    assert still
+    assert {key for key, change in moved(trainer, 50).items() if not change.any()} == still
+    assert not {key for key, change in moved(trainer, 51).items() if not change.any()} & still
+    sudden = training(PYRAMID, levels="all", curriculum=(0.5,), fade=0.0)
+    faded = training(PYRAMID, levels="all", curriculum=(0.5,), fade=0.5)
+    one, other = (norm({key: moved(each, 51)[key] for key in still}) for each in (sudden, faded))
+    assert 0 < other < 0.05 * one
+
+
+def compiled_networks_train_the_same() -> None:
+    from torch._dynamo.utils import counters
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch.compile", functools.partial(torch.compile, backend="eager"))  # needs no C++ compiler
+        counters.clear()
+        change = moved(training(compile=True))
+    assert counters["frames"]["ok"] > 0
+    for key, plain in moved(training()).items():
+        torch.testing.assert_close(change[key], plain)
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        no_augmentation,
+        flips_never_transpose,
+        precision_of_the_recipe,
+        channels_stay_outside,
+        warm_up_raises_the_rate,
+        the_average_is_that_of_all_steps,
+        gradients_are_clipped,
+        smaller_photos_are_drawn_too,
+        levels_join_after_their_share,
+        compiled_networks_train_the_same,
+    ],
+    ids=lambda behaviour: str(behaviour.__name__),
+)
+def test_fields_of_a_recipe(behaviour: Callable[[], None]) -> None:
+    behaviour()
 
 
 # Checkpoints ----------------------------------------------------------------------------------------------------------
