@@ -166,7 +166,7 @@ def effects_text(model: EqualCost, cost: str) -> str:
     return (
         f"What a value adds to designs with the same {objective(cost).noun} and the same other axes, relative to the "
         f"mean. Bars are two standard errors. The axes explain {model.explained:.0%} of the differences between "
-        "designs of equal cost."
+        "designs of equal cost that the model has not seen."
     )
 
 
