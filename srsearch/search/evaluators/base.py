@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from srsearch.architecture import Architecture
+from srsearch.errors import InputError
 from srsearch.search.evaluators.cores import Plan
 from srsearch.space import Space
 
@@ -20,9 +21,14 @@ class Report(Protocol):
     Attributes:
         checkpoint: File for the state that the evaluation needs to continue; write it before you report the step. If
             the file exists, continue from it: the evaluation was stopped or interrupted there. None: no checkpoints.
+        trunk: File for the state that longer evaluations of the same design and seed may continue from, and for which
+            `Evaluator.at_length` is made. None: no checkpoints.
     """
 
     checkpoint: Path | None
+
+    @property
+    def trunk(self) -> Path | None: ...
 
     def __call__(self, step: int, psnr: float) -> bool:
         """Report the PSNR in dB after a step.
@@ -148,6 +154,14 @@ class Evaluator(abc.ABC):
     def steps(self) -> int | None:
         """The last step that is reported, for the progress display and early stopping; None if unknown."""
         return None
+
+    def at_length(self, steps: int) -> Evaluator:
+        """Return the evaluator with evaluations of another length; the length is part of its `recipe`.
+
+        Raises:
+            InputError: Its evaluations have one length only.
+        """
+        raise InputError(f"the evaluator {type(self).__qualname__} has no lengths: its evaluations are all alike")
 
     def plan(self, workers: int | None, say: Callable[[str], None]) -> Plan:
         """Choose how a new study shares this machine. It is called once for a study, and may change `runtime`.
