@@ -6,7 +6,8 @@ Writes ``FOLDER/SPACE_ladder.csv`` for each space: key and axes of the design, e
 (``variant``), its schedule, steps and seed, Y-PSNR on the ten held-out photos, on Set5 and on Set14, the PSNR at the
 rungs, and the CPU seconds and steps that were spent. Each result is written at once, whole or not at all. Stop the
 recorder whenever you like, by SIGSTOP or by a signal that ends it: the same command goes on where it was, from the
-last checkpoint, and gives the same numbers. It uses one thread; start it under ``nice``.
+last checkpoint, and gives the same numbers. It uses one thread; start it under ``nice``. Several recorders may share
+a folder.
 
 The settings are those of the proxy training (batch 4, LR patch 24, 2e-3), with bfloat16 where the processor has it.
 Trainings with the schedule ``wsd`` share their stable phase, see `srsearch.training.train_proxy`. The reference is an
@@ -16,6 +17,7 @@ older ladder, whose designs are trained first; `studies/README.md` says how the 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -77,6 +79,11 @@ class Training:
         return self.candidate.design.key, self.variant, self.steps, self.seed
 
     @property
+    def stem(self) -> str:
+        """The beginning of the names of its files, which trainings of all lengths have in common."""
+        return f"{self.candidate.design.key[:24]}-{self.seed}-{self.variant.replace(', ', '-').replace(' ', '-')}"
+
+    @property
     def mult_adds(self) -> int:
         assert self.candidate.cost is not None
         return self.candidate.cost.mult_adds
@@ -98,8 +105,9 @@ def work(reference: Path) -> Iterator[Training]:
     known = _by_cost(rows.drop_duplicates("key")["candidate"])
     for candidate in (known[3], known[9]):  # does the recorder give the reference's figures?
         yield Training(space, candidate, "one_cycle", LENGTHS[0])
+    yield from _each(space, known[:_FIRST], "wsd", LENGTHS[:2])
     yield from _each(space, known, "wsd", LENGTHS[:1])
-    yield from _each(space, known[:_FIRST], "wsd", LENGTHS[1:])
+    yield from _each(space, known[:_FIRST], "wsd", LENGTHS[2:])
     for variant in VARIANTS:
         yield from _each(space, known[:_FIRST], variant, LENGTHS[:1])
     yield from _each(space, known, "wsd", LENGTHS)
@@ -155,11 +163,13 @@ class Ladder:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._rows = pd.read_csv(path, dtype=str, keep_default_na=False) if path.exists() else pd.DataFrame()
-        self._done = {(row.key, row.variant, int(row.steps), int(row.seed)) for row in self._rows.itertuples()}
 
-    def __contains__(self, training: Training) -> bool:
-        return training.identity in self._done
+    def done(self) -> set[tuple[str, str, int, int]]:
+        """The identities of the trainings that have a result."""
+        return {(row.key, row.variant, int(row.steps), int(row.seed)) for row in self._read().itertuples()}
+
+    def _read(self) -> pd.DataFrame:
+        return pd.read_csv(self._path, dtype=str, keep_default_na=False) if self._path.exists() else pd.DataFrame()
 
     def add(self, training: Training, results: dict[str, object]) -> None:
         """Write a result."""
@@ -178,17 +188,16 @@ class Ladder:
             **results,
         }
         new = pd.DataFrame([{name: str(value) for name, value in row.items()}])
-        self._rows = pd.concat([self._rows, new], ignore_index=True)
-        write_whole(self._path, self._rows.to_csv(index=False, lineterminator="\n"))
-        self._done.add(training.identity)
+        with FileLock(self._path.with_suffix(".lock")):
+            rows = pd.concat([self._read(), new], ignore_index=True)
+            write_whole(self._path, rows.to_csv(index=False, lineterminator="\n"))
 
 
 def train(training: Training, photos: Photos, runtime: Runtime, states: Path) -> dict[str, object]:
     """Train and score. A training that fails has no PSNR."""
     key, variant, steps, seed = training.identity
     recipe = VARIANTS[variant].with_steps(steps)
-    stem = f"{key[:24]}-{seed}-{variant.replace(', ', '-').replace(' ', '-')}"
-    checkpoint, trunk = states / f"{stem}-{steps}.pt", states / f"{stem}-trunk.pt"
+    checkpoint, trunk = states / f"{training.stem}-{steps}.pt", states / f"{training.stem}-trunk.pt"
     network = build(training.candidate.design, seed=seed)
     begun = time.process_time()
     try:
@@ -211,25 +220,36 @@ def train(training: Training, photos: Photos, runtime: Runtime, states: Path) ->
 
 
 def record(folder: Path, reference: Path, photos: Photos, runtime: Runtime) -> None:
-    """Do all trainings that are not done yet."""
-    ladders: dict[str, Ladder] = {}
-    states = folder / "states"
-    for training in work(reference):
-        name = training.space.name
-        ladder = ladders.setdefault(name, Ladder(folder / f"{name}_ladder.csv"))
-        if training in ladder:
-            continue
-        started = time.perf_counter()
-        results = train(training, photos, runtime, states)
-        ladder.add(training, results)
-        for checkpoint in states.glob(f"{training.identity[0][:24]}-*-{training.steps}.pt"):
-            checkpoint.unlink()
-        print(
-            f"{time.strftime('%F %T')} {name} {training.mult_adds / 1e9:.2f} G, {training.variant}, {training.steps} "
-            f"steps, seed {training.seed}: {results['psnr_val']} dB, {results['seconds']} s of CPU time for "
-            f"{results['trained']} steps, {time.perf_counter() - started:.0f} s",
-            flush=True,
-        )
+    """Do all trainings that are not done yet, and that no other recorder is doing."""
+    trainings, states = list(work(reference)), folder / "states"
+    states.mkdir(exist_ok=True)
+    ladders = {name: Ladder(folder / f"{name}_ladder.csv") for name in dict.fromkeys(t.space.name for t in trainings)}
+    while True:
+        done = {name: ladder.done() for name, ladder in ladders.items()}
+        open_ = [training for training in trainings if training.identity not in done[training.space.name]]
+        if not open_:
+            return
+        for training in open_:
+            ladder = ladders[training.space.name]
+            with contextlib.suppress(Timeout), FileLock(states / f"{training.stem}.lock", timeout=0):
+                if training.identity not in ladder.done():
+                    _record(training, ladder, photos, runtime, states)
+                    break
+        else:
+            time.sleep(10)  # others are doing the last ones
+
+
+def _record(training: Training, ladder: Ladder, photos: Photos, runtime: Runtime, states: Path) -> None:
+    started = time.perf_counter()
+    results = train(training, photos, runtime, states)
+    ladder.add(training, results)
+    (states / f"{training.stem}-{training.steps}.pt").unlink(missing_ok=True)
+    print(
+        f"{time.strftime('%F %T')} {training.space.name} {training.mult_adds / 1e9:.2f} G, {training.variant}, "
+        f"{training.steps} steps, seed {training.seed}: {results['psnr_val']} dB, {results['seconds']} s of CPU time "
+        f"for {results['trained']} steps, {time.perf_counter() - started:.0f} s",
+        flush=True,
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -243,16 +263,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--reference", type=Path, default=REFERENCE, help="an older ladder of lightweight_x4")
     given = parser.parse_args(arguments)
     given.folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(given.folder / "lock", timeout=0):
-            data = load_training_data(given.photos, SCALE, patch=_ONE_CYCLE.patch, warn=print)
-            test_sets = (tuple(recognise(path, SCALE).read(print)) for path in (given.set5, given.set14))
-            runtime = Runtime.detect("cpu", threads=1)
-            print(f"{runtime}; held out: {', '.join(pair.name for pair in data.validation)}", flush=True)
-            record(given.folder, given.reference, Photos(data, *test_sets), runtime)
-    except Timeout:
-        print(f"another recorder writes to {given.folder}", file=sys.stderr)
-        return 1
+    data = load_training_data(given.photos, SCALE, patch=_ONE_CYCLE.patch, warn=print)
+    test_sets = (tuple(recognise(path, SCALE).read(print)) for path in (given.set5, given.set14))
+    runtime = Runtime.detect("cpu", threads=1)
+    print(f"{runtime}; held out: {', '.join(pair.name for pair in data.validation)}", flush=True)
+    record(given.folder, given.reference, Photos(data, *test_sets), runtime)
     return 0
 
 

@@ -156,12 +156,25 @@ class Evaluator(abc.ABC):
         return None
 
     def at_length(self, steps: int) -> Evaluator:
-        """Return the evaluator with evaluations of another length; the length is part of its `recipe`.
+        """Return this evaluator with trainings of another length, for studies with several lengths (``--lengths``).
+
+        In a worker process it is called on the evaluator that was prepared there; `prepare` is not called again. Its
+        `recipe` must tell the lengths apart.
+
+        Args:
+            steps: Training steps; becomes `Evaluator.steps` of the result.
 
         Raises:
-            InputError: Its evaluations have one length only.
+            InputError: The evaluator has only one length.
         """
-        raise InputError(f"the evaluator {type(self).__qualname__} has no lengths: its evaluations are all alike")
+        name = f"{type(self).__module__}:{type(self).__qualname__}"
+        raise InputError(f"the evaluator {name} has no at_length(steps), which studies with several lengths need")
+
+    def steps_after(self, shorter: int) -> int:
+        """Return how many steps a training does if one of the same design with ``shorter`` steps is finished: by
+        default all of `steps`, less where it continues from the shorter one.
+        """
+        return self.steps or 0
 
     def plan(self, workers: int | None, say: Callable[[str], None]) -> Plan:
         """Choose how a new study shares this machine. It is called once for a study, and may change `runtime`.

@@ -65,6 +65,9 @@ class ProxyEvaluator(Evaluator):
         other._recipe = self._recipe.with_steps(steps)
         return other
 
+    def steps_after(self, shorter: int) -> int:
+        return self._recipe.steps - self._recipe.with_steps(shorter).stable_steps
+
     def check_machine(self) -> None:
         from srsearch.evaluation import Runtime
 
