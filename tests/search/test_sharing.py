@@ -10,8 +10,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from fsspec.implementations.local import LocalFileSystem
@@ -21,9 +23,15 @@ from srsearch.analysis import pareto_front
 from srsearch.errors import InputError
 from srsearch.search import SyntheticEvaluator, run, study
 from srsearch.search.checkpoint_copy import Kept
+from srsearch.search.checkpoints import Checkpoints
+from srsearch.search.evaluators.proxy import ProxyEvaluator
+from srsearch.search.executors.evaluation import Job, evaluated
+from srsearch.search.opening import find_or_create
+from srsearch.search.progress import Progress
 from srsearch.search.study import Study
 from srsearch.space import Space
 from srsearch.store import Store, leases
+from srsearch.training import Trainer
 from tests.conftest import SMALL_SPACE, WIDE_SPACE
 from tests.search.test_search import outcome, start, start_forked, wait_for
 from tests.support.evaluators import Silent, Slow
@@ -240,6 +248,41 @@ def test_replicates_reduce_the_standard_error_of_the_front(tmp_path: Path) -> No
     assert run(space, store=store, trials=8, replicates=3).done == 8
     assert len(store.trial_records("small")) == len(trials)
     assert run(space, store=store, trials=10).done == 10
+
+
+def test_longer_trainings_share_a_trunk_at_a_url(
+    tmp_path: Path, small_photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = {"data": str(small_photos), "steps": 10, "batch": 1, "patch": 8, "schedule": "wsd", "decay": 0.2}
+    space = Space.from_dict(SMALL_SPACE | {"proxy": proxy})
+    evaluator = ProxyEvaluator.from_space(space, None, device="cpu")
+    with Store(tmp_path / "s.db") as store:
+        record, _ = find_or_create(store, space, evaluator, Progress(), new=False, at_once=1)
+        checkpoints = Checkpoints(store, record, f"file://{tmp_path / 'far'}")
+    folder = Path(checkpoints.folder.removeprefix("file://"))
+    steps: list[int] = []
+    take = Trainer.step
+    monkeypatch.setattr(Trainer, "step", lambda self, step: (steps.append(step), take(self, step)))
+    design = space.sample(np.random.default_rng(0))
+    short, long = (checkpoints.place(design.key, 3, length) for length in (None, 20))
+    job = Job(0, 1, design.key, design.to_dict(), 3, short, waits=False)
+    assert evaluated(evaluator, job, lambda step, psnr: True).score is not None
+    steps.clear()
+    longer = evaluator.at_length(20)
+    outcome = evaluated(longer, replace(job, checkpoint=long), lambda step, psnr: True)
+    assert steps == [*range(9, 21)]
+    assert longer.steps_after(10) == len(steps)
+    scratch = evaluated(longer, replace(job, checkpoint=None), lambda step, psnr: True)
+    assert outcome.score is not None
+    assert scratch.score is not None
+    assert outcome.score.psnr == scratch.score.psnr
+    names = {path.rpartition("/")[2] for path in (short, long)}
+    trunk = f"{design.key[:24]}-3-trunk.pt"
+    assert {path.name for path in folder.iterdir()} == {*names, trunk}
+    (folder / f"{trunk}.part").touch()  # one that is being written
+    (folder / "0123-3-trunk.pt").touch()
+    checkpoints.keep(lambda: [long])
+    assert {path.name for path in folder.iterdir()} == {Path(long).name, trunk, f"{trunk}.part"}
 
 
 def test_a_checkpoint_at_a_url_is_whole_whatever_interrupts_its_upload(
