@@ -47,7 +47,7 @@ from srsearch.store.rows import (
     trial_record,
     trial_values,
 )
-from srsearch.store.tables import ArchitectureRow, EvaluationRow, StudyRow, TrialRow
+from srsearch.store.tables import ArchitectureRow, EvaluationRow, StudyRow, TrainingRow, TrialRow
 from srsearch.store.transactions import Transactions, retried, retrying
 
 if TYPE_CHECKING:
@@ -232,12 +232,15 @@ class Store:
     def delete_study(self, name: str) -> None:
         """Removes a study and its trials. Its evaluations stay, so that no design is trained twice.
 
+        Full trainings of its designs stay, too.
+
         Raises:
             InputError: No such study, or a process works on it.
         """
         with self._transactions.write() as connection:
             study_id = self._unused(connection, name)
             connection.execute(table_of(TrialRow).delete().where(TrialRow.study_id == study_id))
+            connection.execute(update(TrainingRow).where(TrainingRow.study_id == study_id).values(study_id=None))
             connection.execute(table_of(StudyRow).delete().where(StudyRow.id == study_id))
 
     def copy_study(self, study: str, target: Store, *, name: str | None = None) -> int:

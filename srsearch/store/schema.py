@@ -12,8 +12,11 @@ from srsearch.store.place import Place
 
 VERSION_TABLE = "srsearch_version"
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision this package knows, oldest first. Known without importing Alembic, which takes its time."""
+
+_READABLE = ("0002", "0003")
+"""Revisions whose studies are read as they are: later ones only add tables."""
 
 _LOCK = 0x7352_7365_6172_6368  # "sRsearch": any number that other programs are unlikely to use
 
@@ -63,7 +66,7 @@ def check(connection: Connection, place: Place) -> None:
     if found is None:
         raise InputError(f"{place} holds no studies: run `srsearch run` first, or name another with --storage")
     _refuse_newer(found, place)
-    if found != REVISIONS[-1]:
+    if found not in _READABLE:
         raise InputError(
             f"{place} was made by an older srsearch (its tables are version {found}, this srsearch needs "
             f"{REVISIONS[-1]}): it is upgraded when a command first writes to it, such as `srsearch run`"

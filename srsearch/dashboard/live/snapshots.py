@@ -24,7 +24,7 @@ from srsearch.analysis import (
 )
 from srsearch.dashboard.study_view import main_cost
 from srsearch.objectives import OBJECTIVES, own_costs
-from srsearch.store import Curve, Store, StudyRecord, frames
+from srsearch.store import Curve, Store, StudyRecord, TrainingRecord, frames
 from srsearch.store.changes import (
     FollowedTrial,
     StudyIdentity,
@@ -34,6 +34,7 @@ from srsearch.store.changes import (
     identities,
 )
 from srsearch.store.database import check_registered
+from srsearch.store.trainings import trainings
 
 T = TypeVar("T")
 
@@ -223,6 +224,7 @@ class Watcher:
         self._snapshots: dict[str, tuple[StudyIdentity, Snapshot, float, object]] = {}
         self._noises: dict[str, tuple[int, Noise | None]] = {}
         self._version = 0
+        self._trainings: tuple[list[TrainingRecord], float] = [], 0.0
 
     @property
     def where(self) -> str:
@@ -305,6 +307,13 @@ class Watcher:
     def design(self, key: str) -> Mapping[str, Any]:
         """The description of a design by its key; empty where there is none."""
         return self.store.description(key)
+
+    def trainings(self) -> list[TrainingRecord]:
+        """All full trainings, newest first, as they are now or were a moment ago."""
+        with self._lock:
+            if time.monotonic() >= self._trainings[1]:
+                self._trainings = trainings(self.store), time.monotonic() + LEAST_WAIT
+            return self._trainings[0]
 
     def abandoned(self, study: str) -> list[int]:
         """Numbers of the running trials whose run has ended."""
