@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import plotly.graph_objects as go
 
+from srsearch.labels import scales_text
 from srsearch.plots._theme import LIGHT, empty, escaped, template
 
 if TYPE_CHECKING:
@@ -381,7 +382,7 @@ def _kind(box: Box) -> str:
 
 def _title(wiring: Wiring, box: Box) -> str:
     if box.kind == "upsampler" and len(wiring.scales) > 1:
-        return f"upsampler {box.name}, of a network for {' and '.join(f'x{scale}' for scale in wiring.scales)}"
+        return f"upsampler {box.name}, of a network for {scales_text(wiring.scales)}"
     return f"{_kind(box).replace('_', ' ')} {box.name}".strip()
 
 

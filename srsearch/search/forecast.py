@@ -216,7 +216,7 @@ def _drawn(space: Space) -> list[tuple[int, Architecture]]:
 
         for _ in range(DRAWN):
             design = space.sample(rng)
-            drawn.append((count(design, convention=space.convention).mult_adds, design))
+            drawn.append((count(design, scale=space.scale, convention=space.convention).mult_adds, design))
     return sorted(drawn, key=lambda each: (each[0], each[1].key))
 
 

@@ -65,7 +65,7 @@ def train_proxy(
         network: Maps (n, c, h, w) to (n, c, scale * h, scale * w), where c is its ``in_channels``: 3 (or no such
             attribute) for RGB in 0..1, 1 for BT.601 luminance divided by 255. It is trained in place and moved to the
             runtime's device.
-        data: Photos to train and to validate on.
+        data: Photos to train and to validate on. With several scales to train on, batches take turns.
         recipe: The training recipe.
         runtime: Device, precision and threads.
         seed: Seed of the patches, and of any randomness inside the network.
@@ -81,7 +81,7 @@ def train_proxy(
     validations = recipe.validation_steps
     with runtime.applied(), torch.random.fork_rng():
         torch.manual_seed(seed)
-        trainer = Trainer(network, {data.scale: data.train}, recipe, runtime, seed)
+        trainer = Trainer(network, data.by_scale, recipe, runtime, seed)
         saved = Checkpoint.load(checkpoint) if checkpoint is not None else None
         if saved is not None:
             trainer.restore(saved)
