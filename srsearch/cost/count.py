@@ -50,7 +50,7 @@ class ScaleCost:
 
     Attributes:
         scale: Upscaling factor.
-        params: Parameters that the network uses at this scale: those of the design with the upsampler of this scale only.
+        params: Parameters that the network uses at this scale: those of the design with this upsampler only.
         mult_adds: Mult-Adds for one image at this scale.
         activations: Elements written by convolutions for one image at this scale.
     """

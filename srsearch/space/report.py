@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -80,11 +80,11 @@ class SpaceReport:
     valid_share: Estimate
     feasible_share: Estimate
     ranges: dict[str, tuple[int, int]]
+    mult_adds_by_scale: dict[int, tuple[int, int]]
     bindings: tuple[Binding, ...]
     axes: dict[str, dict[OptionValue, float]]
     examples: tuple[Candidate, ...]
     reason: str | None
-    mult_adds_by_scale: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data for JSON."""
@@ -146,11 +146,11 @@ def _exact(grid: Grid, table: Table) -> SpaceReport:
         valid_share=Estimate(float(table.valid.mean())),
         feasible_share=Estimate(float(within.mean())),
         ranges=_ranges(table, feasible),
+        mult_adds_by_scale=_by_scale(grid, _positions(grid, feasible)),
         bindings=_bindings(grid, table, valid),
         axes=_axis_shares(grid, _positions(grid, feasible)),
         examples=tuple(grid.point(int(index)) for index in _spread(table, feasible)),
         reason=None if len(feasible) else str(grid.impossible(table)),
-        mult_adds_by_scale=_by_scale(grid, _positions(grid, feasible)),
     )
 
 
@@ -168,11 +168,11 @@ def _estimated(grid: Grid) -> SpaceReport:
         valid_share=_share(table.valid),
         feasible_share=_share(within),
         ranges=_ranges(table, feasible),
+        mult_adds_by_scale=_by_scale(grid, {field: codes[feasible] for field, codes in rows.items()}),
         bindings=_bindings(grid, table, np.flatnonzero(table.valid)),
         axes=_axis_shares(grid, {field: codes[feasible] for field, codes in rows.items()}),
         examples=tuple(grid.at({field: int(codes[index]) for field, codes in rows.items()}) for index in examples),
         reason=None if len(feasible) else str(grid.impossible(table)),
-        mult_adds_by_scale=_by_scale(grid, {field: codes[feasible] for field, codes in rows.items()}),
     )
 
 
