@@ -16,9 +16,9 @@ from srsearch.analysis.effects import EqualCost
 from srsearch.analysis.objectives import costs_of
 from srsearch.dashboard.budget import LIMITED
 from srsearch.dashboard.crops import SIDE, Picture, Place, Source, references, upscaled
-from srsearch.dashboard.formats import STATES
+from srsearch.dashboard.formats import STATES, TIMES
 from srsearch.errors import InputError
-from srsearch.labels import MISSING, axis_labels, axis_text
+from srsearch.labels import MISSING, axis_labels, axis_text, scales_text
 from srsearch.objectives import COSTS, objective
 from srsearch.store import StudyRecord, TrialRecord
 from srsearch.store.changes import FollowedTrial
@@ -99,6 +99,21 @@ def is_synthetic(study: StudyRecord) -> bool:
     return study.recipe.get("evaluator") == "synthetic"
 
 
+def scales_title(study: StudyRecord) -> str:
+    """The upscaling factors of a study as its title has them, with multiplication signs."""
+    return scales_text(study.scales).replace("x", TIMES)
+
+
+def scale_caveat(study: StudyRecord) -> str:
+    """Which of several scales the numbers are for; empty for a study of one scale."""
+    if len(study.scales) == 1:
+        return ""
+    return (
+        f" The networks were trained at {scales_title(study)} in turns. PSNR, Mult-Adds and activations are those at "
+        f"{TIMES}{study.scale}."
+    )
+
+
 def score_warning(study: StudyRecord) -> Caveat:
     """What the study's scores must not be compared with."""
     if is_synthetic(study):
@@ -111,7 +126,8 @@ def score_warning(study: StudyRecord) -> Caveat:
         "How to read the PSNR.",
         f"These networks were trained briefly{f' ({steps} steps)' if steps else ''}, to tell designs apart, and scored "
         "on the luma of this study's validation photos. The figures cannot be compared with published PSNR, which is "
-        "measured on other photos after full training. Train a design in full before you judge it.",
+        "measured on other photos after full training. Train a design in full before you judge it."
+        f"{scale_caveat(study)}",
     )
 
 

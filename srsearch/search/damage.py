@@ -94,5 +94,5 @@ def _check_space(space: Mapping[str, Any]) -> None:
         if not isinstance(space.get(name, {}), Mapping):
             raise ValueError(f"{name} of the space is no mapping")
     for name, bounds in space["constraints"].items():
-        if name != "convention" and not isinstance(bounds, Mapping):
+        if name not in ("convention", "scale") and not isinstance(bounds, Mapping):
             raise ValueError(f"constraints.{name} of the space is no mapping")

@@ -578,8 +578,8 @@ def published_points(space: Space) -> list[Candidate]:
     """Return the published networks that lie inside a space and its budget, cheapest first."""
     points = {}
     for name in catalogue.names():
-        if space.scale in catalogue.published(name).scales:
-            point = space.locate(catalogue.get(name, space.scale))
+        if set(space.scales) <= set(catalogue.published(name).scales):
+            point = space.locate(catalogue.get(name, space.scales))
             if point is not None and point.broken is None:
                 points[point.design.key] = point
     return sorted(points.values(), key=lambda point: point.cost.mult_adds if point.cost else 0)
