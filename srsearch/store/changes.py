@@ -15,9 +15,12 @@ from srsearch.store.tables import EvaluationRow, StudyRow, TrialRow
 
 
 class FollowedTrial(NamedTuple):
-    """A trial as followers keep it: the fields of a `frames.FrameRow`, then more.
+    """A trial as followers keep it: `frames.COLUMNS`, then more.
 
     Attributes:
+        number: The trial's number.
+        seconds: Training time of its evaluation.
+        replicate_of: Number of the trial whose design this one evaluates with another seed.
         axes: JSON text, as parsing a hundred thousand of them together is faster than one by one.
         curve: JSON text of (step, PSNR) pairs: those of the evaluation, else those reported so far.
         evaluated_seed: The seed of the evaluation; None without one.

@@ -238,7 +238,7 @@ def test_the_program_behaves_like_the_command_within_a_process(
     assert (started.stdout, started.stderr) == (called.stdout, called.stderr)
 
 
-def test_a_closed_pipe_is_no_error(studied: Path) -> None:
+def test_a_closed_pipe_is_not_an_error(studied: Path) -> None:
     command = (
         f"{sys.executable} -c \"from srsearch.cli import main; main(['trials'])\" | head -1; echo ${{PIPESTATUS[0]}}"
     )

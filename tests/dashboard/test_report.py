@@ -1,4 +1,4 @@
-"""The report, in a real browser: that it needs nothing but itself, shows what was found, and believes nobody."""
+"""The report in a real browser: it loads nothing, shows the results, and treats names as text."""
 
 from __future__ import annotations
 
@@ -635,12 +635,12 @@ def test_a_large_study_is_one_small_file_with_every_view(browser, tmp_path: Path
     page.close()
 
 
-def test_plotlys_script_is_of_the_version_that_the_python_package_writes_for() -> None:
+def test_plotlys_script_has_the_version_that_the_python_package_writes_for() -> None:
     head = plotly_js()[:200]
     assert f"plotly.js (cartesian - minified) v{get_plotlyjs_version()}\n" in head
 
 
-def test_of_very_many_trials_the_last_ones_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_last_of_very_many_trials_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("srsearch.dashboard.report._MOST_ROWS", 20)
     with Store(tmp_path / "large.db") as store:
         many_trials.write(store, 50)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -49,7 +50,7 @@ def test_ray_does_what_a_local_run_does(tmp_path: Path) -> None:
     assert outcome(here, "small") == outcome(there, "small")
 
 
-def test_without_ray_the_extra_is_named(tmp_path: Path) -> None:
+def test_if_ray_is_missing_the_message_names_the_extra(tmp_path: Path) -> None:
     code = "import sys; sys.modules['ray'] = None\nfrom srsearch.cli import main; main(prog_name='srsearch')"
     (tmp_path / "small.yaml").write_text(Space.from_dict(SPACE).text)
     ended = subprocess.run(
@@ -98,10 +99,13 @@ def test_an_address_that_is_not_a_ray_cluster_is_refused() -> None:
             check_address(f"127.0.0.1:{other.getsockname()[1]}")
 
 
-def test_a_cluster_that_cannot_run_a_trial_is_refused_at_once(tmp_path: Path) -> None:
-    """No node has room for a trial; or a worker cannot start, and the message names its node."""
+def test_a_cluster_that_cannot_run_a_trial_is_refused_at_once_and_a_busy_one_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No node has room for a trial; or a worker cannot start, and the message names its node; or other runs use all."""
     import ray
 
+    from srsearch.search.executors import ray_tune
     from srsearch.search.executors.ray_tune import connected
 
     space = Space.from_dict(SPACE)
@@ -115,6 +119,15 @@ def test_a_cluster_that_cannot_run_a_trial_is_refused_at_once(tmp_path: Path) ->
         with pytest.raises(WorkError, match=rf"on the node .*{socket.gethostname()}.* no photos in /data/photos"):
             run(space, store=store, backend="ray", evaluator=Homebound())
         assert ray.is_initialized()
+
+        monkeypatch.setattr(ray_tune, "_LOOK_SECONDS", 0.2)
+        monkeypatch.setattr(ray_tune, "_detected", lambda device: {"device": device})
+        others = ray.remote(num_cpus=int(ray.cluster_resources()["CPU"]))(lambda: time.sleep(1.5))
+        told: list[str] = []
+        others.remote()
+        assert ray_tune.detected_runtime("auto", 1.0, None, told.append) == {"device": "cpu"}
+        assert told == ["waiting for a node of the cluster with 1 CPUs and 0 GPUs free"]
+
         # The trial is still there, and is trained where the photos are.
         assert run(space, store=store, evaluator=Homebound.elsewhere()).done == 8
 

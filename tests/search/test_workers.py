@@ -1,4 +1,4 @@
-"""Local workers whose evaluators misbehave, die or build something else: no score lands at another design."""
+"""Local workers whose evaluators misbehave, die or build another network: each score belongs to its own design."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ _SHARE = 80.0
 
 _MOST_MODELLED = 3_000
 _MOST_MADE = 64
-_FRAME_COLUMNS = len(frames.FrameRow._fields)  # a `FollowedTrial` begins with them
+_FRAME_COLUMNS = len(frames.COLUMNS)  # a `FollowedTrial` begins with them
 
 
 @dataclass

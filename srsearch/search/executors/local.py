@@ -12,7 +12,7 @@ import pickle
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -68,7 +68,7 @@ class LocalExecutor:
     ) -> None:
         """Do nothing: the processes live as long as `execute`."""
 
-    def detect(self, device: str) -> dict[str, Any] | None:
+    def detect(self, device: str, say: Callable[[str], None]) -> dict[str, Any] | None:
         return None
 
     def room(self, runtime: Mapping[str, Any]) -> int | None:
