@@ -41,7 +41,7 @@ class StudyRecord:
         space: The search space as plain JSON.
         space_text: The file it was read from, without the options of the command line.
         space_hash: Identifies the study: space, budget, objectives, recipe, data, sampler and seed.
-        scale: Upscaling factor.
+        scale: Upscaling factor; of several, the one that budget, costs and PSNR are for.
         objectives: Names out of ``srsearch.analysis.OBJECTIVES``.
         sampler: Name of the sampler.
         seed: Every proposal is seeded by (seed, trial number); below 2**63.
@@ -67,6 +67,12 @@ class StudyRecord:
     reference: Mapping[str, float]
     created_at: datetime
     workers: int | None = None
+
+    @property
+    def scales(self) -> tuple[int, ...]:
+        """All upscaling factors of its designs, ascending."""
+        written = self.space.get("scale")
+        return tuple(written) if isinstance(written, list | tuple) else (self.scale,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,8 @@ class Trainer:
     Args:
         network: Maps (n, c, h, w) to (n, c, scale * h, scale * w); see `train_proxy`. It is trained in place and moved
             to the runtime's device.
-        pairs: Pairs to train on, by scale. With several scales, batches take turns, and the network is called with
-            ``scale=``.
+        pairs: Pairs to train on, by scale. With several scales, batches take turns. The network is called with
+            ``scale=`` if they are several, or if it has several.
         recipe: The training recipe.
         runtime: Device, precision and threads; the recipe may change precision and memory format.
         seed: Seed of the patches.
@@ -73,6 +73,7 @@ class Trainer:
         self._network = self.runtime.placed(network).train()
         self._luminance = is_luminance(network)
         self._recipe, self._processes = recipe, processes
+        self._several = len(pairs) > 1 or len(getattr(network, "scales", ())) > 1
         self._all_levels = recipe.levels != "last" or bool(recipe.curriculum)
         if self._all_levels and not isinstance(network, Network):
             raise ValueError("a loss on levels needs a network with levels (srsearch.architecture.Network)")
@@ -239,7 +240,7 @@ class Trainer:
 
     def _loss(self, lr: Tensor, hr: Tensor, scale: int, step: int, done: float) -> Tensor:
         loss = self._recipe.loss_at(step, done)
-        arguments = {"scale": scale} if len(self._samplers) > 1 else {}
+        arguments = {"scale": scale} if self._several else {}
         with self.runtime.autocast():
             output: Any = self._call(self.runtime.placed(lr), **arguments)
         hr = self.runtime.placed(hr)

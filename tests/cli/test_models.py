@@ -1,4 +1,4 @@
-"""What the argument MODEL of commands names."""
+"""The argument MODEL of commands: what it may name."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_trial_is_a_model_if_its_weights_were_saved(tmp_path: Path, srsearch: 
         model_named("small:99", storage=storage)
 
 
-def test_what_is_no_model_is_answered_with_what_is(tmp_path: Path) -> None:
+def test_a_name_that_is_not_a_model_is_answered_with_what_a_model_is(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"there is no model 'mine': a model is a file .* STUDY:TRIAL"):
         model_named("mine")
     with pytest.raises(InputError, match="is a folder"):

@@ -1,4 +1,4 @@
-"""The live pages in a real browser: what they show, that they follow a study, and whom they let in."""
+"""The live pages in a real browser: what they show, how they follow a study, and who may open them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -38,7 +39,7 @@ from srsearch.store import EvaluationRecord, Store, TrainingPoint, TrainingRecor
 from srsearch.store.trainings import TrainingLog
 from tests.conftest import CHECKOUT, SMALL_SPACE
 from tests.dashboard.test_report import browser as browser  # a fixture
-from tests.dashboard.test_report import with_weights
+from tests.dashboard.test_report import press_every_button, with_weights
 from tests.support import many_trials
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&only=</script>"
@@ -452,6 +453,8 @@ def test_no_view_scrolls_sideways(medium: Site, visit: Any) -> None:
         for width in (1280, 1920, 420):
             tab.set_viewport_size({"width": width, "height": 900})
             assert tab.evaluate("document.documentElement.scrollWidth") <= width, (view, width)
+        if tab.locator(".modebar").count():
+            press_every_button(tab)
 
 
 @pytest.mark.long
@@ -539,6 +542,10 @@ def test_a_design_is_drawn_and_its_command_saves_it(
     site: Any, visit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = small(tmp_path / "study.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SRSEARCH_PLUGINS", "[]")
+    (tmp_path / "my parts.py").touch()
+    load_plugin("my parts.py")
     page = visit(site(storage))
     tab = page.open("?view=design&trial=3")
     tab.wait_for_selector("#figure-diagram .annotation-text:has-text('entry')")
@@ -550,8 +557,8 @@ def test_a_design_is_drawn_and_its_command_saves_it(
     with Store(storage, read_only=True) as store:
         record = store.trial_records("many")[3]
     assert yaml.safe_load(tab.inner_text("#design-yaml")) == record.description
-    command = tab.inner_text(".next code").split()
-    monkeypatch.chdir(tmp_path)
+    command = shlex.split(tab.inner_text(".next code"))
+    assert command[-2:] == ["--plugin", "my parts.py"]
     assert CliRunner().invoke(main, command[1:]).exit_code == 0
     saved = yaml.safe_load((tmp_path / "design.yaml").read_text())
     assert saved["channels"] == record.axes["channels"]
@@ -734,7 +741,7 @@ def test_pictures_come_from_kept_weights(site: Any, visit: Any, tmp_path: Path) 
     assert "80%" in tab.evaluate("getComputedStyle(document.querySelector('.wipe .above')).clipPath")
 
 
-def test_addresses_say_what_they_were_made_of() -> None:
+def test_addresses_are_read_back() -> None:
     link = "?study=a%26b&view=front&max_params=500000&box=mult_adds:1e9:2e9,psnr:26:27&only=unit=conv&only=x=1&with=c"
     address = Address.of(link)
     assert Address.of(address.link()) == address

@@ -30,6 +30,7 @@ from srsearch.dashboard.live.snapshots import Watcher
 from srsearch.dashboard.live.trainings import add_trainings
 from srsearch.dashboard.live.views import ViewContext
 from srsearch.dashboard.live.views.table import views
+from srsearch.dashboard.study_view import scales_title
 from srsearch.dashboard.vendored import plotly_js
 from srsearch.errors import InputError, WorkError
 from srsearch.plots._theme import exchange
@@ -284,7 +285,7 @@ def _brand() -> list[Component]:
 def _head(address: Address, names: list[str], context: ViewContext) -> list[Component]:
     study = context.snapshot.study
     other = [name for name in names if name != study.name]
-    title = html.H1([study.name, html.Span(f" \N{MULTIPLICATION SIGN}{study.scale}", className="scale")])
+    title = html.H1([study.name, html.Span(f" {scales_title(study)}", className="scale")])
     here: dict[str, Any] = {"aria-current": "page"}
     links = [
         html.A(

@@ -46,7 +46,7 @@ _SHARE = 80.0
 
 _MOST_MODELLED = 3_000
 _MOST_MADE = 64
-_FRAME_COLUMNS = len(frames.FrameRow._fields)  # a `FollowedTrial` begins with them
+_FRAME_COLUMNS = len(frames.COLUMNS)  # a `FollowedTrial` begins with them
 
 
 @dataclass
@@ -219,7 +219,7 @@ class Watcher:
     """
 
     def __init__(self, storage: str | None) -> None:
-        self.store = Store(storage, read_only=True)
+        self.store = Store(storage, read_only=True, patient=False)  # whoever asks for a page waits for it
         self._lock = threading.Lock()
         self._snapshots: dict[str, tuple[StudyIdentity, Snapshot, float, object]] = {}
         self._noises: dict[str, tuple[int, Noise | None]] = {}
@@ -321,14 +321,12 @@ class Watcher:
 
 
 def _changes(store: Store, study: str, rows: Sequence[FollowedTrial]) -> list[FollowedTrial]:
-    ends = [row.finished_at for row in rows if row.finished_at is not None]
     changed = changed_trials(
         store,
         study,
         after=rows[-1].number if rows else -1,
         running=[row.number for row in rows if row.state == "running"],
-        newest=max(ends, default=None),
-        stopped=any(row.state == "stopped" for row in rows),
+        stopped=[row.number for row in rows if row.state == "stopped"],
     )
     by_number = {row.number: row for row in rows}
     return [row for row in changed if by_number.get(row.number) != row]
