@@ -451,7 +451,7 @@ def test_shipped_spaces_follow_the_schema_and_hold_feasible_designs() -> None:
         space = Space.from_yaml(name)
         assert space.name == name
         jsonschema.validate(yaml.safe_load(space.text), schema)
-        assert space.sample(np.random.default_rng(0)).scale == space.scale
+        assert space.sample(np.random.default_rng(0)).scales == space.scales
         assert Space.from_dict(space.to_dict()).to_dict() == space.to_dict()
 
 
