@@ -20,6 +20,7 @@ from srsearch.dashboard.formats import STATES, TIMES
 from srsearch.errors import InputError
 from srsearch.labels import MISSING, axis_labels, axis_text, scales_text
 from srsearch.objectives import COSTS, objective
+from srsearch.plugins import plugin_files
 from srsearch.store import StudyRecord, TrialRecord
 from srsearch.store.changes import FollowedTrial
 
@@ -182,7 +183,7 @@ def effects_text(model: EqualCost, cost: str) -> str:
     return (
         f"What a value adds to designs with the same {objective(cost).noun} and the same other axes, relative to the "
         f"mean. Bars are two standard errors. The axes explain {model.explained:.0%} of the differences between "
-        "designs of equal cost."
+        "designs of equal cost that the model has not seen."
     )
 
 
@@ -248,10 +249,17 @@ def _plain(value: object) -> object:
 
 
 def save_command(study: str, *, trial: int | None = None, storage: str | None = None) -> str:
-    """The command that writes a design to a file: the best one, or that of a trial."""
+    """The command that writes a design to a file, with the plugins of this process: the best one, or a trial's."""
     chosen = "" if trial is None else f" --trial {trial}"
     database = "" if storage is None else f" --storage {shlex.quote(storage)}"
-    return f"srsearch best {shlex.quote(study)}{chosen} --save design.yaml{database}"
+    plugins = "".join(f" --plugin {shlex.quote(_from_here(file))}" for file in plugin_files())
+    return f"srsearch best {shlex.quote(study)}{chosen} --save design.yaml{database}{plugins}"
+
+
+def _from_here(file: str) -> str:
+    """A path relative to the working directory, where the file is inside it."""
+    here = Path.cwd()
+    return str(Path(file).relative_to(here)) if Path(file).is_relative_to(here) else file
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,10 @@ class Pair:
     lr: Pixels
     grey: bool = False
 
+    def damage(self) -> str | None:
+        """What is wrong with the pixels, if they lie in a file and are no longer what was written; None if nothing."""
+        return None
+
 
 @dataclass(frozen=True)
 class TrainingData:

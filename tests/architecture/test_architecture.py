@@ -201,7 +201,7 @@ def test_names_of_positions_are_those_of_the_first_level_of_a_pyramid() -> None:
     assert kept({"cascade": cascade}, 3) == [[True, False, True, False], [True, False, True, True, False, True]]
 
 
-def test_all_of_the_first_level_is_not_all_of_every_level() -> None:
+def test_all_blocks_of_the_first_level_are_not_all_blocks_of_every_level() -> None:
     def compressed(compress: object) -> list[int]:
         plain = {"scale": 4, "channels": 8, "block": "scaled_residual", "compressed": "inverted_residual"}
         plain |= {"body": {"chain": {"blocks": 1, "compress": compress}}, "levels": {"pyramid": {"blocks_2": 3}}}

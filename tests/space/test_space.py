@@ -84,7 +84,7 @@ def test_mistakes_are_reported_with_file_line_key_and_a_correction(
 
 
 @pytest.mark.parametrize("text", ["", "- a list", "just words", "{}"])
-def test_a_file_that_is_no_space_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_a_space_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError, match="a space is a mapping"):
         Space.from_yaml(written(tmp_path, text))
 
