@@ -11,26 +11,29 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 from fsspec.implementations.local import LocalFileSystem
-from sqlalchemy import create_engine, text
+from sqlalchemy import Double, create_engine, literal, text, update
 
 from srsearch.analysis import pareto_front
 from srsearch.errors import InputError
-from srsearch.search import SyntheticEvaluator, run, study
+from srsearch.search import SyntheticEvaluator, opening, run, study
 from srsearch.search.checkpoint_copy import Kept
 from srsearch.search.checkpoints import Checkpoints
 from srsearch.search.evaluators.proxy import ProxyEvaluator
 from srsearch.search.executors.evaluation import Job, evaluated
 from srsearch.search.opening import find_or_create
-from srsearch.search.progress import Progress
+from srsearch.search.progress import Progress, SilentProgress
 from srsearch.search.study import Study
 from srsearch.space import Space
-from srsearch.store import Store, leases
+from srsearch.store import Store, leases, statements
+from srsearch.store.tables import TrialRow
 from srsearch.training import Trainer
 from tests.conftest import SMALL_SPACE, WIDE_SPACE
 from tests.search.test_search import outcome, start, start_forked, wait_for
@@ -179,6 +182,69 @@ def test_leases_of_other_hosts_end_by_the_databases_clock(tmp_path: Path) -> Non
         other.close()
         mine.close()
         store.delete_study("small")
+
+
+def test_a_clock_that_is_set_to_another_time_ends_no_lease_of_a_living_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, now = tmp_path / "s.db", time.time()
+    with Store(path) as store:
+        study = make_study(store, Space.from_dict(WIDE_SPACE))
+        trial = study.ask()
+        assert trial is not None
+
+        def heartbeat(then: float) -> None:
+            with store._transactions.write() as connection:
+                changed = update(TrialRow).where(TrialRow.number == trial.number)
+                connection.execute(changed.values(owner="elsewhere:1:1:x", heartbeat=then))
+
+        elapsed = 0.0
+        monkeypatch.setattr(leases.time, "monotonic", lambda: elapsed)
+        monkeypatch.setattr(statements, "clock", lambda dialect: literal(now, Double()))
+        for hours in (5, -9):
+            heartbeat(now)
+            assert store.abandoned("small") == []
+            now += hours * 3600
+            elapsed += leases.HEARTBEAT_SECONDS
+            assert store.abandoned("small") == []  # it had no time to say by the new clock that it is alive
+            heartbeat(now)
+            elapsed += 3 * leases.HEARTBEAT_SECONDS
+            now += 3 * leases.HEARTBEAT_SECONDS
+            assert store.abandoned("small") == []
+        heartbeat(now + 5 * 3600)  # it died before the clock was set back, and would be waited for for hours
+        assert store.abandoned("small") == [trial.number]
+        study.close()
+
+
+def test_a_run_whose_clock_is_set_back_keeps_the_order_of_events(
+    small_space: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock(datetime):
+        back = timedelta()
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.now(tz) - cls.back
+
+    class SetBack(SilentProgress):
+        def trial_finished(self, number: int, *others: Any) -> None:
+            Clock.back = timedelta(hours=5 if number < 6 else -5 if number < 9 else 50)
+
+    for module in (study, opening):
+        monkeypatch.setattr(module, "datetime", Clock)
+    with Store(tmp_path / "s.db") as store, Store(tmp_path / "whole.db") as whole:
+        run(small_space, store=store, trials=12, progress=SetBack())
+        run(small_space, store=store, trials=2, new=True)
+        Clock.back = timedelta()
+        run(small_space, store=whole, trials=12)
+        assert outcome(store, "small") == outcome(whole, "small")
+        records = store.trial_records("small")
+        begun = [trial.started_at for trial in records]
+        assert begun == sorted(begun)
+        assert all(trial.started_at <= trial.finished_at for trial in records)
+        assert max(begun) - min(begun) > timedelta(hours=4)
+        first, second = map(store.study, ("small", "small-2"))
+        assert second.created_at > max(first.created_at, *(trial.finished_at for trial in records))
 
 
 def test_a_process_number_that_is_used_again_holds_no_lease(tmp_path: Path) -> None:
