@@ -98,6 +98,7 @@ def test_an_evaluator_that_misbehaves_fails_its_own_trial_only(small_space: Spac
         assert scores_are_their_designs(store, result.study)
 
 
+@pytest.mark.long(12)
 @pytest.mark.parametrize("backend", ["local", "ray"])
 def test_a_worker_with_an_edited_plugin_ends_the_run(tmp_path: Path, srsearch_process: Command, backend: str) -> None:
     """The plugin's path has a colon, and what it prints is no result."""
