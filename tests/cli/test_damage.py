@@ -38,7 +38,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return file.read_bytes()
 
 
-@pytest.mark.long
+@pytest.mark.long(8)
 @pytest.mark.parametrize("first", [0, 8])
 def test_random_damage_gives_no_traceback(whole: bytes, tmp_path: Path, first: int) -> None:
     (tmp_path / "small.yaml").write_text(Space.from_dict(SMALL_SPACE).text)

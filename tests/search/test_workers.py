@@ -114,6 +114,7 @@ def test_a_worker_that_is_killed_before_it_is_ready_is_started_once_more(small_s
         assert "failed" not in set(store.trials(result.study)["state"])
 
 
+@pytest.mark.long(12)
 @pytest.mark.parametrize("backend", ["local", "ray"])
 def test_a_worker_with_an_edited_plugin_ends_the_run(tmp_path: Path, srsearch_process: Command, backend: str) -> None:
     """The plugin's path has a colon, and what it prints is no result."""
