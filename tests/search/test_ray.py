@@ -28,7 +28,7 @@ from srsearch.store import Store
 from tests.conftest import CHECKOUT, SMALL_SPACE, Command
 from tests.search.test_search import outcome
 from tests.search.test_workers import scores_are_their_designs
-from tests.support.evaluators import Homebound, Misbehaving
+from tests.support.evaluators import Changed, Homebound, Misbehaving
 
 pytest.importorskip("ray", reason="Ray is an extra")
 
@@ -114,6 +114,8 @@ def test_a_cluster_that_cannot_run_a_trial_is_refused_at_once(tmp_path: Path) ->
                 run(space, store=store, backend="ray", evaluator=SyntheticEvaluator(), **options)  # type: ignore[arg-type]
         with pytest.raises(WorkError, match=rf"on the node .*{socket.gethostname()}.* no photos in /data/photos"):
             run(space, store=store, backend="ray", evaluator=Homebound())
+        with pytest.raises(WorkError, match=rf"on the node .*{socket.gethostname()}.* is another one here \(version\)"):
+            run(space, store=store, backend="ray", evaluator=Changed())
         assert ray.is_initialized()
         # The trial is still there, and is trained where the photos are.
         assert run(space, store=store, evaluator=Homebound.elsewhere()).done == 8
