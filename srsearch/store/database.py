@@ -38,6 +38,7 @@ from srsearch.store.place import Place
 from srsearch.store.records import ENDED, STATES, Axis, Curve, EvaluationRecord, State, StudyRecord, TrialRecord
 from srsearch.store.rows import (
     changed_record,
+    changes_by_hand,
     checked_evaluation,
     evaluation_record,
     points,
@@ -206,7 +207,7 @@ class Store:
         """The study with that name.
 
         Raises:
-            InputError: No study has that name; the message lists those that exist.
+            InputError: No study has that name; the message lists those that exist. Or its row was changed by hand.
         """
         query = select(*_columns(StudyRow, StudyRecord.__slots__)).where(StudyRow.name == name)
 
@@ -214,7 +215,15 @@ class Store:
             row = connection.execute(query).first()
             if row is None:
                 raise self._unknown_study(connection, name)
-            return study_record(row)
+            record = study_record(row)
+            evaluation = connection.execute(statements.AN_EVALUATION, {"study": name}).first()
+            changes = changes_by_hand(record, None if evaluation is None else evaluation_record(evaluation))
+            if changes:
+                raise InputError(
+                    f"study {name!r} in {self.where} was changed by hand: {'; '.join(changes)}. Undo that, or restore "
+                    "a copy of the database"
+                )
+            return record
 
         return self._transactions.read(ask)
 

@@ -30,7 +30,7 @@ from srsearch.store import Store
 from tests.conftest import CHECKOUT, SMALL_SPACE, Command
 from tests.search.test_search import outcome
 from tests.search.test_workers import scores_are_their_designs
-from tests.support.evaluators import Homebound, Misbehaving
+from tests.support.evaluators import Changed, Homebound, Misbehaving
 
 pytest.importorskip("ray", reason="Ray is an extra")
 
@@ -134,6 +134,8 @@ def test_a_cluster_that_cannot_run_a_trial_is_refused_at_once_and_a_busy_one_is_
                 run(space, store=store, backend="ray", evaluator=SyntheticEvaluator(), **options)  # type: ignore[arg-type]
         with pytest.raises(WorkError, match=rf"on the node .*{socket.gethostname()}.* no photos in /data/photos"):
             run(space, store=store, backend="ray", evaluator=Homebound())
+        with pytest.raises(WorkError, match=rf"on the node .*{socket.gethostname()}.* is another one here \(version\)"):
+            run(space, store=store, backend="ray", evaluator=Changed())
         assert ray.is_initialized()
 
         monkeypatch.setattr(ray_tune, "_LOOK_SECONDS", 0.2)
