@@ -499,7 +499,7 @@ def training(name: str, storage: Path, **values: Any) -> TrainingLog:
 
 def check_trainings_are_followed(page: Visit, storage: Path) -> None:
     """The overview of the study shows its trainings while they run and as they end; a view shows all."""
-    tab = page.turn("")
+    tab = page.turn("?study=small")
     assert "Full trainings" not in tab.inner_text("#content")
     log = training("small-0", storage, study="small", trial=0)
     log.reached(100, 0.25, 30.0)
