@@ -12,6 +12,7 @@ from srsearch.cli.options import (
     MOST,
     FileType,
     FiniteType,
+    StepsType,
     WholeType,
     budget_options,
     json_option,
@@ -36,6 +37,13 @@ if TYPE_CHECKING:
     "--trials",
     type=WholeType(1, MOST),
     help="Total number of evaluations in the study; reused results do not count [default: the space's].",
+)
+@click.option(
+    "--lengths",
+    type=StepsType(),
+    metavar="STEPS,STEPS,...",
+    help="Numbers of training steps, ascending, such as 600,2400,9600: all designs are trained for the first, "
+    "promising ones for the later numbers, too [default: the space's, else one length].",
 )
 @click.option("--minutes", type=FiniteType(min=0, min_open=True), help="Start no new design after this many minutes.")
 @click.option(

@@ -30,7 +30,8 @@ class Room:
 
 
 class Checkpoints:
-    """The checkpoints of one study: ``<database>.checkpoints/<study>/<key>-<seed>.pt``.
+    """The checkpoints of one study: ``<database>.checkpoints/<study>/<key>-<seed>.pt``; longer trainings
+    have ``-<steps>`` in addition.
 
     They lie beside the database file; for a database that is no file, in ``studies/`` of the working directory. If
     processes on several machines share a study, name a place that all of them reach.
@@ -60,9 +61,10 @@ class Checkpoints:
             base = beside.with_name(f"{beside.name}.checkpoints") if place is None else Path(place).expanduser()
             self.folder = str((base / identity).absolute())
 
-    def place(self, key: str, seed: int) -> str:
-        """Return the path or URL of the checkpoint for a design and a seed."""
-        return f"{self.folder}/{key[:24]}-{seed}{SUFFIX}"
+    def place(self, key: str, seed: int, steps: int | None = None) -> str:
+        """Return the path or URL of the checkpoint for a design and a seed, and for the steps of a longer training."""
+        longer = "" if steps is None else f"-{steps}"
+        return f"{self.folder}/{key[:24]}-{seed}{longer}{SUFFIX}"
 
     def path(self, key: str, seed: int) -> Path:
         """Return `place` as a path; only if the checkpoints are in a folder."""

@@ -59,6 +59,10 @@ class Space:
         self._document = document
         self._tree = AxisTree(document.architecture)
         problems = [source.error(where, why) for where, why in impossible(self._tree.fields, document.scale)]
+        steps, lengths = document.proxy.steps, document.search.lengths
+        if steps is not None and lengths is not None and lengths[0] != steps:
+            why = f"begins with {lengths[0]} steps, but proxy.steps is {steps}; leave one of the two out"
+            problems.append(source.error(("search", "lengths"), why))
         if problems:
             raise InputError("\n".join(map(str, problems)))
         self.source = source.path

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from sqlalchemy import Row, Select, Text, case, cast, func, select
 
-from srsearch.analysis import pareto_front
+from srsearch.analysis import at_length, pareto_front
 from srsearch.objectives import COSTS, OBJECTIVES, QUALITIES, own_costs
 from srsearch.store.records import Axis, TrialRecord
 from srsearch.store.tables import EvaluationRow, StudyRow, TrialRow
@@ -45,6 +45,7 @@ TRIALS: Select[*tuple[Any, ...]] = select(
     TrialRow.cached,
     TrialRow.finished_at,
     TrialRow.replicate_of,
+    TrialRow.steps,
     # As text: parsing all rows together is several times as fast as parsing each.
     cast(TrialRow.axes, Text).label("axes"),
 )
@@ -58,6 +59,7 @@ def _studies() -> Select[*tuple[Any, ...]]:
     counts = [func.count(case(((TrialRow.state == state) & is_design, 1))).label(state) for state in _STATES]
     design = func.coalesce(TrialRow.replicate_of, TrialRow.number)
     means = select(TrialRow.study_id, func.avg(EvaluationRow.psnr).label("psnr")).join(EvaluationRow)
+    means = means.where(TrialRow.steps.is_(None))
     means_of_designs = means.group_by(TrialRow.study_id, design).subquery()
     best = select(func.max(means_of_designs.c.psnr)).where(means_of_designs.c.study_id == StudyRow.id)
     return (
@@ -78,7 +80,8 @@ class FrameRow(NamedTuple):
     Attributes:
         number: The trial's number.
         seconds: Training time of its evaluation.
-        replicate_of: Number of the trial whose design this one evaluates with another seed.
+        replicate_of: Number of the trial whose design this one evaluates with another seed, or in a longer training.
+        steps: Training steps of a longer training.
         axes: JSON text.
     """
 
@@ -95,13 +98,15 @@ class FrameRow(NamedTuple):
     cached: bool
     finished_at: datetime | None
     replicate_of: int | None
+    steps: int | None
     axes: str
 
 
 def measured(objectives: Iterable[str]) -> Select[*tuple[Any, ...]]:
     """The query for `leading`: number, replicate_of and the objectives of the finished trials."""
     columns = [getattr(EvaluationRow if name in QUALITIES else TrialRow, name) for name in objectives]
-    return select(TrialRow.number, TrialRow.replicate_of, *columns).where(TrialRow.state == "complete")
+    complete = TrialRow.state == "complete", TrialRow.steps.is_(None)
+    return select(TrialRow.number, TrialRow.replicate_of, *columns).where(*complete)
 
 
 def leading(rows: Iterable[Row[Any]], objectives: Sequence[str]) -> list[int]:
@@ -145,12 +150,16 @@ def trials(rows: Iterable[Sequence[Any]], axes: Kinds | None = None) -> pd.DataF
         rows: Rows of the query `TRIALS`, or `FrameRow`, by number.
         axes: Where the rows are only some of a study's trials: the axes of all of them, so that the columns agree.
     """
-    proposals = _with_replicates([FrameRow._make(row) for row in rows])
+    made = [FrameRow._make(row) for row in rows]
+    proposals = _with_replicates(made)
     columns = list(zip(*proposals, strict=True)) if proposals else [()] * (len(_TYPES) + 1)
     data = {
         name: pd.array(list(column), dtype=kind)  # type: ignore[call-overload]
         for (name, kind), column in zip(_TYPES.items(), columns, strict=False)
     }
+    lengths = _longer(made)
+    for steps, psnr in lengths.items():
+        data[at_length(steps)] = pd.array([psnr.get(row[0]) for row in proposals], dtype="Float64")
     *_, texts = columns
     taken: list[dict[str, Axis]] = json.loads(f"[{','.join(texts)}]")
     kinds: Kinds = dict(axes or {})
@@ -162,7 +171,17 @@ def trials(rows: Iterable[Sequence[Any]], axes: Kinds | None = None) -> pd.DataF
         data[name] = _axis_column([values.get(axis) for values in taken], kinds[axis])
     frame = pd.DataFrame(data)
     frame.attrs["axes"] = names
+    frame.attrs["lengths"] = list(lengths)
     return frame
+
+
+def _longer(rows: Iterable[FrameRow]) -> dict[int, dict[int, float]]:
+    """By steps of a longer training, ascending, the PSNR that each design reached there, by its number."""
+    longer: dict[int, dict[int, float]] = {}
+    for row in rows:
+        if row.steps is not None and row.replicate_of is not None and row.psnr is not None:
+            longer.setdefault(row.steps, {})[row.replicate_of] = row.psnr
+    return dict(sorted(longer.items()))
 
 
 def with_own_costs(
@@ -206,10 +225,10 @@ def _with_replicates(rows: Sequence[FrameRow]) -> list[tuple[Any, ...]]:
     """The columns `_TYPES` and the axes of each design, with the replicates' results in those of their originals."""
     replicates: dict[int, list[FrameRow]] = {}
     for row in rows:
-        if row.replicate_of is not None and row.psnr is not None:
+        if row.replicate_of is not None and row.steps is None and row.psnr is not None:
             replicates.setdefault(row.replicate_of, []).append(row)
     proposals = []
-    for number, key, state, reason, psnr, ssim, *counts, replicate_of, axes in rows:
+    for number, key, state, reason, psnr, ssim, *counts, replicate_of, _, axes in rows:
         if state == "complete" and (psnr is None or not math.isfinite(psnr)):
             raise ValueError(f"trial {number} is complete, but its PSNR is {psnr}")
         if replicate_of is not None:

@@ -12,8 +12,11 @@ from srsearch.store.place import Place
 
 VERSION_TABLE = "srsearch_version"
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision this package knows, oldest first. Known without importing Alembic, which takes its time."""
+
+_READABLE = {"sqlite": ("0002",)}
+"""By kind of database, older revisions that are read as they are (`sqlite.show_as_upgraded`)."""
 
 _LOCK = 0x7352_7365_6172_6368  # "sRsearch": any number that other programs are unlikely to use
 
@@ -63,7 +66,7 @@ def check(connection: Connection, place: Place) -> None:
     if found is None:
         raise InputError(f"{place} holds no studies: run `srsearch run` first, or name another with --storage")
     _refuse_newer(found, place)
-    if found != REVISIONS[-1]:
+    if found != REVISIONS[-1] and found not in _READABLE.get(connection.dialect.name, ()):
         raise InputError(
             f"{place} was made by an older srsearch (its tables are version {found}, this srsearch needs "
             f"{REVISIONS[-1]}): it is upgraded when a command first writes to it, such as `srsearch run`"

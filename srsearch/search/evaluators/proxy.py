@@ -96,6 +96,11 @@ class ProxyEvaluator(Evaluator):
     def steps(self) -> int | None:
         return self._recipe.steps
 
+    def at_length(self, steps: int) -> Evaluator:
+        longer = copy.copy(self)
+        longer._recipe = self._recipe.with_steps(steps)
+        return longer
+
     def plan(self, workers: int | None, say: Callable[[str], None]) -> Plan:
         from srsearch.evaluation.runtime import usable_cores
 
