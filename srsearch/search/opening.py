@@ -133,9 +133,15 @@ def shortest(space: Space, evaluator: Evaluator) -> Evaluator:
     """The evaluator with the shortest training of a space with several lengths.
 
     Raises:
-        InputError: The evaluator has only one length.
+        InputError: The evaluator has only one length, or the objectives are not PSNR and one cost.
     """
-    lengths = space.search.lengths
+    lengths = space.search.lengths or ()
+    if len(lengths) > 1:
+        if len(space.objectives) != 2 or [name for name in space.objectives if not is_cost(name)] != ["psnr"]:
+            listed = ", ".join(space.objectives)
+            raise InputError(f"several lengths of training need the objectives psnr and one cost, not {listed}")
+        for steps in lengths[1:]:
+            evaluator.at_length(steps)
     return evaluator if not lengths or steps_of(evaluator) == lengths[0] else evaluator.at_length(lengths[0])
 
 

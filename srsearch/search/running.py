@@ -163,13 +163,8 @@ def run(
             executor.execute(session, scorer, at_once, waits=study.waits)
         _sum_up(study, shown, interrupted=session.interrupts.pending, new=new)
         shown.study_closed()
-        return RunResult(
-            study.name,
-            int(study.spent + ROUNDING),
-            recorded.front(study.name),
-            study.exhausted,
-            session.interrupts.pending,
-        )
+        done, interrupted = int(study.spent + ROUNDING), session.interrupts.pending
+        return RunResult(study.name, done, recorded.front(study.name), study.exhausted, interrupted)
 
 
 def _opened(space: Space | str | Path, proxy: Mapping[str, object], search: Mapping[str, object]) -> Space:

@@ -24,7 +24,7 @@ from srsearch.search.checkpoints import Checkpoints
 from srsearch.search.evaluators.base import Evaluator, Score
 from srsearch.search.evaluators.plain import recipe_of, runtime_of, steps_of
 from srsearch.search.ledger import Ledger
-from srsearch.search.model.lengths import LengthChooser, Longer, Offer, Offers, Seconds, check_lengths
+from srsearch.search.model.lengths import LengthChooser, Longer, Offer, Offers, Seconds
 from srsearch.search.model.stopping import EarlyStopping
 from srsearch.search.processes import one_thread
 from srsearch.search.samplers.lookup import sampler_type
@@ -112,7 +112,6 @@ class Study:
         self._prices: dict[int, float] = {}
         self._lengths: LengthChooser | None = None
         if len(space.search.lengths or ()) > 1:
-            check_lengths(space, evaluator)
             self._lengths = LengthChooser(space, space.search.lengths or (), record.seed, record.reference.get("psnr"))
         self._trials = Ledger(record.objectives)
         self._first = published_points(space) if space.search.start_with == "catalogue" else []
@@ -517,8 +516,7 @@ class Study:
         lengths = self.space.search.lengths or ()
         seconds: Seconds | None = None
         if self.deadline is not None:
-            shortest = [(trial, float(lengths[0])) for trial in known]
-            seconds = Seconds.of([*shortest, *((trial, self._steps(trial.number)) for trial in longer)])
+            seconds = Seconds.of([(trial, trial.steps or lengths[0]) for trial in (*known, *longer)])
         at_most = None if self.deadline is None else self.deadline - time.monotonic()
         # A design waits for the result of a longer training that has begun, and gets none after one that failed.
         blocked = {trial.replicate_of for trial in longer if trial.state != "complete"}

@@ -265,7 +265,7 @@ class RecipeSection(Section):
         None, description="peak learning rate"
     )
     schedule: str | None = Field(
-        None, description="`one_cycle`, `constant`, `cosine`, `halving`, or one that a plugin registers"
+        None, description="`one_cycle`, `constant`, `cosine`, `halving`, `wsd`, or one that a plugin registers"
     )
     halve_at: Annotated[tuple[StepCount, ...], Field(strict=False)] | None = Field(
         None, description="halving: the steps after which the learning rate is halved"
@@ -273,6 +273,9 @@ class RecipeSection(Section):
     halve_every: StepCount | None = Field(None, description="halving: the steps between two halvings")
     warm_up: Annotated[int, Field(ge=0, le=10**8)] | None = Field(
         None, description="steps during which the learning rate rises from zero, before the schedule's value holds"
+    )
+    decay: Share | None = Field(
+        None, description="wsd: share of the steps at the end during which the learning rate falls"
     )
     optimizer: Literal["adam", "adamw", "sgd"] | None = Field(None, description="what updates the weights")
     momentum: Annotated[float, Field(ge=0, lt=1, strict=False)] | None = Field(None, description="of sgd")

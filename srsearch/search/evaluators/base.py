@@ -21,9 +21,14 @@ class Report(Protocol):
     Attributes:
         checkpoint: File for the state that the evaluation needs to continue; write it before you report the step. If
             the file exists, continue from it: the evaluation was stopped or interrupted there. None: no checkpoints.
+        trunk: File for the state that longer evaluations of the same design and seed may continue from, and for which
+            `Evaluator.at_length` is made. None: no checkpoints.
     """
 
     checkpoint: Path | None
+
+    @property
+    def trunk(self) -> Path | None: ...
 
     def __call__(self, step: int, psnr: float) -> bool:
         """Report the PSNR in dB after a step.
@@ -163,7 +168,7 @@ class Evaluator(abc.ABC):
             InputError: The evaluator has only one length.
         """
         name = f"{type(self).__module__}:{type(self).__qualname__}"
-        raise InputError(f"the evaluator {name} has no method at_length(steps), which several lengths of training need")
+        raise InputError(f"the evaluator {name} has no at_length(steps), which studies with several lengths need")
 
     def steps_after(self, shorter: int) -> int:
         """Return how many steps a training does if one of the same design with ``shorter`` steps is finished: by

@@ -55,6 +55,19 @@ class ProxyEvaluator(Evaluator):
         carrying._data, carrying._carries_data = self._training_data, True
         return carrying
 
+    def at_length(self, steps: int) -> ProxyEvaluator:
+        """Return the evaluator with trainings of another length, by `Recipe.with_steps`.
+
+        With the schedule ``wsd``, a longer training goes on from the end of the stable phase of the longest one so far
+        of its design and seed. With any other, it begins at the first step.
+        """
+        other = copy.copy(self)
+        other._recipe = self._recipe.with_steps(steps)
+        return other
+
+    def steps_after(self, shorter: int) -> int:
+        return self._recipe.steps - self._recipe.with_steps(shorter).stable_steps
+
     def check_machine(self) -> None:
         from srsearch.evaluation import Runtime
 
@@ -96,11 +109,6 @@ class ProxyEvaluator(Evaluator):
     def steps(self) -> int | None:
         return self._recipe.steps
 
-    def at_length(self, steps: int) -> Evaluator:
-        longer = copy.copy(self)
-        longer._recipe = self._recipe.with_steps(steps)
-        return longer
-
     def plan(self, workers: int | None, say: Callable[[str], None]) -> Plan:
         from srsearch.evaluation.runtime import usable_cores
 
@@ -136,7 +144,14 @@ class ProxyEvaluator(Evaluator):
         try:
             network = build(design, seed=seed)
             result = train_proxy(
-                network, self._training_data, self._recipe, self._runtime, seed, report, report.checkpoint
+                network,
+                self._training_data,
+                self._recipe,
+                self._runtime,
+                seed,
+                report,
+                report.checkpoint,
+                report.trunk if self._recipe.stable_steps else None,
             )
         except TrainingFailed as error:
             raise EvaluationFailed(str(error)) from None

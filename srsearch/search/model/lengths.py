@@ -24,10 +24,7 @@ import numpy as np
 from srsearch.analysis.fidelity import FidelityModel, Measured, Points, Whole
 from srsearch.analysis.gaussian_process import Array
 from srsearch.architecture.registry import OptionValue
-from srsearch.errors import InputError
 from srsearch.objectives import COSTS, is_cost
-from srsearch.search.evaluators.base import Evaluator
-from srsearch.search.evaluators.plain import steps_of
 from srsearch.search.model.features import Candidates, FeatureTable
 from srsearch.space import Space
 from srsearch.store import TrialRecord
@@ -81,8 +78,11 @@ class Seconds:
     slope: float
 
     @classmethod
-    def of(cls, trainings: Sequence[tuple[TrialRecord, float]]) -> Seconds | None:
-        """Fit the line to finished trials with their steps; None with fewer than three."""
+    def of(cls, trainings: Sequence[tuple[TrialRecord, int]]) -> Seconds | None:
+        """Fit the line to finished trials with their steps; None with fewer than three.
+
+        The seconds of a training include those of a shorter one that it continued.
+        """
         from scipy.optimize import nnls  # imported here because scipy takes long to import
 
         known = [
@@ -122,22 +122,6 @@ class Offers:
         if self.seconds is None:
             return np.ones(len(mult_adds))
         return np.asarray(self.steps * (self.seconds.fixed + self.seconds.slope * mult_adds))
-
-
-def check_lengths(space: Space, evaluator: Evaluator) -> None:
-    """Check that a study can have several lengths of training.
-
-    Raises:
-        InputError: The objectives are not PSNR and one cost, or the evaluator has one length only.
-    """
-    qualities = [name for name in space.objectives if not is_cost(name)]
-    if qualities != ["psnr"] or len(space.objectives) != 2:
-        raise InputError(
-            f"several lengths of training need the objectives psnr and one cost, not {', '.join(space.objectives)}"
-        )
-    for steps in space.search.lengths or ():
-        if steps_of(evaluator) != steps:
-            evaluator.at_length(steps)
 
 
 class LengthChooser:
