@@ -208,9 +208,17 @@ class FidelityModel:
         levels = np.full(len(points), level)
         cross = self._covariance(points, levels, self.measured.points, self.measured.levels)
         means = self._mean(points, levels) + cross @ self.weights
-        explained = np.einsum("ij,ji->i", cross, cho_solve((self.factor, True), cross.T))
-        variances = self._variance(points, level) - explained
-        return means, np.sqrt(np.maximum(variances, 1e-12))
+        return means, np.sqrt(np.maximum(self.covariance_of_each(points, level, level), 1e-12))
+
+    def covariance_of_each(self, points: Points, first: int, second: int) -> Array:
+        """Return the (n,) posterior covariances of each design at one level with itself at another, in dB^2."""
+        known = self.measured
+        crosses = [
+            self._covariance(points, np.full(len(points), level), known.points, known.levels)
+            for level in dict.fromkeys((first, second))
+        ]
+        explained = np.einsum("ij,ji->i", crosses[0], cho_solve((self.factor, True), crosses[-1].T))
+        return self._covariance_of_each(points, first, second) - explained
 
     def covariance(self, points: Points, level: int, others: Points, level_of_others: int) -> Array:
         """Return the (n, m) posterior covariances of designs at one level with others at another, in dB^2."""
@@ -274,13 +282,15 @@ class FidelityModel:
             total += np.outer(chain[levels, below], chain[levels_of_others, below]) * part
         return total
 
-    def _variance(self, points: Points, level: int) -> Array:
-        chain = self._chain()[level]
+    def _covariance_of_each(self, points: Points, first: int, second: int) -> Array:
+        """(n,) prior covariances of each design at one level with itself at another."""
+        chain = self._chain()
+        shares = chain[first] * chain[second]
         process = self.process
-        total = np.full(len(points), chain[0] ** 2 * process.scale**2 * process.amplitude)
+        total = np.full(len(points), shares[0] * process.scale**2 * process.amplitude)
         off = (points.costs - self.centre) ** 2
         for below, (prior, size) in enumerate(zip(self.priors, self.discrepancies, strict=True), start=1):
-            total += chain[below] ** 2 * (prior.offset_spread**2 + prior.slope_spread**2 * off + size**2)
+            total += shares[below] * (prior.offset_spread**2 + prior.slope_spread**2 * off + size**2)
         return total
 
     def _with_hyperparameters(self) -> FidelityModel:

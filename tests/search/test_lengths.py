@@ -11,8 +11,10 @@ from typing import Any, ClassVar
 
 import pytest
 
+from srsearch.architecture import Architecture
 from srsearch.errors import InputError
 from srsearch.search import Evaluator, Score, Study, SyntheticEvaluator, run
+from srsearch.search.evaluators.base import Report
 from srsearch.search.opening import find_or_create, shortest
 from srsearch.search.progress import SilentProgress
 from srsearch.search.trial import Trial
@@ -22,6 +24,13 @@ from tests.conftest import CHECKOUT, SMALL_SPACE, Command
 from tests.support.evaluators import Brittle
 
 LENGTHS = (100, 400, 1600)
+
+
+class OneLength(Evaluator):
+    """An evaluator that knows nothing of lengths."""
+
+    def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
+        return Score(30.0)
 
 
 def several(space: Space, trials: int = 60) -> Space:
@@ -163,13 +172,13 @@ def test_lengths_that_make_no_sense_are_refused(srsearch: Command, tmp_path: Pat
     assert ended.returncode == 2
     assert "space.yaml:7: search.lengths" in ended.stderr
     assert "proxy.steps is 300" in ended.stderr
-    for given, expected in [("400,100", "ascending"), ("100,x", "ascending"), ("", "ascending")]:
+    for given, expected in [("400,100", "ascending"), ("100,x", "ascending")]:
         ended = srsearch("run", "lightweight_x4", "--evaluator", "synthetic", "--lengths", given)
         assert ended.returncode == 2
         assert expected in ended.stderr
     for settings, expected in [
         ({"sampler": "random"}, "random cannot choose among several lengths"),
-        ({"evaluator": "tests.support.evaluators:Constant"}, "at_length"),
+        ({"evaluator": OneLength()}, r"OneLength has no at_length\(steps\)"),
     ]:
         with pytest.raises(InputError, match=expected):
             run(small_space, store="sqlite://", lengths=(100, 400), **settings)  # type: ignore[arg-type]

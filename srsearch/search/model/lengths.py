@@ -321,8 +321,7 @@ class _Choices:
         """(m,) the same for the trained designs themselves, after short trainings."""
         _, deviations = self.model.predict(points, 0)
         spread = np.sqrt(deviations**2 + self.model.noises[0] ** 2)
-        own = [self.model.covariance(points.take([i]), self.top, points.take([i]), 0)[0, 0] for i in range(len(points))]
-        return np.asarray(np.array(own) / spread)
+        return np.asarray(self.model.covariance_of_each(points, self.top, 0) / spread)
 
     def _expected(self, costs: Array, means: Array, moves: Array) -> float:
         """The expected hypervolume of designs with (n,) costs and means that move together."""
