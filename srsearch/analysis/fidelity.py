@@ -218,7 +218,7 @@ class FidelityModel:
             for level in dict.fromkeys((first, second))
         ]
         explained = np.einsum("ij,ji->i", crosses[0], cho_solve((self.factor, True), crosses[-1].T))
-        return self._covariance_of_each(points, first, second) - explained
+        return np.asarray(self._covariance_of_each(points, first, second) - explained)
 
     def covariance(self, points: Points, level: int, others: Points, level_of_others: int) -> Array:
         """Return the (n, m) posterior covariances of designs at one level with others at another, in dB^2."""

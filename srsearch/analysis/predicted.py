@@ -35,7 +35,7 @@ class Prediction:
     """What a model of all lengths of training predicts for a study's finished designs.
 
     Attributes:
-        steps: Steps of the longest training, which is predicted.
+        lengths: Steps of the trainings, ascending; the last one is predicted.
         longest: Number of designs that were trained that long.
         trials: (n,) numbers of the designs' trials.
         means: (n,) predicted PSNR in dB.
@@ -44,13 +44,18 @@ class Prediction:
         points: The (n,) designs as its inputs.
     """
 
-    steps: int
+    lengths: tuple[int, ...]
     longest: int
     trials: Whole
     means: Array
     deviations: Array
     model: FidelityModel
     points: Points
+
+    @property
+    def steps(self) -> int:
+        """Steps of the longest training."""
+        return self.lengths[-1]
 
     def add_to(self, trials: pd.DataFrame) -> pd.DataFrame:
         """Return a frame of trials with the columns ``psnr_predicted`` and ``psnr_predicted_error``; NA for others."""
@@ -101,7 +106,8 @@ def prediction(trials: pd.DataFrame, steps: int | None, cost: str = "mult_adds")
 
     Args:
         trials: One row per design, from `srsearch.store.Store.trials`.
-        steps: Steps of the study's shortest training, that of the column ``psnr``.
+        steps: Steps of the study's shortest training, that of the column ``psnr``; None: unknown, as its evaluator does
+            not say it, and taken for a quarter of the next longer one.
         cost: The main cost.
 
     Returns:
@@ -149,14 +155,17 @@ class Observations:
             model = self.fit(without=_surplus(self))
             means, deviations = model.predict(self.points, top)
         longest = int((self.levels == top).sum())
-        return Prediction(self.lengths[-1], longest, self.trials, means, deviations, model, self.points)
+        return Prediction(self.lengths, longest, self.trials, means, deviations, model, self.points)
 
 
 def observations(trials: pd.DataFrame, steps: int | None, cost: str = "mult_adds") -> Observations | None:
     """Collect a study's results at all lengths; the arguments and None as for `prediction`."""
-    longer = [int(each) for each in trials.attrs.get("lengths", []) if steps is not None and each > steps]
-    longer = [each for each in longer if trials[at_length(each)].notna().any()]
-    if steps is None or not longer:
+    longer = [int(each) for each in trials.attrs.get("lengths", []) if trials[at_length(each)].notna().any()]
+    if not longer:
+        return None
+    shortest = max(1, longer[0] // 4) if steps is None else steps
+    longer = [each for each in longer if each > shortest]
+    if not longer:
         return None
     finished = trials[(trials["state"] == "complete") & trials["psnr"].notna() & trials[cost].notna()]
     finished.attrs = dict(trials.attrs)
@@ -170,7 +179,13 @@ def observations(trials: pd.DataFrame, steps: int | None, cost: str = "mult_adds
     table = finished[columns].to_numpy(dtype=np.float64, na_value=math.nan)
     levels, rows = np.nonzero(np.isfinite(table.T))
     return Observations(
-        (steps, *longer), finished["trial"].to_numpy(dtype=np.int64), points, groups, rows, levels, table[rows, levels]
+        (shortest, *longer),
+        finished["trial"].to_numpy(dtype=np.int64),
+        points,
+        groups,
+        rows,
+        levels,
+        table[rows, levels],
     )
 
 

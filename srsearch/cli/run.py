@@ -22,7 +22,7 @@ from srsearch.cli.options import (
 )
 from srsearch.cli.pages import write_page
 from srsearch.cli.printing import print_json, records
-from srsearch.cli.results import best_rows, front_with_errors
+from srsearch.cli.results import best_rows, ranked_front
 from srsearch.cli.tables import print_forecast, print_outcome
 from srsearch.errors import InputError, WorkError
 
@@ -172,6 +172,7 @@ def run(
     HTML page. Run the same command again to continue an interrupted study, or with a larger --trials to extend it.
     """
     from srsearch import search
+    from srsearch.analysis.ranking import as_measured
     from srsearch.cli.progress import make_progress
     from srsearch.search.executors.lookup import check_backend
     from srsearch.space import Space
@@ -188,7 +189,7 @@ def run(
     result = search.run(opened, store=storage, progress=make_progress(quiet), **options)
     with open_store(storage) as store:
         best = best_rows(store, result.study, None, None)
-        frame, noise = front_with_errors(store, result.study)
+        frame, ranking = ranked_front(store, result.study)
         written, trouble = None, None
         try:
             written = write_page(store, result.study, page)
@@ -203,14 +204,16 @@ def run(
                     "done": result.done,
                     "exhausted": result.exhausted,
                     "interrupted": result.interrupted,
-                    "front": records(frame),
-                    "best": records(best),
+                    "front": records(as_measured(frame)),
+                    "best": records(as_measured(best)),
                 }
             )
         else:
             record = store.study(result.study)
             photos = str((record.space.get("proxy") or {}).get("data") or record.data.get("source") or "builtin")
-            print_outcome(result, frame, noise, best, record.recipe["evaluator"], store.where, written, storage, photos)
+            print_outcome(
+                result, frame, ranking, best, record.recipe["evaluator"], store.where, written, storage, photos
+            )
     if trouble is not None:
         raise trouble
     if result.interrupted:
