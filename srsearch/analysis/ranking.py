@@ -84,10 +84,16 @@ class Ranking:
         As `srsearch.analysis.tied_with_best`. With a prediction, designs are tied if a one-sided test at 5 % on the
         predicted difference does not tell them apart, and ``probability`` is that of being the best of them all.
         """
-        limits = max_mult_adds, max_params
         if self.prediction is None:
+            limits = max_mult_adds, max_params
             return self.with_errors(tied_with_best(self.trials, self.noise, *limits, quality=self.quality))
-        designs = within(self.finished, *limits, self.quality)
+        return self.tied(within(self.finished, max_mult_adds, max_params, self.quality))
+
+    def tied(self, designs: pd.DataFrame) -> pd.DataFrame:
+        """As `tied_with_best`, among some of the ranked designs."""
+        if self.prediction is None:
+            return self.with_errors(tied_with_best(designs, self.noise, quality=self.quality))
+        designs = designs[designs[PREDICTED].notna()]
         winner = best(designs, quality=self.quality)
         if winner is None:
             return self.with_errors(designs.assign(best=pd.Series(dtype=bool)))
@@ -116,6 +122,11 @@ class Ranking:
             )
         return "" if self.noise is None else standard_error_text(self.noise, designs)
 
+    @property
+    def measured_columns(self) -> list[str]:
+        """The columns of the PSNR measured at each length, where ``psnr`` is the predicted one."""
+        return list(self.trials.attrs.get("measured", {}))
+
     def ties_text(self, tied: pd.DataFrame) -> str:
         """Say how many designs are tied with the best, and which of them is the cheapest; empty if there are none."""
         if self.prediction is None:
@@ -126,6 +137,16 @@ class Ranking:
         return (
             f"{tied_text(tied)} within the error of the prediction, and the best of them with a probability of "
             f"{winner[PROBABILITY]:.0%}; {cheapest_text(tied)}."
+        )
+
+    def caveat(self) -> str:
+        """Say what the quality is that ranks designs; empty where it was measured."""
+        if self.prediction is None:
+            return ""
+        first, *_, last = self.prediction.lengths
+        return (
+            f"PSNR is what a model predicts for each design after {last:,} steps, the longest training, from trainings "
+            f"of {first:,} steps and more; {self.prediction.longest} of {len(self.prediction.trials)} designs had it."
         )
 
     def all_tied(self, tied: pd.DataFrame) -> bool:
