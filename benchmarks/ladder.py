@@ -1,6 +1,7 @@
 """Records a ladder: designs of a space, trained to several lengths by several recipes, one training after another.
 
     python -m benchmarks.ladder FOLDER --photos DIR --set5 DIR --set14 DIR [--reference FILE]
+    python -m benchmarks.ladder FOLDER --collect [--reference FILE]
 
 Writes ``FOLDER/SPACE_ladder.csv`` for each space: key and axes of the design, exact costs, the name of the recipe
 (``variant``), its schedule, steps and seed, Y-PSNR on the ten held-out photos, on Set5 and on Set14, the PSNR at the
@@ -12,6 +13,8 @@ a folder.
 The settings are those of the proxy training (batch 4, LR patch 24, 2e-3), with bfloat16 where the processor has it.
 Trainings with the schedule ``wsd`` share their stable phase, see `srsearch.training.train_proxy`. The reference is an
 older ladder, whose designs are trained first; `studies/README.md` says how the ladders there were recorded.
+
+With ``--collect`` it trains nothing, but copies the tables of the folder, together with the reference, to `studies/`.
 """
 
 from __future__ import annotations
@@ -102,6 +105,8 @@ def work(reference: Path) -> Iterator[Training]:
     """All trainings, the most wanted first; of the equally wanted, the cheapest first."""
     space, mobile = Space.from_yaml("lightweight_x4"), Space.from_yaml("mobile_x4")
     rows = recorded(reference, space)
+    if "variant" in rows:
+        rows = rows[rows["variant"] == "one_cycle"]
     known = _by_cost(rows.drop_duplicates("key")["candidate"])
     for candidate in (known[3], known[9]):  # does the recorder give the reference's figures?
         yield Training(space, candidate, "one_cycle", LENGTHS[0])
@@ -239,6 +244,24 @@ def record(folder: Path, reference: Path, photos: Photos, runtime: Runtime) -> N
             time.sleep(10)  # others are doing the last ones
 
 
+def collect(folder: Path, reference: Path, studies: Path) -> None:
+    """Write the tables of a folder, with the rows of the reference that they lack, as those that come along."""
+    for path in sorted(folder.glob("*_ladder.csv")):
+        frame = pd.read_csv(path)
+        if path.name == REFERENCE.name:
+            older = pd.read_csv(reference).drop(columns="recorded_proxy_psnr", errors="ignore")
+            defaults = {"variant": "one_cycle", "schedule": "one_cycle", "seed": 0}
+            older = older.assign(**{name: value for name, value in defaults.items() if name not in older})
+            frame = pd.concat([frame, older.reindex(columns=frame.columns)])
+        frame = frame.drop_duplicates(["key", "variant", "steps", "seed"])
+        frame = frame.sort_values(["mult_adds", "key", "variant", "seed", "steps"])
+        whole = [name for name in frame if name == "trained" or "." in name]
+        whole = [name for name in whole if pd.api.types.is_float_dtype(frame[name])]
+        text = frame.astype(dict.fromkeys(whole, "Int64")).to_csv(index=False, lineterminator="\n")
+        write_whole(studies / path.name, text)
+        print(f"{studies / path.name}: {len(frame)} trainings of {frame['key'].nunique()} designs")
+
+
 def _record(training: Training, ladder: Ladder, photos: Photos, runtime: Runtime, states: Path) -> None:
     started = time.perf_counter()
     results = train(training, photos, runtime, states)
@@ -257,11 +280,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.ladder", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, help="for the tables, and the states of trainings")
-    parser.add_argument("--photos", type=Path, required=True, help="BSDS500: trained and validated on")
-    parser.add_argument("--set5", type=Path, required=True)
-    parser.add_argument("--set14", type=Path, required=True)
+    parser.add_argument("--photos", type=Path, help="BSDS500: trained and validated on")
+    parser.add_argument("--set5", type=Path)
+    parser.add_argument("--set14", type=Path)
+    parser.add_argument("--collect", action="store_true", help="copy the tables to studies/")
     parser.add_argument("--reference", type=Path, default=REFERENCE, help="an older ladder of lightweight_x4")
     given = parser.parse_args(arguments)
+    if given.collect:
+        collect(given.folder, given.reference, REFERENCE.parent)
+        return 0
+    if None in (given.photos, given.set5, given.set14):
+        parser.error("--photos, --set5 and --set14 are needed to train")
     given.folder.mkdir(parents=True, exist_ok=True)
     data = load_training_data(given.photos, SCALE, patch=_ONE_CYCLE.patch, warn=print)
     test_sets = (tuple(recognise(path, SCALE).read(print)) for path in (given.set5, given.set14))

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from srsearch.analysis.ranking import Ranking
-    from srsearch.store import Store
+    from srsearch.store import Store, StudyRecord
 
 
 @click.command(short_help="List the trials of a study.")
@@ -78,7 +78,9 @@ def front(study: str | None, storage: str | None, as_json: bool) -> None:
     from srsearch.analysis.ranking import as_measured
 
     with open_store(storage) as store:
-        frame, ranking = ranked_front(store, study_name(store, study))
+        name = study_name(store, study)
+        frame, ranking = ranked_front(store, name)
+        frame = at_other_scales(store, store.study(name), frame)
     if as_json:
         print_json(records(as_measured(frame)))
     else:
@@ -123,6 +125,7 @@ def best(
                 f"study {name!r} has no finished design within these limits; `srsearch front {name}` lists what it has"
             )
         designs.attrs = {**frame.attrs, "objectives": list(about.objectives)}
+        designs = at_other_scales(store, about, designs)
         winner = next(row for row in records(designs) if row["best"])
         description = store.description(winner["key"])
     if save is not None:
@@ -165,3 +168,27 @@ def ranked_front(store: Store, study: str) -> tuple[pd.DataFrame, Ranking]:
     """The front with error bars, and the ranking that it is the front of."""
     ranking = ranking_of(store, study)
     return ranking.front() if ranking.prediction else ranking.with_errors(store.front(study)), ranking
+
+
+def at_other_scales(store: Store, study: StudyRecord, designs: pd.DataFrame) -> pd.DataFrame:
+    """Designs of several scales with their Mult-Adds at the others, as columns such as ``mult_adds_x2``.
+
+    Designs of one scale are returned as they are, and so are those with parts that are not registered here.
+    """
+    if len(study.scales) == 1 or designs.empty:
+        return designs
+    from srsearch.architecture import Architecture
+    from srsearch.cost import count
+    from srsearch.space import Space
+
+    try:
+        way = Space.from_dict(study.space).convention
+        described = [Architecture.from_dict(store.description(key)) for key in designs["key"]]
+        costs = [count(design, scale=study.scale, convention=way).by_scale for design in described]
+    except InputError:
+        return designs
+    columns = {f"mult_adds_x{scale}": [each[scale].mult_adds for each in costs] for scale in study.scales}
+    del columns[f"mult_adds_x{study.scale}"]
+    counted = designs.assign(**columns)
+    counted.attrs = {**designs.attrs, "scale": study.scale}
+    return counted

@@ -87,6 +87,22 @@ class Objectives(OneOrMany):
         return values
 
 
+class Scales(OneOrMany):
+    """Annotation of the upscaling factors of a design: one, or several in ascending order."""
+
+    @staticmethod
+    def _check_values(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not values:
+            raise PydanticCustomError("scales", "an empty list; give a scale, such as 4, or several: [2, 3, 4]")
+        for value in values:
+            if values.count(value) > 1:
+                raise PydanticCustomError("scales", "{value} is listed twice", {"value": value})
+        if (ascending := sorted(values)) != list(values):
+            context = {"values": list(values), "ascending": ascending}
+            raise PydanticCustomError("scales", "{values} are not in ascending order; write {ascending}", context)
+        return values
+
+
 class PartChoice(Section):
     """One part of a kind with the values of its options: exactly one field is set."""
 
@@ -204,6 +220,9 @@ class Constraints(Section):
     """The budget: hard limits, checked before anything is trained."""
 
     convention: ConventionName = Field("ours", description="how costs are counted: `ours`, or a paper's convention")
+    scale: Scale | None = Field(
+        None, description="of several scales, the one that limits, costs and PSNR are for; by default the largest"
+    )
     mult_adds: ImageBound = ImageBound()
     params: Bound = Bound()
     activations: Bound = Bound()
@@ -460,11 +479,17 @@ class ArchitectureBase(Section):
         return self
 
 
+def _one_or_many(scales: tuple[int, ...]) -> int | list[int]:
+    return scales[0] if len(scales) == 1 else list(scales)
+
+
 class SpaceFile(Section):
     """A whole space file; `document_model` adds the parts that are registered."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="name of the study")]
-    scale: Scale = Field(description="upscaling factor")
+    scale: Annotated[tuple[Scale, ...], Scales(), pydantic.PlainSerializer(_one_or_many)] = Field(
+        description="upscaling factor; several, such as [2, 3, 4], make designs with a head for each"
+    )
     architecture: Section = Field(description="the axes: one value, or a list of values")
     constraints: Constraints = Constraints()
     objectives: tuple[str, ...] = ("psnr", "mult_adds")

@@ -169,9 +169,9 @@ def open_reader(path: Path) -> Reader:
 
 
 def show_as_upgraded(reader: sqlite3.Connection) -> None:
-    """Lets queries of this version read a database of revision 0002, which may lie in a read-only folder.
+    """Lets queries of this version read a database of revision 0002 or 0003, which may lie in a read-only folder.
 
-    A temporary view stands before its table of trials, with the column that revision 0003 adds; it lives in the
+    A temporary view stands before its table of trials, with the column that revision 0004 adds; it lives in the
     connection and changes no file.
     """
     with contextlib.suppress(sqlite3.Error):  # a damaged file is explained by whoever reads it

@@ -78,7 +78,7 @@ def train_proxy(
         network: Maps (n, c, h, w) to (n, c, scale * h, scale * w), where c is its ``in_channels``: 3 (or no such
             attribute) for RGB in 0..1, 1 for BT.601 luminance divided by 255. It is trained in place and moved to the
             runtime's device.
-        data: Photos to train and to validate on.
+        data: Photos to train and to validate on. With several scales to train on, batches take turns.
         recipe: The training recipe.
         runtime: Device, precision and threads.
         seed: Seed of the patches, and of any randomness inside the network.
@@ -99,7 +99,7 @@ def train_proxy(
     validations = recipe.validation_steps
     with runtime.applied(), torch.random.fork_rng():
         torch.manual_seed(seed)
-        trainer = Trainer(network, {data.scale: data.train}, recipe, runtime, seed)
+        trainer = Trainer(network, data.by_scale, recipe, runtime, seed)
         stem = _Trunk(trunk, recipe, data, runtime, seed)
         saved = stem.or_later(_checkpoint(checkpoint, recipe))
         if saved is not None:

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from srsearch.architecture import Architecture
 from srsearch.cost import count
 from srsearch.search.evaluators.base import Evaluator, Report, Score
+from srsearch.space import Space
 
 
 class SyntheticEvaluator(Evaluator):
@@ -25,20 +27,30 @@ class SyntheticEvaluator(Evaluator):
     Args:
         seconds: Seconds that each evaluation sleeps; longer trainings sleep longer.
         noise: Standard deviation in dB between seeds.
+        scale: The scale whose Mult-Adds the scores of multi-scale designs depend on; None: their largest.
     """
 
     RUNGS = (25, 50, 100)
     keeps_checkpoints = True
 
-    def __init__(self, seconds: float = 0.0, noise: float = 0.03) -> None:
+    def __init__(self, seconds: float = 0.0, noise: float = 0.03, scale: int | None = None) -> None:
         self.seconds = seconds
         self.noise = noise
+        self.scale = scale
         self._steps = self.RUNGS[-1]
+
+    @classmethod
+    def from_space(cls, space: Space, runtime: Mapping[str, Any] | None, *, device: str) -> Evaluator:
+        return cls(scale=None if space.scale == space.scales[-1] else space.scale)
 
     @property
     def recipe(self) -> dict[str, Any]:
-        length = {} if self._steps == self.RUNGS[-1] else {"steps": self._steps}
-        return {"evaluator": "synthetic", "noise": self.noise} | length
+        recipe: dict[str, Any] = {"evaluator": "synthetic", "noise": self.noise}
+        if self.scale is not None:
+            recipe["scale"] = self.scale
+        if self._steps != self.RUNGS[-1]:
+            recipe["steps"] = self._steps
+        return recipe
 
     @property
     def reference_psnr(self) -> float:
@@ -54,7 +66,7 @@ class SyntheticEvaluator(Evaluator):
         return longer
 
     def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
-        cost = count(design)
+        cost = count(design, scale=self.scale or design.scales[-1])
         final = 26 + 0.9 * math.log10(1 + cost.mult_adds / 2e8)
         for kind in ("unit", "block", "body", "upsampler"):
             digest = hashlib.sha256(str(getattr(design, kind)).encode()).digest()
