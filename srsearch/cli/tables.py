@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from srsearch.analysis import Noise
+    from srsearch.analysis.ranking import Ranking
     from srsearch.search import RunResult
     from srsearch.search.forecast import Forecast
+    from srsearch.store import StudyRecord
 
 
 def save_design(path: Path, description: Mapping[str, Any], comment: str) -> None:
@@ -85,25 +87,25 @@ def _described(description: Mapping[str, Any], path: Sequence[str]) -> Any:
 _MOST_TIES = 12
 
 
-def print_front(frame: pd.DataFrame, noise: Noise | None = None) -> None:
+def print_front(frame: pd.DataFrame, *, errors: str = "") -> None:
     """A front as a table; with the axes that differ among its rows, and with error bars where the noise is known.
 
     Args:
         frame: The front as `srsearch.store.Store.front` gives it; ``psnr_error`` or ``ssim_error``, where it has such a
             column, is the standard error of that quality.
-        noise: The training noise that the errors are computed from.
+        errors: Explains the errors.
     """
     if frame.empty:
         click.echo("No design has been evaluated yet.")
         return
-    if noise is not None:
-        from srsearch.analysis.captions import standard_error_text
-
-        click.echo(f"\N{PLUS-MINUS SIGN}: {standard_error_text(noise, frame)}\n")
+    if errors:
+        click.echo(f"\N{PLUS-MINUS SIGN}: {errors}\n")
     _print_designs(frame)
 
 
-def print_best(frame: pd.DataFrame, noise: Noise | None, study: str, storage: str | None) -> None:
+def print_best(
+    frame: pd.DataFrame, noise: Noise | None, study: str, storage: str | None, ranking: Ranking | None = None
+) -> None:
     """Prints the best design, and the designs tied with it.
 
     Args:
@@ -111,17 +113,24 @@ def print_best(frame: pd.DataFrame, noise: Noise | None, study: str, storage: st
         noise: The training noise within which designs are tied.
         study: For the next command.
         storage: The database as it was given on the command line, for the next command.
+        ranking: The ranking that the frame is from; None: by measured quality.
     """
-    from srsearch.analysis.captions import ties_text
+    from srsearch.analysis.captions import standard_error_text, ties_text
 
     winner = frame[frame["best"]]
-    print_front(winner, noise)
+    predicted = ranking is not None and ranking.prediction is not None
+    if ranking is not None:
+        errors, ties = ranking.errors_text(winner), ranking.ties_text(frame)
+    else:
+        errors = "" if noise is None else standard_error_text(noise, winner)
+        ties = ties_text(frame, noise)
+    print_front(winner, errors=errors)
     if _several_seeds(winner):
         click.echo(f"Its {OBJECTIVES[_quality(frame)].heading} is the mean of {winner['seeds'].iloc[0]} seeds.")
-    if noise is None or len(frame) == 1:
+    if not ties:
         return
-    click.echo(f"\n{ties_text(frame, noise)} Cheapest first:\n")
-    if not _several_seeds(frame):
+    click.echo(f"\n{ties} Cheapest first:\n")
+    if not predicted and not _several_seeds(frame):
         frame = frame.drop(columns=f"{_quality(frame)}_error")  # the same for all, and just said
     shown = frame[[place < _MOST_TIES or best for place, best in enumerate(frame["best"])]]
     _print_designs(shown)
@@ -132,9 +141,37 @@ def print_best(frame: pd.DataFrame, noise: Noise | None, study: str, storage: st
         click.echo(f"\nTo look at the cheapest: {printable(command)}")
 
 
+def print_trust(ranking: Ranking, tied: pd.DataFrame, study: StudyRecord) -> None:
+    """Says how far the ranking can be trusted, and which command makes it more certain.
+
+    Args:
+        ranking: The ranking.
+        tied: The best design within a budget, and those tied with it.
+        study: The study.
+    """
+    steps = study.recipe.get("steps")
+    if study.recipe.get("evaluator") != "proxy" or not isinstance(steps, int):
+        return
+    lengths = ranking.prediction.lengths if ranking.prediction is not None else (steps, 4 * steps, 16 * steps)
+    space = shlex.quote(str(study.space.get("name", "SPACE")))
+    command = f"srsearch run {space} --lengths {','.join(map(str, lengths))} --minutes 30"
+    if ranking.all_tied(tied):
+        click.echo(
+            "\nEverything on the front from half its cost on is tied with it: longer trainings decide, "
+            f"for example: {command}"
+        )
+    elif ranking.prediction is None:
+        click.echo(
+            f"\nRankings after {steps:,} steps are only a sign of those after full training (docs/trust.md); to train "
+            f"the promising designs longer: {command}"
+        )
+
+
 def best_records(frame: pd.DataFrame, noise: Noise | None) -> list[dict[str, Any]]:
     """The best design, then what is tied with it, cheapest first; the arguments are those of `print_best`."""
-    ordered = frame.sort_values("best", ascending=False, kind="stable")
+    from srsearch.analysis.ranking import as_measured
+
+    ordered = as_measured(frame.sort_values("best", ascending=False, kind="stable"))
     known = {
         "noise": None if noise is None else noise.deviation,
         "noise_source": None if noise is None else noise.source,
@@ -211,12 +248,15 @@ def _measures(frame: pd.DataFrame) -> dict[str, list[str]]:
     """The columns before the axes: heads and cells."""
     objectives = frame.attrs.get("objectives", [])
     columns = {"Trial": [str(number) for number in frame["trial"]]}
+    shorter: Mapping[str, int] = {n: s for n, s in frame.attrs.get("measured", {}).items() if n in frame.columns}
     for row in (row for row in OBJECTIVES.values() if not row.is_cost):
         if row.name == "psnr" or row.name in objectives:
-            columns[row.heading] = _texts(frame[row.name], row)
+            columns["Predicted" if row.name == "psnr" and shorter else row.heading] = _texts(frame[row.name], row)
         error = f"{row.name}_error"
         if row.name == _quality(frame) and error in frame.columns and frame[error].notna().any():
             columns["\N{PLUS-MINUS SIGN}"] = _texts(frame[error], row)
+        if row.name == "psnr":
+            columns |= {f"{steps:,} steps": _texts(frame[name], row) for name, steps in shorter.items()}
     if _several_seeds(frame):
         columns["Seeds"] = ["" if value is None else str(value) for value in _values(frame["seeds"])]
     for row in (row for row in OBJECTIVES.values() if row.is_cost):
@@ -226,6 +266,8 @@ def _measures(frame: pd.DataFrame) -> dict[str, list[str]]:
         for name in frame.columns if row.name == "mult_adds" else ():
             if str(name).startswith("mult_adds_x"):
                 columns[str(name).removeprefix("mult_adds_")] = _texts(frame[name], row)
+    if "probability" in frame.columns and len(frame) > 1:
+        columns["P(best)"] = ["" if value is None else f"{value:.0%}" for value in _values(frame["probability"])]
     if "best" in frame.columns and len(frame) > 1:
         columns[""] = ["best" if best else "" for best in frame["best"]]
     return columns
@@ -264,7 +306,7 @@ def _same_options(storage: str | None) -> str:
 def print_outcome(
     result: RunResult,
     front: pd.DataFrame,
-    noise: Noise | None,
+    ranking: Ranking,
     best: pd.DataFrame,
     evaluator: str,
     where: str,
@@ -277,7 +319,7 @@ def print_outcome(
     Args:
         result: The result of the run.
         front: Its front with error bars.
-        noise: The training noise that the errors are computed from.
+        ranking: The ranking that it is the front of.
         best: The best design as one row; empty if there is none.
         evaluator: Name of the evaluator that scored the designs.
         where: Printable address of the database.
@@ -285,11 +327,12 @@ def print_outcome(
         storage: The database as it was given on the command line, for the next command.
         data: The photographs of the search, for the next command.
     """
-    print_front(front, noise)
+    print_front(front, errors=ranking.errors_text(front))
     if not best.empty:
         row = best.iloc[0]
+        predicted = "" if ranking.prediction is None else f", as predicted after {ranking.prediction.steps:,} steps"
         click.echo(
-            f"\nBest within the budget: trial {row['trial']} with {row['psnr']:.2f} dB, "
+            f"\nBest within the budget: trial {row['trial']} with {row['psnr']:.2f} dB{predicted}, "
             f"{format_quantity(int(row['mult_adds']))} Mult-Adds, {format_quantity(int(row['params']))} parameters."
         )
         if evaluator == "proxy":

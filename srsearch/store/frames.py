@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Row, Select, Text, case, cast, func, select
 
-from srsearch.analysis import pareto_front
+from srsearch.analysis import at_length, pareto_front
 from srsearch.objectives import COSTS, OBJECTIVES, QUALITIES, own_costs
 from srsearch.store.records import Axis, TrialRecord
 from srsearch.store.tables import EvaluationRow, StudyRow, TrialRow
@@ -50,6 +50,7 @@ TRIALS: Select[*tuple[Any, ...]] = select(
     TrialRow.cached,
     TrialRow.finished_at,
     TrialRow.replicate_of,
+    TrialRow.steps,
     # As text: parsing all rows together is several times as fast as parsing each.
     cast(TrialRow.axes, Text).label("axes"),
 )
@@ -66,6 +67,7 @@ def _studies() -> Select[*tuple[Any, ...]]:
     counts = [func.count(case(((TrialRow.state == state) & is_design, 1))).label(state) for state in _STATES]
     design = func.coalesce(TrialRow.replicate_of, TrialRow.number)
     means = select(TrialRow.study_id, func.avg(EvaluationRow.psnr).label("psnr")).join(EvaluationRow)
+    means = means.where(TrialRow.steps.is_(None))
     means_of_designs = means.group_by(TrialRow.study_id, design).subquery()
     best = select(func.max(means_of_designs.c.psnr)).where(means_of_designs.c.study_id == StudyRow.id)
     return (
@@ -83,7 +85,8 @@ STUDIES = _studies()
 def measured(objectives: Iterable[str]) -> Select[*tuple[Any, ...]]:
     """The query for `leading`: number, replicate_of and the objectives of the finished trials."""
     columns = [getattr(EvaluationRow if name in QUALITIES else TrialRow, name) for name in objectives]
-    return select(TrialRow.number, TrialRow.replicate_of, *columns).where(TrialRow.state == "complete")
+    complete = TrialRow.state == "complete", TrialRow.steps.is_(None)
+    return select(TrialRow.number, TrialRow.replicate_of, *columns).where(*complete)
 
 
 def leading(rows: Iterable[Row[Any]], objectives: Sequence[str]) -> list[int]:
@@ -132,12 +135,15 @@ def trials(rows: Iterable[Sequence[Any]], axes: Kinds | None = None) -> pd.DataF
     columns: dict[str, list[Any]] = {name: [] for name in _TYPES}
     values = _AxisValues()
     replicates: dict[int, list[tuple[float, float | None]]] = {}
-    for number, key, state, reason, psnr, ssim, *counts, seconds, cached, finished_at, replicate_of, text in rows:
+    longer: dict[int, dict[int, float]] = {}
+    for number, key, state, reason, psnr, ssim, *counts, seconds, cached, finished_at, original, steps, text in rows:
         if state == "complete" and (psnr is None or not math.isfinite(psnr)):
             raise ValueError(f"trial {number} is complete, but its PSNR is {psnr}")
-        if replicate_of is not None:
-            if psnr is not None:
-                replicates.setdefault(replicate_of, []).append((psnr, ssim))
+        if original is not None:
+            if psnr is not None and steps is None:
+                replicates.setdefault(original, []).append((psnr, ssim))
+            elif psnr is not None:
+                longer.setdefault(steps, {})[original] = psnr
             continue
         seeds = None if psnr is None else 1
         row = (number, key, state, reason, psnr, ssim, seeds, None, *counts, seconds, cached, finished_at)
@@ -145,16 +151,20 @@ def trials(rows: Iterable[Sequence[Any]], axes: Kinds | None = None) -> pd.DataF
             column.append(value)
         values.add(text)
     _average(columns, replicates)
+    numbers, lengths = columns["trial"], sorted(longer)
     data = {
         name: pd.array(columns.pop(name), dtype=kind)  # type: ignore[call-overload]
         for name, kind in _TYPES.items()
     }
+    for steps in lengths:
+        data[at_length(steps)] = pd.array([longer[steps].get(number) for number in numbers], dtype="Float64")
     taken, kinds = values.columns(axes)
     names = [f"axes.{name}" if name in _TYPES or name in OBJECTIVES else name for name in kinds]
     for name, axis in zip(names, kinds, strict=True):
         data[name] = _axis_column(taken[axis], kinds[axis])
     frame = pd.DataFrame(data)
     frame.attrs["axes"] = names
+    frame.attrs["lengths"] = lengths
     return frame
 
 

@@ -16,7 +16,7 @@ TRIAL_FIELDS = TrialRecord.__slots__
 
 CONSTANT_FIELDS = (
     *("number", "key", "axes", "description", "params", "mult_adds", "activations"),
-    *("sampler_state", "started_at", "replicate_of", "seed"),
+    *("sampler_state", "started_at", "replicate_of", "seed", "steps"),
 )
 """What never changes about a trial; `changed_record` does not read it."""
 
@@ -135,6 +135,7 @@ def trial_values(study_id: int, trial: TrialRecord) -> dict[str, Any]:
         "finished_at": trial.finished_at or started if trial.state in ENDED else None,
         "replicate_of": trial.replicate_of,
         "seed": trial.seed,
+        "steps": trial.steps,
         "cleared_step": trial.cleared_step,
     }
 

@@ -306,3 +306,16 @@ class Homebound(SyntheticEvaluator):
     def prepare(self) -> None:
         if not self.there:
             raise FileNotFoundError("no photos in /data/photos")
+
+
+class Brittle(SyntheticEvaluator):
+    """Fails whenever it trains longer than the study does."""
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return super().recipe | {"evaluator": "brittle"}
+
+    def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
+        if self.steps != self.RUNGS[-1]:
+            raise EvaluationFailed("the loss was NaN at step 207")
+        return super().evaluate(design, seed, report)

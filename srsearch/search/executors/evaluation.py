@@ -36,6 +36,7 @@ class Job:
         seed: Seed of the evaluation.
         checkpoint: Path or URL of the trial's checkpoint; None: it has none.
         waits: Whether the trial waits after each report until it is told whether to go on.
+        steps: Training steps of a longer training; None: the evaluator's own.
     """
 
     trial: int
@@ -45,6 +46,7 @@ class Job:
     seed: int
     checkpoint: str | None
     waits: bool
+    steps: int | None = None
 
     @property
     def identity(self) -> tuple[int, int, str]:
@@ -122,7 +124,8 @@ def evaluated(evaluator: Evaluator, job: Job, tell: Tell) -> Outcome:
         with kept(job.checkpoint) as checkpoint:
             report = _Report(checkpoint, tell)
             try:
-                score = evaluator.evaluate(design, job.seed, report)
+                scorer = evaluator if job.steps is None else evaluator.at_length(job.steps)
+                score = scorer.evaluate(design, job.seed, report)
             finally:
                 report.close()
         if not report.going_on:

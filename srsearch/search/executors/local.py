@@ -136,7 +136,8 @@ class _Pool:
         worker.trial = trial
         worker.first_death = None
         design = trial.design
-        self._send(worker, Job(trial.number, 1, design.key, design.to_dict(), trial.seed, checkpoint, self._waits))
+        job = Job(trial.number, 1, design.key, design.to_dict(), trial.seed, checkpoint, self._waits, steps=trial.steps)
+        self._send(worker, job)
 
     def answer(self, index: int, going_on: bool) -> None:
         """Tell a worker that has reported whether its trial goes on. One that does not wait for that is killed."""

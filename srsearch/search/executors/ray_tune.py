@@ -356,7 +356,7 @@ class _Bridge:
         attempt, design = self._died[trial.number] + 1, trial.design
         checkpoint = self.session.checkpoint(trial)
         name = None if checkpoint is None else checkpoint.rpartition("/")[2]
-        return Job(trial.number, attempt, design.key, design.to_dict(), trial.seed, name, self.waits)
+        return Job(trial.number, attempt, design.key, design.to_dict(), trial.seed, name, self.waits, trial.steps)
 
     def lost(self, trial: Trial) -> bool:
         """Whether a trial is restarted from its checkpoint after its process or node died."""
