@@ -110,5 +110,6 @@ _OWN = (
     "sampler",
     "levels",
     "scales",
+    "subsets",
 )
 """Types of our own errors; their messages name the value."""
