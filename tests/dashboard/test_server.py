@@ -150,6 +150,7 @@ def test_requests_that_no_page_sends_are_refused_in_a_sentence(site: Site, capfd
     assert large[0] == 413
     for path in ("/nothing", "/shared/..%2f..%2freport.py", "/assets/..%2fserver.py", "/data/..%2fx.csv?view=front"):
         assert site.ask(path)[0] == 404, path
+    assert site.ask("http://[::1")[0] == 400
     for path in ("dash/dash.py", "os/path.js", "dash/%2e%2e/x.js", "dash/deps/%00"):
         assert site.ask(f"/_dash-component-suites/{path}")[0] == 404, path
     assert site.ask("/version", "POST", "{}")[0] == 405
