@@ -16,9 +16,9 @@ from srsearch.analysis.effects import EqualCost
 from srsearch.analysis.objectives import costs_of
 from srsearch.dashboard.budget import LIMITED
 from srsearch.dashboard.crops import SIDE, Picture, Place, Source, references, upscaled
-from srsearch.dashboard.formats import STATES
+from srsearch.dashboard.formats import STATES, TIMES
 from srsearch.errors import InputError
-from srsearch.labels import MISSING, axis_labels, axis_text
+from srsearch.labels import MISSING, axis_labels, axis_text, scales_text
 from srsearch.objectives import COSTS, objective
 from srsearch.plugins import plugin_files
 from srsearch.store import StudyRecord, TrialRecord
@@ -100,6 +100,21 @@ def is_synthetic(study: StudyRecord) -> bool:
     return study.recipe.get("evaluator") == "synthetic"
 
 
+def scales_title(study: StudyRecord) -> str:
+    """The upscaling factors of a study as its title has them, with multiplication signs."""
+    return scales_text(study.scales).replace("x", TIMES)
+
+
+def scale_caveat(study: StudyRecord) -> str:
+    """Which of several scales the numbers are for; empty for a study of one scale."""
+    if len(study.scales) == 1:
+        return ""
+    return (
+        f" The networks were trained at {scales_title(study)} in turns. PSNR, Mult-Adds and activations are those at "
+        f"{TIMES}{study.scale}."
+    )
+
+
 def score_warning(study: StudyRecord) -> Caveat:
     """What the study's scores must not be compared with."""
     if is_synthetic(study):
@@ -112,7 +127,8 @@ def score_warning(study: StudyRecord) -> Caveat:
         "How to read the PSNR.",
         f"These networks were trained briefly{f' ({steps} steps)' if steps else ''}, to tell designs apart, and scored "
         "on the luma of this study's validation photos. The figures cannot be compared with published PSNR, which is "
-        "measured on other photos after full training. Train a design in full before you judge it.",
+        "measured on other photos after full training. Train a design in full before you judge it."
+        f"{scale_caveat(study)}",
     )
 
 
@@ -167,7 +183,7 @@ def effects_text(model: EqualCost, cost: str) -> str:
     return (
         f"What a value adds to designs with the same {objective(cost).noun} and the same other axes, relative to the "
         f"mean. Bars are two standard errors. The axes explain {model.explained:.0%} of the differences between "
-        "designs of equal cost."
+        "designs of equal cost that the model has not seen."
     )
 
 
@@ -191,7 +207,7 @@ def evaluated_seed(trial: TrialRecord | FollowedTrial, study_seed: int) -> int:
 
 
 def trainings(trials: Iterable[TrialRecord | FollowedTrial], study_seed: int) -> pd.DataFrame:
-    """Every finished training, replicates too.
+    """Every finished training of the study's own length, replicates too.
 
     Returns:
         Columns ``trial`` (the design's), ``key``, ``seed``, ``psnr``, ``replicate`` (whether it is one) and
@@ -207,7 +223,7 @@ def trainings(trials: Iterable[TrialRecord | FollowedTrial], study_seed: int) ->
             trial.finished_at,
         )
         for trial in trials
-        if trial.state == "complete" and trial.psnr is not None
+        if trial.state == "complete" and trial.psnr is not None and trial.steps is None
     ]
     return pd.DataFrame(rows, columns=TRAINING_COLUMNS)
 

@@ -40,11 +40,46 @@ FORMAT = 1
 HIDDEN = ".srsearch"
 """The folder in a folder of images where its cache lies by default; listing images skips it."""
 
+_PIECE = 2**20
+
 _INDEX, _UNFINISHED, _HR = "index.json", "unfinished.jsonl", "hr.rgb"
 
 
 def _lr(scale: int) -> str:
     return f"lr_x{scale}.rgb"
+
+
+@dataclass(frozen=True)
+class CachedPair(Pair):
+    """A pair whose pixels are views of a cache's files.
+
+    Attributes:
+        parts: File, place and length of each of its images, as they were hashed.
+        sha256: Their hash.
+    """
+
+    parts: tuple[tuple[Path, int, int], ...] = ()
+    sha256: str = ""
+
+    def damage(self) -> str | None:
+        """What is wrong with the pixels in the cache; None if they are what was written.
+
+        The files are read, not their views: a page of a view that cannot be read ends the process.
+        """
+        digest = hashlib.sha256()
+        try:
+            for path, at, length in self.parts:
+                with path.open("rb", buffering=0) as file:
+                    file.seek(at)
+                    while length > 0:
+                        piece = file.read(min(length, _PIECE))
+                        if not piece:
+                            return f"{path} is too short"
+                        digest.update(piece)
+                        length -= len(piece)
+        except OSError as error:
+            return f"{path} cannot be read: {error.strerror}"
+        return None if digest.hexdigest() == self.sha256 else "its pixels in the cache are not what was written"
 
 
 @dataclass(frozen=True)
@@ -186,7 +221,10 @@ def open_cache(cache: str | Path, scale: int) -> tuple[Pair, ...]:
             small = _cut(lr, line["at"][str(scale)], rows, columns)
         except ValueError:
             raise InputError(f"{folder} is damaged: its files are too short; run srsearch data prepare again") from None
-        pairs.append(Pair(line["name"], crop_to_multiple(whole, scale), small))
+        parts = [(folder / _HR, line["at"]["hr"], _size(line, "hr"))]
+        parts += [(folder / _lr(each), line["at"][str(each)], _size(line, str(each))) for each in content["scales"]]
+        cropped = crop_to_multiple(whole, scale)
+        pairs.append(CachedPair(line["name"], cropped, small, parts=tuple(parts), sha256=line["sha256"]))
     return tuple(pairs)
 
 
@@ -198,6 +236,9 @@ def cache_of(folder: str | Path) -> Path | None:
 
 class CachedPatchSampler(PatchSampler):
     """Draws patches like `PatchSampler`, from a cache that may be larger than memory.
+
+    A photo whose pixels are not what was written to the cache is skipped: patches come from the next one instead. It is
+    found before its first patch is cut, so that the batches depend on nothing but the seed and the damage.
 
     Pages of the cache that patches were cut from count as memory of the process until they are given back, which it
     does each time when about ``resident`` bytes were touched. They stay in the system's page cache.
@@ -212,6 +253,7 @@ class CachedPatchSampler(PatchSampler):
         resident: Bytes of the cache to keep in the process.
         augmentation: As for `PatchSampler`.
         part: As for `PatchSampler`.
+        skip: Receives the name of each photo that is skipped, and what is wrong with it.
 
     Raises:
         ValueError: As for `PatchSampler`.
@@ -229,8 +271,11 @@ class CachedPatchSampler(PatchSampler):
         *,
         augmentation: str = "dihedral",
         part: tuple[int, int] = (0, 1),
+        skip: Callable[[str, str], None] = lambda name, reason: None,
     ) -> None:
         super().__init__(pairs, patch, batch, scale, seed, device, augmentation=augmentation, part=part)
+        self._pairs, self._skip = pairs, skip
+        self._sound: dict[int, bool] = {}
         self._maps = {id(each): each for pair in pairs for each in (_map_of(pair.hr), _map_of(pair.lr)) if each}
         # The system maps 16 pages around each that is touched. A row of a patch lies in a page of its own.
         rows = patch * (scale + 1) * batch
@@ -238,13 +283,37 @@ class CachedPatchSampler(PatchSampler):
         self._drawn = 0
 
     def next(self) -> tuple[Tensor, Tensor]:
-        """The next batch; see `PatchSampler.next`."""
+        """The next batch; see `PatchSampler.next`.
+
+        Raises:
+            InputError: No photo is left that can be used.
+        """
         self._drawn += 1
         if self._drawn % self._batches_kept == 0:
             for each in self._maps.values():
                 if hasattr(each, "madvise"):
                     each.madvise(mmap.MADV_DONTNEED)
         return super().next()
+
+    def _place(self, photo: int, drawn: int) -> tuple[int, int]:
+        photo, position = super()._place(photo, drawn)
+        if self._is_sound(photo):
+            return photo, position
+        count = len(self._pairs)
+        other = next((each % count for each in range(photo + 1, photo + count) if self._is_sound(each % count)), None)
+        if other is None:
+            raise InputError("no image of the cache can be used any more; run srsearch data prepare again")
+        first = int(self._ends[other - 1]) if other else 0
+        return other, position % (int(self._ends[other]) - first)
+
+    def _is_sound(self, photo: int) -> bool:
+        if photo not in self._sound:
+            pair = self._pairs[photo]
+            reason = pair.damage()
+            self._sound[photo] = reason is None
+            if reason is not None:
+                self._skip(pair.name, reason)
+        return self._sound[photo]
 
 
 # Making ---------------------------------------------------------------------------------------------------------------

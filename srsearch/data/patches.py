@@ -81,15 +81,19 @@ class PatchSampler:
         drawn = torch.randint(int(self._ends[-1]), (self._batch,), generator=self._generator)
         turns = torch.randint(8, (self._batch,), generator=self._generator).tolist()
         photos = torch.searchsorted(self._ends, drawn, right=True).tolist()
+        # All processes look at the whole batch, so that they agree on what can be used.
+        places = [self._place(photo, position) for photo, position in zip(photos, drawn.tolist(), strict=True)]
         cuts = [
-            self._cut(photo, int(position), turn & self._turns)
-            for photo, position, turn in list(zip(photos, drawn.tolist(), turns, strict=True))[self._own]
+            self._cut(*place, turn & self._turns) for place, turn in list(zip(places, turns, strict=True))[self._own]
         ]
         return self._stack([lr for lr, _ in cuts]), self._stack([hr for _, hr in cuts])
 
-    def _cut(self, photo: int, drawn: int, turn: int) -> tuple[Tensor, Tensor]:
-        first = int(self._ends[photo - 1]) if photo else 0
-        row, column = divmod(drawn - first, self._columns[photo])
+    def _place(self, photo: int, drawn: int) -> tuple[int, int]:
+        """The photo to cut a patch from, and the position in it."""
+        return photo, drawn - (int(self._ends[photo - 1]) if photo else 0)
+
+    def _cut(self, photo: int, position: int, turn: int) -> tuple[Tensor, Tensor]:
+        row, column = divmod(position, self._columns[photo])
         lr, hr = self._photos[photo]
         side, scale = self._patch, self._scale
         lr = lr[row : row + side, column : column + side]

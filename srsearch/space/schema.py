@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Annotated, Any, Literal
 
@@ -83,6 +84,22 @@ class Objectives(OneOrMany):
             raise PydanticCustomError(
                 "objectives", f"without {' or '.join(QUALITIES)} the cheapest design is best; add one of them"
             )
+        return values
+
+
+class Scales(OneOrMany):
+    """Annotation of the upscaling factors of a design: one, or several in ascending order."""
+
+    @staticmethod
+    def _check_values(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not values:
+            raise PydanticCustomError("scales", "an empty list; give a scale, such as 4, or several: [2, 3, 4]")
+        for value in values:
+            if values.count(value) > 1:
+                raise PydanticCustomError("scales", "{value} is listed twice", {"value": value})
+        if (ascending := sorted(values)) != list(values):
+            context = {"values": list(values), "ascending": ascending}
+            raise PydanticCustomError("scales", "{values} are not in ascending order; write {ascending}", context)
         return values
 
 
@@ -203,6 +220,9 @@ class Constraints(Section):
     """The budget: hard limits, checked before anything is trained."""
 
     convention: ConventionName = Field("ours", description="how costs are counted: `ours`, or a paper's convention")
+    scale: Scale | None = Field(
+        None, description="of several scales, the one that limits, costs and PSNR are for; by default the largest"
+    )
     mult_adds: ImageBound = ImageBound()
     params: Bound = Bound()
     activations: Bound = Bound()
@@ -264,7 +284,7 @@ class RecipeSection(Section):
         None, description="peak learning rate"
     )
     schedule: str | None = Field(
-        None, description="`one_cycle`, `constant`, `cosine`, `halving`, or one that a plugin registers"
+        None, description="`one_cycle`, `constant`, `cosine`, `halving`, `wsd`, or one that a plugin registers"
     )
     halve_at: Annotated[tuple[StepCount, ...], Field(strict=False)] | None = Field(
         None, description="halving: the steps after which the learning rate is halved"
@@ -272,6 +292,9 @@ class RecipeSection(Section):
     halve_every: StepCount | None = Field(None, description="halving: the steps between two halvings")
     warm_up: Annotated[int, Field(ge=0, le=10**8)] | None = Field(
         None, description="steps during which the learning rate rises from zero, before the schedule's value holds"
+    )
+    decay: Share | None = Field(
+        None, description="wsd: share of the steps at the end during which the learning rate falls"
     )
     optimizer: Literal["adam", "adamw", "sgd"] | None = Field(None, description="what updates the weights")
     momentum: Annotated[float, Field(ge=0, lt=1, strict=False)] | None = Field(None, description="of sgd")
@@ -349,6 +372,20 @@ Sampler = Annotated[
 ]
 
 
+def _ascending(lengths: tuple[int, ...]) -> tuple[int, ...]:
+    if not lengths or any(first >= second for first, second in itertools.pairwise(lengths)):
+        message = "{lengths} are not ascending numbers of steps; write the shortest training first: {sorted}"
+        raise PydanticCustomError(
+            "lengths",
+            message,
+            {"lengths": list(lengths), "sorted": sorted(set(lengths)) or [600, 2400]},
+        )
+    return lengths
+
+
+Lengths = Annotated[tuple[StepCount, ...], Field(strict=False), pydantic.AfterValidator(_ascending)]
+
+
 class Search(Section):
     """How designs are chosen, and how many."""
 
@@ -367,12 +404,18 @@ class Search(Section):
         False,
         description="stop trainings early that look poor for their cost; the most promising may continue later",
     )
+    lengths: Lengths | None = Field(
+        None,
+        description="training steps, ascending: all designs are trained for the first, promising ones for the later "
+        "numbers, too; the first replaces proxy.steps",
+    )
     workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] | None = Field(
         None, description="number of worker processes; by default it is measured, once on each machine"
     )
 
     def identity(self) -> dict[str, Any]:
-        """The options that distinguish two studies of one space, as plain data: all but `trials` and `workers`.
+        """The options that distinguish two studies of one space, as plain data: all but `trials`, `workers` and
+        `lengths`.
 
         Options that were added after sampler and seed are left out at their defaults, so that older studies keep their
         identity.
@@ -383,7 +426,7 @@ class Search(Section):
         return {name: plain[name] for name in plain if name in ("sampler", "seed") or plain[name] != defaults[name]}
 
 
-SEARCH_IDENTITY = tuple(name for name in Search.model_fields if name not in ("trials", "workers"))
+SEARCH_IDENTITY = tuple(name for name in Search.model_fields if name not in ("trials", "workers", "lengths"))
 """The options of the ``search`` section that make another study."""
 
 
@@ -436,11 +479,17 @@ class ArchitectureBase(Section):
         return self
 
 
+def _one_or_many(scales: tuple[int, ...]) -> int | list[int]:
+    return scales[0] if len(scales) == 1 else list(scales)
+
+
 class SpaceFile(Section):
     """A whole space file; `document_model` adds the parts that are registered."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="name of the study")]
-    scale: Scale = Field(description="upscaling factor")
+    scale: Annotated[tuple[Scale, ...], Scales(), pydantic.PlainSerializer(_one_or_many)] = Field(
+        description="upscaling factor; several, such as [2, 3, 4], make designs with a head for each"
+    )
     architecture: Section = Field(description="the axes: one value, or a list of values")
     constraints: Constraints = Constraints()
     objectives: tuple[str, ...] = ("psnr", "mult_adds")

@@ -109,5 +109,7 @@ _OWN = (
     "scope",
     "sampler",
     "levels",
+    "lengths",
+    "scales",
 )
 """Types of our own errors; their messages name the value."""

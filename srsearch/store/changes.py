@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, Text, cast, func, or_, select
+from sqlalchemy import Select, Text, cast, func, select
 
-from srsearch.store import frames, sqlite
+from srsearch.store import frames, sqlite, statements
 from srsearch.store.database import Store
 from srsearch.store.tables import EvaluationRow, StudyRow, TrialRow
-
-_SLACK = timedelta(minutes=10)
-"""How far the clocks of hosts that share a study may differ."""
-
-_MOST_NUMBERS = 5_000  # SQLite takes 32,766 values in one statement
 
 
 class FollowedTrial(NamedTuple):
@@ -44,6 +39,7 @@ class FollowedTrial(NamedTuple):
     cached: bool
     finished_at: datetime | None
     replicate_of: int | None
+    steps: int | None
     axes: str
     curve: str
     started_at: datetime
@@ -107,39 +103,26 @@ def changed_trials(
     *,
     after: int,
     running: Collection[int],
-    newest: datetime | None,
-    stopped: bool,
+    stopped: Collection[int],
 ) -> list[FollowedTrial]:
-    """The trials that may have changed since they were read.
-
-    New and running trials are looked up by the primary key. A stopped trial may be continued and end between two
-    readings: only if there are stopped ones, all rows of the study are searched for those that ended lately.
+    """The trials that may have changed since they were read, all looked up by the primary key.
 
     Args:
         store: The database.
         study: The study's name.
         after: The largest number that is known.
         running: Numbers of the trials that were running.
-        newest: When the last known trial ended; None: none has.
-        stopped: Whether any trials were stopped.
+        stopped: Numbers of the trials that were stopped. One that was continued and stopped again is not noticed.
 
     Raises:
         InputError: No such study.
     """
     changed: dict[int, FollowedTrial] = {}
-    for condition in _conditions(after, running, newest, stopped):
+    conditions = [TrialRow.number > after]
+    conditions += [TrialRow.number.in_(numbers) for numbers in statements.batches(running)]
+    ended = TrialRow.state != "stopped"
+    conditions += [TrialRow.number.in_(numbers) & ended for numbers in statements.batches(stopped)]
+    for condition in conditions:
         trials = map(FollowedTrial._make, store._of_study(study, _TRIALS.where(condition)))
         changed |= {trial.number: trial for trial in trials}
     return [changed[number] for number in sorted(changed)]
-
-
-def _conditions(
-    after: int, running: Collection[int], newest: datetime | None, stopped: bool
-) -> Iterator[ColumnElement[bool]]:
-    yield TrialRow.number > after
-    numbers = sorted(running)
-    for start in range(0, len(numbers), _MOST_NUMBERS):
-        yield TrialRow.number.in_(numbers[start : start + _MOST_NUMBERS])
-    if stopped:
-        ended = TrialRow.finished_at >= newest - _SLACK if newest is not None else TrialRow.finished_at.is_not(None)
-        yield or_(TrialRow.state == "running", ended)

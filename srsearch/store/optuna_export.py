@@ -145,6 +145,7 @@ def _frozen(
     # Optuna stores local times without a time zone.
     started, finished = trial.started_at, trial.finished_at or trial.started_at
     if started is not None and finished is not None:
+        finished = max(started, finished)  # the clock may have been set back, before times were kept in order
         frozen.datetime_start = started.astimezone().replace(tzinfo=None)
         frozen.datetime_complete = finished.astimezone().replace(tzinfo=None)
     return frozen

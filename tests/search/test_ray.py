@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import subprocess
@@ -11,19 +12,25 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
+from srsearch.architecture import Architecture
 from srsearch.errors import InputError, WorkError
-from srsearch.search import SyntheticEvaluator, run
+from srsearch.search import Evaluator, Score, SyntheticEvaluator, run
+from srsearch.search.evaluators.base import Report
+from srsearch.search.progress import SilentProgress
+from srsearch.search.session import Goal, Session
+from srsearch.search.study import Study
 from srsearch.space import Space
 from srsearch.store import Store
 from tests.conftest import CHECKOUT, SMALL_SPACE, Command
 from tests.search.test_search import outcome
 from tests.search.test_workers import scores_are_their_designs
-from tests.support.evaluators import Homebound, Misbehaving
+from tests.support.evaluators import Changed, Homebound, Misbehaving
 
 pytest.importorskip("ray", reason="Ray is an extra")
 
@@ -127,6 +134,8 @@ def test_a_cluster_that_cannot_run_a_trial_is_refused_at_once_and_a_busy_one_is_
                 run(space, store=store, backend="ray", evaluator=SyntheticEvaluator(), **options)  # type: ignore[arg-type]
         with pytest.raises(WorkError, match=rf"on the node .*{socket.gethostname()}.* no photos in /data/photos"):
             run(space, store=store, backend="ray", evaluator=Homebound())
+        with pytest.raises(WorkError, match=rf"on the node .*{socket.gethostname()}.* is another one here \(version\)"):
+            run(space, store=store, backend="ray", evaluator=Changed())
         assert ray.is_initialized()
 
         monkeypatch.setattr(ray_tune, "_LOOK_SECONDS", 0.2)
@@ -143,9 +152,8 @@ def test_a_cluster_that_cannot_run_a_trial_is_refused_at_once_and_a_busy_one_is_
 
 @pytest.mark.long(30)
 def test_an_evaluator_that_misbehaves_does_on_ray_as_it_does_here(tmp_path: Path, ray_files: Path) -> None:
-    """All kinds of death are one to Ray; each costs the start of another worker."""
     (tmp_path / "ways").mkdir()
-    ways = ["exit", "fork", "late thread", "ctrl-c", "print", "killed", "grandchild", "sleep"]
+    ways = ["exit", "fork", "ctrl-c", "die", "segfault", "print", "killed", "grandchild", "late thread", "sleep"]
     evaluator = Misbehaving(tmp_path / "ways", ways)
     evaluator.keeps_checkpoints = True
     with Store(tmp_path / "s.db") as store:
@@ -160,9 +168,58 @@ def test_an_evaluator_that_misbehaves_does_on_ray_as_it_does_here(tmp_path: Path
         ]
         assert result.done == 6
         assert scores_are_their_designs(store, result.study)
+        assert all(psnr != 99.0 for trial in store.trial_records(result.study) for _, psnr in trial.curve)
     written = [path for path in ray_files.rglob("*") if path.is_file()]
     assert any("experiment_state" in path.name for path in written)
     assert not any(b"hunter2" in path.read_bytes() for path in written)
+
+
+class _Early(SyntheticEvaluator):
+    """Scores that another attempt must not have."""
+
+    def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
+        report(25, 99.0)
+        return Score(99.0)
+
+
+def test_a_second_attempt_takes_nothing_that_the_first_one_sends(tmp_path: Path) -> None:
+    """The bridge to Tune, with evaluations in threads as in Ray's processes."""
+    from srsearch.search.executors import ray_tune
+
+    space, evaluator = Space.from_dict(SPACE), SyntheticEvaluator()
+    controller: Any = None
+    with Store(tmp_path / "s.db") as store:
+        run(space, store=store, trials=1)
+        study = Study(store, store.study("small"), space, evaluator)
+        bridge = ray_tune._Bridge(Session(study, evaluator, SilentProgress(), Goal(2)), waits=False)
+        searcher, scheduler = ray_tune._StudySearcher(bridge), ray_tune._StudyScheduler(bridge)
+
+        def evaluated(name: str, evaluator: Evaluator, of: str) -> dict[str, Any]:
+            """Evaluates a trial of Tune's; what it sends arrives as of another one."""
+            thread = ray_tune._Evaluating(evaluator, jobs[name], None)
+            thread.start()
+            message: dict[str, Any] = {}
+            while "end" not in message:
+                message = thread.next()
+                scheduler.on_trial_result(controller, SimpleNamespace(trial_id=of), message)  # type: ignore[arg-type]
+            return message
+
+        def begun(name: str) -> ray_tune.Job:
+            suggested = searcher.suggest(name)
+            assert suggested is not None
+            return ray_tune.Job(**json.loads(suggested["job"]))
+
+        jobs = {"first": begun("first")}
+        searcher.on_trial_complete("first", error=True)
+        jobs["second"] = begun("second")
+        late = evaluated("first", _Early(), of="second")
+        assert store.trial_records("small")[-1].curve == ()
+        searcher.on_trial_complete("second", late)  # is begun again
+        jobs["third"] = begun("third")
+        searcher.on_trial_complete("third", evaluated("third", evaluator, of="third"))
+        assert [(job.trial, job.attempt) for job in jobs.values()] == [(jobs["first"].trial, n) for n in (1, 2, 3)]
+        assert study.done == 2
+        assert scores_are_their_designs(store, "small")
 
 
 def test_the_documented_cluster_is_one_for_rays_launcher() -> None:

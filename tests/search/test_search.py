@@ -209,7 +209,7 @@ def test_a_design_that_fails_does_not_end_the_search(small_space: Space, tmp_pat
     assert reasons == {
         "the evaluator gave PSNR nan",
         "the loss was NaN at step 7",
-        "MemoryError",
+        "MemoryError: there was not enough memory",
         f"{killed}; the first time: {killed}",
     }
     assert small_space.feasible is not None

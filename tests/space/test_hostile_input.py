@@ -133,7 +133,7 @@ def test_any_bytes_are_read_or_refused(content: bytes) -> None:
         ("seed: 1", "trials: 99999999999999999999", ":4: search.trials: "),
         ("seed: 1", "seed: !!int x", ":4: 'x' is not of the type int that its tag says"),
         ("seed: 1", "seed: \u0663", ":4: search.seed: '\u0663' should be a valid integer"),
-        ("scale: 4", "scale: '4'", ":2: scale: '4' is not one of 2, 3, 4, 8; write 4 without quotes"),
+        ("scale: 4", "scale: '4'", ":2: scale: '4' is not one of 2, 3, 4, 8, 16; write 4 without quotes"),
         ("[8, 16]", "['8']", ":3: architecture.channels: '8' should be a valid integer; write 8 without quotes"),
         ("[8, 16]", "99999999999999999999", ":3: architecture.channels: 99999999999999999999 should be less than"),
         (
@@ -176,7 +176,7 @@ def test_links_with_hundreds_of_fields_are_read() -> None:
         ("scale: 4\nchannels: \u0663", "channels: '\u0663' is not an integer from 1 to 65536"),
         ("scale: 4\nchannels: 1e999", "channels: inf is not an integer"),
         ("scale: 4\nchan\x07nels: 8", ":2: the character '\\x07' is not allowed in YAML"),
-        ("scale: .nan", "each scale must be one of 2, 3, 4, 8"),
+        ("scale: .nan", "each scale must be one of 2, 3, 4, 8, 16"),
     ],
 )
 def test_designs_out_of_range_are_refused(design: str, message: str, srsearch: Command, tmp_path: Path) -> None:

@@ -86,13 +86,15 @@ PARTS: dict[str, dict[str, dict[str, tuple[Any, ...]]]] = {
             "blocks_3": ("same", 1, 2),
             "refine_2": ("same", 0, 1),
             "refine_3": ("same", 0, 1),
+            "blocks_4": ("same", "same", 1),
+            "refine_4": ("same", "same", 1),
         },
         "progressive": {},
     },
     "activation": {"relu": {}, "leaky_relu": {"slope": (0.1, 0.2)}, "prelu": {}, "silu": {}, "gelu": {}},
 }
 PLAIN: dict[str, tuple[Any, ...]] = {
-    "scale": (2, 3, 4, 8, (2, 3), (2, 4)),
+    "scale": (2, 3, 4, 8, 16, (2, 3), (2, 4), (2, 3, 4), (2, 4, 8, 16)),
     "channels": CHANNELS,
     "global_skip": (True, False),
     "image_residual": ("none", "bicubic", "learned"),

@@ -35,9 +35,10 @@ from ray.tune.search import Searcher
 from srsearch.errors import InputError, WorkError
 from srsearch.quantity import parse_natural
 from srsearch.search.evaluators.base import Evaluator, Score
+from srsearch.search.evaluators.plain import recipe_of
 from srsearch.search.events import Broken, Event, Failed, Reported, Stopped
 from srsearch.search.executors.base import event_of
-from srsearch.search.executors.evaluation import Job, Outcome, evaluated, timeout_reason
+from srsearch.search.executors.evaluation import Job, Outcome, evaluated, prepare, timeout_reason
 from srsearch.search.processes import describe
 from srsearch.search.session import Session
 from srsearch.search.trial import Trial
@@ -131,6 +132,7 @@ def _tune(bridge: _Bridge, evaluator: Evaluator, workers: int, cpus: float, gpus
             tune.with_parameters(
                 Evaluation,
                 evaluator=evaluator.with_data(),
+                recipe=recipe_of(evaluator),
                 timeout=bridge.timeout,
                 checkpoints=bridge.session.checkpoint_folder,
             ),
@@ -197,7 +199,7 @@ def connected(address: str | None, *, cpus: float, gpus: float, least_cpus: int 
             ray.init(
                 address="local", num_cpus=cores, include_dashboard=False, object_store_memory=_OBJECT_BYTES, **quiet
             )
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+    except Exception as error:  # Ray raises nearly anything, and `Exception` itself on a busy machine
         if address is None:
             raise InputError(f"Ray cannot be started on this machine: {describe(error)}") from None
         raise InputError(
@@ -329,6 +331,7 @@ class _Bridge:
         self.waits = waits
         self.timeout = timeout
         self.trials: dict[str, Trial] = {}
+        self.jobs: dict[str, Job] = {}
         self.deaths: dict[str, str] = {}
         self.again: list[Trial] = []
         self._died: Counter[int] = Counter()
@@ -353,7 +356,7 @@ class _Bridge:
         attempt, design = self._died[trial.number] + 1, trial.design
         checkpoint = self.session.checkpoint(trial)
         name = None if checkpoint is None else checkpoint.rpartition("/")[2]
-        return Job(trial.number, attempt, design.key, design.to_dict(), trial.seed, name, self.waits)
+        return Job(trial.number, attempt, design.key, design.to_dict(), trial.seed, name, self.waits, trial.steps)
 
     def lost(self, trial: Trial) -> bool:
         """Whether a trial is restarted from its checkpoint after its process or node died."""
@@ -387,21 +390,30 @@ class _StudySearcher(Searcher):
         if trial is None:
             finished = cast(dict[str, Any], Searcher.FINISHED)  # a word, whatever the annotation says
             return finished if bridge.error or (bridge.session.over and not bridge.trials) else None
-        bridge.trials[trial_id] = trial
-        return {"job": json.dumps(asdict(bridge.job(trial)))}  # as text: Tune would make names of what is inside
+        bridge.trials[trial_id], bridge.jobs[trial_id] = trial, bridge.job(trial)
+        return {"job": json.dumps(asdict(bridge.jobs[trial_id]))}  # as text: Tune would make names of what is inside
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        trial = self._bridge.trials.pop(trial_id, None)
-        if trial is not None:
-            why = self._bridge.deaths.pop(trial_id, _death(None)) if error else None
-            if why is None or not self._bridge.lost(trial):
-                self._bridge.handle(_ended(trial, result or {}, why))
+        bridge, result = self._bridge, result or {}
+        trial, job = bridge.trials.pop(trial_id, None), bridge.jobs.pop(trial_id, None)
+        if trial is None or job is None:
+            return
+        why = bridge.deaths.pop(trial_id, _death(None)) if error else None
+        if not error and not _is_of(job, result):
+            why = "it sent the result of another trial, or of an earlier attempt"
+        if why is None or not bridge.lost(trial):
+            bridge.handle(_ended(trial, result, why))
 
     def save(self, checkpoint_path: str) -> None:
         """Do nothing: all state is in the database."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Do nothing."""
+
+
+def _is_of(job: Job, message: Mapping[str, Any]) -> bool:
+    """Whether a message is about the job. One that names no job has nothing of a trial in it."""
+    return "of" not in message or tuple(json.loads(message["of"])) == job.identity
 
 
 def _ended(trial: Trial, result: Mapping[str, Any], error: str | None) -> Event:
@@ -412,8 +424,6 @@ def _ended(trial: Trial, result: Mapping[str, Any], error: str | None) -> Event:
     end = json.loads(result["end"])
     if end.get("broken") is not None:
         return Broken(0, trial, end["broken"])
-    if tuple(end["job"]) != (trial.number, trial.design.key):
-        return Failed(0, trial, "its worker sent the result of another trial")
     score: Score | None = None
     if end["score"] is not None:
         curve = tuple((int(step), float(psnr)) for step, psnr in end["score"]["curve"])
@@ -429,9 +439,11 @@ class _StudyScheduler(FIFOScheduler):
         self._bridge = bridge
 
     def on_trial_result(self, tune_controller: TuneController, trial: TuneTrial, result: dict[str, Any]) -> str:
-        ours = self._bridge.trials.get(trial.trial_id)
+        ours, job = self._bridge.trials.get(trial.trial_id), self._bridge.jobs.get(trial.trial_id)
+        if ours is None or job is None or not _is_of(job, result):
+            return str(TrialScheduler.CONTINUE)
         points = json.loads(result.get("points", "[]"))
-        going_on = ours is None or not points or self._bridge.handle(Reported(0, ours, points))
+        going_on = not points or self._bridge.handle(Reported(0, ours, points))
         return str(TrialScheduler.CONTINUE if going_on else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: TuneController, trial: TuneTrial) -> None:
@@ -474,17 +486,19 @@ class Evaluation(tune.Trainable):
         self,
         config: dict[str, Any],
         evaluator: Evaluator | None = None,
+        recipe: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         checkpoints: str | None = None,
     ) -> None:
         assert evaluator is not None
+        assert recipe is not None
         self._timeout, self._checkpoints = timeout, checkpoints
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # of the object store
         self._evaluator = evaluator
         self._thread: _Evaluating | None = None
         self._broken: str | None = None
         try:
-            evaluator.prepare()
+            prepare(evaluator, recipe)
         except BaseException as error:  # whatever is missing on this node
             self._broken = f"a worker on the node {_node()} could not start: {describe(error)}"
             return
@@ -549,14 +563,14 @@ class _Evaluating(threading.Thread):
             told = [self._told.get(timeout=self._seconds_left)]
         except queue.Empty:
             self._late = True
-            told = [self._end(Outcome(failure=timeout_reason(self._timeout)))]
+            told = [asdict(Outcome(failure=timeout_reason(self._timeout)))]
         with contextlib.suppress(queue.Empty):
             while True:
                 told.append(self._told.get_nowait())
         points = [each for each in told if isinstance(each, tuple)]
         self._asked = self._job.waits and bool(points)
         # As text, because Tune would flatten it into names.
-        message: dict[str, Any] = {"points": json.dumps(points)}
+        message: dict[str, Any] = {"of": json.dumps(self._job.identity), "points": json.dumps(points)}
         if isinstance(told[-1], dict):
             message |= {"end": json.dumps(told[-1]), "done": True}
         return message
@@ -572,10 +586,7 @@ class _Evaluating(threading.Thread):
         outcome = evaluated(self._evaluator, self._job, self._tell)
         if outcome.broken is not None:
             outcome = Outcome(broken=f"on the node {_node()}: {outcome.broken}")
-        self._told.put(self._end(outcome))
-
-    def _end(self, outcome: Outcome) -> dict[str, Any]:
-        return asdict(outcome) | {"job": [self._job.trial, self._job.key]}
+        self._told.put(asdict(outcome))
 
     @property
     def _seconds_left(self) -> float | None:
