@@ -32,6 +32,7 @@ from srsearch.dashboard.formats import cell
 from srsearch.dashboard.live import server as live
 from srsearch.dashboard.live.address import Address
 from srsearch.dashboard.live.components import Page
+from srsearch.dashboard.live.snapshots import Watcher
 from srsearch.dashboard.live.views.table import views
 from srsearch.errors import InputError
 from srsearch.quantity import format_quantity
@@ -732,6 +733,14 @@ def test_pictures_come_from_kept_weights(site: Any, visit: Any, tmp_path: Path) 
     assert tab.evaluate(zoomed).startswith("matrix(4")
     tab.locator("#wipe").fill("20")
     assert "80%" in tab.evaluate("getComputedStyle(document.querySelector('.wipe .above')).clipPath")
+
+
+def test_the_pace_counts_repeated_trainings() -> None:
+    watcher = Watcher(str(CHECKOUT / "studies" / "lightweight_x4_example.db"))
+    page = live.show(watcher, Address(study="lightweight_x4", view="overview")).page
+    (bars,) = json.loads(page.figures["rate"])["data"]
+    hours = np.array(bars["width"]) / 3_600_000
+    assert hours @ np.array(bars["y"]) == pytest.approx(30 + 12)  # the designs, and the second seeds of the front
 
 
 def test_addresses_are_read_back() -> None:
