@@ -207,7 +207,8 @@ def connected(address: str | None, *, cpus: float, gpus: float, least_cpus: int 
             raise InputError(f"Ray cannot be started on this machine: {describe(error)}") from None
         raise InputError(
             f"the Ray cluster at {address} cannot be joined: {describe(error)}. srsearch runs on a node of the cluster "
-            "(make this machine one with `ray start --address`), with the same versions of Ray and Python as there"
+            "(make this machine one with `ray start --address`), with the same versions of Ray and Python as there; if "
+            "`ray start --head` says that the cluster asks for a token, set RAY_AUTH_MODE=token"
         ) from None
     try:
         _check_room(cpus, gpus)
