@@ -1,6 +1,7 @@
 """What a study with several lengths of training does next: a new design, or a longer training of a known one.
 
-The model (`srsearch.analysis.fidelity`) predicts the PSNR of every design after the longest training. The value of a
+The model (`srsearch.analysis.fidelity`) predicts the PSNR of every design after the longest training, or, if there are
+published networks in the space, as a paper would print it. The value of a
 training is what its result is expected to add to the hypervolume of these predictions: with a result of the training
 that lies z standard deviations above its prediction, the prediction of each design i moves by c_i z, where c_i is its
 covariance with the result divided by the result's standard deviation, so
@@ -132,9 +133,18 @@ class LengthChooser:
         lengths: Training steps, ascending.
         seed: Seed of the candidates.
         reference: Reference PSNR in dB of the study's hypervolume; by default just below the worst so far.
+        printed: Published networks in the space: their values on the axes, and the PSNR in dB that a paper prints. If
+            there are any, it is the printed PSNR that the model predicts and that counts.
     """
 
-    def __init__(self, space: Space, lengths: Sequence[int], seed: int, reference: float | None = None) -> None:
+    def __init__(
+        self,
+        space: Space,
+        lengths: Sequence[int],
+        seed: int,
+        reference: float | None = None,
+        printed: Sequence[tuple[Mapping[str, OptionValue], float]] = (),
+    ) -> None:
         self._lengths = tuple(lengths)
         self._seed = seed
         self._reference = reference
@@ -142,6 +152,8 @@ class LengthChooser:
         (cost,) = (name for name in space.objectives if is_cost(name))
         self._cost = self._table.costs.index(cost)
         self._mult_adds = self._table.costs.index("mult_adds")
+        positions = self._table.stacked([self._table.find(axes) for axes, _ in printed])
+        self._printed = self._points(self._table.rows(positions)), np.array([psnr for _, psnr in printed])
 
     def choose(
         self, number: int, known: Sequence[TrialRecord], longer: Sequence[TrialRecord], offers: Offers
@@ -166,9 +178,10 @@ class LengthChooser:
         rows = {trial.number: row for row, trial in enumerate(trials)}
         points = self._points(designs)
         model = self._model(trials, longer, rows, points, rng)
-        top = len(self._lengths) - 1
+        top = model.top
         means, deviations = model.predict(points, top)
-        choices = _Choices(model, top, points, means, self._ground(means), self._sampled_costs(designs))
+        ground = self._ground(means, model.predict(points, 0)[0])
+        choices = _Choices(model, top, points, means, ground, self._sampled_costs(designs))
         front = choices.promising(means + _HOPE * deviations, _MOST_KNOWN)
         choices = choices.of(front)
         best: tuple[float, Longer | Mapping[str, OptionValue] | None] = (-np.inf, None)
@@ -202,8 +215,11 @@ class LengthChooser:
     def _points(self, designs: Candidates) -> Points:
         return Points(designs.features, designs.costs[:, self._cost])
 
-    def _ground(self, means: Array) -> float:
-        return self._reference if self._reference is not None else float(means.min()) - 1e-3
+    def _ground(self, means: Array, short: Array) -> float:
+        """The PSNR from which the hypervolume counts; printed PSNR is on other photos, and shifted by their level."""
+        if self._reference is None:
+            return float(means.min()) - 1e-3
+        return self._reference + (float((means - short).mean()) if len(self._printed[1]) else 0.0)
 
     def _sampled_costs(self, designs: Candidates) -> Array:
         """(s,) costs up to the limit at which the hypervolume is integrated, and as the last one the limit."""
@@ -247,7 +263,9 @@ class LengthChooser:
             elif trial.state == "running":
                 running.append((place, level))
         observed = Measured(points.take(places), np.array(levels, dtype=np.int64), np.array(values))
-        model = FidelityModel.fit(observed, self._table.groups, self._lengths)
+        networks, printed = self._printed
+        observed = observed.followed_by(networks, np.full(len(printed), len(self._lengths)), printed)
+        model = FidelityModel.fit(observed, self._table.groups, self._lengths, printed=bool(len(printed)))
         waiting = np.array(running, dtype=np.int64).reshape(-1, 2)
         return model.fantasize(points.take(waiting[:, 0]), waiting[:, 1])
 
