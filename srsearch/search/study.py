@@ -549,7 +549,8 @@ class Study:
                 takes = None if seconds is None else seconds.of_training(trial.mult_adds or 0, to_train)
                 if self.affords(price, limit) and (takes is None or at_most is None or takes <= at_most):
                     offers.append(Offer(trial.number, steps, price if takes is None else takes))
-        return Offers(tuple(offers), lengths[0], seconds)
+        total = float(limit) if at_most is None and limit is not None else at_most
+        return Offers(tuple(offers), lengths[0], total, seconds)
 
     def _longer(self, choice: Longer) -> Trial:
         """A longer training of a finished design."""

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from srsearch.analysis.fidelity import FidelityModel, Measured, Points
-from srsearch.analysis.predicted import prediction
+from srsearch.analysis.predicted import observations, prediction
 from srsearch.analysis.ranking import Ranking, as_measured
+from srsearch.analysis.trust import agreements, calibration, seed_agreements
 from srsearch.search.model.features import FeatureTable
 from srsearch.space import Space
 from tests.conftest import CHECKOUT
@@ -113,6 +114,31 @@ def test_designs_are_ranked_by_what_is_predicted_and_show_what_was_measured() ->
     few = frame.head(9)
     few.attrs = frame.attrs
     assert Ranking.of(few, ("psnr", "mult_adds"), {"steps": 600}).prediction is None
+
+
+def test_trust_compares_rankings_and_calibrates_predictions() -> None:
+    points, truth = invented()
+    frame = frame_of(points, truth + np.random.default_rng(3).normal(0, 0.004, size=truth.shape), np.arange(0, 40, 2))
+    by = {each.ranking: each for each in agreements(frame, 600)}
+    assert set(by) == {"600 steps", "Mult-Adds", "parameters"}
+    short, cost = by["600 steps"], by["Mult-Adds"]
+    assert (short.designs, short.against) == (20, "9,600 steps")
+    assert 0.6 < short.tau.low < short.tau.value <= short.tau.high <= 1
+    assert math.isnan(cost.partial_tau.value)  # cost explains all of itself
+    assert short.partial_tau.value > 0
+    assert short.tau_within_bands.value > cost.tau_within_bands.value
+    assert 0 <= short.top_recall.low <= short.top_recall.value <= 1
+    observed = observations(frame, 600)
+    assert observed is not None
+    found = calibration(observed)
+    assert found is not None
+    assert (found.steps, found.designs) == (9600, 20)
+    assert found.error < 0.03
+    assert found.within_90 >= 0.75
+    seeds = pd.DataFrame({"trial": [*range(10)] * 2, "seed": [0] * 10 + [1] * 10})
+    seeds["psnr"] = [*truth[:10, 0], *truth[:10, 0][::-1]]
+    (pair,) = seed_agreements(seeds, frame.set_index("trial")["mult_adds"])
+    assert (pair.ranking, pair.against, pair.designs) == ("seed 0", "seed 1", 10)
 
 
 @pytest.mark.skipif(not LADDER.is_file(), reason="the recorded ladder is not here")

@@ -97,6 +97,8 @@ def check_reports(srsearch: Command, frame: pd.DataFrame) -> None:
     assert "Predicted" in shown
     assert "1,600 steps" in shown
     assert "100 steps" in shown
+    trust = json.loads(srsearch("trust", *storage, "--json").stdout)
+    assert trust["study"] == "small"
     ended = srsearch("report", "small", *storage, "--output", "page.html")
     assert ended.returncode == 0, ended.stderr
 

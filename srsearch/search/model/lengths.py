@@ -33,6 +33,13 @@ from srsearch.store import TrialRecord
 LEAST = 8
 """Fewest finished designs before a model chooses; the first designs are spread over the range of costs."""
 
+_ANCHORS = (0.9, 0.1, 0.5)
+"""Positions of the first designs that are trained longest among the promising ones, ordered by cost: without a few such
+trainings, the model has nothing but its priors to tell what longer trainings change."""
+
+_ANCHORS_SHARE = 1 / 3
+"""Largest share of what can be spent that goes into them."""
+
 _MOST_SHORT = 240
 """Most short trainings that the model is fitted to."""
 
@@ -111,11 +118,13 @@ class Offers:
     Attributes:
         longer: The longer trainings that are possible.
         steps: Steps of the shortest training.
+        total: What the study can spend in all, under a time limit what is left; None: without a limit.
         seconds: What prices are computed from under a time limit; None: prices are in shortest trainings.
     """
 
     longer: tuple[Offer, ...]
     steps: int
+    total: float | None = None
     seconds: Seconds | None = None
 
     def price_of_new(self, mult_adds: Array) -> Array:
@@ -184,6 +193,9 @@ class LengthChooser:
         choices = _Choices(model, top, points, means, ground, self._sampled_costs(designs))
         front = choices.promising(means + _HOPE * deviations, _MOST_KNOWN)
         choices = choices.of(front)
+        anchor = self._anchor(longer, offers, [trials[row] for row in front], points.take(front))
+        if anchor is not None:
+            return anchor
         best: tuple[float, Longer | Mapping[str, OptionValue] | None] = (-np.inf, None)
         offered = [offer for offer in offers.longer if rows[offer.trial] in set(front.tolist())]
         if offered:
@@ -200,6 +212,21 @@ class LengthChooser:
             if rates.max() >= best[0]:
                 return self._table.axes(candidates.positions[int(np.argmax(rates))].tolist())
         return best[1]
+
+    def _anchor(
+        self, longer: Sequence[TrialRecord], offers: Offers, promising: Sequence[TrialRecord], points: Points
+    ) -> Longer | None:
+        """One of the first trainings of the longest length; None if there are enough, or none can be paid."""
+        longest = self._lengths[-1]
+        begun = sum(trial.steps == longest and trial.state in ("complete", "running") for trial in longer)
+        if begun >= len(_ANCHORS):
+            return None
+        room = np.inf if offers.total is None else _ANCHORS_SHARE * offers.total / (begun + 1)
+        possible = {offer.trial for offer in offers.longer if offer.steps == longest and offer.price <= room}
+        order = [place for place in np.argsort(points.costs, kind="stable") if promising[place].number in possible]
+        if not order:
+            return None
+        return Longer(promising[order[round(_ANCHORS[begun] * (len(order) - 1))]].number, longest)
 
     def _new_designs(self, candidates: Candidates, choices: _Choices, offers: Offers) -> tuple[Array, Array]:
         """(n,) values and (n,) prices of trying candidates; 0 for those that cannot reach the front."""
