@@ -82,8 +82,10 @@ def _print(found: Sequence[Agreement], calibrated: Calibration | None) -> None:
         table.add_row(each.ranking, each.against, str(each.designs), *map(str, measures))
     print_widest(table)
     if calibrated is not None:
+        inside = (
+            f"{calibrated.within_50:.0%} of the scores in the 50 % intervals, {calibrated.within_90:.0%} in the 90 %"
+        )
         click.echo(
-            f"\nPredictions after {calibrated.steps:,} steps, each of {calibrated.designs} designs without its own longer "
-            f"trainings: off by {calibrated.error:.3f} dB (root mean square), {calibrated.within_50:.0%} of the scores in "
-            f"the 50 % intervals, {calibrated.within_90:.0%} in the 90 % intervals."
+            f"\nPredictions after {calibrated.steps:,} steps, each of {calibrated.designs} designs without its own "
+            f"longer trainings: off by {calibrated.error:.3f} dB (root mean square), {inside} intervals."
         )
