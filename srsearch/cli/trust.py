@@ -87,5 +87,6 @@ def _print(found: Sequence[Agreement], calibrated: Calibration | None) -> None:
         )
         click.echo(
             f"\nPredictions after {calibrated.steps:,} steps, each of {calibrated.designs} designs without its own "
-            f"longer trainings: off by {calibrated.error:.3f} dB (root mean square), {inside} intervals."
+            f"longer trainings: off by {calibrated.error:.3f} dB (root mean square), {half:.0%} of the scores in the "
+            f"50 % intervals, {most:.0%} in the 90 % intervals."
         )
