@@ -82,9 +82,7 @@ def _print(found: Sequence[Agreement], calibrated: Calibration | None) -> None:
         table.add_row(each.ranking, each.against, str(each.designs), *map(str, measures))
     print_widest(table)
     if calibrated is not None:
-        inside = (
-            f"{calibrated.within_50:.0%} of the scores in the 50 % intervals, {calibrated.within_90:.0%} in the 90 %"
-        )
+        half, most = calibrated.within_50, calibrated.within_90
         click.echo(
             f"\nPredictions after {calibrated.steps:,} steps, each of {calibrated.designs} designs without its own "
             f"longer trainings: off by {calibrated.error:.3f} dB (root mean square), {half:.0%} of the scores in the "
