@@ -140,6 +140,7 @@ def best(
     click.echo(f"\nIn Python:\n\n{python_lines(description)}")
     if save is not None:
         size = "" if at == USUAL_SIZE else f" --at {at}"
+        size += f" --scale {about.scale}" if about.scale != about.scales[-1] else ""
         click.echo(f"\nSaved as {save}; see its cost with: srsearch count {save}{size}")
         click.echo(f"next: srsearch train {save} --recipe fast --data builtin")
 

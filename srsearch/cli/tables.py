@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import click
 from srsearch.cli.options import PLUGINS
 from srsearch.cli.printing import (
     design_text,
+    parts,
     plain,
     print_table,
     print_widest,
@@ -363,23 +365,12 @@ def print_trials(frame: pd.DataFrame, reached: Mapping[int, Sequence[float]]) ->
     from rich.table import Table
     from rich.text import Text
 
-    from srsearch.labels import axis_labels
-
-    axes = list(frame.attrs.get("axes", []))
-    labels = axis_labels(axes)
-    rows: list[tuple[str | Text, ...]] = []
-    for row in records(frame):
-        psnr = "" if row["psnr"] is None else f"{row['psnr']:.3f}"
-        if row["trial"] in reached:
-            step, so_far = reached[row["trial"]]
-            psnr = f"{so_far:.3f} at {step:.0f}"
-        costs = ["" if row[name] is None else format_quantity(row[name]) for name in ("mult_adds", "params")]
-        state = "cached" if row["cached"] else row["state"]
-        design = design_text({axis: row[axis] for axis in axes if row[axis] is not None}, labels)
-        rows.append((str(row["trial"]), state, psnr, *costs, _with_reason(design, row["reason"])))
     headings = ("trial", "state", "PSNR", "Mult-Adds", "params", "design (reason)")
-    if terminal_width() is None or len(rows) > _MOST_DRAWN:
-        click.echo("\n".join(_plain_lines(headings, [[str(cell) for cell in row] for row in rows])))
+    rows = _trial_cells(frame, reached)
+    if terminal_width() is None or len(frame) > _MOST_DRAWN:
+        lines = _plain_lines(headings, [tuple(printable(str(cell)) for cell in row) for row in rows])
+        while some := list(itertools.islice(lines, _MOST_DRAWN)):
+            click.echo("\n".join(some))
         return
     table = Table(box=box.SIMPLE_HEAD)
     for heading in headings[:-1]:
@@ -391,16 +382,35 @@ def print_trials(frame: pd.DataFrame, reached: Mapping[int, Sequence[float]]) ->
     print_table(table)
 
 
+def _trial_cells(frame: pd.DataFrame, reached: Mapping[int, Sequence[float]]) -> Iterator[tuple[str | Text, ...]]:
+    """The cells of `print_trials`, row by row."""
+    from srsearch.labels import axis_labels
+
+    axes = list(frame.attrs.get("axes", []))
+    labels = axis_labels(axes)
+    for row in (row for part in parts(frame) for row in records(part)):
+        psnr = "" if row["psnr"] is None else f"{row['psnr']:.3f}"
+        if row["trial"] in reached:
+            step, so_far = reached[row["trial"]]
+            psnr = f"{so_far:.3f} at {step:.0f}"
+        costs = ["" if row[name] is None else format_quantity(row[name]) for name in ("mult_adds", "params")]
+        state = "cached" if row["cached"] else row["state"]
+        design = design_text({axis: row[axis] for axis in axes if row[axis] is not None}, labels)
+        yield str(row["trial"]), state, psnr, *costs, _with_reason(design, row["reason"])
+
+
 _MOST_DRAWN = 2_000
 """Rows that rich lays out in a second; of more it would make a terminal wait for minutes."""
 
 
 def _plain_lines(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """The lines of a table of trials as `print_table` prints them in a pipe, a hundred times as fast."""
-    from rich.cells import cell_len
+    from rich import cells
 
-    rows = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
+    def cell_len(text: str) -> int:
+        return len(text) if text.isascii() else cells.cell_len(text)
+
+    widths = [max(map(cell_len, (row[place] for row in (headings, *rows)))) for place in range(len(headings))]
 
     def line(cells: Sequence[str]) -> str:
         spaces = [" " * (width - cell_len(cell)) for width, cell in zip(widths, cells, strict=True)]

@@ -35,7 +35,7 @@ _HEADINGS = {
     PROBABILITY: "Probability to be the best",
     "reached": "Step",
 }
-_DIGITS = {"effect": 4, "error": 4, "together": 4, "beyond": 4, "tau": 3, "psnr_sd": 3, "seconds": 1}
+_DIGITS = {"bicubic": 3, "effect": 4, "error": 4, "together": 4, "beyond": 4, "tau": 3, "psnr_sd": 3, "seconds": 1}
 
 
 def headings(columns: Iterable[str] = ()) -> dict[str, str]:

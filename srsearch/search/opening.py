@@ -64,6 +64,7 @@ def find_or_create(
     named = _of_space(store, space.name)
     same = _continued_by(named, space, evaluator)
     if same and not new:
+        _check_unchanged(same[-1], space, evaluator)
         return same[-1], True
     check_sampler(space, space.search.sampler)
     if space.search.inform is not None:
@@ -80,6 +81,29 @@ def find_or_create(
     record = _new_record(store, space, evaluator, plan_of(evaluator, at_once, progress.message))
     store.create_study(record)
     return record, False
+
+
+def _check_unchanged(record: StudyRecord, space: Space, evaluator: Evaluator) -> None:
+    """Check a study by its hash, which is that of what is asked for.
+
+    Raises:
+        InputError: What the hash was made of is something else now.
+    """
+    wanted: dict[str, Any] = {
+        "objectives": space.objectives,
+        "sampler": space.search.sampler,
+        "seed": space.search.seed,
+        "data_fingerprint": fingerprint_of(evaluator),
+        "recipe": recipe_of(evaluator),
+    }
+    recorded = {name: getattr(record, name) for name in wanted}
+    recorded["recipe"] = {name: value for name, value in record.recipe.items() if name != "runtime"}
+    changed = [name for name in wanted if content_hash(recorded[name]) != content_hash(wanted[name])]
+    if changed:
+        raise InputError(
+            f"study {record.name!r} was changed by hand: its hash is that of another {' and '.join(changed)} than it "
+            "has now. Undo that, or restore a copy of the database; --new begins another study"
+        )
 
 
 def _tell_differences(

@@ -192,7 +192,10 @@ class Study:
     def refresh(self) -> None:
         """Read what other processes have changed."""
         if self._unsure:
-            self._trials = Ledger(self.record.objectives, self.store.trial_records(self.name))
+            # A study may have hundreds of thousands of trials; their descriptions take more room than all else.
+            described = own_costs(self.record.objectives)
+            stored = self.store.trial_records(self.name) if described else self.store.changed_trials(self.name, {}, -1)
+            self._trials = Ledger(self.record.objectives, stored)
             self._unsure = False
             return
         for record in self.store.changed_trials(self.name, self._trials.open, after=self._trials.last):

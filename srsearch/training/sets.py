@@ -56,14 +56,14 @@ def read_sets(
     train: dict[int, Pairs] = {}
     held_out: dict[int, Pairs] = {}
     skipped: dict[str, None] = {}
+    read = {} if folder == BUILTIN else {scale: _read(folder, scale, warn, skipped) for scale in scales}
+    names = _held_out(read) if validation is None else {}
     for scale in scales:
         if folder == BUILTIN:
             data = load_training_data(BUILTIN, scale, patch=patch)
             train[scale], held_out[scale] = data.train, data.validation
             continue
-        pairs = _read(folder, scale, warn, skipped)
-        names = shuffled(pair.name for pair in pairs)[: max(1, min(len(pairs) // 10, _VALIDATION_IMAGES))]
-        chosen = set() if validation is not None else set(names)
+        pairs, chosen = read[scale], names.get(scale, set())
         held_out[scale] = tuple(pair for pair in pairs if pair.name in chosen)
         rest = tuple(pair for pair in pairs if pair.name not in chosen)
         train[scale] = tuple(pair for pair in rest if min(pair.lr.shape[:2]) >= patch)
@@ -76,6 +76,19 @@ def read_sets(
     held_out = {scale: _sound(pairs, warn, skipped) for scale, pairs in held_out.items()}
     about = {"train": _about(folder, train), "validation": _about(validation or f"held out of {folder}", held_out)}
     return TrainingSets(train, held_out, about, tuple(skipped))
+
+
+def _held_out(pairs: dict[int, Pairs]) -> dict[int, set[str]]:
+    """The names of the images to validate with at each scale: the same at all scales, of those that all scales have.
+
+    An image that is held out at one scale must not be trained on at another.
+    """
+    everywhere = set.intersection(*({pair.name for pair in each} for each in pairs.values())) if pairs else set()
+    chosen = {}
+    for scale, each in pairs.items():
+        names = shuffled(pair.name for pair in each if not everywhere or pair.name in everywhere)
+        chosen[scale] = set(names[: max(1, min(len(names) // 10, _VALIDATION_IMAGES))])
+    return chosen
 
 
 def _read(folder: str, scale: int, warn: Callable[[str], None], skipped: dict[str, None]) -> Pairs:

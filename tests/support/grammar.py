@@ -86,13 +86,15 @@ PARTS: dict[str, dict[str, dict[str, tuple[Any, ...]]]] = {
             "blocks_3": ("same", 1, 2),
             "refine_2": ("same", 0, 1),
             "refine_3": ("same", 0, 1),
+            "blocks_4": ("same", "same", 1),
+            "refine_4": ("same", "same", 1),
         },
         "progressive": {},
     },
     "activation": {"relu": {}, "leaky_relu": {"slope": (0.1, 0.2)}, "prelu": {}, "silu": {}, "gelu": {}},
 }
 PLAIN: dict[str, tuple[Any, ...]] = {
-    "scale": (2, 3, 4, 8, (2, 3), (2, 4)),
+    "scale": (2, 3, 4, 8, 16, (2, 3), (2, 4), (2, 3, 4), (2, 4, 8, 16)),
     "channels": CHANNELS,
     "global_skip": (True, False),
     "image_residual": ("none", "bicubic", "learned"),
@@ -164,14 +166,13 @@ class Trace(TorchDispatchMode):
 def fingerprint(design: Architecture) -> str:
     """What a design computes, as text: operations, operands, shapes and shared weights, at each of its scales.
 
-    The network is traced on the meta device, which computes shapes only.
+    The network is traced on a tiny image: PyTorch's own tracing of shapes takes three times as long.
     """
     design.check_placement()
-    with torch.device("meta"):
-        network = Assembler(design).network().eval()
+    network = Assembler(design).network().eval()
     traces = []
     for scale in design.scales:
         with torch.no_grad(), Trace() as trace:
-            network(torch.empty(1, network.in_channels, 5, 6, device="meta"), scale=scale)
+            network(torch.zeros(1, network.in_channels, 5, 6), scale=scale)
         traces.append(trace.operations)
     return repr(traces)

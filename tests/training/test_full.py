@@ -39,7 +39,7 @@ from srsearch.training import Checkpoint, Recipe, Trainer, full
 from srsearch.training.full import Moment, train
 from srsearch.training.processes import Processes
 from srsearch.training.recipe_files import read_recipe, shipped_recipes
-from srsearch.training.sets import TrainingSets
+from srsearch.training.sets import TrainingSets, read_sets
 from srsearch.training.trainer import at_sizes, chosen_levels
 from tests.conftest import CHECKOUT
 from tests.support import forked
@@ -216,7 +216,7 @@ def training(design: dict[str, Any] = SMALL, pairs: tuple[Pair, ...] | None = No
 
 
 def weights(trainer: Trainer) -> dict[str, Tensor]:
-    return {key: value.clone() for key, value in trainer._network.named_parameters()}
+    return {key: value.detach().clone() for key, value in trainer._network.named_parameters()}
 
 
 def moved(trainer: Trainer, step: int = 1) -> dict[str, Tensor]:
@@ -495,7 +495,8 @@ def test_a_killed_process_ends_the_others_with_a_sentence(tmp_path: Path, photos
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     together = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
-    command = (*COMMAND, "--minutes", "1", "--out", "m.safetensors")
+    Store(tmp_path / "t.db").close()
+    command = (*COMMAND, "--minutes", "1", "--out", "m.safetensors", "--storage", "t.db")
     first, second = (
         forked.command(tmp_path, *command, env=together | {"RANK": number, "LOCAL_RANK": number}) for number in "01"
     )
@@ -512,7 +513,7 @@ def test_a_killed_process_ends_the_others_with_a_sentence(tmp_path: Path, photos
     assert "srsearch: process 0 of 2 lost the others (" in ended.stderr
     assert "the same command goes on from the last checkpoint" in ended.stderr
     assert "Traceback" not in ended.stderr
-    with Store(tmp_path / "studies" / "srsearch.db", read_only=True) as store:
+    with Store(tmp_path / "t.db", read_only=True) as store:
         assert [each.state for each in trainings(store)] == ["interrupted"]
 
 
@@ -723,3 +724,21 @@ def test_recipes_are_listed_and_printed(srsearch: Command) -> None:
     unknown = srsearch("recipes", "pcran")
     assert unknown.returncode == 2
     assert "did you mean 'pcarn'" in unknown.stderr
+
+
+def test_an_image_held_out_at_one_scale_is_trained_on_at_none(tmp_path: Path) -> None:
+    """At x4 the LR images of most photos are missing, so that a tenth of them is another one than at x2."""
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        hr = Image.fromarray(rng.integers(0, 256, (48, 48, 3), dtype=np.uint8))
+        for scale in (1, 2, 4) if number % 3 == 0 else (1, 2):
+            part = f"LR_bicubic/X{scale}" if scale > 1 else "HR"
+            file = tmp_path / f"DIV2K_train_{part}" / f"{number:04}{f'x{scale}' if scale > 1 else ''}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            hr.resize((48 // scale, 48 // scale)).save(file)
+    sets = read_sets(str(tmp_path), None, (2, 4), patch=8, warn=lambda message: None)
+    held_out, trained_on = (
+        {pair.name for pairs in side.values() for pair in pairs} for side in (sets.validation, sets.train)
+    )
+    assert held_out
+    assert not held_out & trained_on
