@@ -28,6 +28,7 @@ from srsearch.cli.spaces import catalogue, count, space
 from srsearch.cli.streams import print_anything
 from srsearch.cli.studies import studies
 from srsearch.cli.train import recipes, train
+from srsearch.cli.trust import trust
 from srsearch.cli.upscale import upscale
 from srsearch.errors import InputError, WorkError
 from srsearch.text import printable_lines
@@ -108,6 +109,7 @@ for _each in (
     best,
     advise,
     train,
+    trust,
     recipes,
     data,
     evaluate,
