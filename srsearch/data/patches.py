@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +12,22 @@ from srsearch.data.pairs import Pair
 
 _TURNS = {"dihedral": 7, "flip": 2, "none": 0}
 """Which bits of a number from 0 to 7 each augmentation uses; see `_turned`."""
+
+
+class Place(NamedTuple):
+    """Where a patch is cut from.
+
+    Attributes:
+        photo: Number of the photo.
+        row: First row of the patch in the LR image.
+        column: Its first column.
+        turn: Number of its flip or rotation, from 0 to 7.
+    """
+
+    photo: int
+    row: int
+    column: int
+    turn: int
 
 
 class PatchSampler:
@@ -78,23 +95,28 @@ class PatchSampler:
         Returns:
             LR (n, 3, p, p) and HR (n, 3, scale * p, scale * p): float32, 0..1, channels-last in memory.
         """
+        cuts = [self._cut(place) for place in self._drawn()]
+        return self._stack([lr for lr, _ in cuts]), self._stack([hr for _, hr in cuts])
+
+    def _drawn(self) -> list[Place]:
+        """The places of the next batch, those of this process."""
         drawn = torch.randint(int(self._ends[-1]), (self._batch,), generator=self._generator)
         turns = torch.randint(8, (self._batch,), generator=self._generator).tolist()
         photos = torch.searchsorted(self._ends, drawn, right=True).tolist()
-        cuts = [
-            self._cut(photo, int(position), turn & self._turns)
-            for photo, position, turn in list(zip(photos, drawn.tolist(), turns, strict=True))[self._own]
-        ]
-        return self._stack([lr for lr, _ in cuts]), self._stack([hr for _, hr in cuts])
+        places = list(zip(photos, drawn.tolist(), turns, strict=True))[self._own]
+        return [self._place(photo, int(position), turn & self._turns) for photo, position, turn in places]
 
-    def _cut(self, photo: int, drawn: int, turn: int) -> tuple[Tensor, Tensor]:
+    def _place(self, photo: int, drawn: int, turn: int) -> Place:
         first = int(self._ends[photo - 1]) if photo else 0
         row, column = divmod(drawn - first, self._columns[photo])
-        lr, hr = self._photos[photo]
-        side, scale = self._patch, self._scale
+        return Place(photo, row, column, turn)
+
+    def _cut(self, place: Place) -> tuple[Tensor, Tensor]:
+        lr, hr = self._photos[place.photo]
+        side, scale, row, column = self._patch, self._scale, place.row, place.column
         lr = lr[row : row + side, column : column + side]
         hr = hr[row * scale : (row + side) * scale, column * scale : (column + side) * scale]
-        return _turned(lr, turn), _turned(hr, turn)
+        return _turned(lr, place.turn), _turned(hr, place.turn)
 
     def _stack(self, patches: list[Tensor]) -> Tensor:
         """n patches uint8 (h, w, 3) to float32 (n, 3, h, w) without moving the channels in memory."""

@@ -9,8 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from srsearch.data import CachedPatchSampler, PatchSampler, cache_of, open_cache, recognise
+from srsearch.data import (
+    CachedPatchSampler,
+    PatchSampler,
+    cache_of,
+    load_training_data,
+    open_cache,
+    read_folder,
+    recognise,
+)
 from srsearch.data import cache as cache_module
 from srsearch.errors import InputError, WorkError
 from tests.data.test_layouts import make_set, photo, save
@@ -128,7 +137,32 @@ def test_patches_from_a_cache_are_those_from_memory(srsearch: Command, photos: P
     memory = PatchSampler(list(recognise(photos, 4).read(lambda message: None)), 8, 5, 4, seed=3)
     # So few bytes that pages are given back before each batch.
     cached = CachedPatchSampler(open_cache(photos, 4), 8, 5, 4, seed=3, resident=1)
+    resumed = CachedPatchSampler(open_cache(photos, 4), 8, 5, 4, seed=4)
+    resumed.next()
     for _ in range(4):
-        for a, b in zip(memory.next(), cached.next(), strict=True):
+        # Batches are drawn one ahead, and the state is that before the batch that comes next.
+        assert torch.equal(memory.state, cached.state)
+        resumed.state = cached.state
+        for a, b, c in zip(memory.next(), cached.next(), resumed.next(), strict=True):
             assert torch.equal(a, b)
-    assert torch.equal(memory.state, cached.state)
+            assert torch.equal(a, c)
+
+
+def test_proxy_trainings_take_the_same_photos_from_a_cache(srsearch: Command, photos: Path, tmp_path: Path) -> None:
+    save(photo(9, 50, 60), photos / "DIV2K_train_HR" / "0001.png")
+    (photos / "7.png").write_bytes(b"no image")
+    Image.fromarray(photo(5, 50, 70)).convert("L").save(photos / "grey.png")
+    prepared(srsearch, photos / "DIV2K_train_HR", "--to", str(tmp_path / "cache"))
+    assert [each.name for each in read_folder(tmp_path / "cache", min_side=8, warn=pytest.fail)] == ["0001.png"]
+    prepared(srsearch, photos, "--to", str(tmp_path / "cache"))
+    decoded, cached = (load_training_data(each, 3, patch=8) for each in (photos, tmp_path / "cache"))
+    assert decoded.fingerprint == cached.fingerprint
+    assert decoded.description | {"source": ""} == cached.description | {"source": ""}
+    # Without its images, the folder is as good as its cache.
+    messages: list[str] = []
+    prepared(srsearch, photos)
+    for image in photos.rglob("*.png"):
+        image.unlink()
+    moved = load_training_data(photos, 3, patch=8, warn=messages.append)
+    assert moved.fingerprint == decoded.fingerprint
+    assert messages == [f"skipped 1 of 9 images in {str(photos)!r}: 7.png (damaged, or not an image)"]
