@@ -112,8 +112,8 @@ def _resized(pixels: Pixels, scale: int, kernel: Callable[[int, int], _Kernel]) 
     return np.ascontiguousarray(columns.transpose(2, 0, 1))
 
 
-_STRIP = 32
-"""Output rows that are computed at once, so that their inputs fit into the processor's cache."""
+_STRIP = 2**18
+"""Values that are computed at once, so that they stay in the processor's cache."""
 
 
 def _weighted(rows: Pixels, kernel: _Kernel) -> Pixels:
@@ -128,8 +128,9 @@ def _weighted(rows: Pixels, kernel: _Kernel) -> Pixels:
         (kernel.weights.ravel().astype(exact), kernel.sources.ravel(), places), shape=(outputs, len(rows))
     )
     result = np.empty((outputs, rows.shape[1]), np.uint8)
-    for start in range(0, outputs, _STRIP):
-        strip = slice(start, start + _STRIP)
+    count = -(-_STRIP // rows.shape[1])
+    for start in range(0, outputs, count):
+        strip = slice(start, start + count)
         first, last = int(kernel.sources[strip].min()), int(kernel.sources[strip].max())
         sums = matrix[strip, first : last + 1] @ rows[first : last + 1].astype(exact)
         sums += kernel.unit // 2
