@@ -37,6 +37,10 @@ SCOPES: Mapping[str, Sequence[str]] = {"rb": (), "rg": ("closing",), "rg+u": ("c
 """Scopes of the efficiency paper (Section 4.2): the places that have the unit of the blocks besides the blocks."""
 
 
+FURTHER_LEVELS = (2, 3, 4)
+"""The levels of a pyramid whose numbers of blocks may differ from the level before; x16 has four levels."""
+
+
 def default_part(place: str) -> Part:
     """The part at a place if a description names none."""
     return read_part(PLACES[place], DEFAULTS[place])
@@ -229,7 +233,7 @@ def _levels(levels: Part, scales: tuple[int, ...]) -> Part:
 
 
 def level_counts(levels: Part, option: str, first: int) -> tuple[int, ...]:
-    """The count of an option in each of the three levels of a pyramid.
+    """The count of an option in each of the four levels of a pyramid.
 
     Args:
         levels: The levels.
@@ -237,7 +241,7 @@ def level_counts(levels: Part, option: str, first: int) -> tuple[int, ...]:
         first: The count in the first level.
     """
     counts = [first]
-    for number in (2, 3):
+    for number in FURTHER_LEVELS:
         own = levels.get(f"{option}_{number}", "same")
         counts.append(counts[-1] if own == "same" else own)
     return tuple(counts)
@@ -248,7 +252,8 @@ def _set_counts(levels: Part, option: str, counts: Sequence[int]) -> Part:
     if levels.name != "pyramid":
         return levels
     shortest: dict[str, OptionValue] = {
-        f"{option}_{i + 1}": "same" if counts[i] == counts[i - 1] else counts[i] for i in (1, 2)
+        f"{option}_{number}": "same" if counts[number - 1] == counts[number - 2] else counts[number - 1]
+        for number in FURTHER_LEVELS
     }
     return levels.having(**shortest)
 
@@ -256,7 +261,7 @@ def _set_counts(levels: Part, option: str, counts: Sequence[int]) -> Part:
 def _refinement_levels(levels: Part, refinement: Part) -> Part:
     first = refinement.get("blocks")
     # A refinement without blocks has nothing to set by level.
-    counts = (0, 0, 0) if first is None else level_counts(levels, "refine", first)
+    counts = (0,) * (1 + len(FURTHER_LEVELS)) if first is None else level_counts(levels, "refine", first)
     return _set_counts(levels, "refine", counts)
 
 
@@ -287,7 +292,7 @@ def _wiring(body: Part, levels: Part, global_skip: bool) -> tuple[Part, Part, bo
                 name, options = "chain", {"blocks": counts[0], **placement}
         elif flat and (options["fusion"], options["groups"], options["share"]) == ("local", 1, "none"):
             options |= {"groups": counts[0], "blocks": 1, "fusion": "global"}
-            counts = (1, 1, 1)
+            counts = (1,) * len(counts)
     elif name == "memory" and all(count == 1 for count in counts) and not global_skip:
         name, options, global_skip = "chain", {"blocks": 1, **placement}, True
     elif name == "symmetric" and flat:  # otherwise a preset means different sources in each level

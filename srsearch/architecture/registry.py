@@ -89,8 +89,16 @@ _SLOTS: Mapping[str, Mapping[str, str]] = {
 A block's ``inner_activation`` is the activation between its two units. A design keeps or drops it by position.
 """
 
-_OMITTED = {"activations": "all", "compress": "none", "bias": "last"} | dict.fromkeys(
-    ("blocks_2", "blocks_3", "refine_2", "refine_3"), "same"
+_ADDED_LATER: Mapping[str, OptionValue] = {"blocks_4": "same", "refine_4": "same"}
+"""Options, with their defaults, that are younger than recorded descriptions.
+
+Descriptions leave them out at these values, so that they stay as they were recorded.
+"""
+
+_OMITTED = (
+    {"activations": "all", "compress": "none", "bias": "last"}
+    | dict.fromkeys(("blocks_2", "blocks_3", "refine_2", "refine_3"), "same")
+    | dict(_ADDED_LATER)
 )
 """Option values that are left out when a part is printed for people."""
 
@@ -130,7 +138,8 @@ class Part:
 
     def to_plain(self) -> Any:
         """The part as plain data: ``"conv"``, or ``{"grouped": {"groups": 4}}`` for a part with options."""
-        return {self.name: dict(self.options)} if self.options else self.name
+        options = {name: value for name, value in self.options if _ADDED_LATER.get(name) != value}
+        return {self.name: options} if self.options else self.name
 
     def __str__(self) -> str:
         inside = ", ".join(f"{name}={value}" for name, value in self.options if _OMITTED.get(name) != value)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srsearch.cli.evaluation_tables import evaluation_csv, evaluation_records, print_evaluation
-from srsearch.cli.models import as_option, model_named
+from srsearch.cli.models import as_option, checkpoints_option, model_named
 from srsearch.cli.options import MOST, WholeType, device_option, json_option, plugin_option, storage_option
 from srsearch.cli.printing import print_json
 from srsearch.errors import InputError, WorkError
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
 @plugin_option
 @storage_option
+@checkpoints_option
 @json_option
 def evaluate(
     model: str,

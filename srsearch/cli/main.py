@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from srsearch import __version__
+from srsearch.cli.advise import advise
 from srsearch.cli.compare import compare
 from srsearch.cli.data import data
 from srsearch.cli.evaluate import evaluate
@@ -97,6 +98,7 @@ for _each in (
     trials,
     front,
     best,
+    advise,
     train,
     recipes,
     data,

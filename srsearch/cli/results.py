@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from srsearch.analysis import Noise
-    from srsearch.store import Store
+    from srsearch.store import Store, StudyRecord
 
 
 @click.command(short_help="List the trials of a study.")
@@ -74,7 +74,9 @@ def front(study: str | None, storage: str | None, as_json: bool) -> None:
     estimated by a model if there are none.
     """
     with open_store(storage) as store:
-        frame, noise = front_with_errors(store, study_name(store, study))
+        name = study_name(store, study)
+        frame, noise = front_with_errors(store, name)
+        frame = at_other_scales(store, store.study(name), frame)
     if as_json:
         print_json(records(frame))
     else:
@@ -122,6 +124,7 @@ def best(
             )
         designs = _with_errors(designs, noise, quality)
         designs.attrs = {**frame.attrs, "objectives": list(about.objectives)}
+        designs = at_other_scales(store, about, designs)
         winner = next(row for row in records(designs) if row["best"])
         description = store.description(winner["key"])
     if save is not None:
@@ -159,6 +162,30 @@ def front_with_errors(store: Store, study: str) -> tuple[pd.DataFrame, Noise | N
     quality = quality_of(store.study(study).objectives)
     noise = retraining_noise(store.trials(study), quality)
     return _with_errors(store.front(study), noise, quality), noise
+
+
+def at_other_scales(store: Store, study: StudyRecord, designs: pd.DataFrame) -> pd.DataFrame:
+    """Designs of several scales with their Mult-Adds at the others, as columns such as ``mult_adds_x2``.
+
+    Designs of one scale are returned as they are, and so are those with parts that are not registered here.
+    """
+    if len(study.scales) == 1 or designs.empty:
+        return designs
+    from srsearch.architecture import Architecture
+    from srsearch.cost import count
+    from srsearch.space import Space
+
+    try:
+        way = Space.from_dict(study.space).convention
+        described = [Architecture.from_dict(store.description(key)) for key in designs["key"]]
+        costs = [count(design, scale=study.scale, convention=way).by_scale for design in described]
+    except InputError:
+        return designs
+    columns = {f"mult_adds_x{scale}": [each[scale].mult_adds for each in costs] for scale in study.scales}
+    del columns[f"mult_adds_x{study.scale}"]
+    counted = designs.assign(**columns)
+    counted.attrs = {**designs.attrs, "scale": study.scale}
+    return counted
 
 
 def _with_errors(frame: pd.DataFrame, noise: Noise | None, quality: str) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from srsearch.cli.options import (
 )
 from srsearch.cli.pages import write_page
 from srsearch.cli.printing import print_json, records
-from srsearch.cli.results import best_rows, front_with_errors
+from srsearch.cli.results import at_other_scales, best_rows, front_with_errors
 from srsearch.cli.tables import print_forecast, print_outcome
 from srsearch.errors import InputError, WorkError
 
@@ -181,6 +181,7 @@ def run(
     with open_store(storage) as store:
         best = best_rows(store, result.study, None, None)
         frame, noise = front_with_errors(store, result.study)
+        frame = at_other_scales(store, store.study(result.study), frame)
         written, trouble = None, None
         try:
             written = write_page(store, result.study, page)

@@ -219,7 +219,11 @@ def _measures(frame: pd.DataFrame) -> dict[str, list[str]]:
         columns["Seeds"] = ["" if value is None else str(value) for value in _values(frame["seeds"])]
     for row in (row for row in OBJECTIVES.values() if row.is_cost):
         if row.name in ("mult_adds", "params") or row.name in objectives:
-            columns[row.heading] = _texts(frame[row.name], row)
+            scale = frame.attrs.get("scale") if row.name == "mult_adds" else None  # of several
+            columns[row.heading if scale is None else f"{row.heading} x{scale}"] = _texts(frame[row.name], row)
+        for name in frame.columns if row.name == "mult_adds" else ():
+            if str(name).startswith("mult_adds_x"):
+                columns[str(name).removeprefix("mult_adds_")] = _texts(frame[name], row)
     if "best" in frame.columns and len(frame) > 1:
         columns[""] = ["best" if best else "" for best in frame["best"]]
     return columns
@@ -400,6 +404,8 @@ def print_forecast(forecast: Forecast) -> None:
     from rich import box
     from rich.table import Table
 
+    from srsearch.labels import scales_text
+
     unit = "GPU hours" if forecast.on_gpus else "core hours"
     at_once = f"{forecast.processes} at a time" if forecast.processes > 1 else "one at a time"
     click.echo(f"Measured on this machine's {forecast.device}, {forecast.precision}, {at_once}:\n")
@@ -409,6 +415,10 @@ def print_forecast(forecast: Forecast) -> None:
     for each in forecast.measured:
         table.add_row(format_quantity(each.mult_adds), f"{1000 * each.step:.1f} ms", f"{1000 * each.validation:.0f} ms")
     print_widest(table)
+    if forecast.scale is not None:
+        click.echo(
+            f"Steps at {scales_text(forecast.scales)} take turns; Mult-Adds and validations are at x{forecast.scale}."
+        )
     mean, low, high = forecast.seconds
     click.echo(
         f"\nA training of {forecast.steps} steps: {format_duration(mean)} on average over {forecast.space}'s feasible "

@@ -59,6 +59,8 @@ def own_limits(space: Mapping[str, Any]) -> dict[str, float]:
     """The limits that a space sets, by column, whether they are written 40G or 40000000000."""
     limits: dict[str, float] = {}
     for name, limit in (space.get("constraints") or {}).items():
+        if name == "scale":
+            continue  # where limits are counted
         most = limit.get("max") if isinstance(limit, Mapping) else limit
         if most is not None:
             with suppress(InputError):

@@ -6,7 +6,9 @@ page's content security policy refuses everything that is not in the file.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -56,6 +58,7 @@ from srsearch.dashboard.study_view import (
     pictures_warning,
     ranked_axes,
     save_command,
+    scales_title,
     score_warning,
     shots,
     state_counts,
@@ -95,6 +98,7 @@ class ReportData:
         reached: The last step and its PSNR of running and stopped trials, by number.
         curves: (step, PSNR) pairs of the trials that have any, by number.
         results: Every finished training, as `srsearch.dashboard.study_view.trainings` gives them.
+        identity: Tells the study from all others, of other databases as well; empty: the page does not say it.
         shots: A crop of a photo: HR, bicubic upscaling, and designs of the front; empty where no weights are saved.
     """
 
@@ -108,6 +112,7 @@ class ReportData:
     reached: Mapping[int, Sequence[float]] = field(default_factory=dict)
     curves: Mapping[int, Curve] = field(default_factory=dict)
     results: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=TRAINING_COLUMNS))
+    identity: str = ""
     shots: Sequence[Shot] = ()
 
 
@@ -135,6 +140,24 @@ _MOST_ROWS = 5_000
 """Trials in the page's table; with hundreds of thousands no browser would open it."""
 
 
+_IDENTITY = "srsearch-study"
+"""Name of the element of a page that has the identity of its study."""
+
+
+def study_identity(store: Store, record: StudyRecord) -> str:
+    """Return what tells a study from all others: a digest of its database, name and time of creation."""
+    parts = (store.where, record.name, record.created_at.isoformat())
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def page_identity(path: Path) -> str | None:
+    """Return the identity of the study whose page a file is; None if the file is no page that says so."""
+    with path.open("rb") as file:
+        head = file.read(4096).decode("utf-8", "replace")
+    found = re.search(rf'<meta name="{_IDENTITY}" content="(\w+)">', head)
+    return found and found.group(1)
+
+
 def _gather(store: Store, study: str) -> ReportData:
     record, trials, front = store.study(study), store.trials(study), store.front(study)
     # Drawn alike; with many trials, those that change nothing would only make the page larger.
@@ -156,6 +179,7 @@ def _gather(store: Store, study: str) -> ReportData:
         history=history,
         best_design=None if winner is None else store.description(str(winner["key"])),
         noise=retraining_noise(trials, quality_of(record.objectives)),
+        identity=study_identity(store, record),
         reached={row.number: curves[row.number][-1] for row in rows if row.state in _BEGUN and row.number in curves},
         curves=curves,
         results=trainings(rows, record.seed),
@@ -197,7 +221,10 @@ def render_report(data: ReportData) -> str:
         views=views.texts,
         shown=views.figures,
         study=data.study,
+        scales=scales_title(data.study),
         where=data.where,
+        identity=data.identity,
+        identity_name=_IDENTITY,
         summary=_summary(data, done),
         best=_best_card(data, axes),
         trials_caption=_trials_caption(data),

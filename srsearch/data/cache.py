@@ -16,7 +16,7 @@ import mmap
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -49,10 +49,44 @@ from srsearch.files import write_whole
 from srsearch.text import well_formed
 
 _UNFINISHED = "unfinished.jsonl"
+_PIECE = 2**20
 
 
 def _lr(scale: int) -> str:
     return f"lr_x{scale}.rgb"
+
+
+@dataclass(frozen=True)
+class CachedPair(Pair):
+    """A pair whose pixels are views of a cache's files.
+
+    Attributes:
+        parts: File, place and length of each of its images, as they were hashed.
+        sha256: Their hash.
+    """
+
+    parts: tuple[tuple[Path, int, int], ...] = ()
+    sha256: str = ""
+
+    def damage(self) -> str | None:
+        """What is wrong with the pixels in the cache; None if they are what was written.
+
+        The files are read, not their views: a page of a view that cannot be read ends the process.
+        """
+        digest = hashlib.sha256()
+        try:
+            for path, at, length in self.parts:
+                with path.open("rb", buffering=0) as file:
+                    file.seek(at)
+                    while length > 0:
+                        piece = file.read(min(length, _PIECE))
+                        if not piece:
+                            return f"{path} is too short"
+                        digest.update(piece)
+                        length -= len(piece)
+        except OSError as error:
+            return f"{path} cannot be read: {error.strerror}"
+        return None if digest.hexdigest() == self.sha256 else "its pixels in the cache are not what was written"
 
 
 @dataclass(frozen=True)
@@ -189,14 +223,21 @@ def open_cache(cache: str | Path, scale: int) -> tuple[Pair, ...]:
         (height, width), (rows, columns) = line["hr"], line["lr"][str(scale)]
         whole = image_at(folder, hr, line["at"]["hr"], height, width)
         small = image_at(folder, lr, line["at"][str(scale)], rows, columns)
-        pairs.append(Pair(line["name"], crop_to_multiple(whole, scale), small))
+        parts = [(folder / HR, line["at"]["hr"], size_of(line, "hr"))]
+        parts += [(folder / _lr(each), line["at"][str(each)], size_of(line, str(each))) for each in content["scales"]]
+        cropped = crop_to_multiple(whole, scale)
+        pairs.append(CachedPair(line["name"], cropped, small, parts=tuple(parts), sha256=line["sha256"]))
     return tuple(pairs)
 
 
 class CachedPatchSampler(PatchSampler):
     """Draws patches like `PatchSampler`, from a cache that may be larger than memory.
 
-    Each batch is drawn one ahead, and the system is told to read its pages: a disk works while a network trains.
+    A photo whose pixels are not what was written to the cache is skipped: patches come from the next one instead. It is
+    found before its first patch is cut, so that the batches depend on nothing but the seed and the damage.
+
+    While a network trains on a batch, a thread draws the next one: it verifies the photos that are new, and has the
+    system read the pages of the patches.
 
     Pages of the cache that patches were cut from count as memory of the process until they are given back, which it
     does each time when about ``resident`` bytes were touched. They stay in the system's page cache.
@@ -211,6 +252,7 @@ class CachedPatchSampler(PatchSampler):
         resident: Bytes of the cache to keep in the process.
         augmentation: As for `PatchSampler`.
         part: As for `PatchSampler`.
+        skip: Receives the name of each photo that is skipped, and what is wrong with it.
 
     Raises:
         ValueError: As for `PatchSampler`.
@@ -228,15 +270,20 @@ class CachedPatchSampler(PatchSampler):
         *,
         augmentation: str = "dihedral",
         part: tuple[int, int] = (0, 1),
+        skip: Callable[[str, str], None] = lambda name, reason: None,
     ) -> None:
         super().__init__(pairs, patch, batch, scale, seed, device, augmentation=augmentation, part=part)
+        self._pairs, self._skip = pairs, skip
+        self._sound: dict[int, bool] = {}
+        self._damaged: list[tuple[str, str]] = []
         self._regions = [(_region(pair.lr), _region(pair.hr)) for pair in pairs]
         self._maps = {id(each.file): each.file for regions in self._regions for each in regions if each is not None}
         # The system maps 16 pages around each that is touched. A row of a patch lies in a page of its own.
         rows = patch * (scale + 1) * batch
         self._batches_kept = max(resident // (rows * 2 * mmap.PAGESIZE), 1)
         self._batches = 0
-        self._ahead: tuple[Tensor, list[Place]] | None = None
+        self._thread = ThreadPoolExecutor(1, "patches")
+        self._ahead: tuple[Tensor, Future[list[Place]]] | None = None
 
     @property
     def state(self) -> Tensor:
@@ -245,11 +292,17 @@ class CachedPatchSampler(PatchSampler):
 
     @state.setter
     def state(self, state: Tensor) -> None:
+        if self._ahead is not None:
+            wait([self._ahead[1]])
         self._ahead = None
         self._generator.set_state(state)
 
     def next(self) -> tuple[Tensor, Tensor]:
-        """The next batch; see `PatchSampler.next`."""
+        """The next batch; see `PatchSampler.next`.
+
+        Raises:
+            InputError: No photo is left that can be used.
+        """
         self._batches += 1
         if self._batches % self._batches_kept == 0:
             for each in self._maps.values():
@@ -260,18 +313,45 @@ class CachedPatchSampler(PatchSampler):
     def _drawn(self) -> list[Place]:
         if not self._maps:
             return super()._drawn()
-        places = self._drawn_ahead() if self._ahead is None else self._ahead[1]
-        self._ahead = self._generator.get_state(), self._drawn_ahead()
+        _, drawing = self._ahead or self._drawn_ahead()
+        self._ahead = None
+        places = drawing.result()
+        while self._damaged:
+            self._skip(*self._damaged.pop(0))
+        self._ahead = self._drawn_ahead()
         return places
 
-    def _drawn_ahead(self) -> list[Place]:
-        """The places of a batch that the system begins to read."""
+    def _drawn_ahead(self) -> tuple[Tensor, Future[list[Place]]]:
+        """Begin to draw a batch; returns the state before it, too."""
+        return self._generator.get_state(), self._thread.submit(self._drawn_and_read)
+
+    def _drawn_and_read(self) -> list[Place]:
         places = super()._drawn()
         for place in places:
             for region, factor in zip(self._regions[place.photo], (1, self._scale), strict=True):
                 if region is not None:
                     region.read_ahead(place.row * factor, (place.row + self._patch) * factor)
         return places
+
+    def _place(self, photo: int, drawn: int, turn: int) -> Place:
+        if self._is_sound(photo):
+            return super()._place(photo, drawn, turn)
+        count = len(self._pairs)
+        other = next((each % count for each in range(photo + 1, photo + count) if self._is_sound(each % count)), None)
+        if other is None:
+            raise InputError("no image of the cache can be used any more; run srsearch data prepare again")
+        first = self._first(other)
+        position = (drawn - self._first(photo)) % (int(self._ends[other]) - first)
+        return super()._place(other, first + position, turn)
+
+    def _is_sound(self, photo: int) -> bool:
+        if photo not in self._sound:
+            pair = self._pairs[photo]
+            reason = pair.damage()
+            self._sound[photo] = reason is None
+            if reason is not None:
+                self._damaged.append((pair.name, reason))
+        return self._sound[photo]
 
 
 # Making ---------------------------------------------------------------------------------------------------------------

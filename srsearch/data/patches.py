@@ -103,13 +103,21 @@ class PatchSampler:
         drawn = torch.randint(int(self._ends[-1]), (self._batch,), generator=self._generator)
         turns = torch.randint(8, (self._batch,), generator=self._generator).tolist()
         photos = torch.searchsorted(self._ends, drawn, right=True).tolist()
-        places = list(zip(photos, drawn.tolist(), turns, strict=True))[self._own]
-        return [self._place(photo, int(position), turn & self._turns) for photo, position, turn in places]
+        # All processes look at the whole batch, so that they agree on what can be used.
+        places = [
+            self._place(photo, position, turn & self._turns)
+            for photo, position, turn in zip(photos, drawn.tolist(), turns, strict=True)
+        ]
+        return places[self._own]
 
     def _place(self, photo: int, drawn: int, turn: int) -> Place:
-        first = int(self._ends[photo - 1]) if photo else 0
-        row, column = divmod(drawn - first, self._columns[photo])
+        """The photo to cut a patch from, and where."""
+        row, column = divmod(drawn - self._first(photo), self._columns[photo])
         return Place(photo, row, column, turn)
+
+    def _first(self, photo: int) -> int:
+        """The number of a photo's first position."""
+        return int(self._ends[photo - 1]) if photo else 0
 
     def _cut(self, place: Place) -> tuple[Tensor, Tensor]:
         lr, hr = self._photos[place.photo]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,7 @@ class Ledger:
         keys: The number of such a trial by its design's key.
         done: How many of them this study has evaluated itself; cached evaluations do not count.
         last: The largest trial number; -1 before the first trial.
+        latest: The latest time at which a trial began or ended; None before the first trial.
     """
 
     def __init__(self, objectives: Sequence[str], records: Iterable[TrialRecord] = ()) -> None:
@@ -51,6 +53,7 @@ class Ledger:
         self.keys: dict[str, int] = {}
         self.done = 0
         self.last = -1
+        self.latest: datetime | None = None
         for record in records:
             self.put(record)
 
@@ -79,6 +82,8 @@ class Ledger:
         number, before = record.number, self._records.get(record.number)
         self._records[number] = record
         self.last = max(self.last, number)
+        moments = [each for each in (self.latest, record.started_at, record.finished_at) if each is not None]
+        self.latest = max(moments, default=None)
         if record.state in _OPEN:
             self.open[number] = record
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -201,9 +201,15 @@ def _new_record(store: Store, space: Space, evaluator: Evaluator, plan: Plan) ->
         data=data_of(evaluator),
         data_fingerprint=fingerprint_of(evaluator),
         reference=_reference(space, evaluator),
-        created_at=datetime.now(UTC),
+        created_at=_after_all(store),
         workers=plan.workers,
     )
+
+
+def _after_all(store: Store) -> datetime:
+    """The time, but after everything in the database: the clock may have been set back, and the newest study counts."""
+    now, latest = datetime.now(UTC), store.latest()
+    return now if latest is None else max(now, latest + timedelta(microseconds=1))
 
 
 def _reference(space: Space, evaluator: Evaluator) -> dict[str, float]:

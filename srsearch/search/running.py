@@ -130,11 +130,12 @@ def run(
     if trial_timeout is not None and not 0 < trial_timeout < math.inf:
         raise InputError(f"trial_timeout is {trial_timeout}; it is a number of seconds above 0")
     opened = _opened(space, proxy, search)
+    shown = progress or SilentProgress()
     with contextlib.ExitStack() as ending:
         executor = ending.enter_context(executor_for(backend, address, cpus_per_trial, gpus_per_trial, trial_timeout))
-        scorer = own or evaluator_for(opened, _detected(executor, opened, device), device=device)
+        scorer = own or evaluator_for(opened, _detected(executor, opened, device, shown), device=device)
         recorded = store if isinstance(store, Store) else ending.enter_context(Store(store))
-        shown = ending.enter_context(progress or SilentProgress())
+        ending.enter_context(shown)
         recorded.say = shown.warning
         planned = opened.search.workers or executor.room(runtime_of(scorer))
 
@@ -173,9 +174,9 @@ def _given(settings: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def _detected(executor: Executor, space: Space, device: str) -> dict[str, Any] | None:
+def _detected(executor: Executor, space: Space, device: str, progress: Progress) -> dict[str, Any] | None:
     """The runtime for a new study; an evaluator of the user's has its own way to find it."""
-    return executor.detect(device) if space.proxy.evaluator == "proxy" else None
+    return executor.detect(device, progress.message) if space.proxy.evaluator == "proxy" else None
 
 
 def _at_once(executor: Executor, evaluator: Evaluator, space: Space, record: StudyRecord, progress: Progress) -> int:

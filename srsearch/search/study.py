@@ -276,8 +276,9 @@ class Study:
             evaluation: The evaluation of its design.
             cached: Whether the evaluation is reused from an earlier trial.
         """
+        now = self._now()
         try:
-            self.store.finish_trial(self.name, trial.number, evaluation, cached=cached)
+            self.store.finish_trial(self.name, trial.number, evaluation, cached=cached, at=now)
         except EndedElsewhere:  # our lease had expired; another process took the trial over and finished first
             self.refresh()
             return
@@ -290,7 +291,7 @@ class Study:
                 curve=evaluation.curve,
                 seconds=evaluation.seconds,
                 cached=cached,
-                finished_at=datetime.now(UTC),
+                finished_at=now,
                 owner=None,
             )
         )
@@ -298,11 +299,16 @@ class Study:
     def fail(self, trial: Trial, reason: str) -> None:
         """Record that a trial failed, with the reason."""
         try:
-            self.store.fail_trial(self.name, trial.number, reason, owner=self._owner)
+            self.store.fail_trial(self.name, trial.number, reason, owner=self._owner, at=self._now())
         except EndedElsewhere:
             self.refresh()
             return
         self._trials.put(replace(self._trials[trial.number], state="failed", reason=reason, owner=None))
+
+    def _now(self) -> datetime:
+        """The time, but never before that of an earlier event of the study: the clock may have been set back."""
+        now, latest = datetime.now(UTC), self._trials.latest
+        return now if latest is None else max(now, latest)
 
     def checkpoint(self, trial: Trial) -> str | None:
         """Return the path or URL of the trial's checkpoint; None if the evaluator writes none."""
@@ -429,7 +435,7 @@ class Study:
                     seconds=None,
                     cached=False,
                     sampler_state={},
-                    started_at=datetime.now(UTC),
+                    started_at=self._now(),
                     finished_at=None,
                     replicate_of=original,
                     seed=self.record.seed + tried,
@@ -499,6 +505,7 @@ class Study:
         elif key in seen:
             verdict, reason = "repeated", f"the same network as trial {seen[key]}"
         cost: Cost | None = candidate.cost
+        now = self._now()
         return TrialRecord(
             number=number,
             key=key,
@@ -515,8 +522,8 @@ class Study:
             seconds=None,
             cached=False,
             sampler_state=state,
-            started_at=datetime.now(UTC),
-            finished_at=None if verdict == "running" else datetime.now(UTC),
+            started_at=now,
+            finished_at=None if verdict == "running" else now,
             owner=self._owner if verdict == "running" else None,
         )
 
@@ -578,8 +585,8 @@ def published_points(space: Space) -> list[Candidate]:
     """Return the published networks that lie inside a space and its budget, cheapest first."""
     points = {}
     for name in catalogue.names():
-        if space.scale in catalogue.published(name).scales:
-            point = space.locate(catalogue.get(name, space.scale))
+        if set(space.scales) <= set(catalogue.published(name).scales):
+            point = space.locate(catalogue.get(name, space.scales))
             if point is not None and point.broken is None:
                 points[point.design.key] = point
     return sorted(points.values(), key=lambda point: point.cost.mult_adds if point.cost else 0)

@@ -86,6 +86,22 @@ class Objectives(OneOrMany):
         return values
 
 
+class Scales(OneOrMany):
+    """Annotation of the upscaling factors of a design: one, or several in ascending order."""
+
+    @staticmethod
+    def _check_values(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not values:
+            raise PydanticCustomError("scales", "an empty list; give a scale, such as 4, or several: [2, 3, 4]")
+        for value in values:
+            if values.count(value) > 1:
+                raise PydanticCustomError("scales", "{value} is listed twice", {"value": value})
+        if (ascending := sorted(values)) != list(values):
+            context = {"values": list(values), "ascending": ascending}
+            raise PydanticCustomError("scales", "{values} are not in ascending order; write {ascending}", context)
+        return values
+
+
 class PartChoice(Section):
     """One part of a kind with the values of its options: exactly one field is set."""
 
@@ -203,6 +219,9 @@ class Constraints(Section):
     """The budget: hard limits, checked before anything is trained."""
 
     convention: ConventionName = Field("ours", description="how costs are counted: `ours`, or a paper's convention")
+    scale: Scale | None = Field(
+        None, description="of several scales, the one that limits, costs and PSNR are for; by default the largest"
+    )
     mult_adds: ImageBound = ImageBound()
     params: Bound = Bound()
     activations: Bound = Bound()
@@ -264,7 +283,7 @@ class RecipeSection(Section):
         None, description="peak learning rate"
     )
     schedule: str | None = Field(
-        None, description="`one_cycle`, `constant`, `cosine`, `halving`, or one that a plugin registers"
+        None, description="`one_cycle`, `constant`, `cosine`, `halving`, `wsd`, or one that a plugin registers"
     )
     halve_at: Annotated[tuple[StepCount, ...], Field(strict=False)] | None = Field(
         None, description="halving: the steps after which the learning rate is halved"
@@ -272,6 +291,9 @@ class RecipeSection(Section):
     halve_every: StepCount | None = Field(None, description="halving: the steps between two halvings")
     warm_up: Annotated[int, Field(ge=0, le=10**8)] | None = Field(
         None, description="steps during which the learning rate rises from zero, before the schedule's value holds"
+    )
+    decay: Share | None = Field(
+        None, description="wsd: share of the steps at the end during which the learning rate falls"
     )
     optimizer: Literal["adam", "adamw", "sgd"] | None = Field(None, description="what updates the weights")
     momentum: Annotated[float, Field(ge=0, lt=1, strict=False)] | None = Field(None, description="of sgd")
@@ -436,11 +458,17 @@ class ArchitectureBase(Section):
         return self
 
 
+def _one_or_many(scales: tuple[int, ...]) -> int | list[int]:
+    return scales[0] if len(scales) == 1 else list(scales)
+
+
 class SpaceFile(Section):
     """A whole space file; `document_model` adds the parts that are registered."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="name of the study")]
-    scale: Scale = Field(description="upscaling factor")
+    scale: Annotated[tuple[Scale, ...], Scales(), pydantic.PlainSerializer(_one_or_many)] = Field(
+        description="upscaling factor; several, such as [2, 3, 4], make designs with a head for each"
+    )
     architecture: Section = Field(description="the axes: one value, or a list of values")
     constraints: Constraints = Constraints()
     objectives: tuple[str, ...] = ("psnr", "mult_adds")

@@ -109,5 +109,6 @@ _OWN = (
     "scope",
     "sampler",
     "levels",
+    "scales",
 )
 """Types of our own errors; their messages name the value."""

@@ -6,8 +6,7 @@ import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 from sqlalchemy import Row, Select, Text, case, cast, func, select
@@ -48,7 +47,10 @@ TRIALS: Select[*tuple[Any, ...]] = select(
     # As text: parsing all rows together is several times as fast as parsing each.
     cast(TrialRow.axes, Text).label("axes"),
 )
-"""The columns of a `FrameRow`; for `statements.of_study`, which joins the evaluations."""
+"""What `trials` reads of each trial, its axes last; for `statements.of_study`, which joins the evaluations."""
+
+COLUMNS = tuple(TRIALS.selected_columns.keys())
+"""The names of the columns of `TRIALS`."""
 
 _STATES = ("complete", "stopped", "failed", "infeasible")
 
@@ -70,32 +72,6 @@ def _studies() -> Select[*tuple[Any, ...]]:
 
 STUDIES = _studies()
 """The rows that `studies` reads: every study with its numbers of designs and its best PSNR."""
-
-
-class FrameRow(NamedTuple):
-    """A trial as `trials` reads it.
-
-    Attributes:
-        number: The trial's number.
-        seconds: Training time of its evaluation.
-        replicate_of: Number of the trial whose design this one evaluates with another seed.
-        axes: JSON text.
-    """
-
-    number: int
-    key: str | None
-    state: str
-    reason: str | None
-    psnr: float | None
-    ssim: float | None
-    mult_adds: int | None
-    params: int | None
-    activations: int | None
-    seconds: float | None
-    cached: bool
-    finished_at: datetime | None
-    replicate_of: int | None
-    axes: str
 
 
 def measured(objectives: Iterable[str]) -> Select[*tuple[Any, ...]]:
@@ -142,10 +118,10 @@ def trials(rows: Iterable[Sequence[Any]], axes: Kinds | None = None) -> pd.DataF
     """The data frame of `Store.trials`.
 
     Args:
-        rows: Rows of the query `TRIALS`, or `FrameRow`, by number.
+        rows: The values of `COLUMNS` for each trial, by number.
         axes: Where the rows are only some of a study's trials: the axes of all of them, so that the columns agree.
     """
-    proposals = _with_replicates([FrameRow._make(row) for row in rows])
+    proposals = _with_replicates(list(rows))
     columns = list(zip(*proposals, strict=True)) if proposals else [()] * (len(_TYPES) + 1)
     data = {
         name: pd.array(list(column), dtype=kind)  # type: ignore[call-overload]
@@ -198,16 +174,16 @@ def of_records(records: Iterable[TrialRecord], axes: Kinds | None = None) -> pd.
         records: The trials with their replicates.
         axes: As for `trials`.
     """
-    *names, _ = FrameRow._fields
+    *names, _ = COLUMNS
     return trials([(*(getattr(each, name) for name in names), json.dumps(dict(each.axes))) for each in records], axes)
 
 
-def _with_replicates(rows: Sequence[FrameRow]) -> list[tuple[Any, ...]]:
+def _with_replicates(rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
     """The columns `_TYPES` and the axes of each design, with the replicates' results in those of their originals."""
-    replicates: dict[int, list[FrameRow]] = {}
-    for row in rows:
-        if row.replicate_of is not None and row.psnr is not None:
-            replicates.setdefault(row.replicate_of, []).append(row)
+    replicates: dict[int, list[tuple[float, float | None]]] = {}
+    for _number, _key, _state, _reason, psnr, ssim, *_, replicate_of, _axes in rows:
+        if replicate_of is not None and psnr is not None:
+            replicates.setdefault(replicate_of, []).append((psnr, ssim))
     proposals = []
     for number, key, state, reason, psnr, ssim, *counts, replicate_of, axes in rows:
         if state == "complete" and (psnr is None or not math.isfinite(psnr)):
@@ -216,9 +192,9 @@ def _with_replicates(rows: Sequence[FrameRow]) -> list[tuple[Any, ...]]:
             continue
         seeds, spread = None if psnr is None else 1, None
         if psnr is not None and number in replicates:
-            psnrs = [psnr, *(each.psnr for each in replicates[number] if each.psnr is not None)]
-            ssims = [each for each in (ssim, *(each.ssim for each in replicates[number])) if each is not None]
-            psnr, ssim = statistics.fmean(psnrs), statistics.fmean(ssims) if ssims else None
+            psnrs, ssims = zip((psnr, ssim), *replicates[number], strict=True)
+            known = [each for each in ssims if each is not None]
+            psnr, ssim = statistics.fmean(psnrs), statistics.fmean(known) if known else None
             seeds, spread = len(psnrs), statistics.stdev(psnrs)
         proposals.append((number, key, state, reason, psnr, ssim, seeds, spread, *counts, axes))
     return proposals

@@ -41,10 +41,10 @@ def check_study(values: Mapping[str, Any]) -> None:
     """
     for name in ("space", "recipe", "data", "reference"):
         if not isinstance(values[name], Mapping):
-            raise ValueError(f"{name} is no mapping")
+            raise ValueError(f"{name} is not a mapping")
     objectives = values["objectives"]
     if not (isinstance(objectives, list) and objectives and all(isinstance(name, str) for name in objectives)):
-        raise ValueError("objectives is no list of names")
+        raise ValueError("objectives is not a list of names")
     if len(set(objectives)) < len(objectives):
         raise ValueError("objectives has a name twice")
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in values["reference"].values()):
@@ -118,7 +118,7 @@ def checked_evaluation(row: Row[Any]) -> EvaluationRecord:
     """
     record = evaluation_record(row)
     if content_hash(record.recipe) != record.recipe_hash:
-        raise ValueError(f"the recipe of the evaluation of {record.key[:8]} does not have its hash")
+        raise ValueError(f"the recipe of the evaluation of {record.key[:8]} does not match its hash")
     return record
 
 

@@ -28,11 +28,13 @@ class TrainingSets:
         train: Pairs to train on, by scale.
         validation: Pairs to validate with, by scale.
         about: Folders, numbers of images and pixels, and a digest, as plain JSON.
+        skipped: Names of the images that cannot be used.
     """
 
     train: dict[int, Pairs]
     validation: dict[int, Pairs]
     about: dict[str, Any]
+    skipped: tuple[str, ...] = ()
 
 
 def read_sets(
@@ -52,12 +54,13 @@ def read_sets(
     """
     train: dict[int, Pairs] = {}
     held_out: dict[int, Pairs] = {}
+    skipped: dict[str, None] = {}
     for scale in scales:
         if folder == BUILTIN:
             data = load_training_data(BUILTIN, scale, patch=patch)
             train[scale], held_out[scale] = data.train, data.validation
             continue
-        pairs = _read(folder, scale, warn)
+        pairs = _read(folder, scale, warn, skipped)
         names = shuffled(pair.name for pair in pairs)[: max(1, min(len(pairs) // 10, _VALIDATION_IMAGES))]
         chosen = set() if validation is not None else set(names)
         held_out[scale] = tuple(pair for pair in pairs if pair.name in chosen)
@@ -68,12 +71,13 @@ def read_sets(
         if not train[scale]:
             raise InputError(f"{folder}: no image is left to train on at x{scale} with patches of {patch} LR pixels")
     if validation is not None:
-        held_out = {scale: _read(validation, scale, warn) for scale in scales}
+        held_out = {scale: _read(validation, scale, warn, skipped) for scale in scales}
+    held_out = {scale: _sound(pairs, warn, skipped) for scale, pairs in held_out.items()}
     about = {"train": _about(folder, train), "validation": _about(validation or f"held out of {folder}", held_out)}
-    return TrainingSets(train, held_out, about)
+    return TrainingSets(train, held_out, about, tuple(skipped))
 
 
-def _read(folder: str, scale: int, warn: Callable[[str], None]) -> Pairs:
+def _read(folder: str, scale: int, warn: Callable[[str], None], skipped: dict[str, None]) -> Pairs:
     if cache_of(folder) is not None:
         return open_cache(folder, scale)
     layout = recognise(folder, scale, warn)
@@ -88,7 +92,21 @@ def _read(folder: str, scale: int, warn: Callable[[str], None]) -> Pairs:
     pairs = tuple(layout.read(warn))
     if not pairs:
         raise InputError(f"{folder}: no image can be used")
+    usable = {pair.name for pair in pairs}
+    skipped.update(dict.fromkeys(each.name for each in layout.pairs if each.name not in usable))
     return pairs
+
+
+def _sound(pairs: Pairs, warn: Callable[[str], None], skipped: dict[str, None]) -> Pairs:
+    """The validation images that are as they were written to their cache; those to train on are checked when used."""
+    damaged = {pair.name: reason for pair in pairs if (reason := pair.damage()) is not None}
+    for name, reason in damaged.items():
+        if name not in skipped:
+            skipped[name] = None
+            warn(f"skipped {well_formed(name)}, which was to validate with: {reason}")
+    if len(damaged) == len(pairs):
+        raise InputError("no image is left to validate with; run srsearch data prepare again")
+    return tuple(pair for pair in pairs if pair.name not in damaged)
 
 
 def _about(folder: str, pairs: dict[int, Pairs]) -> dict[str, Any]:

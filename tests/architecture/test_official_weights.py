@@ -415,7 +415,7 @@ def test_networks_without_a_layout_are_refused(tmp_path: Path, tensors: dict[str
         load_official(file, "pcarm")
     with pytest.raises(InputError, match="no official layout of 'bl-e' is known; valid: carn, carn-m, pcarn,"):
         load_official(file, "bl-e")
-    with pytest.raises(InputError, match="scale: 5 is not one of 2, 3, 4, 8"):
+    with pytest.raises(InputError, match="scale: 5 is not one of 2, 3, 4, 8, 16"):
         load_official(file, "pcarn-m", 5)
 
 

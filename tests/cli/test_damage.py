@@ -76,9 +76,9 @@ def test_random_damage_gives_no_traceback(whole: bytes, tmp_path: Path, first: i
         ("UPDATE sr_studies SET space = json_set(space, '$.constraints.mult_adds', 3)", "constraints.mult_adds"),
         ('UPDATE sr_studies SET objectives = \'["psnr", "psnr"]\'', "objectives has a name twice"),
         ("UPDATE sr_trials SET axes = json_set(axes, '$.channels', json('[1]')) WHERE number = 1", "axes has a value"),
-        ("UPDATE sr_evaluations SET curve = '[[1]]'", "curve is no list"),
-        ("UPDATE sr_studies SET name = X'FFFE'", "name is no text"),
-        ("UPDATE sr_evaluations SET recipe = '{\"steps\": 7}'", "recipe does not have its hash"),
+        ("UPDATE sr_evaluations SET curve = '[[1]]'", "curve is not a list"),
+        ("UPDATE sr_studies SET name = X'FFFE'", "name is not text"),
+        ("UPDATE sr_evaluations SET recipe = '{\"steps\": 7}'", "recipe does not match its hash"),
     ],
 )
 def test_values_that_srsearch_never_writes(whole: bytes, tmp_path: Path, statement: str, message: str) -> None:

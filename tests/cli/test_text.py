@@ -1,4 +1,4 @@
-"""Terminals, folders and files whose text is not UTF-8: nothing ends in a traceback, and nothing is lost."""
+"""Terminals, folders and files whose text is not UTF-8: commands work, and no text is lost."""
 
 from __future__ import annotations
 

@@ -250,7 +250,7 @@ def animated(kind: str) -> bytes:
         ("a.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
     ],
 )
-def test_what_is_no_single_image_is_refused_with_a_sentence(
+def test_files_that_are_not_one_image_are_refused_with_a_sentence(
     srsearch: Command, tmp_path: Path, name: str, content: bytes, message: str
 ) -> None:
     (tmp_path / name).write_bytes(content)

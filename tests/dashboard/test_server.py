@@ -1,4 +1,4 @@
-"""The dashboard as a server among strangers: addresses, slow and malformed requests, headers, failing plugins."""
+"""The dashboard's server: addresses, slow and malformed requests, headers, failing plugins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The main job on real photographs, with a tiny budget: the only tests that train."""
+"""The main job on real photographs, with a tiny budget."""
 
 from __future__ import annotations
 

@@ -219,8 +219,8 @@ def test_tiles_give_the_untiled_result(design: Architecture) -> None:
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4 * max(1.0, float(whole.abs().max())))
 
 
-def test_the_reach_is_that_of_the_convolutions() -> None:
-    """Entry, two blocks of two convolutions, exit at x2; the body closes with one."""
+def test_the_reach_is_the_receptive_field_of_the_convolutions() -> None:
+    """A 3x3 and a 5x5 convolution see three pixels to each side."""
 
     class Plain(nn.Module):
         def __init__(self) -> None:

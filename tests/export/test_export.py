@@ -220,7 +220,7 @@ def test_spandrels_own_loader_opens_our_files(tmp_path: Path, spandrel: Any, des
         assert torch.allclose(opened(image).clamp(0, 1), expected)
 
 
-def test_what_cannot_be_exported_is_answered_with_a_sentence(srsearch: Command, tmp_path: Path) -> None:
+def test_what_cannot_be_exported_is_refused_with_a_sentence(srsearch: Command, tmp_path: Path) -> None:
     saved(tmp_path / "m.safetensors", model(HARD))
     for arguments, message in (
         (("bicubic",), "bicubic has no weights to export"),

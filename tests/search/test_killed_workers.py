@@ -1,4 +1,4 @@
-"""Workers that are killed from outside, again and again: no design is lost, and no number changes."""
+"""Workers that are killed again and again: no design is lost, and no result changes."""
 
 from __future__ import annotations
 

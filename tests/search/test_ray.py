@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
+from srsearch.architecture import Architecture
 from srsearch.errors import InputError, WorkError
-from srsearch.search import SyntheticEvaluator, run
+from srsearch.search import Evaluator, Score, SyntheticEvaluator, run
+from srsearch.search.evaluators.base import Report
+from srsearch.search.progress import SilentProgress
+from srsearch.search.session import Goal, Session
+from srsearch.search.study import Study
 from srsearch.space import Space
 from srsearch.store import Store
 from tests.conftest import CHECKOUT, SMALL_SPACE, Command
@@ -42,7 +50,7 @@ def test_ray_does_what_a_local_run_does(tmp_path: Path) -> None:
     assert outcome(here, "small") == outcome(there, "small")
 
 
-def test_without_ray_the_extra_is_named(tmp_path: Path) -> None:
+def test_if_ray_is_missing_the_message_names_the_extra(tmp_path: Path) -> None:
     code = "import sys; sys.modules['ray'] = None\nfrom srsearch.cli import main; main(prog_name='srsearch')"
     (tmp_path / "small.yaml").write_text(Space.from_dict(SPACE).text)
     ended = subprocess.run(
@@ -91,10 +99,13 @@ def test_an_address_that_is_not_a_ray_cluster_is_refused() -> None:
             check_address(f"127.0.0.1:{other.getsockname()[1]}")
 
 
-def test_a_cluster_that_cannot_run_a_trial_is_refused_at_once(tmp_path: Path) -> None:
-    """No node has room for a trial; or a worker cannot start, and the message names its node."""
+def test_a_cluster_that_cannot_run_a_trial_is_refused_at_once_and_a_busy_one_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No node has room for a trial; or a worker cannot start, and the message names its node; or other runs use all."""
     import ray
 
+    from srsearch.search.executors import ray_tune
     from srsearch.search.executors.ray_tune import connected
 
     space = Space.from_dict(SPACE)
@@ -108,6 +119,15 @@ def test_a_cluster_that_cannot_run_a_trial_is_refused_at_once(tmp_path: Path) ->
         with pytest.raises(WorkError, match=rf"on the node .*{socket.gethostname()}.* no photos in /data/photos"):
             run(space, store=store, backend="ray", evaluator=Homebound())
         assert ray.is_initialized()
+
+        monkeypatch.setattr(ray_tune, "_LOOK_SECONDS", 0.2)
+        monkeypatch.setattr(ray_tune, "_detected", lambda device: {"device": device})
+        others = ray.remote(num_cpus=int(ray.cluster_resources()["CPU"]))(lambda: time.sleep(1.5))
+        told: list[str] = []
+        others.remote()
+        assert ray_tune.detected_runtime("auto", 1.0, None, told.append) == {"device": "cpu"}
+        assert told == ["waiting for a node of the cluster with 1 CPUs and 0 GPUs free"]
+
         # The trial is still there, and is trained where the photos are.
         assert run(space, store=store, evaluator=Homebound.elsewhere()).done == 8
 
@@ -119,7 +139,7 @@ def test_an_evaluator_that_misbehaves_does_on_ray_as_it_does_here(
     rays = Path(tempfile.mkdtemp(prefix="ray-"))  # with a short name: Ray has sockets in it
     monkeypatch.setenv("RAY_TMPDIR", str(rays))
     (tmp_path / "ways").mkdir()
-    ways = ["exit", "fork", "late thread", "ctrl-c", "die", "segfault", "print", "killed", "grandchild", "sleep"]
+    ways = ["exit", "fork", "ctrl-c", "die", "segfault", "print", "killed", "grandchild", "late thread", "sleep"]
     evaluator = Misbehaving(tmp_path / "ways", ways)
     evaluator.keeps_checkpoints = True
     with Store(tmp_path / "s.db") as store:
@@ -134,10 +154,59 @@ def test_an_evaluator_that_misbehaves_does_on_ray_as_it_does_here(
         ]
         assert result.done == 6
         assert scores_are_their_designs(store, result.study)
+        assert all(psnr != 99.0 for trial in store.trial_records(result.study) for _, psnr in trial.curve)
     written = [path for path in rays.rglob("*") if path.is_file()]
     assert any("experiment_state" in path.name for path in written)
     assert not any(b"hunter2" in path.read_bytes() for path in written)
     shutil.rmtree(rays)
+
+
+class _Early(SyntheticEvaluator):
+    """Scores that another attempt must not have."""
+
+    def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
+        report(25, 99.0)
+        return Score(99.0)
+
+
+def test_a_second_attempt_takes_nothing_that_the_first_one_sends(tmp_path: Path) -> None:
+    """The bridge to Tune, with evaluations in threads as in Ray's processes."""
+    from srsearch.search.executors import ray_tune
+
+    space, evaluator = Space.from_dict(SPACE), SyntheticEvaluator()
+    controller: Any = None
+    with Store(tmp_path / "s.db") as store:
+        run(space, store=store, trials=1)
+        study = Study(store, store.study("small"), space, evaluator)
+        bridge = ray_tune._Bridge(Session(study, evaluator, SilentProgress(), Goal(2)), waits=False)
+        searcher, scheduler = ray_tune._StudySearcher(bridge), ray_tune._StudyScheduler(bridge)
+
+        def evaluated(name: str, evaluator: Evaluator, of: str) -> dict[str, Any]:
+            """Evaluates a trial of Tune's; what it sends arrives as of another one."""
+            thread = ray_tune._Evaluating(evaluator, jobs[name], None)
+            thread.start()
+            message: dict[str, Any] = {}
+            while "end" not in message:
+                message = thread.next()
+                scheduler.on_trial_result(controller, SimpleNamespace(trial_id=of), message)  # type: ignore[arg-type]
+            return message
+
+        def begun(name: str) -> ray_tune.Job:
+            suggested = searcher.suggest(name)
+            assert suggested is not None
+            return ray_tune.Job(**json.loads(suggested["job"]))
+
+        jobs = {"first": begun("first")}
+        searcher.on_trial_complete("first", error=True)
+        jobs["second"] = begun("second")
+        late = evaluated("first", _Early(), of="second")
+        assert store.trial_records("small")[-1].curve == ()
+        searcher.on_trial_complete("second", late)  # is begun again
+        jobs["third"] = begun("third")
+        searcher.on_trial_complete("third", evaluated("third", evaluator, of="third"))
+        assert [(job.trial, job.attempt) for job in jobs.values()] == [(jobs["first"].trial, n) for n in (1, 2, 3)]
+        assert study.done == 2
+        assert scores_are_their_designs(store, "small")
 
 
 def test_the_documented_cluster_is_one_for_rays_launcher() -> None:

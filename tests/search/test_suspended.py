@@ -1,4 +1,4 @@
-"""Runs that are suspended (Ctrl-Z, a closed laptop) where another run needs what they hold."""
+"""Runs that are suspended (Ctrl-Z, a closed laptop) while another run needs their locks and trials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Local workers whose evaluators misbehave, die or build something else: no score lands at another design."""
+"""Local workers whose evaluators misbehave, die or build another network: each score belongs to its own design."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from srsearch.architecture import Architecture
+from srsearch.errors import WorkError
 from srsearch.search import SyntheticEvaluator, run
 from srsearch.search.evaluators.proxy import ProxyEvaluator
 from srsearch.search.events import Failed
@@ -21,7 +22,7 @@ from srsearch.search.trial import Trial
 from srsearch.space import Space
 from srsearch.store import Store
 from tests.conftest import SMALL_SPACE, Command
-from tests.support.evaluators import Misbehaving, Silent
+from tests.support.evaluators import Misbehaving, Silent, Stillborn
 
 SPACE = """\
 name: tiny
@@ -77,7 +78,7 @@ def scores_are_their_designs(store: Store, study: str) -> bool:
 
 def test_an_evaluator_that_misbehaves_fails_its_own_trial_only(small_space: Space, tmp_path: Path) -> None:
     ways = ["fork", "exit", "die", "ctrl-c", "segfault", "unprintable", "controls", "orphan and die", "recursion"]
-    ways += ["late thread", "huge step", "print", "negative step", "killed", "grandchild", "sleep"]
+    ways += ["huge step", "print", "negative step", "killed", "grandchild", "late thread", "sleep"]
     (tmp_path / "ways").mkdir()
     evaluator = Misbehaving(tmp_path / "ways", ways)
     with Store(tmp_path / "s.db") as store:
@@ -96,6 +97,21 @@ def test_an_evaluator_that_misbehaves_fails_its_own_trial_only(small_space: Spac
         assert reasons[7:] == ["the trial took longer than its time limit of 3 s (--trial-timeout)"]
         assert result.done == 10
         assert scores_are_their_designs(store, result.study)
+        # The thread reports while the next trial sleeps, which has nothing else to show when it fails.
+        assert all(psnr != 99.0 for trial in store.trial_records(result.study) for _, psnr in trial.curve)
+
+
+def test_a_worker_that_is_killed_before_it_is_ready_is_started_once_more(small_space: Space, tmp_path: Path) -> None:
+    (tmp_path / "kills").mkdir()
+    with Store(tmp_path / "s.db") as store:
+        with pytest.raises(WorkError) as raised:
+            run(small_space, store=store, evaluator=Stillborn(tmp_path / "kills", 3), trials=2, workers=1)
+        assert str(raised.value) == (
+            "the worker process was killed by SIGKILL (the system may have run out of memory) before it was ready"
+        )
+        result = run(small_space, store=store, evaluator=Stillborn(tmp_path / "kills", 3), trials=2, workers=1)
+        assert result.done == 2
+        assert "failed" not in set(store.trials(result.study)["state"])
 
 
 @pytest.mark.parametrize("backend", ["local", "ray"])

@@ -563,7 +563,7 @@ def test_read_only_files_and_folders_are_refused_for_writing(open_folder: Path) 
 
 
 @pytest.mark.parametrize("read_only", [False, True])
-def test_a_file_that_is_no_database_is_refused(tmp_path: Path, read_only: bool) -> None:
+def test_a_file_that_is_not_a_database_is_refused(tmp_path: Path, read_only: bool) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("This is not a database, whatever its name may say. " * 100)
     before = contents(tmp_path)
@@ -817,7 +817,7 @@ def test_optuna_dashboard_shows_the_export(tmp_path: Path) -> None:
         assert len(infeasible) == 2
 
 
-def test_no_statement_lists_more_values_than_a_database_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_statement_has_more_values_than_a_database_accepts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def few(connection: sqlite3.Connection, _: object) -> None:
         connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 100)
 

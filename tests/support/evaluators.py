@@ -103,7 +103,7 @@ class Misbehaving(SyntheticEvaluator):
                     os._exit(0)
                 os._exit(4)
             case "late thread":
-                threading.Timer(0.1, report, (60, 99.0)).start()
+                threading.Timer(0.5, report, (60, 99.0)).start()
             case "print":
                 print("0123456789\n" * 10_000_000)
 
@@ -216,6 +216,25 @@ class Constant(SyntheticEvaluator):
     def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
         curve = tuple((step, 30.0) for step in self.RUNGS)
         return Score(30.0, 0.9, tuple(point for point in curve if report(*point)))
+
+
+class Stillborn(SyntheticEvaluator):
+    """The first workers are killed before they are ready.
+
+    Args:
+        folder: Gets a file for each of them.
+        kills: How many.
+    """
+
+    def __init__(self, folder: Path, kills: int) -> None:
+        super().__init__()
+        self._folder, self._kills = folder, kills
+
+    def prepare(self) -> None:
+        kills = len(list(self._folder.iterdir()))
+        if kills < self._kills:
+            (self._folder / f"{kills}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Slow(SyntheticEvaluator):

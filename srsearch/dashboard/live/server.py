@@ -27,8 +27,10 @@ from srsearch.dashboard.live.components import Page, named
 from srsearch.dashboard.live.listening import is_loopback, listen
 from srsearch.dashboard.live.requests import check_requests
 from srsearch.dashboard.live.snapshots import Watcher
+from srsearch.dashboard.live.trainings import add_trainings
 from srsearch.dashboard.live.views import ViewContext
 from srsearch.dashboard.live.views.table import views
+from srsearch.dashboard.study_view import scales_title
 from srsearch.dashboard.vendored import plotly_js
 from srsearch.errors import InputError, WorkError
 from srsearch.plots._theme import exchange
@@ -172,11 +174,13 @@ def _version(watcher: Watcher, address: Address) -> str:
     """A text that changes whenever the page changes."""
     try:
         names = watcher.names()
+        trained = [(each.name, each.state, each.step, len(each.curve)) for each in watcher.trainings()]
+        others = f"{len(names)} {hash(tuple(trained)):x}"
         study = address.study or next(iter(names), None)
         if study is None or study not in names:
-            return f"no study of {len(names)}"
+            return f"no study of {others}"
         versions = [watcher.snapshot(name).version for name in (study, *address.compared) if name in names]
-        return " ".join(map(str, [*versions, len(names)]))
+        return " ".join(map(str, [*versions, others]))
     except (Exception, SystemExit) as error:  # whatever it is, the page says it
         return f"{type(error).__name__}: {error}"
 
@@ -218,6 +222,10 @@ def show(watcher: Watcher, address: Address) -> Shown:
         if (text := _damage(watcher)) is None:
             raise
         return _problem(address, "The database cannot be read", text, [])
+    if not names and (records := watcher.trainings()):
+        page = Page()
+        add_trainings(page, "trainings", "Full trainings in this database", records, address)
+        return Shown(_brand(), page, "Trainings")
     if not names:
         text = (
             f"There is no study in {watcher.where} yet. Start one with `srsearch run lightweight_x4`; it appears here."
@@ -277,7 +285,7 @@ def _brand() -> list[Component]:
 def _head(address: Address, names: list[str], context: ViewContext) -> list[Component]:
     study = context.snapshot.study
     other = [name for name in names if name != study.name]
-    title = html.H1([study.name, html.Span(f" \N{MULTIPLICATION SIGN}{study.scale}", className="scale")])
+    title = html.H1([study.name, html.Span(f" {scales_title(study)}", className="scale")])
     here: dict[str, Any] = {"aria-current": "page"}
     links = [
         html.A(

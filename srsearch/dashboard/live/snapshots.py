@@ -24,7 +24,7 @@ from srsearch.analysis import (
 )
 from srsearch.dashboard.study_view import main_cost
 from srsearch.objectives import OBJECTIVES, own_costs
-from srsearch.store import Curve, Store, StudyRecord, frames
+from srsearch.store import Curve, Store, StudyRecord, TrainingRecord, frames
 from srsearch.store.changes import (
     FollowedTrial,
     StudyIdentity,
@@ -34,6 +34,7 @@ from srsearch.store.changes import (
     identities,
 )
 from srsearch.store.database import check_registered
+from srsearch.store.trainings import trainings
 
 T = TypeVar("T")
 
@@ -45,7 +46,7 @@ _SHARE = 80.0
 
 _MOST_MODELLED = 3_000
 _MOST_MADE = 64
-_FRAME_COLUMNS = len(frames.FrameRow._fields)  # a `FollowedTrial` begins with them
+_FRAME_COLUMNS = len(frames.COLUMNS)  # a `FollowedTrial` begins with them
 
 
 @dataclass
@@ -218,11 +219,12 @@ class Watcher:
     """
 
     def __init__(self, storage: str | None) -> None:
-        self.store = Store(storage, read_only=True)
+        self.store = Store(storage, read_only=True, patient=False)  # whoever asks for a page waits for it
         self._lock = threading.Lock()
         self._snapshots: dict[str, tuple[StudyIdentity, Snapshot, float, object]] = {}
         self._noises: dict[str, tuple[int, Noise | None]] = {}
         self._version = 0
+        self._trainings: tuple[list[TrainingRecord], float] = [], 0.0
 
     @property
     def where(self) -> str:
@@ -306,20 +308,25 @@ class Watcher:
         """The description of a design by its key; empty where there is none."""
         return self.store.description(key)
 
+    def trainings(self) -> list[TrainingRecord]:
+        """All full trainings, newest first, as they are now or were a moment ago."""
+        with self._lock:
+            if time.monotonic() >= self._trainings[1]:
+                self._trainings = trainings(self.store), time.monotonic() + LEAST_WAIT
+            return self._trainings[0]
+
     def abandoned(self, study: str) -> list[int]:
         """Numbers of the running trials whose run has ended."""
         return self.store.abandoned(study)
 
 
 def _changes(store: Store, study: str, rows: Sequence[FollowedTrial]) -> list[FollowedTrial]:
-    ends = [row.finished_at for row in rows if row.finished_at is not None]
     changed = changed_trials(
         store,
         study,
         after=rows[-1].number if rows else -1,
         running=[row.number for row in rows if row.state == "running"],
-        newest=max(ends, default=None),
-        stopped=any(row.state == "stopped" for row in rows),
+        stopped=[row.number for row in rows if row.state == "stopped"],
     )
     by_number = {row.number: row for row in rows}
     return [row for row in changed if by_number.get(row.number) != row]

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from srsearch.architecture import Architecture
@@ -131,6 +132,10 @@ class _Report:
         self._process = os.getpid()
         self._closed = False
         self._lock = threading.Lock()  # threads of an evaluator may report, too
+
+    @property
+    def trunk(self) -> Path | None:
+        return self._kept.trunk
 
     def __call__(self, step: int, psnr: float) -> bool:
         if os.getpid() != self._process:  # a child of the worker: its parent reports

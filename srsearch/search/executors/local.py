@@ -12,10 +12,11 @@ import pickle
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -46,6 +47,7 @@ class _Worker:
     ready: bool = False
     began: float = 0.0
     first_death: str | None = None
+    false_start: bool = False
 
 
 class LocalExecutor:
@@ -66,7 +68,7 @@ class LocalExecutor:
     ) -> None:
         """Do nothing: the processes live as long as `execute`."""
 
-    def detect(self, device: str) -> dict[str, Any] | None:
+    def detect(self, device: str, say: Callable[[str], None]) -> dict[str, Any] | None:
         return None
 
     def room(self, runtime: Mapping[str, Any]) -> int | None:
@@ -190,12 +192,12 @@ class _Pool:
         worker.process.join()
         worker.trial = None
 
-    def _tried_again(self, worker: _Worker, death: str) -> None:
+    def _tried_again(self, worker: _Worker, death: str | None, *, false_start: bool = False) -> None:
         """Give the trial of a worker that has died to a new process, which begins at the checkpoint."""
         trial, job = worker.trial, worker.job
         assert job is not None
         worker = self._restarted(worker)
-        worker.trial, worker.first_death = trial, death
+        worker.trial, worker.first_death, worker.false_start = trial, death, false_start
         self._send(worker, replace(job, attempt=job.attempt + 1))
 
     def _start(self, index: int) -> _Worker:
@@ -229,13 +231,16 @@ class _Pool:
         if kind in ("ready", "reported", "foreign"):
             return
         if kind == "died" and worker.first_death is None:
-            self._tried_again(worker, *content)
+            self._tried_again(worker, content[0])
+            return
+        if kind == "killed" and not worker.false_start:
+            self._tried_again(worker, worker.first_death, false_start=True)
             return
         worker.trial = None
         match kind:
             case "ended":
                 yield event_of(content[1], worker.index, trial)
-            case "broken":
+            case "broken" | "killed":
                 yield Broken(worker.index, trial, *content)
             case _:
                 yield Failed(worker.index, trial, f"{content[0]}; the first time: {worker.first_death}")
@@ -252,8 +257,11 @@ class _Pool:
             worker.process.join(_EXIT_SECONDS)
             worker.process.kill()  # an evaluator may have closed the pipe and gone on
             worker.process.join()
-            ended = _death(worker.process.exitcode)
-            return ("died", ended) if worker.ready else ("broken", f"{ended} before it was ready ({GUARD})")
+            code = worker.process.exitcode
+            if worker.ready:
+                return ("died", _death(code))
+            kind = "killed" if code is not None and code < 0 else "broken"
+            return (kind, f"{_death(code)} before it was ready{_advice(code)}")
 
 
 def _run(session: Session, pool: _Pool) -> None:
@@ -289,6 +297,18 @@ def _check_importable(evaluator: Evaluator) -> None:
             f"a worker process cannot find the class {type(evaluator).__qualname__}, which is defined in __main__: put "
             "it in a file of its own and import it from there"
         )
+
+
+def _advice(exit_code: int | None) -> str:
+    """What to do about a worker that could not start, where importing the main script may be why."""
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if exit_code != 1:  # no uncaught exception
+        return ""
+    try:
+        guarded = script is None or b"__name__" in Path(script).read_bytes()
+    except OSError:
+        guarded = True
+    return "; what it printed above says why" if guarded else f" ({GUARD})"
 
 
 def _death(exit_code: int | None) -> str:

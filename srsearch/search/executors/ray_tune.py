@@ -22,7 +22,7 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -49,8 +49,11 @@ if TYPE_CHECKING:
 _RETRIES = 2
 """How often a trial is restarted from its last rung after its process or node died."""
 
-_ANSWER_SECONDS, _START_SECONDS = 5.0, 120.0
-"""Seconds that the head of a cluster may take to answer, and a node to start a task."""
+_CONNECT_SECONDS, _GREETING_SECONDS = 5.0, 30.0
+"""Seconds that the head of a cluster may take to accept a connection, and then to say what it is."""
+
+_LOOK_SECONDS = 10.0
+"""Seconds between two looks at the nodes while none has room for a task."""
 
 _OBJECT_BYTES = 512 * 1024**2
 """Bytes of Ray's object store when Ray is started here. Its default is a third of the machine's memory."""
@@ -96,8 +99,8 @@ class RayExecutor:
     ) -> None:
         self._connection.close()
 
-    def detect(self, device: str) -> dict[str, Any] | None:
-        return None if self._address is None else detected_runtime(device, self._cpus, self._gpus)
+    def detect(self, device: str, say: Callable[[str], None]) -> dict[str, Any] | None:
+        return None if self._address is None else detected_runtime(device, self._cpus, self._gpus, say)
 
     def room(self, runtime: Mapping[str, Any]) -> int | None:
         return None if self._address is None else room(self._cpus, self._gpus_of(runtime))
@@ -225,7 +228,7 @@ def check_address(address: str) -> None:
     if not colon or not host or not 0 < (parse_natural(port) or 0) < 65536:
         raise InputError(f"--address {address!r} is not HOST:PORT, such as 10.0.0.1:6379, nor auto")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS) as connection:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS) as connection:
             answers = _speaks_grpc(connection)
     except OSError as error:
         why = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
@@ -241,7 +244,7 @@ def _speaks_grpc(connection: socket.socket) -> bool:
     """Whether the other side speaks HTTP/2, as a cluster's head does: its first frame is SETTINGS."""
     if os.environ.get("RAY_USE_TLS", "0") == "1":
         return True
-    connection.settimeout(_ANSWER_SECONDS)
+    connection.settimeout(_GREETING_SECONDS)
     connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
     answer = b""
     while len(answer) < 9 and (more := connection.recv(9 - len(answer))):
@@ -275,32 +278,41 @@ def room(cpus: float, gpus: float) -> int:
     return max(1, trials)
 
 
-def detected_runtime(device: str, cpus: float, gpus: float | None) -> dict[str, Any]:
-    """The runtime of the cluster's nodes, detected on one of them, because this machine may have no GPU.
+def detected_runtime(device: str, cpus: float, gpus: float | None, say: Callable[[str], None]) -> dict[str, Any]:
+    """Detect the runtime on a node of the cluster, because this machine may have no GPU.
+
+    Other runs may use the whole cluster. Then this waits, as long as there are nodes that a trial fits on.
 
     Args:
         device: ``auto`` takes GPUs if any node has one.
-        cpus: That a trial takes.
+        cpus: CPUs that a trial takes.
         gpus: GPUs that each trial takes; None: one where there are GPUs.
+        say: Is told once that this waits.
 
     Raises:
         InputError: There are no nodes with that device.
+        WorkError: Ray failed.
     """
     has_gpu = any(node.get("GPU", 0) > 0 for node in _nodes())
     if device == "auto":
         device = "cuda" if has_gpu and gpus != 0 else "cpu"
     wanted = 0.0 if device == "cpu" else 1.0 if gpus is None else gpus
     _check_room(cpus, wanted)
-    ask = ray.remote(num_cpus=cpus, num_gpus=wanted)(_detected)
-    try:
-        found: dict[str, Any] = ray.get(ask.remote(device), timeout=_START_SECONDS)
-    except ray.exceptions.RayTaskError as error:
-        raise InputError(f"on a node of the cluster: {describe(error.cause)}") from None
-    except ray.exceptions.RayError as error:
-        raise WorkError(
-            f"no node of the cluster has begun anything in {_START_SECONDS:.0f} s: {describe(error)}"
-        ) from None
-    return found
+    task = ray.remote(num_cpus=cpus, num_gpus=wanted)(_detected).remote(device)
+    told = False
+    while True:
+        try:
+            runtime: dict[str, Any] = ray.get(task, timeout=_LOOK_SECONDS)
+            return runtime
+        except ray.exceptions.GetTimeoutError:
+            _check_room(cpus, wanted)
+            if not told:
+                say(f"waiting for a node of the cluster with {cpus:g} CPUs and {wanted:g} GPUs free")
+            told = True
+        except ray.exceptions.RayTaskError as error:
+            raise InputError(f"on a node of the cluster: {describe(error.cause)}") from None
+        except ray.exceptions.RayError as error:
+            raise WorkError(f"no node of the cluster could be asked for its device: {describe(error)}") from None
 
 
 def _detected(device: str) -> dict[str, Any]:
@@ -317,6 +329,7 @@ class _Bridge:
         self.waits = waits
         self.timeout = timeout
         self.trials: dict[str, Trial] = {}
+        self.jobs: dict[str, Job] = {}
         self.deaths: dict[str, str] = {}
         self.again: list[Trial] = []
         self._died: Counter[int] = Counter()
@@ -375,21 +388,30 @@ class _StudySearcher(Searcher):
         if trial is None:
             finished = cast(dict[str, Any], Searcher.FINISHED)  # a word, whatever the annotation says
             return finished if bridge.error or (bridge.session.over and not bridge.trials) else None
-        bridge.trials[trial_id] = trial
-        return {"job": json.dumps(asdict(bridge.job(trial)))}  # as text: Tune would make names of what is inside
+        bridge.trials[trial_id], bridge.jobs[trial_id] = trial, bridge.job(trial)
+        return {"job": json.dumps(asdict(bridge.jobs[trial_id]))}  # as text: Tune would make names of what is inside
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        trial = self._bridge.trials.pop(trial_id, None)
-        if trial is not None:
-            why = self._bridge.deaths.pop(trial_id, _death(None)) if error else None
-            if why is None or not self._bridge.lost(trial):
-                self._bridge.handle(_ended(trial, result or {}, why))
+        bridge, result = self._bridge, result or {}
+        trial, job = bridge.trials.pop(trial_id, None), bridge.jobs.pop(trial_id, None)
+        if trial is None or job is None:
+            return
+        why = bridge.deaths.pop(trial_id, _death(None)) if error else None
+        if not error and not _is_of(job, result):
+            why = "it sent the result of another trial, or of an earlier attempt"
+        if why is None or not bridge.lost(trial):
+            bridge.handle(_ended(trial, result, why))
 
     def save(self, checkpoint_path: str) -> None:
         """Do nothing: all state is in the database."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Do nothing."""
+
+
+def _is_of(job: Job, message: Mapping[str, Any]) -> bool:
+    """Whether a message is about the job. One that names no job has nothing of a trial in it."""
+    return "of" not in message or tuple(json.loads(message["of"])) == job.identity
 
 
 def _ended(trial: Trial, result: Mapping[str, Any], error: str | None) -> Event:
@@ -400,8 +422,6 @@ def _ended(trial: Trial, result: Mapping[str, Any], error: str | None) -> Event:
     end = json.loads(result["end"])
     if end.get("broken") is not None:
         return Broken(0, trial, end["broken"])
-    if tuple(end["job"]) != (trial.number, trial.design.key):
-        return Failed(0, trial, "its worker sent the result of another trial")
     score: Score | None = None
     if end["score"] is not None:
         curve = tuple((int(step), float(psnr)) for step, psnr in end["score"]["curve"])
@@ -417,9 +437,11 @@ class _StudyScheduler(FIFOScheduler):
         self._bridge = bridge
 
     def on_trial_result(self, tune_controller: TuneController, trial: TuneTrial, result: dict[str, Any]) -> str:
-        ours = self._bridge.trials.get(trial.trial_id)
+        ours, job = self._bridge.trials.get(trial.trial_id), self._bridge.jobs.get(trial.trial_id)
+        if ours is None or job is None or not _is_of(job, result):
+            return str(TrialScheduler.CONTINUE)
         points = json.loads(result.get("points", "[]"))
-        going_on = ours is None or not points or self._bridge.handle(Reported(0, ours, points))
+        going_on = not points or self._bridge.handle(Reported(0, ours, points))
         return str(TrialScheduler.CONTINUE if going_on else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: TuneController, trial: TuneTrial) -> None:
@@ -537,14 +559,14 @@ class _Evaluating(threading.Thread):
             told = [self._told.get(timeout=self._seconds_left)]
         except queue.Empty:
             self._late = True
-            told = [self._end(Outcome(failure=timeout_reason(self._timeout)))]
+            told = [asdict(Outcome(failure=timeout_reason(self._timeout)))]
         with contextlib.suppress(queue.Empty):
             while True:
                 told.append(self._told.get_nowait())
         points = [each for each in told if isinstance(each, tuple)]
         self._asked = self._job.waits and bool(points)
         # As text, because Tune would flatten it into names.
-        message: dict[str, Any] = {"points": json.dumps(points)}
+        message: dict[str, Any] = {"of": json.dumps(self._job.identity), "points": json.dumps(points)}
         if isinstance(told[-1], dict):
             message |= {"end": json.dumps(told[-1]), "done": True}
         return message
@@ -560,10 +582,7 @@ class _Evaluating(threading.Thread):
         outcome = evaluated(self._evaluator, self._job, self._tell)
         if outcome.broken is not None:
             outcome = Outcome(broken=f"on the node {_node()}: {outcome.broken}")
-        self._told.put(self._end(outcome))
-
-    def _end(self, outcome: Outcome) -> dict[str, Any]:
-        return asdict(outcome) | {"job": [self._job.trial, self._job.key]}
+        self._told.put(asdict(outcome))
 
     @property
     def _seconds_left(self) -> float | None:
