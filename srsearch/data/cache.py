@@ -158,8 +158,8 @@ def prepare(
 
     Raises:
         InputError: The HR images of the scales differ, or no image can be used.
-        WorkError: Too little space, or another process is preparing the cache.
-        OSError: A file cannot be written.
+        WorkError: Too little space, a file cannot be written, or another process is preparing the cache.
+        OSError: The folder cannot be written.
     """
     _check_same_hr(layouts)
     cache.mkdir(parents=True, exist_ok=True)
@@ -454,6 +454,12 @@ def _append(
                 done(len(valid) + len(added), total)
             for file in files.values():
                 os.fsync(file.fileno())
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise WorkError(
+            f"{cache} cannot be written: {reason}; the {len(valid) + len(added)} images in it are kept, and preparing "
+            "it again goes on"
+        ) from error
     finally:
         for file in files.values():
             file.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -64,17 +66,25 @@ def test_lr_files_go_into_the_cache_and_unusable_pairs_do_not(srsearch: Command,
     assert [pair.lr[0, 0, 0] for pair in open_cache(tmp_path / "cache", 4)] == [1, 3]
 
 
-def test_an_interrupted_preparation_goes_on(srsearch: Command, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ending", [KeyboardInterrupt(), OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))])
+def test_an_interrupted_preparation_goes_on(
+    srsearch: Command, photos: Path, monkeypatch: pytest.MonkeyPatch, ending: BaseException
+) -> None:
     written = cache_module._written
 
     def stopped(decoded: cache_module._Decoded, *arguments: object) -> dict[str, object]:
         if decoded.name == "4.png":
-            raise KeyboardInterrupt
+            raise ending
         return written(decoded, *arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
         patch.setattr(cache_module, "_written", stopped)
-        assert srsearch("data", "prepare", str(photos)).returncode == 130
+        ended = srsearch("data", "prepare", str(photos))
+    if isinstance(ending, OSError):
+        assert ended.returncode == 1
+        assert ".srsearch cannot be written: No space left on device; the 3 images in it are kept" in ended.stderr
+    else:
+        assert ended.returncode == 130
     assert cache_of(photos) is None
     with (photos / ".srsearch" / "hr.rgb").open("ab") as file:
         file.write(b"a killed process wrote half an image")
