@@ -78,9 +78,9 @@ def partial_kendall(first: np.ndarray, second: np.ndarray, costs: np.ndarray) ->
         costs: (n,) costs above 0, such as Mult-Adds.
 
     Returns:
-        -1..1; NaN with fewer than `LEAST_DESIGNS` designs, or of fewer than four costs.
+        -1..1; NaN with fewer than `LEAST_DESIGNS` different costs.
     """
-    if len(costs) < LEAST_DESIGNS or len(np.unique(costs)) < 4:
+    if len(np.unique(costs)) < LEAST_DESIGNS:
         return math.nan
     logs = np.log10(costs)
     logs = logs - logs.mean()

@@ -207,7 +207,7 @@ def evaluated_seed(trial: TrialRecord | FollowedTrial, study_seed: int) -> int:
 
 
 def trainings(trials: Iterable[TrialRecord | FollowedTrial], study_seed: int) -> pd.DataFrame:
-    """Every finished training, replicates too.
+    """Every finished training of the study's own length, replicates too.
 
     Returns:
         Columns ``trial`` (the design's), ``key``, ``seed``, ``psnr``, ``replicate`` (whether it is one) and
@@ -223,7 +223,7 @@ def trainings(trials: Iterable[TrialRecord | FollowedTrial], study_seed: int) ->
             trial.finished_at,
         )
         for trial in trials
-        if trial.state == "complete" and trial.psnr is not None
+        if trial.state == "complete" and trial.psnr is not None and trial.steps is None
     ]
     return pd.DataFrame(rows, columns=TRAINING_COLUMNS)
 

@@ -60,7 +60,7 @@ def _check(table: str, row: Any) -> None:
     from srsearch.architecture import Architecture
     from srsearch.store import content_hash
     from srsearch.store.records import STATES
-    from srsearch.store.rows import check_study
+    from srsearch.store.rows import check_sampler_state, check_study
 
     for column, value in row.items():
         if isinstance(value, bytes):
@@ -80,6 +80,8 @@ def _check(table: str, row: Any) -> None:
         _check_space(row["space"])
     if table == "sr_trials" and not all(isinstance(value, int | float | str) for value in row["axes"].values()):
         raise TypeError("axes has a value that is neither a number nor text")
+    if table == "sr_trials":
+        check_sampler_state(row["sampler_state"])
     if table == "sr_trials" and row["state"] not in STATES:
         raise ValueError(f"{row['state']!r} is not a state")
     if table == "sr_evaluations" and content_hash(row["recipe"]) != row["recipe_hash"]:

@@ -64,18 +64,46 @@ def find_or_create(
     named = _of_space(store, space.name)
     same = _continued_by(named, space, evaluator)
     if same and not new:
+        _check_unchanged(same[-1], space, evaluator)
         return same[-1], True
     check_sampler(space, space.search.sampler)
     if space.search.inform is not None:
         store.study(space.search.inform)  # unknown: says what there is
         if space.search.sampler != "frontier":
             raise InputError(f"the sampler {space.search.sampler} cannot be informed by another study; frontier can")
+    if len(space.search.lengths or ()) > 1 and space.search.sampler != "frontier":
+        raise InputError(
+            f"the sampler {space.search.sampler} cannot choose among several lengths of training; frontier can"
+        )
     if named and not same:
         _tell_differences(named, space, evaluator, progress, new=new)
     steps_of(evaluator)  # refused before anything is written, as all else that the evaluator says
     record = _new_record(store, space, evaluator, plan_of(evaluator, at_once, progress.message))
     store.create_study(record)
     return record, False
+
+
+def _check_unchanged(record: StudyRecord, space: Space, evaluator: Evaluator) -> None:
+    """Check a study by its hash, which is that of what is asked for.
+
+    Raises:
+        InputError: What the hash was made of is something else now.
+    """
+    wanted: dict[str, Any] = {
+        "objectives": space.objectives,
+        "sampler": space.search.sampler,
+        "seed": space.search.seed,
+        "data_fingerprint": fingerprint_of(evaluator),
+        "recipe": recipe_of(evaluator),
+    }
+    recorded = {name: getattr(record, name) for name in wanted}
+    recorded["recipe"] = {name: value for name, value in record.recipe.items() if name != "runtime"}
+    changed = [name for name in wanted if content_hash(recorded[name]) != content_hash(wanted[name])]
+    if changed:
+        raise InputError(
+            f"study {record.name!r} was changed by hand: its hash is that of another {' and '.join(changed)} than it "
+            "has now. Undo that, or restore a copy of the database; --new begins another study"
+        )
 
 
 def _tell_differences(
@@ -122,7 +150,23 @@ def as_recorded(record: StudyRecord, space: Space, evaluator: Evaluator, *, devi
         return evaluator
     if given:
         raise InputError(f"study {record.name!r} was made with the runtime {runtime}, not {runtime_of(evaluator)}")
-    return evaluator_for(space, runtime, device=device)
+    return shortest(space, evaluator_for(space, runtime, device=device))
+
+
+def shortest(space: Space, evaluator: Evaluator) -> Evaluator:
+    """The evaluator with the shortest training of a space with several lengths.
+
+    Raises:
+        InputError: The evaluator has only one length, or the objectives are not PSNR and one cost.
+    """
+    lengths = space.search.lengths or ()
+    if len(lengths) > 1:
+        if len(space.objectives) != 2 or [name for name in space.objectives if not is_cost(name)] != ["psnr"]:
+            listed = ", ".join(space.objectives)
+            raise InputError(f"several lengths of training need the objectives psnr and one cost, not {listed}")
+        for steps in lengths[1:]:
+            evaluator.at_length(steps)
+    return evaluator if not lengths or steps_of(evaluator) == lengths[0] else evaluator.at_length(lengths[0])
 
 
 def study_identity(space: Space, evaluator: Evaluator) -> str:

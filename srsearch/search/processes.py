@@ -37,6 +37,8 @@ def without_signals() -> Iterator[None]:
 def describe(error: BaseException) -> str:
     """An exception in one line, with its type."""
     text = one_line(error)
+    if isinstance(error, MemoryError) and not text:
+        text = "there was not enough memory"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

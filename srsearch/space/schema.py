@@ -423,6 +423,20 @@ Sampler = Annotated[
 ]
 
 
+def _ascending(lengths: tuple[int, ...]) -> tuple[int, ...]:
+    if not lengths or any(first >= second for first, second in itertools.pairwise(lengths)):
+        message = "{lengths} are not ascending numbers of steps; write the shortest training first: {sorted}"
+        raise PydanticCustomError(
+            "lengths",
+            message,
+            {"lengths": list(lengths), "sorted": sorted(set(lengths)) or [600, 2400]},
+        )
+    return lengths
+
+
+Lengths = Annotated[tuple[StepCount, ...], Field(strict=False), pydantic.AfterValidator(_ascending)]
+
+
 class Search(Section):
     """How designs are chosen, and how many."""
 
@@ -441,12 +455,18 @@ class Search(Section):
         False,
         description="stop trainings early that look poor for their cost; the most promising may continue later",
     )
+    lengths: Lengths | None = Field(
+        None,
+        description="training steps, ascending: all designs are trained for the first, promising ones for the later "
+        "numbers, too; the first replaces proxy.steps",
+    )
     workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] | None = Field(
         None, description="number of worker processes; by default it is measured, once on each machine"
     )
 
     def identity(self) -> dict[str, Any]:
-        """The options that distinguish two studies of one space, as plain data: all but `trials` and `workers`.
+        """The options that distinguish two studies of one space, as plain data: all but `trials`, `workers` and
+        `lengths`.
 
         Options that were added after sampler and seed are left out at their defaults, so that older studies keep their
         identity.
@@ -457,7 +477,7 @@ class Search(Section):
         return {name: plain[name] for name in plain if name in ("sampler", "seed") or plain[name] != defaults[name]}
 
 
-SEARCH_IDENTITY = tuple(name for name in Search.model_fields if name not in ("trials", "workers"))
+SEARCH_IDENTITY = tuple(name for name in Search.model_fields if name not in ("trials", "workers", "lengths"))
 """The options of the ``search`` section that make another study."""
 
 

@@ -64,6 +64,10 @@ class Space:
         self.scale: int = document.constraints.scale or self.scales[-1]
         problems = [source.error(where, why) for where, why in self._wrong_scales()]
         problems += [source.error(where, why) for where, why in impossible(self._tree.fields, self.scales)]
+        steps, lengths = document.proxy.steps, document.search.lengths
+        if steps is not None and lengths is not None and lengths[0] != steps:
+            why = f"begins with {lengths[0]} steps, but proxy.steps is {steps}; leave one of the two out"
+            problems.append(source.error(("search", "lengths"), why))
         if problems:
             raise InputError("\n".join(map(str, problems)))
         self.source = source.path

@@ -109,6 +109,7 @@ _OWN = (
     "scope",
     "sampler",
     "levels",
+    "lengths",
     "scales",
     "subsets",
 )

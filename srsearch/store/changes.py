@@ -39,6 +39,7 @@ class FollowedTrial(NamedTuple):
     cached: bool
     finished_at: datetime | None
     replicate_of: int | None
+    steps: int | None
     axes: str
     curve: str
     started_at: datetime

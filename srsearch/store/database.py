@@ -38,6 +38,7 @@ from srsearch.store.place import Place
 from srsearch.store.records import ENDED, STATES, Axis, Curve, EvaluationRecord, State, StudyRecord, TrialRecord
 from srsearch.store.rows import (
     changed_record,
+    changes_by_hand,
     checked_evaluation,
     evaluation_record,
     points,
@@ -55,7 +56,10 @@ if TYPE_CHECKING:
 
 _RUNNING: tuple[State, ...] = ("running",)
 _PART = 2_000
-"""How many trials are in memory while a study is copied."""
+"""How many trials are in memory while a study is copied, or read into a data frame."""
+
+_IN_PARTS = {"yield_per": _PART}
+"""How a query is executed that may have more rows than should be in memory."""
 
 StudyPart = tuple[Sequence[TrialRecord], Mapping[int, EvaluationRecord]]
 """Some trials of a study, and the evaluations of the complete ones among them, by trial number."""
@@ -203,7 +207,7 @@ class Store:
         """The study with that name.
 
         Raises:
-            InputError: No study has that name; the message lists those that exist.
+            InputError: No study has that name; the message lists those that exist. Or its row was changed by hand.
         """
         query = select(*_columns(StudyRow, StudyRecord.__slots__)).where(StudyRow.name == name)
 
@@ -211,7 +215,15 @@ class Store:
             row = connection.execute(query).first()
             if row is None:
                 raise self._unknown_study(connection, name)
-            return study_record(row)
+            record = study_record(row)
+            evaluation = connection.execute(statements.AN_EVALUATION, {"study": name}).first()
+            changes = changes_by_hand(record, None if evaluation is None else evaluation_record(evaluation))
+            if changes:
+                raise InputError(
+                    f"study {name!r} in {self.where} was changed by hand: {'; '.join(changes)}. Undo that, or restore "
+                    "a copy of the database"
+                )
+            return record
 
         return self._transactions.read(ask)
 
@@ -511,18 +523,19 @@ class Store:
             The records. New ones are without their description, which is seldom needed; see `description`.
         """
 
-        def ask(connection: Connection) -> Sequence[Row[Any]]:
+        def ask(connection: Connection) -> list[TrialRecord]:
             query, form = statements.changes(connection.dialect.name)
-            return connection.execute(query, {"study": study, "after": after, "known": form(known)}).all()
+            values = {"study": study, "after": after, "known": form(known)}
+            changed = []
+            for row in connection.execute(query, values, execution_options=_IN_PARTS if after < 0 else {}):
+                before = known.get(row.number)
+                if before is None:
+                    changed.append(trial_record(row))
+                elif before.state == "running" or row.state != before.state:
+                    changed.append(changed_record(before, row))
+            return changed
 
-        changed = []
-        for row in self._transactions.read(ask):
-            before = known.get(row.number)
-            if before is None:
-                changed.append(trial_record(row))
-            elif before.state == "running" or row.state != before.state:
-                changed.append(changed_record(before, row))
-        return changed
+        return self._transactions.read(ask)
 
     def description(self, key: str) -> Mapping[str, Any]:
         """The design with that key as plain JSON; empty if there is none."""
@@ -559,7 +572,12 @@ class Store:
         """The data frame of `trials` with the costs of the user's own that are among the objectives."""
         from srsearch.store import frames
 
-        frame = frames.trials(self._of_study(study, frames.TRIALS))
+        query = statements.of_study(frames.TRIALS)
+
+        def ask(connection: Connection) -> pd.DataFrame:
+            return frames.trials(connection.execute(query, {"study": study}, execution_options=_IN_PARTS))
+
+        frame = self._transactions.read(ask)
         check_registered(study, objectives)
         return frames.with_own_costs(frame, objectives, self.descriptions(study)) if own_costs(objectives) else frame
 

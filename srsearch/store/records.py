@@ -97,8 +97,10 @@ class TrialRecord:
         sampler_state: What the sampler needs when it is rebuilt, as plain JSON.
         started_at: Time with a time zone; None in a record to be added: now.
         finished_at: Time with a time zone; None while running or stopped.
-        replicate_of: Number of the trial whose design this one evaluates again, with another seed; None: a proposal.
+        replicate_of: Number of the trial whose design this one evaluates again, with another seed or, if ``steps`` is
+            set, in a longer training; None: a proposal.
         seed: Seed of a replicate's evaluation; None: the study's.
+        steps: Training steps of a longer training; None: the study's own. Means over seeds leave it out.
         cleared_step: The training step up to which early stopping has let the trial go on.
         owner: Who trains it (`srsearch.store.leases`); None: nobody.
     """
@@ -122,8 +124,14 @@ class TrialRecord:
     finished_at: datetime | None = None
     replicate_of: int | None = None
     seed: int | None = None
+    steps: int | None = None
     cleared_step: int = 0
     owner: str | None = None
+
+    @property
+    def is_replicate(self) -> bool:
+        """Whether it evaluates the design of another trial with another seed."""
+        return self.replicate_of is not None and self.steps is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ TRIAL_FIELDS = TrialRecord.__slots__
 
 CONSTANT_FIELDS = (
     *("number", "key", "axes", "description", "params", "mult_adds", "activations"),
-    *("sampler_state", "started_at", "replicate_of", "seed"),
+    *("sampler_state", "started_at", "replicate_of", "seed", "steps"),
 )
 """What never changes about a trial; `changed_record` does not read it."""
 
@@ -49,6 +49,42 @@ def check_study(values: Mapping[str, Any]) -> None:
         raise ValueError("objectives has a name twice")
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in values["reference"].values()):
         raise ValueError("reference is not of numbers")
+
+
+def check_sampler_state(state: Any) -> None:
+    """Checks what is stored of a sampler with a trial.
+
+    Raises:
+        ValueError: It is nothing that a `Proposer` writes.
+    """
+    if not isinstance(state, Mapping) or not set(state) <= {"trial", "study", "repaired"}:
+        raise ValueError("the state of a sampler is not what srsearch writes")
+    if not all(isinstance(state.get(name, {}), Mapping) for name in ("trial", "study")):
+        raise ValueError("the state of a sampler is no mapping")
+
+
+def changes_by_hand(record: StudyRecord, evaluation: EvaluationRecord | None) -> list[str]:
+    """What somebody has changed in a study's row: it contradicts itself, or what was evaluated.
+
+    Args:
+        record: The study.
+        evaluation: One that was made for it; None: there is none.
+    """
+    changes = []
+    said = record.space | record.space.get("search", {})
+    for name in ("scale", "objectives", "sampler", "seed"):
+        value = getattr(record, name)
+        value = list(value) if isinstance(value, tuple) else value
+        if name in said and said[name] != value:
+            changes.append(f"its {name} is {value!r}, {said[name]!r} in its space")
+    if evaluation is not None and content_hash(evaluation.recipe) == evaluation.recipe_hash:
+        ours, theirs = ({**recipe, "runtime": None} for recipe in (record.recipe, evaluation.recipe))
+        for name in sorted({*ours, *theirs}):
+            if ours.get(name) != theirs.get(name):
+                changes.append(
+                    f"{name} of its recipe is {ours.get(name)!r}, and {theirs.get(name)!r} in that of its evaluations"
+                )
+    return changes
 
 
 def study_values(record: StudyRecord) -> dict[str, Any]:
@@ -99,6 +135,7 @@ def trial_values(study_id: int, trial: TrialRecord) -> dict[str, Any]:
         "finished_at": trial.finished_at or started if trial.state in ENDED else None,
         "replicate_of": trial.replicate_of,
         "seed": trial.seed,
+        "steps": trial.steps,
         "cleared_step": trial.cleared_step,
     }
 

@@ -12,11 +12,11 @@ from srsearch.store.place import Place
 
 VERSION_TABLE = "srsearch_version"
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """All revisions, oldest first. A list, because reading them with Alembic would take long."""
 
-_READABLE = ("0002", "0003")
-"""Revisions whose studies are read as they are: later ones only add tables."""
+_READABLE = {"sqlite": ("0002", "0003")}
+"""By kind of database, older revisions whose studies are read as they are (`sqlite.show_as_upgraded`)."""
 
 _UPGRADE_LOCK = 0x7352_7365_6172_6368
 """Key of PostgreSQL's advisory lock: "sRsearch" in ASCII, which other programs are unlikely to use."""
@@ -70,7 +70,7 @@ def check(connection: Connection, place: Place) -> None:
     if version is None:
         raise InputError(f"{place} holds no studies: run `srsearch run` first, or name another with --storage")
     _refuse_unknown(version, place)
-    if version not in _READABLE:
+    if version != REVISIONS[-1] and version not in _READABLE.get(connection.dialect.name, ()):
         raise InputError(
             f"{place} was made by an older srsearch (its tables are version {version}, this srsearch needs "
             f"{REVISIONS[-1]}): it is upgraded when a command first writes to it, such as `srsearch run`"

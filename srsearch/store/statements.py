@@ -88,6 +88,15 @@ def id_of(study: str | BindParameter[str]) -> ScalarSelect[int]:
     return select(StudyRow.id).where(StudyRow.name == study).scalar_subquery()
 
 
+AN_EVALUATION = (
+    select(*(getattr(EvaluationRow, name) for name in EvaluationRecord.__slots__))
+    .join(TrialRow, TrialRow.evaluation_id == EvaluationRow.id)
+    .where(TrialRow.study_id == id_of(bindparam("study")))
+    .order_by(TrialRow.number)
+    .limit(1)
+)
+"""The evaluation of the first finished trial of a study, if there is one."""
+
 CHANGE_TRIAL = update(TrialRow).where(
     TrialRow.study_id == id_of(bindparam("in_study")),
     TrialRow.number == bindparam("in_number"),

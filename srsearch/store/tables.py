@@ -143,7 +143,7 @@ class StudyRow(Base):
 
 
 class TrialRow(Base):
-    """A proposal of a study, or a replicate of one; its results are its evaluation's.
+    """A proposal of a study, a replicate of one, or a longer training of one; its results are its evaluation's.
 
     While it is running it is leased: ``owner`` trains it, and says so again and again with a ``heartbeat``, the
     database's clock in seconds since 1970.
@@ -172,6 +172,7 @@ class TrialRow(Base):
     finished_at: Mapped[datetime | None]
     replicate_of: Mapped[int | None]
     seed: Mapped[int | None] = mapped_column(BigInteger)
+    steps: Mapped[int | None]
     cleared_step: Mapped[int] = mapped_column("cleared", key="cleared_step")
     owner: Mapped[str | None]
     heartbeat: Mapped[float | None]

@@ -21,7 +21,7 @@ from srsearch.store.tables import StudyRow, TrainingRow
 _WRITE_SECONDS = 5.0
 """Seconds between two signs of life, which also tell the step."""
 
-_END_SECONDS = 10.0
+_END_SECONDS = 30.0
 """How long a training that has ended waits for the database."""
 
 _IDENTITY = ("file", "key", "recipe_hash", "data_fingerprint", "seed")

@@ -111,7 +111,9 @@ def train(
     """
     begun = time.perf_counter()
     saved = _checkpoint(checkpoint, about)
-    with runtime.applied(), torch.random.fork_rng():
+    # By default all GPUs are touched, by each of the processes that share them.
+    gpus = [torch.cuda.current_device()] if runtime.device == "cuda" else []
+    with runtime.applied(), torch.random.fork_rng(gpus):
         torch.manual_seed(seed)
         trainer = Trainer(network, sets.train, recipe, runtime, seed, processes, start=start)
         if saved is not None:

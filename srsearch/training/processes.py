@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -80,7 +81,8 @@ class Processes:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            reason = next(iter(str(error).splitlines()), "")
+            # Gloo begins with a place in its source, and goes on with advice.
+            reason = re.sub(r"^\[[^]]*\]\s*", "", str(error)).partition(". ")[0].partition("\n")[0]
             raise ProcessLost(
                 f"process {self.number} of {self.count} lost the others ({reason}): one of them has ended, and its "
                 "message says why; the same command goes on from the last checkpoint"

@@ -38,7 +38,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return file.read_bytes()
 
 
-@pytest.mark.long
+@pytest.mark.long(8)
 @pytest.mark.parametrize("first", [0, 8])
 def test_random_damage_gives_no_traceback(whole: bytes, tmp_path: Path, first: int) -> None:
     (tmp_path / "small.yaml").write_text(Space.from_dict(SMALL_SPACE).text)
@@ -57,6 +57,60 @@ def test_random_damage_gives_no_traceback(whole: bytes, tmp_path: Path, first: i
                 page = show(watcher, Address(study="small", view=view)).page
                 assert "Something went wrong" not in str(page.children), (done, view)
     assert any("s.db is damaged" in each and ".recover" in each for each in told)
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("UPDATE sr_studies SET recipe = json_set(recipe, '$.noise', 0.5)", "noise of its recipe is 0.5, and 0.03 in"),
+        ("UPDATE sr_studies SET sampler = 'other'", "its sampler is 'other', 'frontier' in its space"),
+        ('UPDATE sr_studies SET objectives = \'["psnr", "other"]\'', "its objectives is ['psnr', 'other']"),
+    ],
+)
+def test_a_study_that_was_changed_by_hand_is_refused(
+    whole: bytes, tmp_path: Path, statement: str, message: str
+) -> None:
+    """Each command says so, and a run does not go on with it."""
+    (tmp_path / "small.yaml").write_text(Space.from_dict(SMALL_SPACE).text)
+    _change(whole, tmp_path / "s.db", statement)
+    for command in (*(each for each in READING if each != ["studies"]), ["report", "small", "-o", "page.html"]):
+        ended = in_this_process(tmp_path, *command, "--storage", "s.db")
+        assert ended.returncode == 2, (command, ended.stderr)
+        assert len(ended.stderr.splitlines()) == 1
+        assert "study 'small' in" in ended.stderr
+        assert f"was changed by hand: {message}" in ended.stderr
+    page = show(Watcher(str(tmp_path / "s.db")), Address(study="small")).page
+    assert "was changed by hand" in str(page.children)
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        (
+            "DELETE FROM sr_trials",
+            "study 'small' was changed by hand: its hash is that of another recipe than it has now",
+        ),
+        ("UPDATE sr_trials SET sampler_state = '{\"a\": 3}'", "trial 0 was changed by hand: the state of a sampler is"),
+    ],
+)
+def test_a_run_does_not_continue_what_was_changed_by_hand(
+    whole: bytes, tmp_path: Path, statement: str, message: str
+) -> None:
+    (tmp_path / "small.yaml").write_text(Space.from_dict(SMALL_SPACE).text)
+    changes = [statement] if "sampler" in statement else [statement, "UPDATE sr_studies SET recipe = '{}'"]
+    _change(whole, tmp_path / "s.db", *changes)
+    ended = in_this_process(tmp_path, "run", "small.yaml", "--quiet", "--trials", "11", "--storage", "s.db")
+    assert ended.returncode == 2, ended.stderr
+    assert message in ended.stderr
+
+
+def _change(whole: bytes, file: Path, *statements: str) -> None:
+    """A copy of a database on which statements were executed."""
+    file.write_bytes(whole)
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("PRAGMA ignore_check_constraints=1")
+        for statement in statements:
+            connection.execute(statement)
 
 
 @pytest.mark.parametrize(
@@ -83,11 +137,7 @@ def test_random_damage_gives_no_traceback(whole: bytes, tmp_path: Path, first: i
 )
 def test_values_that_srsearch_never_writes(whole: bytes, tmp_path: Path, statement: str, message: str) -> None:
     file = tmp_path / "s.db"
-    file.write_bytes(whole)
-    with sqlite3.connect(file) as connection:
-        connection.execute("PRAGMA ignore_check_constraints=1")
-        connection.execute(statement)
-    connection.close()
+    _change(whole, file, statement)
     reading = (
         ["trials", "--json"],
         ["best"],

@@ -38,9 +38,8 @@ from srsearch.quantity import format_quantity
 from srsearch.store import EvaluationRecord, Store, TrainingPoint, TrainingRecord, TrialRecord
 from srsearch.store.trainings import TrainingLog
 from tests.conftest import CHECKOUT, SMALL_SPACE
-from tests.dashboard.test_report import browser as browser  # a fixture
 from tests.dashboard.test_report import press_every_button, with_weights
-from tests.support import many_trials
+from tests.support import forked, many_trials
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&only=</script>"
 BEST = "#best-quality"
@@ -457,7 +456,7 @@ def test_no_view_scrolls_sideways(medium: Site, visit: Any) -> None:
             press_every_button(tab)
 
 
-@pytest.mark.long
+@pytest.mark.long(18)
 def test_a_running_study_is_followed(site: Any, visit: Any, tmp_path: Path) -> None:
     space = SMALL_SPACE | {
         "proxy": {"evaluator": "tests.support.evaluators:Slow"},
@@ -472,12 +471,8 @@ def test_a_running_study_is_followed(site: Any, visit: Any, tmp_path: Path) -> N
     training("other", storage).end("done")
     tab.wait_for_selector("h2:has-text('Full trainings in this database')")
     assert "1 finished." in tab.inner_text("#content")
-    command = "from srsearch.cli import main; main()"
     arguments = ["run", "space.yaml", "--workers", "1", "--quiet", "--storage", str(storage)]
-    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
-    running = subprocess.Popen(
-        [sys.executable, "-c", command, *arguments], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL
-    )
+    running = forked.command(tmp_path, *arguments, env={"PYTHONPATH": str(CHECKOUT)})
     try:
         tab.wait_for_selector("dt:has-text('Designs finished')", timeout=90_000)
         tab.wait_for_selector("text=/^[1-9][0-9]* of 20$/", timeout=60_000)
@@ -504,7 +499,7 @@ def training(name: str, storage: Path, **values: Any) -> TrainingLog:
 
 def check_trainings_are_followed(page: Visit, storage: Path) -> None:
     """The overview of the study shows its trainings while they run and as they end; a view shows all."""
-    tab = page.turn("")
+    tab = page.turn("?study=small")
     assert "Full trainings" not in tab.inner_text("#content")
     log = training("small-0", storage, study="small", trial=0)
     log.reached(100, 0.25, 30.0)

@@ -7,7 +7,6 @@ import dataclasses
 import itertools
 import os
 import re
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -33,15 +32,6 @@ from tests.support import many_trials
 HOSTILE = "<script>alert(1)</script>\"'"
 AXES = ["channels", "unit", "body.cascade.groups", "upsampler.groups", "image_residual"]
 OBJECTIVES = ("psnr", "mult_adds")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 def study(name: str = "lightweight_x4") -> StudyRecord:
@@ -126,21 +116,6 @@ def data(name: str = "lightweight_x4", trials: list[TrialRecord] | None = None) 
     return ReportData(
         study(name), "sqlite:///studies/srsearch.db", made, front, history, trials[3].description if trials else None
     )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail("no chromium on PATH: .ci/run must install it")
-        pytest.skip("no chromium on PATH (apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
-        yield running
-        running.close()
 
 
 class Page:

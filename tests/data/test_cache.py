@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -45,6 +46,22 @@ def test_a_cache_holds_the_pairs_of_the_folder(srsearch: Command, photos: Path) 
     with pytest.raises(InputError, match="has no LR images at x4, only at x2, x3"):
         open_cache(photos, 4)
     assert f"prepared for training in {photos}/.srsearch" in srsearch("data", "list", str(photos)).stdout
+
+
+def test_a_cache_that_is_cut_off_while_it_is_used_costs_the_images_behind(srsearch: Command, photos: Path) -> None:
+    prepared(srsearch, photos, "--scale", "2", "--scale", "3")
+    pairs = open_cache(photos, 3)
+    skipped: dict[str, str] = {}
+    sampler = CachedPatchSampler(pairs, 8, 4, 3, 0, skip=skipped.__setitem__)
+    file = photos / ".srsearch" / "hr.rgb"
+    os.truncate(file, sum(3 * (40 + number) * 48 for number in (1, 2, 3)) + 5)
+    drawn = [sampler.next() for _ in range(20)]
+    assert skipped == {f"{number}.png": f"{file} is too short" for number in (4, 5, 6)}
+    again = CachedPatchSampler(pairs, 8, 4, 3, 0)
+    assert all(torch.equal(lr, other) for (lr, _), other in zip(drawn, (again.next()[0] for _ in drawn), strict=True))
+    os.truncate(file, 0)
+    with pytest.raises(InputError, match="no image of the cache can be used any more"):
+        CachedPatchSampler(pairs, 8, 4, 3, 0).next()
 
 
 def test_lr_files_go_into_the_cache_and_unusable_pairs_do_not(srsearch: Command, tmp_path: Path) -> None:

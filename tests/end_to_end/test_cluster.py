@@ -115,7 +115,7 @@ def worker(node: Any) -> psutil.Process:
     pytest.fail(f"the node has no worker: {names}")
 
 
-@pytest.mark.long
+@pytest.mark.long(60)
 def test_nothing_is_lost_when_workers_nodes_and_the_server_die(server: Server, cluster: Any, tmp_path: Path) -> None:
     second = cluster.add_node(num_cpus=3, object_store_memory=100 * 1024**2)
     shared = tmp_path / "checkpoints"

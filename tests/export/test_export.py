@@ -65,7 +65,7 @@ def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracing, "SIZES", ((17, 31), (1, 5)))
 
 
-@pytest.mark.long
+@pytest.mark.long(9)
 def test_an_onnx_file_takes_any_size_and_holds_its_design(srsearch: Command, tmp_path: Path) -> None:
     made = model(HARD)
     saved(tmp_path / "m.safetensors", made)

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,14 +30,28 @@ from srsearch.store import Store
 from tests.conftest import CHECKOUT, SMALL_SPACE, Command
 from tests.search.test_search import outcome
 from tests.search.test_workers import scores_are_their_designs
-from tests.support.evaluators import Homebound, Misbehaving
+from tests.support.evaluators import Changed, Homebound, Misbehaving
 
 pytest.importorskip("ray", reason="Ray is an extra")
 
 SPACE = SMALL_SPACE | {"search": {"trials": 8, "seed": 3, "workers": 1}}
 
 
-@pytest.mark.long
+@pytest.fixture(scope="module")
+def ray_files() -> Iterator[Path]:
+    """A Ray on this machine that several tests share, and the folder with all its files."""
+    from srsearch.search.executors.ray_tune import connected
+
+    folder = Path(tempfile.mkdtemp(prefix="ray-"))  # with a short name: Ray has sockets in it
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", str(folder))
+        with connected(None, cpus=1, gpus=0):
+            yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.long(15)
+@pytest.mark.usefixtures("ray_files")
 def test_ray_does_what_a_local_run_does(tmp_path: Path) -> None:
     space = Space.from_dict(SPACE)
     here, there = Store(tmp_path / "here.db"), Store(tmp_path / "there.db")
@@ -99,6 +114,8 @@ def test_an_address_that_is_not_a_ray_cluster_is_refused() -> None:
             check_address(f"127.0.0.1:{other.getsockname()[1]}")
 
 
+@pytest.mark.long(15)
+@pytest.mark.usefixtures("ray_files")
 def test_a_cluster_that_cannot_run_a_trial_is_refused_at_once_and_a_busy_one_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,10 +123,9 @@ def test_a_cluster_that_cannot_run_a_trial_is_refused_at_once_and_a_busy_one_is_
     import ray
 
     from srsearch.search.executors import ray_tune
-    from srsearch.search.executors.ray_tune import connected
 
     space = Space.from_dict(SPACE)
-    with connected(None, cpus=1, gpus=0), Store(tmp_path / "s.db") as store:
+    with Store(tmp_path / "s.db") as store:
         for options, asked in (
             ({"cpus_per_trial": 4096}, "4096 CPUs and 0 GPUs"),
             ({"gpus_per_trial": 64}, "1 CPUs and 64 GPUs"),
@@ -118,6 +134,8 @@ def test_a_cluster_that_cannot_run_a_trial_is_refused_at_once_and_a_busy_one_is_
                 run(space, store=store, backend="ray", evaluator=SyntheticEvaluator(), **options)  # type: ignore[arg-type]
         with pytest.raises(WorkError, match=rf"on the node .*{socket.gethostname()}.* no photos in /data/photos"):
             run(space, store=store, backend="ray", evaluator=Homebound())
+        with pytest.raises(WorkError, match=rf"on the node .*{socket.gethostname()}.* is another one here \(version\)"):
+            run(space, store=store, backend="ray", evaluator=Changed())
         assert ray.is_initialized()
 
         monkeypatch.setattr(ray_tune, "_LOOK_SECONDS", 0.2)
@@ -132,12 +150,8 @@ def test_a_cluster_that_cannot_run_a_trial_is_refused_at_once_and_a_busy_one_is_
         assert run(space, store=store, evaluator=Homebound.elsewhere()).done == 8
 
 
-@pytest.mark.long
-def test_an_evaluator_that_misbehaves_does_on_ray_as_it_does_here(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rays = Path(tempfile.mkdtemp(prefix="ray-"))  # with a short name: Ray has sockets in it
-    monkeypatch.setenv("RAY_TMPDIR", str(rays))
+@pytest.mark.long(30)
+def test_an_evaluator_that_misbehaves_does_on_ray_as_it_does_here(tmp_path: Path, ray_files: Path) -> None:
     (tmp_path / "ways").mkdir()
     ways = ["exit", "fork", "ctrl-c", "die", "segfault", "print", "killed", "grandchild", "late thread", "sleep"]
     evaluator = Misbehaving(tmp_path / "ways", ways)
@@ -155,10 +169,9 @@ def test_an_evaluator_that_misbehaves_does_on_ray_as_it_does_here(
         assert result.done == 6
         assert scores_are_their_designs(store, result.study)
         assert all(psnr != 99.0 for trial in store.trial_records(result.study) for _, psnr in trial.curve)
-    written = [path for path in rays.rglob("*") if path.is_file()]
+    written = [path for path in ray_files.rglob("*") if path.is_file()]
     assert any("experiment_state" in path.name for path in written)
     assert not any(b"hunter2" in path.read_bytes() for path in written)
-    shutil.rmtree(rays)
 
 
 class _Early(SyntheticEvaluator):

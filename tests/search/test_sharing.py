@@ -36,7 +36,7 @@ from srsearch.store import Store, leases, statements
 from srsearch.store.tables import TrialRow
 from srsearch.training import Trainer
 from tests.conftest import SMALL_SPACE, WIDE_SPACE
-from tests.search.test_search import outcome, start, start_forked, wait_for
+from tests.search.test_search import outcome, start_forked, wait_for
 from tests.support.evaluators import Silent, Slow
 from tests.support.forked import Forked
 
@@ -67,9 +67,9 @@ def kill(process: subprocess.Popen[str] | Forked, *, with_workers: bool) -> None
     process.kill()
 
 
-@pytest.mark.long
+@pytest.mark.long(9)
 def test_two_runs_share_a_study(folder: Path) -> None:
-    both = [start(folder, "--trials", "12") for _ in range(2)]
+    both = [start_forked(folder, "--trials", "12") for _ in range(2)]
     with killed_at_the_end(*both):
         messages = [process.communicate(timeout=300)[1] for process in both]
         assert [process.returncode for process in both] == [0, 0], messages
@@ -85,7 +85,7 @@ def test_two_runs_share_a_study(folder: Path) -> None:
     assert min(told) > 0
 
 
-@pytest.mark.long
+@pytest.mark.long(18)
 def test_trials_of_a_killed_run_are_continued_by_the_other_at_once(folder: Path) -> None:
     first = start_forked(folder, "--trials", "4", evaluator="Slower")
     with killed_at_the_end(first):
@@ -103,8 +103,8 @@ def test_trials_of_a_killed_run_are_continued_by_the_other_at_once(folder: Path)
     assert states["running"] == 0
 
 
-@pytest.mark.long
-@pytest.mark.parametrize(("early_stopping", "most"), [("--no-early-stopping", 10), ("--early-stopping", 5)])
+@pytest.mark.long(22)
+@pytest.mark.parametrize(("early_stopping", "most"), [("--no-early-stopping", 6), ("--early-stopping", 4)])
 def test_kills_at_any_moment_change_nothing(folder: Path, early_stopping: str, most: int) -> None:
     moments = random.Random(11)
     options = ("--trials", "14", "--sampler", "frontier", early_stopping)
@@ -256,7 +256,7 @@ def test_a_process_number_that_is_used_again_holds_no_lease(tmp_path: Path) -> N
     assert not leases.is_void(f"{host}:{parent}:{leases._started(parent)}:x", 1e9)
 
 
-@pytest.mark.long
+@pytest.mark.long(12)
 def test_a_stopped_training_continues_from_its_checkpoint(
     tmp_path: Path, small_photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

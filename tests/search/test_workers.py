@@ -22,7 +22,7 @@ from srsearch.search.trial import Trial
 from srsearch.space import Space
 from srsearch.store import Store
 from tests.conftest import SMALL_SPACE, Command
-from tests.support.evaluators import Misbehaving, Silent, Stillborn
+from tests.support.evaluators import Changed, Misbehaving, Silent, Stillborn
 
 SPACE = """\
 name: tiny
@@ -101,19 +101,32 @@ def test_an_evaluator_that_misbehaves_fails_its_own_trial_only(small_space: Spac
         assert all(psnr != 99.0 for trial in store.trial_records(result.study) for _, psnr in trial.curve)
 
 
-def test_a_worker_that_is_killed_before_it_is_ready_is_started_once_more(small_space: Space, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_before_it_is_ready_is_started_once_more(
+    small_space: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_VMSTAT", tmp_path / "vmstat")
     (tmp_path / "kills").mkdir()
     with Store(tmp_path / "s.db") as store:
         with pytest.raises(WorkError) as raised:
             run(small_space, store=store, evaluator=Stillborn(tmp_path / "kills", 3), trials=2, workers=1)
         assert str(raised.value) == (
-            "the worker process was killed by SIGKILL (the system may have run out of memory) before it was ready"
+            "the worker process was killed by SIGKILL (the system ran out of memory) before it was ready"
         )
         result = run(small_space, store=store, evaluator=Stillborn(tmp_path / "kills", 3), trials=2, workers=1)
         assert result.done == 2
         assert "failed" not in set(store.trials(result.study)["state"])
 
 
+def test_a_worker_that_would_score_by_another_recipe_ends_the_run(small_space: Space, tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        with pytest.raises(
+            WorkError, match=r"could not start: .* recipe .* another one here \(version\); srsearch or a"
+        ):
+            run(small_space, store=store, evaluator=Changed(), workers=1)
+        assert "failed" not in set(store.trials("small")["state"])
+
+
+@pytest.mark.long(12)
 @pytest.mark.parametrize("backend", ["local", "ray"])
 def test_a_worker_with_an_edited_plugin_ends_the_run(tmp_path: Path, srsearch_process: Command, backend: str) -> None:
     """The plugin's path has a colon, and what it prints is no result."""

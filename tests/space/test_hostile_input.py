@@ -74,7 +74,7 @@ def read_or_refuse(text: str) -> None:
         assert Space.from_dict(space.to_dict()).identity() == space.identity()
 
 
-@pytest.mark.long
+@pytest.mark.long(6)
 @slow
 @given(st.sampled_from(SPACES), st.lists(st.tuples(st.floats(0, 1), st.sampled_from(SCALARS)), min_size=1, max_size=3))
 def test_shipped_spaces_with_other_values(text: str, changes: list[tuple[float, str]]) -> None:

@@ -207,7 +207,7 @@ EVERYTHING = {
 }
 
 
-@pytest.mark.long
+@pytest.mark.long(9)
 def test_columns_and_single_designs_agree() -> None:
     """Canonical form and cost, by columns and one by one, in a space where nearly every rule applies."""
     space = Space.from_dict(EVERYTHING)

@@ -219,10 +219,10 @@ class Constant(SyntheticEvaluator):
 
 
 class Stillborn(SyntheticEvaluator):
-    """The first workers are killed before they are ready.
+    """The first workers are killed before they are ready, as by Linux when memory runs out.
 
     Args:
-        folder: Gets a file for each of them.
+        folder: Gets a file for each of them. Beside it, ``vmstat`` counts as Linux does.
         kills: How many.
     """
 
@@ -234,7 +234,20 @@ class Stillborn(SyntheticEvaluator):
         kills = len(list(self._folder.iterdir()))
         if kills < self._kills:
             (self._folder / f"{kills}").touch()
+            (self._folder.parent / "vmstat").write_text(f"oom_kill_disable 7\noom_kill {kills + 1}\n")
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Changed(SyntheticEvaluator):
+    """Its code is another version in every other process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._home = os.getpid()
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return super().recipe | {"version": 1 if os.getpid() == self._home else 2}
 
 
 class Slow(SyntheticEvaluator):
@@ -293,3 +306,16 @@ class Homebound(SyntheticEvaluator):
     def prepare(self) -> None:
         if not self.there:
             raise FileNotFoundError("no photos in /data/photos")
+
+
+class Brittle(SyntheticEvaluator):
+    """Fails whenever it trains longer than the study does."""
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return super().recipe | {"evaluator": "brittle"}
+
+    def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
+        if self.steps != self.RUNGS[-1]:
+            raise EvaluationFailed("the loss was NaN at step 207")
+        return super().evaluate(design, seed, report)

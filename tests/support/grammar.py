@@ -172,14 +172,13 @@ class Trace(TorchDispatchMode):
 def fingerprint(design: Architecture) -> str:
     """What a design computes, as text: operations, operands, shapes and shared weights, at each of its scales.
 
-    The network is traced on the meta device, which computes shapes only.
+    The network is traced on a tiny image: PyTorch's own tracing of shapes takes three times as long.
     """
     design.check_placement()
-    with torch.device("meta"):
-        network = Assembler(design).network().eval()
+    network = Assembler(design).network().eval()
     traces = []
     for scale in design.scales:
         with torch.no_grad(), Trace() as trace:
-            network(torch.empty(1, network.in_channels, 5, 6, device="meta"), scale=scale)
+            network(torch.zeros(1, network.in_channels, 5, 6), scale=scale)
         traces.append(trace.operations)
     return repr(traces)

@@ -47,7 +47,8 @@ def write(store: Store, number: int, *, name: str = "many", record: StudyRecord 
     store.create_study(record)
     with store._transactions.write() as connection:
         row = store._study_id(connection, record.name)
-        rows = list(_trials(number, row))
+        # So that no study has another one's evaluations.
+        rows = list(_trials(number, row, {**record.recipe, "runtime": {"study": row}}))
         for table, place in ((ArchitectureRow, 0), (EvaluationRow, 1), (TrialRow, 2)):
             for start in range(0, number, 5_000):
                 found = [each[place] for each in rows[start : start + 5_000] if each[place] is not None]
@@ -55,7 +56,9 @@ def write(store: Store, number: int, *, name: str = "many", record: StudyRecord 
                     connection.execute(insert(table.__table__), found)
 
 
-def _trials(number: int, study_id: int) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any]]]:
+def _trials(
+    number: int, study_id: int, recipe: dict[str, Any]
+) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any]]]:
     rng = np.random.default_rng(0)
     drawn = zip(
         rng.choice([16, 24, 32, 48, 64], number).tolist(),
@@ -68,7 +71,6 @@ def _trials(number: int, study_id: int) -> Iterator[tuple[dict[str, Any], dict[s
         rng.choice(["complete", "stopped", "failed", "infeasible"], number, p=[0.9, 0.06, 0.01, 0.03]).tolist(),
         strict=True,
     )
-    recipe = {"study": study_id}  # so that no study has another one's evaluations
     recipe_hash = content_hash(recipe)
     for trial, (channels, groups, blocks, unit, share, more, chance, state) in enumerate(drawn):
         weight = {"conv": 1.0, "grouped": 0.4, "bottleneck": 0.6}[unit]

@@ -216,7 +216,7 @@ def training(design: dict[str, Any] = SMALL, pairs: tuple[Pair, ...] | None = No
 
 
 def weights(trainer: Trainer) -> dict[str, Tensor]:
-    return {key: value.clone() for key, value in trainer._network.named_parameters()}
+    return {key: value.detach().clone() for key, value in trainer._network.named_parameters()}
 
 
 def moved(trainer: Trainer, step: int = 1) -> dict[str, Tensor]:
@@ -495,7 +495,8 @@ def test_a_killed_process_ends_the_others_with_a_sentence(tmp_path: Path, photos
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     together = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
-    command = (*COMMAND, "--minutes", "1", "--out", "m.safetensors")
+    Store(tmp_path / "t.db").close()
+    command = (*COMMAND, "--minutes", "1", "--out", "m.safetensors", "--storage", "t.db")
     first, second = (
         forked.command(tmp_path, *command, env=together | {"RANK": number, "LOCAL_RANK": number}) for number in "01"
     )
@@ -512,7 +513,7 @@ def test_a_killed_process_ends_the_others_with_a_sentence(tmp_path: Path, photos
     assert "srsearch: process 0 of 2 lost the others (" in ended.stderr
     assert "the same command goes on from the last checkpoint" in ended.stderr
     assert "Traceback" not in ended.stderr
-    with Store(tmp_path / "studies" / "srsearch.db", read_only=True) as store:
+    with Store(tmp_path / "t.db", read_only=True) as store:
         assert [each.state for each in trainings(store)] == ["interrupted"]
 
 

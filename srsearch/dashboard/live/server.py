@@ -74,11 +74,13 @@ class Shown:
         head: The study's name and the navigation.
         page: The content below.
         title: The title of the window.
+        problem: Why the page cannot be shown; empty where it can.
     """
 
     head: list[Component]
     page: Page
     title: str
+    problem: str = ""
 
 
 def application(watcher: Watcher, *, token: str | None = None) -> flask.Flask:
@@ -271,7 +273,7 @@ def _problem(address: Address, title: str, text: str, names: list[str]) -> Shown
     if names:
         children.append(html.P("Studies in this database:"))
         children.append(html.Ul([html.Li(_study_link(name)) for name in names]))
-    return Shown(_brand(), Page([html.Div(children, className="nothing")]), title)
+    return Shown(_brand(), Page([html.Div(children, className="nothing")]), title, text)
 
 
 def _study_link(name: str) -> Component:
@@ -310,6 +312,8 @@ def _data(watcher: Watcher, address: Address, name: str, kind: str) -> flask.Res
     """The response with all rows of a page's table."""
     shown = show(watcher, address)
     frame = shown.page.tables.get(name)
+    if shown.problem:
+        return flask.Response(f"{well_formed(shown.problem)}\n", status=503, mimetype="text/plain")
     if frame is None or kind not in ("csv", "json"):
         return flask.Response("This page has no such table.\n", status=404, mimetype="text/plain")
     if kind == "csv":

@@ -22,6 +22,8 @@ from srsearch.analysis import (
     retraining_noise,
     standard_errors,
 )
+from srsearch.analysis.predicted import ERROR, Prediction
+from srsearch.analysis.ranking import Ranking, as_predicted, predicted_for
 from srsearch.dashboard.study_view import main_cost
 from srsearch.objectives import OBJECTIVES, own_costs
 from srsearch.store import Curve, Store, StudyRecord, TrainingRecord, frames
@@ -75,6 +77,21 @@ class Snapshot:
 
     @functools.cached_property
     def trials(self) -> pd.DataFrame:
+        """As `measured`; after several lengths of training, with the predicted PSNR of finished designs in ``psnr``."""
+        return self.measured if self.prediction is None else as_predicted(self.measured, self.prediction)
+
+    @functools.cached_property
+    def prediction(self) -> Prediction | None:
+        """The PSNR after the longest training; None for studies with one length, or too few designs."""
+        return predicted_for(self.measured, self.study.objectives, self.study.recipe)
+
+    @property
+    def ranking(self) -> Ranking:
+        """How the designs are ranked."""
+        return Ranking(self.trials, tuple(self.study.objectives), self.noise, self.prediction)
+
+    @functools.cached_property
+    def measured(self) -> pd.DataFrame:
         """As `Store.trials`, with the last step that has a PSNR (``reached``), and its PSNR where unfinished."""
         frame = frames.trials([row[:_FRAME_COLUMNS] for row in self.rows])
         frames.with_own_costs(frame, self.study.objectives, self.descriptions)
@@ -126,6 +143,8 @@ class Snapshot:
             designs = self.plain_front(*chosen)
             quality = quality_of(chosen)
             errors = standard_errors(designs, self.noise if quality == self.quality else None)
+            if self.prediction is not None and quality == self.quality:
+                errors = designs[ERROR]
             made = designs.assign(**{f"{quality}_error": errors})
             made.attrs = designs.attrs
             return made
@@ -145,7 +164,7 @@ class Snapshot:
             trainings = sum(row.state == "complete" for row in self.rows)
             known = self.noises.get(self.study.name)
             if known is None or not known[0] <= trainings <= 1.1 * known[0]:
-                known = self.noises[self.study.name] = trainings, retraining_noise(_share(self.trials), self.quality)
+                known = self.noises[self.study.name] = trainings, retraining_noise(_share(self.measured), self.quality)
             return known
 
         return self.once("noise", make)[1]

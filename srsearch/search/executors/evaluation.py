@@ -17,6 +17,7 @@ from srsearch.architecture import Architecture
 from srsearch.errors import InputError
 from srsearch.search.checkpoint_copy import Kept, kept
 from srsearch.search.evaluators.base import MAX_SCORE, EvaluationFailed, Evaluator, Score, checked_score
+from srsearch.search.evaluators.plain import recipe_of
 from srsearch.search.processes import describe, one_line
 
 _MAX_STEP = 2**53
@@ -35,6 +36,7 @@ class Job:
         seed: Seed of the evaluation.
         checkpoint: Path or URL of the trial's checkpoint; None: it has none.
         waits: Whether the trial waits after each report until it is told whether to go on.
+        steps: Training steps of a longer training; None: the evaluator's own.
     """
 
     trial: int
@@ -44,6 +46,7 @@ class Job:
     seed: int
     checkpoint: str | None
     waits: bool
+    steps: int | None = None
 
     @property
     def identity(self) -> tuple[int, int, str]:
@@ -69,6 +72,27 @@ class Outcome:
 
 
 _SAME_CODE = "srsearch or a plugin has changed since the run began, or is another version here"
+
+_NAME = "evaluator"
+"""Of a recipe; a class of the user's script is in another module in a worker."""
+
+
+def prepare(evaluator: Evaluator, recipe: Mapping[str, Any]) -> None:
+    """Prepare a worker process for an evaluator, which must score there as it does in the main process.
+
+    Args:
+        evaluator: As it arrived here.
+        recipe: Its recipe in the main process, in plain data.
+
+    Raises:
+        RuntimeError: The recipe is another one here; says in what. Besides, whatever the evaluator raises.
+    """
+    evaluator.prepare()
+    here = recipe_of(evaluator)
+    others = [name for name in sorted({*here, *recipe}) if name != _NAME and here.get(name) != recipe.get(name)]
+    if others:
+        raise RuntimeError(f"the recipe of the trainings is another one here ({', '.join(others)}); {_SAME_CODE}")
+
 
 Tell = Callable[[int, float], bool]
 """Sends a step and the PSNR in dB there to the study; returns whether the trial goes on."""
@@ -100,7 +124,8 @@ def evaluated(evaluator: Evaluator, job: Job, tell: Tell) -> Outcome:
         with kept(job.checkpoint) as checkpoint:
             report = _Report(checkpoint, tell)
             try:
-                score = evaluator.evaluate(design, job.seed, report)
+                scorer = evaluator if job.steps is None else evaluator.at_length(job.steps)
+                score = scorer.evaluate(design, job.seed, report)
             finally:
                 report.close()
         if not report.going_on:

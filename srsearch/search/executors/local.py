@@ -22,6 +22,7 @@ from typing import Any, Self
 
 from srsearch.errors import InputError
 from srsearch.search.evaluators.base import Evaluator
+from srsearch.search.evaluators.plain import recipe_of
 from srsearch.search.events import Broken, Event, Failed, Reported
 from srsearch.search.executors.base import event_of
 from srsearch.search.executors.evaluation import Job, timeout_reason
@@ -32,6 +33,8 @@ from srsearch.search.trial import Trial
 
 _EXIT_SECONDS = 5.0
 """How long a worker that has closed its pipe may take to end."""
+
+_VMSTAT = Path("/proc/vmstat")
 
 _LONGEST_LOOK = 1.0
 """Seconds that seldom pass between two looks at the workers, unless this process is suspended."""
@@ -46,6 +49,7 @@ class _Worker:
     job: Job | None = None
     ready: bool = False
     began: float = 0.0
+    memory_kills: int = 0
     first_death: str | None = None
     false_start: bool = False
 
@@ -106,7 +110,7 @@ class _Pool:
     def __init__(
         self, evaluator: Evaluator, workers: int, *, waits: bool = False, trial_timeout: float | None = None
     ) -> None:
-        self._evaluator = evaluator
+        self._evaluator, self._recipe = evaluator, recipe_of(evaluator)
         self._waits = waits
         self._timeout = trial_timeout
         _check_importable(evaluator)
@@ -132,7 +136,8 @@ class _Pool:
         worker.trial = trial
         worker.first_death = None
         design = trial.design
-        self._send(worker, Job(trial.number, 1, design.key, design.to_dict(), trial.seed, checkpoint, self._waits))
+        job = Job(trial.number, 1, design.key, design.to_dict(), trial.seed, checkpoint, self._waits, steps=trial.steps)
+        self._send(worker, job)
 
     def answer(self, index: int, going_on: bool) -> None:
         """Tell a worker that has reported whether its trial goes on. One that does not wait for that is killed."""
@@ -170,7 +175,7 @@ class _Pool:
             worker.pipe.close()
 
     def _send(self, worker: _Worker, job: Job) -> None:
-        worker.job, worker.began = job, time.monotonic()
+        worker.job, worker.began, worker.memory_kills = job, time.monotonic(), _memory_kills()
         with contextlib.suppress(OSError):  # a worker that died just now is noticed in `events`
             worker.pipe.send(job)
 
@@ -203,7 +208,7 @@ class _Pool:
     def _start(self, index: int) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
-            target=work, args=(theirs, self._evaluator), name=f"{WORKER_NAME}{index}", daemon=True
+            target=work, args=(theirs, self._evaluator, self._recipe), name=f"{WORKER_NAME}{index}", daemon=True
         )
         try:
             with without_signals():
@@ -258,10 +263,11 @@ class _Pool:
             worker.process.kill()  # an evaluator may have closed the pipe and gone on
             worker.process.join()
             code = worker.process.exitcode
+            death = _death(code, out_of_memory=_memory_kills() > worker.memory_kills)
             if worker.ready:
-                return ("died", _death(code))
+                return ("died", death)
             kind = "killed" if code is not None and code < 0 else "broken"
-            return (kind, f"{_death(code)} before it was ready{_advice(code)}")
+            return (kind, f"{death} before it was ready{_advice(code)}")
 
 
 def _run(session: Session, pool: _Pool) -> None:
@@ -299,6 +305,15 @@ def _check_importable(evaluator: Evaluator) -> None:
         )
 
 
+def _memory_kills() -> int:
+    """How many processes Linux has killed since it booted because memory had run out; 0 where that is not known."""
+    try:
+        lines = _VMSTAT.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+
+
 def _advice(exit_code: int | None) -> str:
     """What to do about a worker that could not start, where importing the main script may be why."""
     script = getattr(sys.modules["__main__"], "__file__", None)
@@ -311,9 +326,9 @@ def _advice(exit_code: int | None) -> str:
     return "; what it printed above says why" if guarded else f" ({GUARD})"
 
 
-def _death(exit_code: int | None) -> str:
+def _death(exit_code: int | None, *, out_of_memory: bool) -> str:
     if exit_code is not None and exit_code < 0:
         name = signal.Signals(-exit_code).name
-        hint = " (the system may have run out of memory)" if name == "SIGKILL" else ""
-        return f"the worker process was killed by {name}{hint}"
+        why = "the system ran out of memory" if out_of_memory else "the system may have run out of memory"
+        return f"the worker process was killed by {name}{f' ({why})' if name == 'SIGKILL' else ''}"
     return f"the worker process ended with exit code {exit_code}"

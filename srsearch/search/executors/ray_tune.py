@@ -35,9 +35,10 @@ from ray.tune.search import Searcher
 from srsearch.errors import InputError, WorkError
 from srsearch.quantity import parse_natural
 from srsearch.search.evaluators.base import Evaluator, Score
+from srsearch.search.evaluators.plain import recipe_of
 from srsearch.search.events import Broken, Event, Failed, Reported, Stopped
 from srsearch.search.executors.base import event_of
-from srsearch.search.executors.evaluation import Job, Outcome, evaluated, timeout_reason
+from srsearch.search.executors.evaluation import Job, Outcome, evaluated, prepare, timeout_reason
 from srsearch.search.processes import describe
 from srsearch.search.session import Session
 from srsearch.search.trial import Trial
@@ -131,6 +132,7 @@ def _tune(bridge: _Bridge, evaluator: Evaluator, workers: int, cpus: float, gpus
             tune.with_parameters(
                 Evaluation,
                 evaluator=evaluator.with_data(),
+                recipe=recipe_of(evaluator),
                 timeout=bridge.timeout,
                 checkpoints=bridge.session.checkpoint_folder,
             ),
@@ -197,7 +199,7 @@ def connected(address: str | None, *, cpus: float, gpus: float, least_cpus: int 
             ray.init(
                 address="local", num_cpus=cores, include_dashboard=False, object_store_memory=_OBJECT_BYTES, **quiet
             )
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+    except Exception as error:  # Ray raises nearly anything, and `Exception` itself on a busy machine
         if address is None:
             raise InputError(f"Ray cannot be started on this machine: {describe(error)}") from None
         raise InputError(
@@ -354,7 +356,7 @@ class _Bridge:
         attempt, design = self._died[trial.number] + 1, trial.design
         checkpoint = self.session.checkpoint(trial)
         name = None if checkpoint is None else checkpoint.rpartition("/")[2]
-        return Job(trial.number, attempt, design.key, design.to_dict(), trial.seed, name, self.waits)
+        return Job(trial.number, attempt, design.key, design.to_dict(), trial.seed, name, self.waits, trial.steps)
 
     def lost(self, trial: Trial) -> bool:
         """Whether a trial is restarted from its checkpoint after its process or node died."""
@@ -484,17 +486,19 @@ class Evaluation(tune.Trainable):
         self,
         config: dict[str, Any],
         evaluator: Evaluator | None = None,
+        recipe: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         checkpoints: str | None = None,
     ) -> None:
         assert evaluator is not None
+        assert recipe is not None
         self._timeout, self._checkpoints = timeout, checkpoints
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # of the object store
         self._evaluator = evaluator
         self._thread: _Evaluating | None = None
         self._broken: str | None = None
         try:
-            evaluator.prepare()
+            prepare(evaluator, recipe)
         except BaseException as error:  # whatever is missing on this node
             self._broken = f"a worker on the node {_node()} could not start: {describe(error)}"
             return

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
+from typing import Any
 
 from srsearch.search.evaluators.base import Evaluator
-from srsearch.search.executors.evaluation import Job, evaluated
+from srsearch.search.executors.evaluation import Job, evaluated, prepare
 from srsearch.search.processes import describe
 
 
-def work(pipe: Connection, evaluator: Evaluator) -> None:
-    """Evaluate the jobs that come through the pipe until it closes."""
+def work(pipe: Connection, evaluator: Evaluator, recipe: Mapping[str, Any]) -> None:
+    """Evaluate the jobs that come through the pipe until it closes.
+
+    Args:
+        pipe: To the main process.
+        evaluator: Scores the designs.
+        recipe: The evaluator's recipe in the main process.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # for systems on which signals cannot be held back
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=pipe.close)  # a child writes nothing, and does not keep the pipe open
     os.dup2(2, 1)  # what an evaluator prints must not get between the results on standard output
     try:
-        evaluator.prepare()
+        prepare(evaluator, recipe)
     except BaseException as error:
         _send(pipe, ("broken", f"the worker could not start: {describe(error)}"))
         return

@@ -33,6 +33,7 @@ from srsearch.search.samplers.parameters import distributions, encoded, suggest_
 from srsearch.search.samplers.prior import Observation
 from srsearch.space import Candidate, Space
 from srsearch.store import TrialRecord
+from srsearch.store.rows import check_sampler_state
 
 _REDUNDANT_ATTRIBUTES = ("tpe:relative_params", "gp:relative_params")
 """Attributes that repeat a trial's axes; they are not stored."""
@@ -168,17 +169,19 @@ class Proposer:
                 optuna.logging.set_verbosity(previous)
 
     def _propose(self, number: int, history: Sequence[TrialRecord]) -> tuple[Candidate, dict[str, Any]]:
+        trials = self._trials(history)
         attributes: dict[str, Any] = {}
         for record in history:
             attributes |= record.sampler_state.get("study", {})
-        storage = RebuiltStorage(self._directions, self._trials(history), attributes)
+        storage = RebuiltStorage(self._directions, trials, attributes)
         study = optuna.load_study(study_name=STUDY_NAME, storage=storage, sampler=self._fresh_sampler(number))
         try:
             chosen = suggest_axes(study.ask(), self._space)
-        except Exception as error:  # a sampler of the user's may raise anything
-            if self._sampler in SAMPLER_TYPES:
+        except Exception as error:  # a sampler of the user's may raise anything, and any on what another one has kept
+            if self._sampler in SAMPLER_TYPES and not (attributes or any(trial.system_attrs for trial in trials)):
                 raise
-            raise InputError(f"sampler {self._sampler!r} failed at trial {number}: {describe(error)}") from error
+            hint = "; what it kept with earlier trials may have been changed" if self._sampler in SAMPLER_TYPES else ""
+            raise InputError(f"sampler {self._sampler!r} failed at trial {number}: {describe(error)}{hint}") from error
         written = storage.asked.system_attrs.items()
         state = {
             "trial": {name: value for name, value in written if not name.startswith(_REDUNDANT_ATTRIBUTES)},
@@ -213,6 +216,12 @@ class Proposer:
     def _frozen(self, record: TrialRecord) -> FrozenTrial:
         """Convert a record into one of Optuna's trials."""
         params = encoded(self._space, record.axes)
+        try:
+            check_sampler_state(record.sampler_state)
+        except ValueError as error:
+            raise InputError(
+                f"trial {record.number} was changed by hand: {error}; restore a copy of the database"
+            ) from None
         attributes = dict(record.sampler_state.get("trial", {}))
         _check_optimizer(attributes)
         common: dict[str, Any] = {
