@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
@@ -44,3 +44,9 @@ def axis_text(value: object) -> str:
         return f"{value:g}"
     text = str(value)
     return text.lower() if text in ("True", "False") else text
+
+
+def scales_text(scales: Sequence[int]) -> str:
+    """Upscaling factors in words: ``x4``, or ``x2, x3 and x4``."""
+    *first, last = (f"x{scale}" for scale in scales)
+    return f"{', '.join(first)} and {last}" if first else last

@@ -57,7 +57,7 @@ def load_plugin(path: str | Path) -> None:
         except BaseException as error:  # SystemExit, too: a plugin does not end the command
             del sys.modules[name]
             raise InputError(f"{path}{_line(error, file)}: the plugin cannot be loaded: {error}") from None
-    if str(file) not in (wanted := _wanted()):
+    if str(file) not in (wanted := plugin_files()):
         os.environ[_WANTED] = json.dumps([*wanted, str(file)])
 
 
@@ -69,13 +69,14 @@ def load_wanted_plugins() -> None:
                 entry.load()
         except Exception as error:  # somebody else's package must not keep srsearch from working
             warnings.warn(f"the srsearch plugin {entry.name!r} ({entry.value}) cannot be loaded: {error}", stacklevel=2)
-    for file in _wanted():
+    for file in plugin_files():
         load_plugin(file)
 
 
-def _wanted() -> list[str]:
-    wanted: list[str] = json.loads(os.environ.get(_WANTED) or "[]")
-    return wanted
+def plugin_files() -> list[str]:
+    """The absolute paths of the plugin files that this process has loaded, or that its parent had, in their order."""
+    files: list[str] = json.loads(os.environ.get(_WANTED) or "[]")
+    return files
 
 
 def _line(error: BaseException, file: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -20,8 +21,36 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests marked ``long``, so that no worker is left with one of them at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    """Put the long tests first, so that no worker of pytest-xdist is left with one of them at the end.
+
+    ``--dist worksteal`` gives each worker as many tests in a row. If all long tests stood at the beginning, one worker
+    would run them one by one. So each worker gets its share of them; those of one file stay together, because they
+    share fixtures.
+    """
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        if _seconds(item):
+            files.setdefault(item.path, []).append(item)
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    shares: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    for tests in sorted(files.values(), key=_total, reverse=True):
+        min(shares, key=_total).extend(tests)
+    short = iter([item for item in items if not _seconds(item)])
+    ordered: list[pytest.Item] = []
+    for worker, share in enumerate(shares):
+        size = (len(items) - len(ordered)) // (workers - worker)
+        ordered += [*share, *itertools.islice(short, max(0, size - len(share)))]
+    items[:] = [*ordered, *short]
+
+
+def _seconds(item: pytest.Item) -> float:
+    """How long a test marked ``long`` takes on an idle machine; 0 for other tests."""
+    marker = item.get_closest_marker("long")
+    return 0.0 if marker is None else float(marker.args[0] if marker.args else 8)
+
+
+def _total(items: list[pytest.Item]) -> float:
+    return sum(map(_seconds, items))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -19,7 +19,7 @@ BIN = Path(sys.executable).parent
     [
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],
-        pytest.param(["mypy"], marks=pytest.mark.long),
+        pytest.param(["mypy"], marks=pytest.mark.long(20)),
         ["lint-imports", "--no-cache"],
     ],
     ids=["ruff", "format", "mypy", "layers"],

@@ -1,3 +1,5 @@
+"""Quantities such as 40G: written and read back."""
+
 import pytest
 
 from srsearch.quantity import format_duration

@@ -6,7 +6,7 @@ from srsearch.analysis.choice import best, differing_axes, tied_with_best
 from srsearch.analysis.convergence import Convergence, converged
 from srsearch.analysis.front import pareto_front
 from srsearch.analysis.noise import Noise, retraining_noise, standard_errors
-from srsearch.analysis.objectives import directions, quality_of
+from srsearch.analysis.objectives import at_length, directions, quality_of
 from srsearch.analysis.volume import dominated_volume, hypervolume, hypervolume_history, hypervolume_steps
 from srsearch.objectives import OBJECTIVES, Direction, Objective
 
@@ -16,6 +16,7 @@ __all__ = [
     "Direction",
     "Noise",
     "Objective",
+    "at_length",
     "best",
     "converged",
     "differing_axes",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -67,3 +67,46 @@ def kendall(first: np.ndarray, second: np.ndarray) -> float:
     from scipy.stats import kendalltau
 
     return float(kendalltau(first, second).statistic)
+
+
+def partial_kendall(first: np.ndarray, second: np.ndarray, costs: np.ndarray) -> float:
+    """Return what two rankings have in common beyond cost: Kendall's τ-b of what a parabola in log cost leaves over.
+
+    Args:
+        first: (n,) PSNR in dB of n designs, by one training.
+        second: (n,) PSNR in dB by another.
+        costs: (n,) costs above 0, such as Mult-Adds.
+
+    Returns:
+        -1..1; NaN with fewer than `LEAST_DESIGNS` different costs.
+    """
+    if len(np.unique(costs)) < LEAST_DESIGNS:
+        return math.nan
+    logs = np.log10(costs)
+    logs = logs - logs.mean()
+    left = [values - np.polyval(np.polyfit(logs, values, 2), logs) for values in (first, second)]
+    return kendall(left[0], left[1])
+
+
+def bootstrap_interval(
+    statistic: Callable[..., float], *columns: np.ndarray, share: float = 0.9, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Compute the interval of a statistic over designs, by drawing as many designs with replacement many times.
+
+    Args:
+        statistic: Takes the columns; resamples for which it is NaN do not count.
+        columns: (n,) arrays with a value for each of n designs.
+        share: Share of the resamples inside the interval; the rest is half below and half above.
+        resamples: How often designs are drawn.
+        seed: Seed of the draws.
+
+    Returns:
+        Its ends; NaN if the statistic is NaN for every resample.
+    """
+    rng, count = np.random.default_rng(seed), len(columns[0])
+    drawn = (rng.integers(count, size=count) for _ in range(resamples))
+    values = [value for value in (statistic(*(each[index] for each in columns)) for index in drawn) if value == value]
+    if not values:
+        return math.nan, math.nan
+    low, high = np.quantile(values, [(1 - share) / 2, (1 + share) / 2])
+    return float(low), float(high)

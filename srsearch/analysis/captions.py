@@ -40,13 +40,20 @@ def ties_text(tied: pd.DataFrame, noise: Noise | None) -> str:
         'Tied with 3 other designs within the noise (standard deviation 0.023 dB, from 24 replicates); the cheapest is
         trial 25 with 4.52G Mult-Adds.'
     """
-    others = len(tied) - 1
-    if others < 1 or noise is None:
+    if len(tied) < 2 or noise is None:
         return ""
+    return f"{tied_text(tied)} within the noise ({noise}); {cheapest_text(tied)}."
+
+
+def tied_text(tied: pd.DataFrame) -> str:
+    """Say how many designs are tied with the best; the arguments as for `ties_text`."""
+    others = len(tied) - 1
+    return f"Tied with {others} other design{'s' if others > 1 else ''}"
+
+
+def cheapest_text(tied: pd.DataFrame) -> str:
+    """Say which of tied designs is the cheapest; the arguments as for `ties_text`."""
     cheapest, cost = tied.iloc[0], objective(COSTS[0])
-    cheapest_text = (
-        "the best is also the cheapest"
-        if cheapest["best"]
-        else f"the cheapest is trial {cheapest['trial']} with {cost.text(cheapest[cost.name])} {cost.noun}"
-    )
-    return f"Tied with {others} other design{'s' if others > 1 else ''} within the noise ({noise}); {cheapest_text}."
+    if cheapest["best"]:
+        return "the best is also the cheapest"
+    return f"the cheapest is trial {cheapest['trial']} with {cost.text(cheapest[cost.name])} {cost.noun}"

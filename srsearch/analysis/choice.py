@@ -32,7 +32,7 @@ def best(
         The row, or None if no trial fits. Among trials of equal quality, the cheapest (by Mult-Adds, then parameters),
         then the earliest.
     """
-    fits = _within(trials, max_mult_adds, max_params, quality)
+    fits = within(trials, max_mult_adds, max_params, quality)
     if fits.empty:
         return None
     return fits.sort_values([quality, "mult_adds", "params"], ascending=[False, True, True], kind="stable").iloc[0]
@@ -69,7 +69,7 @@ def tied_with_best(
         The rows with an additional column ``best``, True for one of them, sorted by Mult-Adds, then parameters, then
         descending quality. Empty if no trial fits.
     """
-    fits = _within(trials, max_mult_adds, max_params, quality)
+    fits = within(trials, max_mult_adds, max_params, quality)
     winner = best(fits, quality=quality)
     if winner is None:
         return fits.assign(best=pd.Series(dtype=bool))
@@ -78,14 +78,14 @@ def tied_with_best(
     if noise is not None:
         numbers = seeds(fits)
         below = float(winner[quality]) - fits[quality].to_numpy(dtype=np.float64)
-        within = _ONE_SIDED_95 * noise.deviation * np.sqrt(1 / numbers[winners][0] + 1 / numbers)
-        tied |= below <= within
+        reach = _ONE_SIDED_95 * noise.deviation * np.sqrt(1 / numbers[winners][0] + 1 / numbers)
+        tied |= below <= reach
     rows = fits.assign(best=winners)[tied]
     return rows.sort_values(["mult_adds", "params", quality], ascending=[True, True, False], kind="stable")
 
 
-def _within(trials: pd.DataFrame, max_mult_adds: float | None, max_params: float | None, quality: str) -> pd.DataFrame:
-    """The trials that have the quality and are within the budget."""
+def within(trials: pd.DataFrame, max_mult_adds: float | None, max_params: float | None, quality: str) -> pd.DataFrame:
+    """Return the trials that have the quality and are within the budget."""
     fits = trials[trials[quality].notna()]
     for column, limit in (("mult_adds", max_mult_adds), ("params", max_params)):
         if limit is not None:

@@ -13,8 +13,10 @@ trials with that option.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -39,12 +41,59 @@ class EqualCost:
             and ``error`` (its standard error), the last two in the quality's unit (dB for PSNR).
         residuals: One row per trial in the model: ``axes``, the residual of the cost's trend alone, and ``rest``, the
             residual of the whole model, in the quality's unit.
-        explained: The share of the variance at equal cost that the axes explain, 0..1.
+        explained: The share of the variance at equal cost that the axes explain in designs that the model has not
+            seen, 0..1: each design is predicted by the model of all others (leave-one-out). About 0 if the axes have
+            no effect, or if there are too few designs to see it.
     """
 
     effects: pd.DataFrame
     residuals: pd.DataFrame
     explained: float
+    _fit: _Fit
+
+    def change(self, before: Change, after: Change) -> tuple[float, float]:
+        """Predict by how much the quality differs between two designs.
+
+        Args:
+            before: The axes and the cost of one design.
+            after: Those of the other.
+
+        Returns:
+            The quality after minus the quality before, and its standard error, both in the quality's unit. Without
+            the noise of a training: the difference of two means.
+        """
+        row = self._fit.row(*after) - self._fit.row(*before)
+        return float(row @ self._fit.weights), math.sqrt(max(0.0, float(row @ self._fit.covariance @ row)))
+
+    def knows(self, axes: Mapping[str, object], cost: float) -> bool:
+        """Whether the trials had each of these values, and whether the cost lies between theirs."""
+        low, high = self._fit.costs
+        known = {axis for axis, _ in self._fit.columns}
+        return low <= cost <= high and all(
+            (axis, axis_text(value)) in self._fit.columns for axis, value in axes.items() if axis in known
+        )
+
+
+Change: TypeAlias = tuple[Mapping[str, object], float]
+"""A design's values by axis, and its cost."""
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """The fitted model: quality = row @ weights."""
+
+    weights: np.ndarray
+    covariance: np.ndarray
+    columns: Sequence[tuple[str, str]]
+    shares: np.ndarray
+    costs: tuple[float, float]
+
+    def row(self, axes: Mapping[str, object], cost: float) -> np.ndarray:
+        """(k,) the columns of a design."""
+        chosen = {(axis, axis_text(value)) for axis, value in axes.items()}
+        missing = {axis for axis, _ in self.columns} - axes.keys()
+        own = [column in chosen or (column[0] in missing and column[1] == MISSING) for column in self.columns]
+        return np.concatenate([_trend(np.array([cost]), self.costs)[0], np.array(own, dtype=np.float64) - self.shares])
 
 
 def at_equal_cost(
@@ -69,7 +118,9 @@ def at_equal_cost(
     learned = np.flatnonzero(values >= outer_fence(values))
     learned = learned[:: max(1, -(-len(learned) // _MOST_TRIALS))]
     rows, values = rows.iloc[learned], values[learned]
-    trend = _trend(rows[cost].to_numpy(dtype=np.float64))
+    spent = rows[cost].to_numpy(dtype=np.float64)
+    costs = float(spent.min()), float(spent.max())
+    trend = _trend(spent, costs)
     texts = {axis: _texts(rows[axis]) for axis in axes}
     columns = [(axis, value) for axis, values_of_axis in texts.items() for value in _levels(values_of_axis)]
     if not columns:
@@ -98,10 +149,12 @@ def at_equal_cost(
         }
     )
     flat = values - trend @ np.linalg.lstsq(trend, values, rcond=None)[0]
-    total = float((flat**2).sum())
-    explained = max(0.0, 1 - float((rest**2).sum()) / total) if total > 0 else 0.0
+    unseen = rest / _unleveraged(design @ inverse, design)
+    total = float(((flat / _unleveraged(trend @ np.linalg.pinv(trend.T @ trend), trend)) ** 2).sum())
+    explained = max(0.0, 1 - float((unseen**2).sum()) / total) if total > 0 else 0.0
     residuals = pd.DataFrame({"axes": flat, "rest": rest}, index=rows.index)
-    return EqualCost(effects[effects["value"] != MISSING].reset_index(drop=True), residuals, explained)
+    fit = _Fit(weights, variance * inverse, columns, counts / len(rows), costs)
+    return EqualCost(effects[effects["value"] != MISSING].reset_index(drop=True), residuals, explained, fit)
 
 
 def interaction(trials: pd.DataFrame, model: EqualCost, first: str, second: str) -> pd.DataFrame:
@@ -132,13 +185,24 @@ def interaction(trials: pd.DataFrame, model: EqualCost, first: str, second: str)
     return pairs.agg(count=("together", "size"), together=("together", "mean"), beyond=("beyond", "mean")).reset_index()
 
 
-def _trend(cost: np.ndarray) -> np.ndarray:
-    """(n, 4) powers of the cost's logarithm, which is scaled to -1..1; (n, 1) if all costs are equal."""
+def _unleveraged(projected: np.ndarray, design: np.ndarray) -> np.ndarray:
+    """(n,) 1 - h, by which a residual is divided to become that of the model of all other rows (PRESS).
+
+    Args:
+        projected: (n, k) the design matrix times (X'X + penalty)^-1.
+        design: (n, k) the design matrix X.
+    """
+    leverage = np.einsum("nk,nk->n", projected, design)
+    return np.asarray(np.maximum(1 - leverage, 1e-6))
+
+
+def _trend(cost: np.ndarray, between: tuple[float, float]) -> np.ndarray:
+    """(n, 4) powers of the cost's logarithm, scaled so that the limits are -1 and 1; (n, 1) if they are equal."""
     logs = np.log10(np.maximum(cost, 1e-12))
-    spread = np.ptp(logs)
-    if spread == 0:
+    low, high = (math.log10(max(limit, 1e-12)) for limit in between)
+    if low == high:
         return np.ones((len(cost), 1))
-    return np.vander(2 * (logs - logs.min()) / spread - 1, _DEGREE + 1, increasing=True)
+    return np.vander(2 * (logs - low) / (high - low) - 1, _DEGREE + 1, increasing=True)
 
 
 def _texts(column: pd.Series) -> np.ndarray:

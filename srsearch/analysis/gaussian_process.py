@@ -206,6 +206,11 @@ def _hyperparameters(
     return lengths, math.exp(logs[count]), math.exp(logs[count + 1])
 
 
+def correlations(first: Array, second: Array, lengths: Array) -> Array:
+    """Return the (n, m) correlations of a process between (n, d) and (m, d) inputs, with (d,) length scales."""
+    return _matern(_squared(first / lengths, second / lengths))
+
+
 def _squared(first: Array, second: Array) -> Array:
     """(n, m) squared distances between (n, d) and (m, d) points."""
     squares: Array = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)[None] - 2 * first @ second.T

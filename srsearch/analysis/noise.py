@@ -114,7 +114,7 @@ def _from_model(trials: pd.DataFrame, quality: str) -> Noise | None:
         return None
     learned = values >= outer_fence(values)
     rows, values = rows[learned], values[learned]
-    inputs, groups = _inputs(rows)
+    inputs, groups = model_inputs(rows)
     # Two equal results are one training listed twice, from which the model would conclude that there is no noise.
     once = ~pd.DataFrame(np.column_stack([inputs, values])).duplicated().to_numpy()
     inputs, values = inputs[once], values[once]
@@ -138,8 +138,8 @@ def outer_fence(values: np.ndarray) -> float:
     return float(low - 3 * (high - low))
 
 
-def _inputs(trials: pd.DataFrame) -> tuple[np.ndarray, list[int]]:
-    """Axes and costs as inputs of the model.
+def model_inputs(trials: pd.DataFrame) -> tuple[np.ndarray, list[int]]:
+    """Return axes and costs as inputs of a Gaussian process.
 
     Returns:
         (n, d) columns between 0 and 1, and for each the number of its axis or cost. Axes and costs that are equal in

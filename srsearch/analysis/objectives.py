@@ -47,6 +47,11 @@ def quality_of(objectives: Iterable[str]) -> str:
     return next((name for name in objectives if name in OBJECTIVES and not is_cost(name)), "psnr")
 
 
+def at_length(steps: int) -> str:
+    """Return the column of the PSNR in dB after a longer training of that many steps."""
+    return f"psnr_at_{steps}"
+
+
 def measured(trials: pd.DataFrame, chosen: Mapping[str, Direction]) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the trials that have a value for every objective, and the values with smaller ones better.
 

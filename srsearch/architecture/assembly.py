@@ -71,13 +71,14 @@ _MOST_PARTS = 20_000
 
 
 @cached
-def slot_calls(kind: str, part: Part, channels: int) -> SlotCalls:
+def slot_calls(kind: str, part: Part, channels: int, scale: int = 2) -> SlotCalls:
     """Construct a part on the meta device, with identities in its slots, and record the calls to the slots.
 
     Args:
         kind: Kind of the part, other than ``levels``.
         part: Description of the part.
         channels: Number of channels at its place.
+        scale: Factor of an upsampler. Which slots it calls does not depend on it, but whether it can be constructed.
     """
     called: list[tuple[str, tuple[Any, ...]]] = []
 
@@ -93,7 +94,7 @@ def slot_calls(kind: str, part: Part, channels: int) -> SlotCalls:
     failure = None
     try:
         with torch.device("meta"):
-            make_part(kind, part, {"channels": channels, "in_channels": 3, "scale": 2}, slot)
+            make_part(kind, part, {"channels": channels, "in_channels": 3, "scale": scale}, slot)
     except InvalidDesign as error:
         failure = str(error)
     positions = tuple(dict.fromkeys(position_name(*at) for name, at in called if name == "block"))

@@ -6,7 +6,7 @@ then has its own name (``csrcnn-6-4-2``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -331,13 +331,13 @@ def published(name: str) -> Published:
     return network
 
 
-def get(name: str, scale: int | None = None) -> Architecture:
+def get(name: str, scale: int | Sequence[int] | None = None) -> Architecture:
     """The design of a published network.
 
     Args:
         name: One of `names`, or a name that the paper prints.
-        scale: Makes a single-scale design of this scale, which the paper need not have. Without a scale, networks that
-            are published with upsamplers for x2, x3 and x4 are multi-scale, and others have their only scale.
+        scale: Makes a design of this scale or of these scales, which the paper need not have. Without a scale, networks
+            that are published with upsamplers for x2, x3 and x4 are multi-scale, and others have their only scale.
 
     Raises:
         InputError: Unknown name or scale, or the network is published at several scales and none is given.
@@ -346,5 +346,5 @@ def get(name: str, scale: int | None = None) -> Architecture:
     if scale is None and not network.multi_scale and len(network.scales) > 1:
         scales = ", ".join(map(str, network.scales))
         raise InputError(f"{network.name} is published at several scales; choose one: {scales}")
-    chosen = [scale] if scale is not None else list(network.scales)
+    chosen = list(network.scales) if scale is None else [scale] if isinstance(scale, int) else list(scale)
     return Architecture.from_dict({"scale": chosen, **network.fields})

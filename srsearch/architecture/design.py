@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from srsearch.architecture.assembly import InvalidDesign, positions
-from srsearch.architecture.canonical import SCOPES, canonicalise, default_part, level_counts
+from srsearch.architecture.canonical import FURTHER_LEVELS, SCOPES, canonicalise, default_part, level_counts
 from srsearch.architecture.network import Colour, ImageResidual
 from srsearch.architecture.positions import resolve
 from srsearch.architecture.registry import LARGEST_INT, PLACES, Part, cached, part_type, read_part
@@ -22,7 +22,7 @@ from srsearch.errors import InputError, suggest
 GRAMMAR_VERSION = 1
 """Version of the grammar of descriptions; part of every key. Raise it when the meaning of a description changes."""
 
-Scale: TypeAlias = Literal[2, 3, 4, 8]
+Scale: TypeAlias = Literal[2, 3, 4, 8, 16]
 SCALES: tuple[int, ...] = typing.get_args(Scale)
 
 WORDS: Mapping[str, tuple[str, ...]] = {
@@ -222,7 +222,7 @@ def part_of_level(part: Part, place: str, levels: Part, level: int) -> Part:
         return part
     first = part.get("blocks")
     if first is None:
-        if place == "body" and any(levels[f"blocks_{n}"] != "same" for n in (2, 3)):
+        if place == "body" and any(levels[f"blocks_{n}"] != "same" for n in FURTHER_LEVELS):
             raise InvalidDesign(f"levels {levels}: body {part.name!r} has no option `blocks` to set by level")
         return part
     return part.having(blocks=level_counts(levels, option, first)[level - 1])

@@ -109,7 +109,7 @@ def holds_design(path: str | Path) -> bool:
     """Whether a file is a safetensors file with a design, of whatever version."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            return DESIGN_KEY in file.keys()  # noqa: SIM118  # it is no mapping
+            return DESIGN_KEY in file.keys()  # noqa: SIM118  # it is not a mapping
     except (OSError, safetensors.SafetensorError):
         return False
 
@@ -130,7 +130,7 @@ def design_of(tensors: Mapping[str, Tensor]) -> Architecture:
         raise InputError("is not a model file of srsearch: it holds tensors, but no design")
     tensor = tensors[DESIGN_KEY]
     if tensor.dtype != torch.uint8 or tensor.dim() != 1:
-        raise InputError(f"the design ({DESIGN_KEY}) is damaged: {tensor.dtype} {tuple(tensor.shape)} is no text")
+        raise InputError(f"the design ({DESIGN_KEY}) is damaged: {tensor.dtype} {tuple(tensor.shape)} is not text")
     try:
         content = json.loads(bytes(tensor.cpu().numpy()))
         grammar, plain = content["grammar"], content["design"]

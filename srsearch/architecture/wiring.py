@@ -7,7 +7,7 @@ executed, so they are right for bodies from plugins, too.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,6 +40,7 @@ class Box:
         compressed: Whether it is a block of the place ``compressed``.
         keeps_activation: Whether it has the activation between its two units; True for parts without such an
             activation.
+        head: The scale, if it belongs to the head of another scale than the wiring's; else 0.
     """
 
     kind: str
@@ -49,6 +50,7 @@ class Box:
     first: int = 0
     compressed: bool = False
     keeps_activation: bool = True
+    head: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Wiring:
 
     Attributes:
         boxes: In the order of execution; the first is the image, the last is the output. Operations on a single result,
-            such as activation functions, are not boxes.
+            such as activation functions, are not boxes. The heads of other scales follow, each up to its own output.
         arcs: Pairs of indices of boxes, source and target, sorted by target, then by the order of the target's inputs.
         channels: Number of channels between entry and exit.
         scale: The scale that the network was run at.
@@ -80,11 +82,11 @@ class Wiring:
 
 
 def read_wiring(design: Architecture, scale: int | None = None) -> Wiring:
-    """Read the wiring of a design's network at one of its scales.
+    """Read the wiring of a design's network.
 
     Args:
         design: The design.
-        scale: One of the design's scales; the largest by default.
+        scale: One of the design's scales. None: the largest, with the heads of the others.
 
     Raises:
         InvalidDesign: The parts do not fit together, or the network cannot be run.
@@ -96,16 +98,20 @@ def read_wiring(design: Architecture, scale: int | None = None) -> Wiring:
         ['1_1', '1_1', '1_1']
     """
     design.check_placement()
+    heads = reversed(design.scales[:-1]) if scale is None else ()
     scale = design.scales[-1] if scale is None else scale
     trace = _Trace()
     with torch.device("meta"):
         network = _Outline(design, trace).network().eval()
     with torch.no_grad(), trace:
         try:
-            image = torch.empty(1, network.in_channels, _SIDE, _SIDE, device="meta")
-            trace.add(Box("image"), image)
-            out = network(image, scale=scale)
-            trace.add(Box("output"), out, [out])
+            _run(network, scale, trace)
+            whole = len(trace.boxes)
+            for head in heads:
+                begun = len(trace.boxes)
+                trace.restart()
+                _run(network, head, trace)
+                trace.keep_head(begun, whole, head)
         except (InvalidDesign, ValueError):
             raise
         except Exception as error:  # a part from a plugin may raise anything
@@ -114,6 +120,13 @@ def read_wiring(design: Architecture, scale: int | None = None) -> Wiring:
     return Wiring(
         tuple(trace.boxes), tuple(trace.arcs), design.channels, scale, design.scales, unit, design.global_skip
     )
+
+
+def _run(network: Network, scale: int, trace: _Trace) -> None:
+    image = torch.empty(1, network.in_channels, _SIDE, _SIDE, device="meta")
+    trace.add(Box("image"), image)
+    out = network(image, scale=scale)
+    trace.add(Box("output"), out, [out])
 
 
 class _Trace(MetaMode):  # type: ignore[no-untyped-call]  # torch's base is untyped
@@ -130,6 +143,39 @@ class _Trace(MetaMode):  # type: ignore[no-untyped-call]  # torch's base is unty
         self._first: dict[int, int] = {}
         self._paused = False
         self._alive: list[Tensor] = []  # keeps tensors alive, so that their ids stay unique
+
+    def restart(self) -> None:
+        """Begin another run of the network, with an image of its own."""
+        self._level, self._upsampled = 1, False
+
+    def keep_head(self, begun: int, whole: int, scale: int) -> None:
+        """Of a run at another scale, keep only the boxes that the first run does not have.
+
+        Args:
+            begun: Index of the run's first box.
+            whole: Number of boxes of the first run.
+            scale: The scale of the run.
+        """
+        place = dict(zip(range(begun), range(begun), strict=True))
+        made, arcs = self.boxes[begun:], [arc for arc in self.arcs if arc[1] >= begun]
+        self.boxes, self.arcs = self.boxes[:begun], [arc for arc in self.arcs if arc[1] < begun]
+        same = True  # the runs are equal up to the head
+        for offset, box in enumerate(made):
+            index = begun + offset
+            sources = [place[source] for source, target in arcs if target == index]
+            first = place.get(box.first, len(self.boxes))
+            same = same and offset < whole and self._equal(offset, box, sources, first)
+            place[index] = offset if same else len(self.boxes)
+            if not same:
+                self.boxes.append(replace(box, first=place.get(box.first, place[index]), head=scale))
+                self.arcs += [(source, place[index]) for source in sources]
+
+    def _equal(self, index: int, box: Box, sources: list[int], first: int) -> bool:
+        """Whether a box of the first run is a box of another, given its inputs and weights in terms of the first."""
+        other = self.boxes[index]
+        weights = other.first == first or (other.first == index and first == len(self.boxes))
+        alike = replace(box, first=other.first) == other
+        return alike and weights and [source for source, target in self.arcs if target == index] == sources
 
     def begin_body(self) -> None:
         """Begin the next level if an upsampler has run since the last entry or body."""

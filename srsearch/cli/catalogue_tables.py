@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
+from srsearch.analysis.tradeoff import BASELINES, printed_tradeoffs
 from srsearch.cli.printing import print_note, print_widest
 
 if TYPE_CHECKING:
@@ -106,19 +107,24 @@ def _print_priced(title: str, rows: Sequence[Reproduction], counted: Convention)
     ]
     agrees = [("\nsame", [{True: "yes", False: "no", None: ""}[row.match] for row in rows])]
     own = _own_columns([row.ours for row in rows], counted)
+    saved = _saved_columns(rows)
     models = [(row.printed.model, row.printed.scale, row.network is not None) for row in rows]
     qualities = [row.quality for row in rows]
     network = ("network", [f" {row.network or ''}" for row in rows])
     click.secho(title, bold=True)
     narrowed = print_widest(
-        _catalogue_table(models, [*printed, *rebuilt, *own, *agrees, network], qualities, " "),
-        _catalogue_table(models, [*printed, *rebuilt, *own, *agrees], qualities, " "),
-        _catalogue_table(models, [*printed, *rebuilt, *own, *agrees], qualities, "\n"),
+        _catalogue_table(models, [*printed, *rebuilt, *own, *agrees, *saved, network], qualities, " "),
+        _catalogue_table(models, [*printed, *rebuilt, *own, *agrees, *saved], qualities, " "),
+        _catalogue_table(models, [*printed, *rebuilt, *own, *agrees, *saved], qualities, "\n"),
+        _catalogue_table(models, [*printed, *own, *agrees, *saved], qualities, "\n"),
         _catalogue_table(models, [*printed, *own, *agrees], qualities, "\n"),
         _catalogue_table(models, [*printed, *own, *agrees], [], ""),
     )
     used: defaultdict[str, list[str]] = defaultdict(list)
     notes: defaultdict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    if saved:
+        baseline = BASELINES[rows[0].printed.paper, rows[0].printed.table]
+        print_note(f"saved against {baseline}, per 0.01 dB that the network loses in sum over the four sets")
     for row in rows:
         model, scale = row.printed.model, f"x{row.printed.scale}" if row.printed.scale else ""
         if row.convention is not None:
@@ -235,6 +241,23 @@ def _own_columns(costs: Sequence[Cost | None], counted: Convention) -> list[_Col
     return [
         (f"{counted.name}\nparams", ["" if cost is None else f"{cost.params:,}" for cost in again]),
         ("\nMult-Adds", ["" if cost is None else _giga(cost.mult_adds) for cost in again]),
+    ]
+
+
+def _saved_columns(rows: Sequence[Reproduction]) -> list[_Column]:
+    """What each network saves per 0.01 dB against the baseline of its table, where the paper prints it."""
+    known = {(each.cost.table, each.cost.model, each.cost.scale): each for each in printed_tradeoffs()}
+    own = [
+        known.get((row.printed.table, row.printed.model, row.printed.scale))
+        if row.printed.paper == "efficiency"
+        else None
+        for row in rows
+    ]
+    if not any(own):
+        return []
+    return [
+        ("per 0.01 dB\nG saved", [f"{each.computed.mult_adds_per_loss:.2f}" if each else "" for each in own]),
+        ("\nK saved", [f"{each.computed.params_per_loss:.2f}" if each else "" for each in own]),
     ]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srsearch.cli.models import as_option, model_named
+from srsearch.cli.models import as_option, checkpoints_option, model_named
 from srsearch.cli.options import FileType, WholeType, device_option, json_option, plugin_option, storage_option
 from srsearch.cli.printing import print_json
 from srsearch.errors import InputError
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 @as_option
 @plugin_option
 @storage_option
+@checkpoints_option
 @json_option
 def compare(
     models: tuple[str, ...],

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 def design_named(
     design: str, scale: int | None, multi_scale: bool, storage: str | None
 ) -> tuple[Architecture, int | None, str | None]:
-    """The design that DESIGN names, the scale to count it at, and the size of its study's output."""
+    """The design that DESIGN names, the scale to count it at, and the size of its study's output.
+
+    Without ``scale``, a design with several is counted at the scale of its study's budget, or at the largest.
+    """
     from srsearch.architecture import Architecture, catalogue
     from srsearch.quantity import parse_natural
     from srsearch.space import read_design
@@ -27,17 +30,21 @@ def design_named(
         trial = parse_natural(number)
         if colon and trial is not None:
             with open_store(storage) as store:
-                at = store.study(study).space["constraints"]["mult_adds"].get("at")
+                about = store.study(study)
+                at = about.space["constraints"]["mult_adds"].get("at")
                 record = store.trial_record(study, trial)
                 if record is None:
                     last = store.count_trials(study) - 1
                     raise InputError(f"study {study!r} has no trial {trial}; its trials are 0 to {last}")
-            return Architecture.from_dict(record.description), scale, at
+            return Architecture.from_dict(record.description), scale or about.scale, at
         if Path(design).suffix in (".yaml", ".yml") or exists(Path(design)):
-            return read_design(design), scale, None
+            read = read_design(design)
+            return read, scale or read.scales[-1], None
     found = catalogue.published(design)  # unknown: says what there is
     if multi_scale and not found.multi_scale:
         raise InputError(f"{found.name} is not published with several upsamplers: leave out --multi-scale")
+    if scale is None and multi_scale:
+        scale = found.scales[-1]
     if scale is None and len(found.scales) > 1:
         raise InputError(f"say at which scale: srsearch count {shlex.quote(design)} --scale 4")
     at_scale = found.scales[0] if scale is None else scale

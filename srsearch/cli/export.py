@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from srsearch.cli.models import as_option, model_named, scale_of
+from srsearch.cli.models import as_option, checkpoints_option, model_named, scale_of
 from srsearch.cli.options import FileType, WholeType, json_option, plugin_option, storage_option
 from srsearch.cli.printing import print_json
 from srsearch.errors import InputError
@@ -52,6 +52,7 @@ HUB_FILES = ("config.json", "model.safetensors", "README.md")
 @as_option
 @plugin_option
 @storage_option
+@checkpoints_option
 @json_option
 def export(
     model: str,

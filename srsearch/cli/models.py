@@ -24,6 +24,22 @@ as_option = click.option(
     help="The published network whose official weights MODEL holds, such as pcarn-m [default: recognised].",
 )
 
+_CHECKPOINTS = "srsearch.checkpoints"
+"""Where a context's ``meta`` has the place of the checkpoints."""
+
+
+def _note_checkpoints(ctx: click.Context, param: click.Parameter, place: str | None) -> None:
+    ctx.meta[_CHECKPOINTS] = place
+
+
+checkpoints_option = click.option(
+    "--checkpoints",
+    expose_value=False,
+    callback=_note_checkpoints,
+    metavar="PLACE",
+    help="Where the weights of STUDY:TRIAL are, if its `srsearch run` was given --checkpoints PLACE.",
+)
+
 
 def model_named(
     text: str, *, storage: str | None = None, as_network: str | None = None, scale: int | None = None
@@ -97,6 +113,7 @@ def _official(file: Path, name: str | None) -> Model:
 
 def _of_trial(store: Store, study: str, number: int) -> Model:
     from srsearch.architecture import Architecture, Model, build
+    from srsearch.search.checkpoint_copy import kept, without_secrets
     from srsearch.search.checkpoints import Checkpoints
     from srsearch.training.checkpoint import Checkpoint
 
@@ -104,26 +121,34 @@ def _of_trial(store: Store, study: str, number: int) -> Model:
     trials = {each.number: each for each in store.trial_records(study)}
     if number not in trials:
         raise InputError(f"study {study!r} has no trial {number}; its trials are 0 to {len(trials) - 1}")
-    saved = Checkpoints(store, record)
+    context = click.get_current_context(silent=True)
+    place = None if context is None else context.meta.get(_CHECKPOINTS)
+    saved = Checkpoints(store, record, place)
 
-    def checkpoint(trial: TrialRecord) -> Path:
-        return saved.path(trial.key or "", record.seed if trial.seed is None else trial.seed)
+    def identity(trial: TrialRecord) -> tuple[str, int]:
+        return trial.key or "", record.seed if trial.seed is None else trial.seed
 
     trial = trials[number]
-    loaded = Checkpoint.load(checkpoint(trial)) if trial.state == "complete" and trial.key else None
+    where = saved.place(*identity(trial))
+    with kept(where) as checkpoint:
+        path = checkpoint.path if trial.state == "complete" and trial.key else None
+        loaded = None if path is None else Checkpoint.load(path)
     if loaded is None:
-        others = [each.number for each in trials.values() if each.state == "complete" and checkpoint(each).is_file()]
+        others = [each.number for each in trials.values() if each.state == "complete" and saved.has(*identity(each))]
         listed = f"trials {', '.join(map(str, others))}" if others else "none"
+        elsewhere = "if the search was given --checkpoints, give the same one here" if place is None else ""
         raise InputError(
             f"trial {number} of study {study!r} has no saved weights; a search saves those of its front in "
-            f"{saved.folder}: {listed}"
+            f"{without_secrets(saved.folder)}: {listed}{'; ' if elsewhere else ''}{elsewhere}"
         )
     design = Architecture.from_dict(trial.description)
     network = build(design, seed=0)
     try:
         network.load_state_dict(loaded.network)
     except RuntimeError as error:
-        raise InputError(f"{checkpoint(trial)}: are weights of another network: {str(error).splitlines()[0]}") from None
+        raise InputError(
+            f"{without_secrets(where)}: are weights of another network: {str(error).splitlines()[0]}"
+        ) from None
     return Model(f"{study}-{number}", design, network.eval(), _facts_of(trial, record.recipe, record.seed, study))
 
 

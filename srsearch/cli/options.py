@@ -42,6 +42,23 @@ class WholeType(click.IntRange):
         return super().convert(value, param, ctx)
 
 
+class StepsType(click.ParamType[Any]):
+    """Ascending numbers of training steps with commas between them."""
+
+    name = "steps"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        from srsearch.quantity import parse_natural
+
+        if isinstance(value, tuple):
+            return value
+        steps = [parse_natural(each.strip()) for each in str(value).split(",")]
+        numbers = [each for each in steps if each]
+        if len(numbers) < len(steps) or numbers != sorted(set(numbers)):
+            self.fail(f"{value!r} is not a list of ascending numbers of steps, such as 600,2400,9600.", param, ctx)
+        return tuple(numbers)
+
+
 class FiniteType(click.FloatRange):
     """A number in a range; "nan" is in none, and "inf" is no setting."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from srsearch.cli.options import (
 )
 from srsearch.cli.printing import print_json
 from srsearch.errors import WorkError
+from srsearch.text import printable
 
 if TYPE_CHECKING:
     from srsearch.store import Store
@@ -74,7 +76,7 @@ def dashboard(host: str, port: int, token: str | None, storage: str | None) -> N
 
 
 def write_page(store: Store, study: str, path: Path | None) -> Path:
-    """Write a study's page to ``path``, by default into ``dashboards/``.
+    """Write a study's page to ``path``, by default into ``dashboards/``, where no page of another study is replaced.
 
     Raises:
         WorkError: The page cannot be written there.
@@ -84,9 +86,22 @@ def write_page(store: Store, study: str, path: Path | None) -> Path:
     target = path or Path("dashboards") / f"{_file_name(study)}.html"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        return write_report(store, study, target)
+        own = target if path else _not_anothers(target, store, study)
+        if own != target:
+            text = f"{target} is the page of another study and is left alone; this study's page is {own}"
+            click.echo(printable(text), err=True)
+        return write_report(store, study, own)
     except OSError as error:
         raise WorkError(f"the page cannot be written to {target}: {error.strerror}; everything else is saved") from None
+
+
+def _not_anothers(target: Path, store: Store, study: str) -> Path:
+    """The path, or the next one with a number, that does not exist or has a page of this study."""
+    from srsearch.dashboard.report import page_identity, study_identity
+
+    own = study_identity(store, store.study(study))
+    names = itertools.chain([target], (target.with_name(f"{target.stem}-{n}.html") for n in itertools.count(2)))
+    return next(each for each in names if not each.is_file() or page_identity(each) == own)
 
 
 def _file_name(study: str) -> str:

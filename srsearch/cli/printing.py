@@ -47,8 +47,8 @@ def print_json(document: Any) -> None:
 def print_json_rows(frame: pd.DataFrame) -> None:
     """Prints the rows of a frame as `print_json` prints `records`, but a part at a time: there may be many."""
     separator = "[\n"
-    for start in range(0, len(frame), _PART):
-        rows = frame.iloc[start : start + _PART].astype(object)
+    for part in parts(frame):
+        rows = part.astype(object)
         # The encoder that is fast does not indent, but writes any separators.
         texts = [
             json.dumps(row, separators=(",\n    ", ": "), allow_nan=False, default=plain)
@@ -61,6 +61,12 @@ def print_json_rows(frame: pd.DataFrame) -> None:
 
 _PART = 2_000
 """Rows that are in memory as text at a time."""
+
+
+def parts(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The frame in pieces of a few rows."""
+    for start in range(0, len(frame), _PART):
+        yield frame.iloc[start : start + _PART]
 
 
 def plain(value: Any) -> Any:

@@ -142,8 +142,10 @@ class LineProgress(Progress):
             left = self._clock.left()
             parts += [f"{format_duration(left)} left"] if left else []
         axes = f" ({_design(view.axes, '=', ' ')})" if view and view.axes else ""
-        again = view is not None and view.replicate_of is not None
-        name = f"trial {number}, trial {view.replicate_of} with another seed" if view and again else f"trial {number}"
+        name = f"trial {number}"
+        if view is not None and view.replicate_of is not None:
+            how = "with another seed" if view.steps is None else f"for {view.steps} steps"
+            name = f"trial {number}, trial {view.replicate_of} {how}"
         self._print(f"{target} {name}: {', '.join(parts)}{axes}")
 
     def trial_report(self, number: int, step: int, steps: int, psnr: float) -> None:

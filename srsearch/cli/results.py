@@ -26,6 +26,7 @@ from srsearch.cli.tables import (
     print_best,
     print_front,
     print_trials,
+    print_trust,
     python_lines,
     save_design,
     written_differently,
@@ -36,8 +37,8 @@ from srsearch.text import csv_text
 if TYPE_CHECKING:
     import pandas as pd
 
-    from srsearch.analysis import Noise
-    from srsearch.store import Store
+    from srsearch.analysis.ranking import Ranking
+    from srsearch.store import Store, StudyRecord
 
 
 @click.command(short_help="List the trials of a study.")
@@ -71,14 +72,19 @@ def front(study: str | None, storage: str | None, as_json: bool) -> None:
     """Show the Pareto front of STUDY (by default the newest study), with error bars.
 
     An error bar is one standard error from training noise, measured on designs that were trained with several seeds, or
-    estimated by a model if there are none.
+    estimated by a model if there are none. A study with several lengths of training is ranked by the PSNR that a model
+    predicts after the longest one, with the standard error of the prediction.
     """
+    from srsearch.analysis.ranking import as_measured
+
     with open_store(storage) as store:
-        frame, noise = front_with_errors(store, study_name(store, study))
+        name = study_name(store, study)
+        frame, ranking = ranked_front(store, name)
+        frame = at_other_scales(store, store.study(name), frame)
     if as_json:
-        print_json(records(frame))
+        print_json(records(as_measured(frame)))
     else:
-        print_front(frame, noise)
+        print_front(frame, errors=ranking.errors_text(frame))
 
 
 @click.command(short_help="Show or save the best design within limits.")
@@ -101,40 +107,40 @@ def best(
     """Show the design of STUDY (by default the newest study) with the highest PSNR within the limits.
 
     Also lists the designs whose PSNR differs from it by no more than the training noise, and prints Python that builds
-    the design. With --trial, shows that design instead.
+    the design. With --trial, shows that design instead. After several lengths of training, PSNR is predicted for the
+    longest one, and designs are listed that the prediction cannot tell from the best.
     """
-    from srsearch.analysis import quality_of, retraining_noise, tied_with_best
-
     with open_store(storage) as store:
         name = study_name(store, study)
         about = store.study(name)
         at = about.space["constraints"]["mult_adds"].get("at", USUAL_SIZE)
-        quality = quality_of(about.objectives)
-        frame = store.trials(name)
-        noise = retraining_noise(frame, quality)
+        ranking = ranking_of(store, name)
+        frame = ranking.trials
         if trial is None:
-            designs = tied_with_best(frame, noise, max_mult_adds, max_params, quality=quality)
+            designs = ranking.tied_with_best(max_mult_adds, max_params)
         else:
-            designs = frame.query("trial == @trial and state == 'complete'").assign(best=True)
+            designs = ranking.with_errors(frame.query("trial == @trial and state == 'complete'").assign(best=True))
         if designs.empty:
             raise InputError(
                 f"study {name!r} has no finished design within these limits; `srsearch front {name}` lists what it has"
             )
-        designs = _with_errors(designs, noise, quality)
         designs.attrs = {**frame.attrs, "objectives": list(about.objectives)}
+        designs = at_other_scales(store, about, designs)
         winner = next(row for row in records(designs) if row["best"])
         description = store.description(winner["key"])
     if save is not None:
         save_design(save, description, f"Trial {winner['trial']} of study {name}, key {winner['key']}.")
     if as_json:
-        print_json(best_records(designs, noise))
+        print_json(best_records(designs, ranking.noise))
         return
-    print_best(designs, noise, name, storage)
+    print_best(designs, ranking.noise, name, storage, ranking)
+    print_trust(ranking, designs, about)
     if written_differently({axis: winner[axis] for axis in frame.attrs["axes"]}, description):
         click.echo("\nThe design is written below in its simplest form, which differs from the trial's axes.")
     click.echo(f"\nIn Python:\n\n{python_lines(description)}")
     if save is not None:
         size = "" if at == USUAL_SIZE else f" --at {at}"
+        size += f" --scale {about.scale}" if about.scale != about.scales[-1] else ""
         click.echo(f"\nSaved as {save}; see its cost with: srsearch count {save}{size}")
         click.echo(f"next: srsearch train {save} --recipe fast --data builtin")
 
@@ -142,27 +148,53 @@ def best(
 def best_rows(store: Store, study: str, max_mult_adds: int | None, max_params: int | None) -> pd.DataFrame:
     """The best design as a frame of one row; without rows if no design is within the limits."""
     from srsearch.analysis import best as best_row
-    from srsearch.analysis import quality_of
 
-    frame = store.trials(study)
-    quality = quality_of(store.study(study).objectives)
-    row = best_row(frame, max_mult_adds=max_mult_adds, max_params=max_params, quality=quality)
+    ranking = ranking_of(store, study)
+    frame = ranking.trials
+    row = best_row(frame, max_mult_adds=max_mult_adds, max_params=max_params, quality=ranking.quality)
     rows = frame.head(0) if row is None else frame[frame["trial"] == row["trial"]]
     rows.attrs = frame.attrs
     return rows
 
 
-def front_with_errors(store: Store, study: str) -> tuple[pd.DataFrame, Noise | None]:
-    """The front with error bars, and the training noise that they are computed from."""
-    from srsearch.analysis import quality_of, retraining_noise
+def ranking_of(store: Store, study: str) -> Ranking:
+    """The designs of a study with the quality that ranks them."""
+    from srsearch.analysis.ranking import Ranking
 
-    quality = quality_of(store.study(study).objectives)
-    noise = retraining_noise(store.trials(study), quality)
-    return _with_errors(store.front(study), noise, quality), noise
+    record, trials = store.study(study), store.trials(study)
+    printed = None
+    if trials.attrs["lengths"]:  # PyTorch need not be imported for the others
+        from srsearch.dashboard.study_view import printed_for
+
+        printed = printed_for(record)
+    return Ranking.of(trials, record.objectives, record.recipe, printed)
 
 
-def _with_errors(frame: pd.DataFrame, noise: Noise | None, quality: str) -> pd.DataFrame:
-    """Adds the standard error of the quality as the column ``psnr_error`` or ``ssim_error``."""
-    from srsearch.analysis import standard_errors
+def ranked_front(store: Store, study: str) -> tuple[pd.DataFrame, Ranking]:
+    """The front with error bars, and the ranking that it is the front of."""
+    ranking = ranking_of(store, study)
+    return ranking.front() if ranking.prediction else ranking.with_errors(store.front(study)), ranking
 
-    return frame.assign(**{f"{quality}_error": standard_errors(frame, noise)})
+
+def at_other_scales(store: Store, study: StudyRecord, designs: pd.DataFrame) -> pd.DataFrame:
+    """Designs of several scales with their Mult-Adds at the others, as columns such as ``mult_adds_x2``.
+
+    Designs of one scale are returned as they are, and so are those with parts that are not registered here.
+    """
+    if len(study.scales) == 1 or designs.empty:
+        return designs
+    from srsearch.architecture import Architecture
+    from srsearch.cost import count
+    from srsearch.space import Space
+
+    try:
+        way = Space.from_dict(study.space).convention
+        described = [Architecture.from_dict(store.description(key)) for key in designs["key"]]
+        costs = [count(design, scale=study.scale, convention=way).by_scale for design in described]
+    except InputError:
+        return designs
+    columns = {f"mult_adds_x{scale}": [each[scale].mult_adds for each in costs] for scale in study.scales}
+    del columns[f"mult_adds_x{study.scale}"]
+    counted = designs.assign(**columns)
+    counted.attrs = {**designs.attrs, "scale": study.scale}
+    return counted

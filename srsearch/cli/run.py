@@ -12,6 +12,7 @@ from srsearch.cli.options import (
     MOST,
     FileType,
     FiniteType,
+    StepsType,
     WholeType,
     budget_options,
     json_option,
@@ -21,7 +22,7 @@ from srsearch.cli.options import (
 )
 from srsearch.cli.pages import write_page
 from srsearch.cli.printing import print_json, records
-from srsearch.cli.results import best_rows, front_with_errors
+from srsearch.cli.results import at_other_scales, best_rows, ranked_front
 from srsearch.cli.tables import print_forecast, print_outcome
 from srsearch.errors import InputError, WorkError
 
@@ -36,6 +37,13 @@ if TYPE_CHECKING:
     "--trials",
     type=WholeType(1, MOST),
     help="Total number of evaluations in the study; reused results do not count [default: the space's].",
+)
+@click.option(
+    "--lengths",
+    type=StepsType(),
+    metavar="STEPS,STEPS,...",
+    help="Numbers of training steps, ascending, such as 600,2400,9600: all designs are trained for the first, "
+    "promising ones for the later numbers, too [default: the space's, else one length].",
 )
 @click.option("--minutes", type=FiniteType(min=0, min_open=True), help="Start no new design after this many minutes.")
 @click.option(
@@ -164,6 +172,7 @@ def run(
     HTML page. Run the same command again to continue an interrupted study, or with a larger --trials to extend it.
     """
     from srsearch import search
+    from srsearch.analysis.ranking import as_measured
     from srsearch.cli.progress import make_progress
     from srsearch.search.executors.lookup import check_backend
     from srsearch.space import Space
@@ -180,7 +189,8 @@ def run(
     result = search.run(opened, store=storage, progress=make_progress(quiet), **options)
     with open_store(storage) as store:
         best = best_rows(store, result.study, None, None)
-        frame, noise = front_with_errors(store, result.study)
+        frame, ranking = ranked_front(store, result.study)
+        frame = at_other_scales(store, store.study(result.study), frame)
         written, trouble = None, None
         try:
             written = write_page(store, result.study, page)
@@ -195,14 +205,16 @@ def run(
                     "done": result.done,
                     "exhausted": result.exhausted,
                     "interrupted": result.interrupted,
-                    "front": records(frame),
-                    "best": records(best),
+                    "front": records(as_measured(frame)),
+                    "best": records(as_measured(best)),
                 }
             )
         else:
             record = store.study(result.study)
             photos = str((record.space.get("proxy") or {}).get("data") or record.data.get("source") or "builtin")
-            print_outcome(result, frame, noise, best, record.recipe["evaluator"], store.where, written, storage, photos)
+            print_outcome(
+                result, frame, ranking, best, record.recipe["evaluator"], store.where, written, storage, photos
+            )
     if trouble is not None:
         raise trouble
     if result.interrupted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -72,9 +73,10 @@ def print_space(space: Space, report: SpaceReport) -> None:
     from rich import box
     from rich.table import Table
 
-    from srsearch.labels import axis_labels, axis_text
+    from srsearch.labels import axis_labels, axis_text, scales_text
 
-    table = Table(title=f"{space.name}: axes of the x{space.scale} space", title_justify="left", box=box.SIMPLE_HEAD)
+    title = f"{space.name}: axes of the {scales_text(space.scales)} space"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("axis", "values, and share of the designs within the budget", "exists under"):
         table.add_column(heading)
     for axis in space.axes:
@@ -96,18 +98,25 @@ def print_space(space: Space, report: SpaceReport) -> None:
         click.echo(f"limits:           {'; '.join(limits)}")
     for name, (low, high) in report.ranges.items():
         click.echo(f"{name + ':':<17} {format_quantity(low)} to {format_quantity(high)} within the budget")
+    for scale, (low, high) in report.mult_adds_by_scale.items():
+        click.echo(f"{f'at x{scale}:':<17} {format_quantity(low)} to {format_quantity(high)} Mult-Adds")
     if report.examples:
         labels = axis_labels(axis.name for axis in space.axes)
         examples = Table(title="Examples within the budget", title_justify="left", box=box.SIMPLE_HEAD)
-        for heading in ("Mult-Adds", "params"):
+        several = len(space.scales) > 1
+        for heading in (*(f"Mult-Adds x{scale}" for scale in space.scales), "params") if several else _COSTS:
             examples.add_column(heading, justify="right", no_wrap=True)
         examples.add_column("design", overflow="fold")
         for each in report.examples:
             assert each.cost is not None
-            costs = (format_quantity(each.cost.mult_adds), format_quantity(each.cost.params))
+            mult_adds = [at.mult_adds for at in each.cost.by_scale.values()] if several else [each.cost.mult_adds]
+            costs = [format_quantity(value) for value in (*mult_adds, each.cost.params)]
             examples.add_row(*costs, design_text(each.axes, labels))
         click.echo()
         print_table(examples)
+
+
+_COSTS = ("Mult-Adds", "params")
 
 
 def _share_text(share: Estimate) -> str:
@@ -159,9 +168,32 @@ def print_cost(name: str, cost: Cost) -> None:
         table.add_row(part, *(f"{values[place]:,}" for _, _, values in shown), share)
     print_table(table)
     click.echo(f"{format_quantity(cost.params, 4)} parameters, {format_quantity(cost.mult_adds, 4)} Mult-Adds")
+    if len(cost.design.scales) > 1:
+        _print_by_scale(cost)
     moved = convention.lr is None and named(convention.name).lr is not None  # to another image, by --at
     if convention.name != "ours" and not moved:
         click.echo(f"{convention.name}: {convention.about}")
+
+
+def by_scale_record(cost: Cost) -> dict[str, Any]:
+    """The cost at each scale of a design with several, for JSON; nothing for a design with one."""
+    if len(cost.design.scales) == 1:
+        return {}
+    return {"by_scale": [dataclasses.asdict(each) for each in cost.by_scale.values()]}
+
+
+def _print_by_scale(cost: Cost) -> None:
+    """Prints what a multi-scale design costs at each of its scales."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("scale", no_wrap=True)
+    for heading in ("Mult-Adds", "activations", "params used"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for each in cost.by_scale.values():
+        table.add_row(f"x{each.scale}", f"{each.mult_adds:,}", f"{each.activations:,}", f"{each.params:,}")
+    print_table(table)
 
 
 def image_text(convention: Convention) -> str:

@@ -9,6 +9,7 @@ from srsearch.cli.designs import design_named
 from srsearch.cli.options import WholeType, budget_options, json_option, plugin_option, storage_option
 from srsearch.cli.printing import print_json
 from srsearch.cli.space_tables import (
+    by_scale_record,
     image_text,
     part_records,
     print_conventions,
@@ -54,9 +55,10 @@ def space(
         report = opened.report()
         if as_json:
             axes = [{"name": a.name, "values": list(a.values), "under": a.condition} for a in opened.axes]
-            print_json(
-                {"name": opened.name, "scale": opened.scale, "budget": opened.budget, "axes": axes, **report.to_dict()}
-            )
+            about = {"name": opened.name, "scale": opened.scale}
+            if len(opened.scales) > 1:
+                about["scales"] = list(opened.scales)
+            print_json({**about, "budget": opened.budget, "axes": axes, **report.to_dict()})
         else:
             print_space(opened, report)
 
@@ -123,6 +125,7 @@ def count(
                 "params": counted.params,
                 "mult_adds": counted.mult_adds,
                 "activations": counted.activations,
+                **by_scale_record(counted),
                 "parts": [dataclasses.asdict(line) for line in counted.lines],
                 **({"verified": [each.record() for each in checked]} if verify else {}),
             }

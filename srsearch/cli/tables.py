@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import click
 from srsearch.cli.options import PLUGINS
 from srsearch.cli.printing import (
     design_text,
+    parts,
     plain,
     print_table,
     print_widest,
@@ -31,8 +33,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from srsearch.analysis import Noise
+    from srsearch.analysis.ranking import Ranking
     from srsearch.search import RunResult
     from srsearch.search.forecast import Forecast
+    from srsearch.store import StudyRecord
 
 
 def save_design(path: Path, description: Mapping[str, Any], comment: str) -> None:
@@ -83,25 +87,25 @@ def _described(description: Mapping[str, Any], path: Sequence[str]) -> Any:
 _MOST_TIES = 12
 
 
-def print_front(frame: pd.DataFrame, noise: Noise | None = None) -> None:
+def print_front(frame: pd.DataFrame, *, errors: str = "") -> None:
     """A front as a table; with the axes that differ among its rows, and with error bars where the noise is known.
 
     Args:
         frame: The front as `srsearch.store.Store.front` gives it; ``psnr_error`` or ``ssim_error``, where it has such a
             column, is the standard error of that quality.
-        noise: The training noise that the errors are computed from.
+        errors: Explains the errors.
     """
     if frame.empty:
         click.echo("No design has been evaluated yet.")
         return
-    if noise is not None:
-        from srsearch.analysis.captions import standard_error_text
-
-        click.echo(f"\N{PLUS-MINUS SIGN}: {standard_error_text(noise, frame)}\n")
+    if errors:
+        click.echo(f"\N{PLUS-MINUS SIGN}: {errors}\n")
     _print_designs(frame)
 
 
-def print_best(frame: pd.DataFrame, noise: Noise | None, study: str, storage: str | None) -> None:
+def print_best(
+    frame: pd.DataFrame, noise: Noise | None, study: str, storage: str | None, ranking: Ranking | None = None
+) -> None:
     """Prints the best design, and the designs tied with it.
 
     Args:
@@ -109,17 +113,24 @@ def print_best(frame: pd.DataFrame, noise: Noise | None, study: str, storage: st
         noise: The training noise within which designs are tied.
         study: For the next command.
         storage: The database as it was given on the command line, for the next command.
+        ranking: The ranking that the frame is from; None: by measured quality.
     """
-    from srsearch.analysis.captions import ties_text
+    from srsearch.analysis.captions import standard_error_text, ties_text
 
     winner = frame[frame["best"]]
-    print_front(winner, noise)
+    predicted = ranking is not None and ranking.prediction is not None
+    if ranking is not None:
+        errors, ties = ranking.errors_text(winner), ranking.ties_text(frame)
+    else:
+        errors = "" if noise is None else standard_error_text(noise, winner)
+        ties = ties_text(frame, noise)
+    print_front(winner, errors=errors)
     if _several_seeds(winner):
         click.echo(f"Its {OBJECTIVES[_quality(frame)].heading} is the mean of {winner['seeds'].iloc[0]} seeds.")
-    if noise is None or len(frame) == 1:
+    if not ties:
         return
-    click.echo(f"\n{ties_text(frame, noise)} Cheapest first:\n")
-    if not _several_seeds(frame):
+    click.echo(f"\n{ties} Cheapest first:\n")
+    if not predicted and not _several_seeds(frame):
         frame = frame.drop(columns=f"{_quality(frame)}_error")  # the same for all, and just said
     shown = frame[[place < _MOST_TIES or best for place, best in enumerate(frame["best"])]]
     _print_designs(shown)
@@ -130,9 +141,37 @@ def print_best(frame: pd.DataFrame, noise: Noise | None, study: str, storage: st
         click.echo(f"\nTo look at the cheapest: {printable(command)}")
 
 
+def print_trust(ranking: Ranking, tied: pd.DataFrame, study: StudyRecord) -> None:
+    """Says how far the ranking can be trusted, and which command makes it more certain.
+
+    Args:
+        ranking: The ranking.
+        tied: The best design within a budget, and those tied with it.
+        study: The study.
+    """
+    steps = study.recipe.get("steps")
+    if study.recipe.get("evaluator") != "proxy" or not isinstance(steps, int):
+        return
+    lengths = ranking.prediction.lengths if ranking.prediction is not None else (steps, 4 * steps, 16 * steps)
+    space = shlex.quote(str(study.space.get("name", "SPACE")))
+    command = f"srsearch run {space} --lengths {','.join(map(str, lengths))} --minutes 30"
+    if ranking.all_tied(tied):
+        click.echo(
+            "\nEverything on the front from half its cost on is tied with it: longer trainings decide, "
+            f"for example: {command}"
+        )
+    elif ranking.prediction is None:
+        click.echo(
+            f"\nRankings after {steps:,} steps are only a sign of those after full training (docs/trust.md); to train "
+            f"the promising designs longer: {command}"
+        )
+
+
 def best_records(frame: pd.DataFrame, noise: Noise | None) -> list[dict[str, Any]]:
     """The best design, then what is tied with it, cheapest first; the arguments are those of `print_best`."""
-    ordered = frame.sort_values("best", ascending=False, kind="stable")
+    from srsearch.analysis.ranking import as_measured
+
+    ordered = as_measured(frame.sort_values("best", ascending=False, kind="stable"))
     known = {
         "noise": None if noise is None else noise.deviation,
         "noise_source": None if noise is None else noise.source,
@@ -209,17 +248,26 @@ def _measures(frame: pd.DataFrame) -> dict[str, list[str]]:
     """The columns before the axes: heads and cells."""
     objectives = frame.attrs.get("objectives", [])
     columns = {"Trial": [str(number) for number in frame["trial"]]}
+    shorter: Mapping[str, int] = {n: s for n, s in frame.attrs.get("measured", {}).items() if n in frame.columns}
     for row in (row for row in OBJECTIVES.values() if not row.is_cost):
         if row.name == "psnr" or row.name in objectives:
-            columns[row.heading] = _texts(frame[row.name], row)
+            columns["Predicted" if row.name == "psnr" and shorter else row.heading] = _texts(frame[row.name], row)
         error = f"{row.name}_error"
         if row.name == _quality(frame) and error in frame.columns and frame[error].notna().any():
             columns["\N{PLUS-MINUS SIGN}"] = _texts(frame[error], row)
+        if row.name == "psnr":
+            columns |= {f"{steps:,} steps": _texts(frame[name], row) for name, steps in shorter.items()}
     if _several_seeds(frame):
         columns["Seeds"] = ["" if value is None else str(value) for value in _values(frame["seeds"])]
     for row in (row for row in OBJECTIVES.values() if row.is_cost):
         if row.name in ("mult_adds", "params") or row.name in objectives:
-            columns[row.heading] = _texts(frame[row.name], row)
+            scale = frame.attrs.get("scale") if row.name == "mult_adds" else None  # of several
+            columns[row.heading if scale is None else f"{row.heading} x{scale}"] = _texts(frame[row.name], row)
+        for name in frame.columns if row.name == "mult_adds" else ():
+            if str(name).startswith("mult_adds_x"):
+                columns[str(name).removeprefix("mult_adds_")] = _texts(frame[name], row)
+    if "probability" in frame.columns and len(frame) > 1:
+        columns["P(best)"] = ["" if value is None else f"{value:.0%}" for value in _values(frame["probability"])]
     if "best" in frame.columns and len(frame) > 1:
         columns[""] = ["best" if best else "" for best in frame["best"]]
     return columns
@@ -258,7 +306,7 @@ def _same_options(storage: str | None) -> str:
 def print_outcome(
     result: RunResult,
     front: pd.DataFrame,
-    noise: Noise | None,
+    ranking: Ranking,
     best: pd.DataFrame,
     evaluator: str,
     where: str,
@@ -271,7 +319,7 @@ def print_outcome(
     Args:
         result: The result of the run.
         front: Its front with error bars.
-        noise: The training noise that the errors are computed from.
+        ranking: The ranking that it is the front of.
         best: The best design as one row; empty if there is none.
         evaluator: Name of the evaluator that scored the designs.
         where: Printable address of the database.
@@ -279,11 +327,12 @@ def print_outcome(
         storage: The database as it was given on the command line, for the next command.
         data: The photographs of the search, for the next command.
     """
-    print_front(front, noise)
+    print_front(front, errors=ranking.errors_text(front))
     if not best.empty:
         row = best.iloc[0]
+        predicted = "" if ranking.prediction is None else f", as predicted {ranking.prediction.what}"
         click.echo(
-            f"\nBest within the budget: trial {row['trial']} with {row['psnr']:.2f} dB, "
+            f"\nBest within the budget: trial {row['trial']} with {row['psnr']:.2f} dB{predicted}, "
             f"{format_quantity(int(row['mult_adds']))} Mult-Adds, {format_quantity(int(row['params']))} parameters."
         )
         if evaluator == "proxy":
@@ -316,23 +365,12 @@ def print_trials(frame: pd.DataFrame, reached: Mapping[int, Sequence[float]]) ->
     from rich.table import Table
     from rich.text import Text
 
-    from srsearch.labels import axis_labels
-
-    axes = list(frame.attrs.get("axes", []))
-    labels = axis_labels(axes)
-    rows: list[tuple[str | Text, ...]] = []
-    for row in records(frame):
-        psnr = "" if row["psnr"] is None else f"{row['psnr']:.3f}"
-        if row["trial"] in reached:
-            step, so_far = reached[row["trial"]]
-            psnr = f"{so_far:.3f} at {step:.0f}"
-        costs = ["" if row[name] is None else format_quantity(row[name]) for name in ("mult_adds", "params")]
-        state = "cached" if row["cached"] else row["state"]
-        design = design_text({axis: row[axis] for axis in axes if row[axis] is not None}, labels)
-        rows.append((str(row["trial"]), state, psnr, *costs, _with_reason(design, row["reason"])))
     headings = ("trial", "state", "PSNR", "Mult-Adds", "params", "design (reason)")
-    if terminal_width() is None or len(rows) > _MOST_DRAWN:
-        click.echo("\n".join(_plain_lines(headings, [[str(cell) for cell in row] for row in rows])))
+    rows = _trial_cells(frame, reached)
+    if terminal_width() is None or len(frame) > _MOST_DRAWN:
+        lines = _plain_lines(headings, [tuple(printable(str(cell)) for cell in row) for row in rows])
+        while some := list(itertools.islice(lines, _MOST_DRAWN)):
+            click.echo("\n".join(some))
         return
     table = Table(box=box.SIMPLE_HEAD)
     for heading in headings[:-1]:
@@ -344,16 +382,35 @@ def print_trials(frame: pd.DataFrame, reached: Mapping[int, Sequence[float]]) ->
     print_table(table)
 
 
+def _trial_cells(frame: pd.DataFrame, reached: Mapping[int, Sequence[float]]) -> Iterator[tuple[str | Text, ...]]:
+    """The cells of `print_trials`, row by row."""
+    from srsearch.labels import axis_labels
+
+    axes = list(frame.attrs.get("axes", []))
+    labels = axis_labels(axes)
+    for row in (row for part in parts(frame) for row in records(part)):
+        psnr = "" if row["psnr"] is None else f"{row['psnr']:.3f}"
+        if row["trial"] in reached:
+            step, so_far = reached[row["trial"]]
+            psnr = f"{so_far:.3f} at {step:.0f}"
+        costs = ["" if row[name] is None else format_quantity(row[name]) for name in ("mult_adds", "params")]
+        state = "cached" if row["cached"] else row["state"]
+        design = design_text({axis: row[axis] for axis in axes if row[axis] is not None}, labels)
+        yield str(row["trial"]), state, psnr, *costs, _with_reason(design, row["reason"])
+
+
 _MOST_DRAWN = 2_000
 """Rows that rich lays out in a second; of more it would make a terminal wait for minutes."""
 
 
 def _plain_lines(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """The lines of a table of trials as `print_table` prints them in a pipe, a hundred times as fast."""
-    from rich.cells import cell_len
+    from rich import cells
 
-    rows = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
+    def cell_len(text: str) -> int:
+        return len(text) if text.isascii() else cells.cell_len(text)
+
+    widths = [max(map(cell_len, (row[place] for row in (headings, *rows)))) for place in range(len(headings))]
 
     def line(cells: Sequence[str]) -> str:
         spaces = [" " * (width - cell_len(cell)) for width, cell in zip(widths, cells, strict=True)]
@@ -400,6 +457,8 @@ def print_forecast(forecast: Forecast) -> None:
     from rich import box
     from rich.table import Table
 
+    from srsearch.labels import scales_text
+
     unit = "GPU hours" if forecast.on_gpus else "core hours"
     at_once = f"{forecast.processes} at a time" if forecast.processes > 1 else "one at a time"
     click.echo(f"Measured on this machine's {forecast.device}, {forecast.precision}, {at_once}:\n")
@@ -409,6 +468,10 @@ def print_forecast(forecast: Forecast) -> None:
     for each in forecast.measured:
         table.add_row(format_quantity(each.mult_adds), f"{1000 * each.step:.1f} ms", f"{1000 * each.validation:.0f} ms")
     print_widest(table)
+    if forecast.scale is not None:
+        click.echo(
+            f"Steps at {scales_text(forecast.scales)} take turns; Mult-Adds and validations are at x{forecast.scale}."
+        )
     mean, low, high = forecast.seconds
     click.echo(
         f"\nA training of {forecast.steps} steps: {format_duration(mean)} on average over {forecast.space}'s feasible "

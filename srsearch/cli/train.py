@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
 import re
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 from srsearch.cli.designs import design_named
-from srsearch.cli.models import model_named
+from srsearch.cli.models import checkpoints_option, model_named
 from srsearch.cli.options import (
     FileType,
     FiniteType,
@@ -28,9 +34,11 @@ from srsearch.cli.options import (
 from srsearch.cli.printing import print_json, print_table
 from srsearch.cli.results import best_rows
 from srsearch.errors import InputError, WorkError
+from srsearch.text import well_formed
 
 if TYPE_CHECKING:
     from srsearch.architecture import Architecture, Network
+    from srsearch.store.trainings import TrainingLog
     from srsearch.training import Recipe
     from srsearch.training.full import Moment, Trained
 
@@ -89,8 +97,15 @@ def recipes(recipe: str | None, as_json: bool) -> None:
 @click.option("--threads", type=WholeType(1, 1024), help="CPU threads [default: the cores].")
 @click.option("--out", type=FileType(), metavar="FILE", help="The model file [default: named after the design].")
 @click.option("--restart", is_flag=True, help="Begin from the first step, and replace the model file if there is one.")
+@click.option(
+    "--log",
+    "event_log",
+    type=click.Choice(["tensorboard"]),
+    help="Write event files for TensorBoard to a folder beside the model file.",
+)
 @plugin_option
 @storage_option
+@checkpoints_option
 @json_option
 def train(
     design: str | None,
@@ -107,17 +122,21 @@ def train(
     threads: int | None,
     out: Path | None,
     restart: bool,
+    event_log: str | None,
     storage: str | None,
     as_json: bool,
 ) -> None:
     """Train DESIGN by a recipe, and write a model file.
 
     DESIGN is a published name, a design file, a model file, STUDY:TRIAL, or with --best a study. If the training is
-    interrupted, the same command goes on from its checkpoint.
+    interrupted, the same command goes on from its checkpoint. `srsearch dashboard` shows how far it is.
     """
-    from srsearch.architecture import build, save_model
+    from srsearch.architecture import build
+    from srsearch.data.files import named
     from srsearch.evaluation.runtime import Runtime
     from srsearch.training import versions
+    from srsearch.training.event_log import EventLog, check_installed
+    from srsearch.training.full import bicubic_psnr
     from srsearch.training.full import train as train_fully
     from srsearch.training.processes import started_together
     from srsearch.training.recipe_files import read_recipe
@@ -125,16 +144,18 @@ def train(
 
     if steps is not None and minutes is not None:
         raise click.UsageError("--steps and --minutes exclude each other.")
-    name, architecture = _design(design, take_best, scale, storage)
+    if event_log is not None:
+        check_installed()
+    chosen = _chosen(design, take_best, scale, storage)
     settings = read_recipe(recipe)
     if steps is not None:
         settings = settings.with_steps(steps)
-    scales = _scales(architecture, settings)
-    file = out if out is not None else Path(f"{name}.safetensors")
+    scales = _scales(chosen.design, settings)
+    file = out if out is not None else Path(f"{chosen.name}.safetensors")
     checkpoint = file.with_name(f"{file.stem}.checkpoint")
     _check_output(file, checkpoint, restart)
     runtime = Runtime.detect(device, threads)
-    with started_together(runtime.device) as processes:
+    with _terminable(checkpoint), started_together(runtime.device) as processes, ExitStack() as open_watchers:
         if settings.batch < processes.count:
             raise InputError(f"a batch of {settings.batch} patches cannot be shared by {processes.count} processes")
         say = _say if processes.first else _quiet
@@ -142,62 +163,86 @@ def train(
             checkpoint.unlink(missing_ok=True)
         processes.agreed(0, runtime.device)  # no process looks for the checkpoint before it is gone
         sets = read_sets(data, validation, scales, patch=settings.patch, warn=say)
-        network = build(architecture, seed=seed)
+        network = build(chosen.design, seed=seed)
         start = _start(source, network, storage, say)
         about = {
-            "design": architecture.to_dict(),
+            "design": chosen.design.to_dict(),
             "recipe": settings.to_dict(),
             "data": sets.about,
             "seed": seed,
             "minutes": minutes,
             "from": source,
         }
-        with _warnings(), _display(processes.first, settings.steps if minutes is None else None) as display:
-            trained = train_fully(
-                network,
-                sets,
-                settings,
-                runtime,
-                seed,
-                checkpoint=checkpoint,
-                about=about,
-                minutes=minutes,
-                start=start,
-                processes=processes,
-                on_step=display.step,
-                on_validation=display.validation,
-            )
+        watchers = _Watchers()
+        open_watchers.enter_context(_warnings(say))
+        if processes.first:
+            bicubic = functools.cache(lambda: bicubic_psnr(sets))
+            watchers.all.append(open_watchers.enter_context(_display(settings.steps if minutes is None else None)))
+            begin = functools.partial(_log, storage, chosen, recipe, about, settings, file, checkpoint.exists())
+            watchers.all.append(open_watchers.enter_context(_Recorded(begin, bicubic)))
+            if event_log is not None:
+                folder = file.with_name(f"{file.stem}.tensorboard")
+                events = EventLog(folder, network, sets, settings.runtime(runtime), bicubic)
+                watchers.all.append(open_watchers.enter_context(contextlib.closing(events)))
+        trained = train_fully(
+            network,
+            sets,
+            settings,
+            runtime,
+            seed,
+            checkpoint=checkpoint,
+            about=about,
+            minutes=minutes,
+            start=start,
+            processes=processes,
+            on_step=watchers.step,
+            on_validation=watchers.validation,
+        )
         if not processes.first:
             return
-    facts = {
-        "source": f"srsearch train {name} --recipe {recipe}",
-        "recipe": {"name": recipe, **settings.to_dict()},
-        "data": sets.about,
-        "results": _results(trained, validation or "validation", sets.about["validation"]["images"]),
-        "steps": trained.steps,
-        "seconds": round(trained.seconds, 1),
-        "minutes": minutes,
-        "seed": seed,
-        "from": source,
-        "processes": processes.count,
-        "runtime": settings.runtime(runtime).to_dict(),
-        "curve": [list(point) for point in trained.curve],
-        "versions": versions(),
-    }
-    try:
-        save_model(file, architecture, network.state_dict(), facts)
-    except OSError as error:
-        raise WorkError(f"{file}: cannot be written: {error.strerror or error}; {checkpoint} is kept") from None
-    except InputError as error:
-        raise WorkError(f"the trained weights cannot be kept: {error}") from None
-    checkpoint.unlink(missing_ok=True)
+        skipped = [well_formed(each) for each in (*sets.skipped, *trained.skipped)]
+        facts = {
+            "source": f"srsearch train {chosen.name} --recipe {recipe}",
+            "recipe": {"name": recipe, **settings.to_dict()},
+            "data": {**sets.about, **({"skipped": skipped} if skipped else {})},
+            "results": _results(trained, validation or "validation", sets.about["validation"]["images"]),
+            "steps": trained.steps,
+            "seconds": round(trained.seconds, 1),
+            "minutes": minutes,
+            "seed": seed,
+            "from": source,
+            "processes": processes.count,
+            "runtime": settings.runtime(runtime).to_dict(),
+            "curve": [list(point) for point in trained.curve],
+            "versions": versions(),
+        }
+        _save(file, checkpoint, chosen.design, network, facts)
+    if skipped:
+        _say(f"left out {len(skipped)} images that cannot be used: {named(skipped)}")
     _print_end(file, trained, facts, as_json)
 
 
-def _design(design: str | None, take_best: bool, scale: int | None, storage: str | None) -> tuple[str, Architecture]:
-    """The design and a name for its files."""
+@dataclass(frozen=True)
+class _Chosen:
+    """What is trained.
+
+    Attributes:
+        name: A name for its files.
+        design: The design.
+        study: The study that it comes from; None: none.
+        trial: Number of its trial there.
+    """
+
+    name: str
+    design: Architecture
+    study: str | None = None
+    trial: int | None = None
+
+
+def _chosen(design: str | None, take_best: bool, scale: int | None, storage: str | None) -> _Chosen:
     from srsearch.architecture import Architecture, catalogue, load_model
     from srsearch.architecture.model_file import holds_design
+    from srsearch.quantity import parse_natural
 
     if take_best:
         with open_store(storage) as store:
@@ -206,19 +251,23 @@ def _design(design: str | None, take_best: bool, scale: int | None, storage: str
             if rows.empty:
                 raise InputError(f"study {study!r} has no finished design")
             number, key = int(rows.iloc[0]["trial"]), str(rows.iloc[0]["key"])
-            return f"{study}-{number}", Architecture.from_dict(store.description(key))
+            return _Chosen(f"{study}-{number}", Architecture.from_dict(store.description(key)), study, number)
     if design is None:
         raise click.UsageError("Missing argument 'DESIGN'.")
     if Path(design).is_file() and holds_design(design):
         model = load_model(design)
         assert model.design is not None
-        return f"{model.name}-trained", model.design
+        return _Chosen(f"{model.name}-trained", model.design)
     if scale is None and design in catalogue.names() and catalogue.published(design).multi_scale:
-        named = catalogue.get(design)  # all heads
+        found = catalogue.get(design)  # all heads
     else:
-        named, _, _ = design_named(design, scale, False, storage)
+        found, _, _ = design_named(design, scale, False, storage)
     stem = re.sub(r"[^\w.-]+", "-", Path(design).stem if Path(design).suffix in (".yaml", ".yml") else design)
-    return f"{stem}_x{'x'.join(map(str, named.scales))}", named
+    name = f"{stem}_x{'x'.join(map(str, found.scales))}"
+    of_study, colon, number_text = design.rpartition(":")
+    if design in catalogue.names() or not colon or (trial := parse_natural(number_text)) is None:
+        return _Chosen(name, found)
+    return _Chosen(name, found, of_study, trial)
 
 
 def _scales(design: Architecture, recipe: Recipe) -> tuple[int, ...]:
@@ -250,6 +299,48 @@ def _start(source: str | None, network: Network, storage: str | None, say: Any) 
     if misfits:
         say(f"not taken over, and trained from their first values: {', '.join(misfits)}")
     return {key: tensors[key] for key in fits}
+
+
+def _log(
+    storage: str | None,
+    chosen: _Chosen,
+    recipe: str,
+    about: Mapping[str, Any],
+    settings: Recipe,
+    file: Path,
+    continued: bool,
+) -> TrainingLog:
+    """Begin to write the training to the database."""
+    from srsearch.store import TrainingRecord, content_hash
+    from srsearch.store.trainings import TrainingLog
+
+    record = TrainingRecord(
+        name=chosen.name,
+        key=chosen.design.key,
+        description=about["design"],
+        recipe={"name": recipe, **about["recipe"]},
+        recipe_hash=content_hash(settings.identity()),
+        data=about["data"],
+        data_fingerprint=content_hash([about["data"][side]["digest"] for side in ("train", "validation")]),
+        seed=about["seed"],
+        file=str(file.absolute()),
+        study=chosen.study,
+        trial=chosen.trial,
+        minutes=about["minutes"],
+    )
+    return TrainingLog(storage, record, continued=continued, warn=_say)
+
+
+def _save(file: Path, checkpoint: Path, design: Architecture, network: Network, facts: dict[str, Any]) -> None:
+    from srsearch.architecture import save_model
+
+    try:
+        save_model(file, design, network.state_dict(), facts)
+    except OSError as error:
+        raise WorkError(f"{file}: cannot be written: {error.strerror or error}; {checkpoint} is kept") from None
+    except InputError as error:
+        raise WorkError(f"the trained weights cannot be kept: {error}") from None
+    checkpoint.unlink(missing_ok=True)
 
 
 def _results(trained: Trained, name: str, images: int) -> list[dict[str, Any]]:
@@ -295,14 +386,81 @@ class _Display:
             _say(_moment_text(moment, self._steps))
 
 
-class _Silent(_Display):
-    """Shows nothing: another process prints."""
+class _Recorded:
+    """Writes the training to the database, from its first step on, and how it ended."""
 
-    def __init__(self) -> None:
-        super().__init__(None, None)
+    def __init__(self, begin: Callable[[], TrainingLog], bicubic: Callable[[], float]) -> None:
+        self._begin, self._bicubic = begin, bicubic
+        self._log: TrainingLog | None = None
+
+    def step(self, moment: Moment) -> None:
+        """Note a step."""
+        self._log = self._log or self._begin()
+        self._log.reached(moment.step, moment.done, moment.seconds)
 
     def validation(self, moment: Moment) -> None:
-        """Show nothing."""
+        """Note a validation."""
+        from srsearch.store import TrainingPoint
+
+        if self._log is not None and moment.psnr is not None:
+            point = TrainingPoint(moment.step, moment.psnr, moment.loss, moment.seconds)
+            self._log.validated(point, self._bicubic())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        from srsearch.training.processes import ProcessLost
+
+        if error is None:
+            (self._log or self._begin()).end("done")
+        elif self._log is not None and isinstance(error, Exception) and not isinstance(error, ProcessLost):
+            self._log.end("failed", str(error) or type(error).__name__)
+        elif self._log is not None:
+            self._log.end("interrupted")
+
+
+class _Watchers:
+    """Everything that follows the training."""
+
+    def __init__(self) -> None:
+        self.all: list[Any] = []
+
+    def step(self, moment: Moment) -> None:
+        """Tell of a step."""
+        for each in self.all:
+            each.step(moment)
+
+    def validation(self, moment: Moment) -> None:
+        """Tell of a validation."""
+        for each in self.all:
+            each.validation(moment)
+
+
+class _Terminated(BaseException):
+    """SIGTERM, which batch systems and ``torchrun`` end a process with."""
+
+
+@contextmanager
+def _terminable(checkpoint: Path) -> Iterator[None]:
+    """While the context is open, SIGTERM ends the command in order, with a sentence and exit code 143."""
+
+    def end(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # once is enough
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except _Terminated:
+        way = f"goes on from {checkpoint}" if checkpoint.exists() else "begins again: there is no checkpoint yet"
+        click.echo(f"srsearch: ended by SIGTERM; the same command {way}", err=True)
+        sys.exit(128 + signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _moment_text(moment: Moment, steps: int | None) -> str:
@@ -313,13 +471,13 @@ def _moment_text(moment: Moment, steps: int | None) -> str:
 
 
 @contextmanager
-def _display(first: bool, steps: int | None) -> Iterator[_Display]:
+def _display(steps: int | None) -> Iterator[_Display]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    if not first or not console.is_terminal:
-        yield _Display(None, steps) if first else _Silent()
+    if not console.is_terminal:
+        yield _Display(None, steps)
         return
     columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[about]}"), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
@@ -327,16 +485,20 @@ def _display(first: bool, steps: int | None) -> Iterator[_Display]:
 
 
 class _Said(logging.Handler):
-    """Prints warnings of the training on standard error."""
+    """Prints warnings of the training."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._say = say
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one."""
-        _say(record.getMessage())
+        self._say(record.getMessage())
 
 
 @contextmanager
-def _warnings() -> Iterator[None]:
-    handler, logger = _Said(logging.WARNING), logging.getLogger("srsearch.training")
+def _warnings(say: Callable[[str], None]) -> Iterator[None]:
+    handler, logger = _Said(say), logging.getLogger("srsearch.training")
     logger.addHandler(handler)
     propagate, logger.propagate = logger.propagate, False
     try:

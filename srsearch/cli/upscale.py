@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srsearch.cli.models import as_option, model_named, scale_of
+from srsearch.cli.models import as_option, checkpoints_option, model_named, scale_of
 from srsearch.cli.options import (
     MOST,
     FileType,
@@ -67,6 +67,7 @@ class _Task:
 @as_option
 @plugin_option
 @storage_option
+@checkpoints_option
 @json_option
 def upscale(
     model: str,

@@ -16,7 +16,7 @@ from srsearch.cost.conventions import (
     convention,
     convention_names,
 )
-from srsearch.cost.count import Cost, PartCost, count
+from srsearch.cost.count import Cost, PartCost, ScaleCost, count
 
 __all__ = [
     "CSRCNN",
@@ -31,6 +31,7 @@ __all__ = [
     "Convention",
     "Cost",
     "PartCost",
+    "ScaleCost",
     "convention",
     "convention_names",
     "count",

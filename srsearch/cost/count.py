@@ -45,6 +45,23 @@ class PartCost:
 
 
 @dataclass(frozen=True, slots=True)
+class ScaleCost:
+    """What a design costs at one of its scales.
+
+    Attributes:
+        scale: Upscaling factor.
+        params: Parameters that the network uses at this scale: those of the design with this upsampler only.
+        mult_adds: Mult-Adds for one image at this scale.
+        activations: Elements written by convolutions for one image at this scale.
+    """
+
+    scale: int
+    params: int
+    mult_adds: int
+    activations: int
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """The cost of a design under one convention.
 
@@ -63,6 +80,11 @@ class Cost:
     convention: Convention
     scale: int
     design: Architecture = dataclasses.field(repr=False)
+
+    @property
+    def by_scale(self) -> dict[int, ScaleCost]:
+        """The cost at each scale of the design, ascending."""
+        return {scale: _at_scale(self.design, scale, self.convention) for scale in self.design.scales}
 
     @property
     def lines(self) -> tuple[PartCost, ...]:
@@ -102,6 +124,14 @@ def count(design: Architecture, *, scale: int | None = None, convention: Convent
     costs = compose(design.__dict__, at_scale, OneDesign)
     params, mult_adds, activations = figures(costs, at_scale, convention, IN_CHANNELS[design.colour])
     return Cost(params, round(mult_adds), round(activations), convention, at_scale, design)
+
+
+def _at_scale(design: Architecture, scale: int, convention: Convention) -> ScaleCost:
+    in_channels = IN_CHANNELS[design.colour]
+    whole = figures(compose(design.__dict__, scale, OneDesign), scale, convention, in_channels)
+    alone = compose(design.__dict__ | {"scales": (scale,)}, scale, OneDesign)
+    params = figures(alone, scale, convention, in_channels)[0]
+    return ScaleCost(scale, int(params), round(whole[1]), round(whole[2]))
 
 
 @dataclass(slots=True)

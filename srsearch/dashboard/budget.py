@@ -14,6 +14,7 @@ import pandas as pd
 from srsearch.analysis import Noise
 from srsearch.analysis.front import non_dominated
 from srsearch.analysis.objectives import costs_of
+from srsearch.analysis.predicted import ERROR
 from srsearch.dashboard.formats import PLUS_MINUS, cell, headings
 from srsearch.errors import InputError
 from srsearch.labels import MISSING, axis_labels, axis_text
@@ -59,6 +60,8 @@ def own_limits(space: Mapping[str, Any]) -> dict[str, float]:
     """The limits that a space sets, by column, whether they are written 40G or 40000000000."""
     limits: dict[str, float] = {}
     for name, limit in (space.get("constraints") or {}).items():
+        if name == "scale":
+            continue  # where limits are counted
         most = limit.get("max") if isinstance(limit, Mapping) else limit
         if most is not None:
             with suppress(InputError):
@@ -93,7 +96,7 @@ def choice(rows: pd.DataFrame, axes: Sequence[str], *, quality: str, noise: Nois
         rows: The designs, as `contenders` gives them.
         axes: Columns of the axes to show.
         quality: The quality that ranks the designs.
-        noise: The training noise; None where it is unknown.
+        noise: The training noise; None where it is unknown. Predicted PSNR has errors of its own.
     """
     labels = axis_labels(axes)
     costs = [name for name in costs_of(rows.columns) if rows[name].notna().any()]
@@ -113,6 +116,8 @@ def _design(
 ) -> dict[str, Any]:
     seeds = record.get("seeds")
     error = None if noise is None else noise.deviation / (1 if pd.isna(seeds) else max(int(seeds), 1)) ** 0.5
+    if quality == "psnr" and not pd.isna(record.get(ERROR)):
+        error = float(record[ERROR])
     numbers = {name: None if pd.isna(record[name]) else float(record[name]) for name in (*costs, quality)}
     return numbers | {
         "trial": int(record["trial"]),

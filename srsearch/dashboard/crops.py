@@ -35,15 +35,17 @@ class Source:
 
     Attributes:
         data: ``builtin`` or a folder.
-        scale: Upscaling factor.
+        scale: Upscaling factor of the pictures.
         patch: Side of the training patches in LR pixels.
         fingerprint: The fingerprint of the study's data.
+        trained: All scales that its networks were trained at.
     """
 
     data: str
     scale: int
     patch: int
     fingerprint: str
+    trained: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ class Picture:
 def source_of(study: StudyRecord) -> Source:
     """The photos that a study was made with."""
     data = (study.space.get("proxy") or {}).get("data") or study.data.get("source") or "builtin"
-    return Source(str(data), study.scale, int(study.recipe.get("patch", 24)), study.data_fingerprint)
+    trained = tuple(study.data.get("trained_scales", ()))
+    return Source(str(data), study.scale, int(study.recipe.get("patch", 24)), study.data_fingerprint, trained)
 
 
 def evenly(designs: Sequence[T], most: int) -> list[T]:
@@ -96,7 +99,7 @@ def photos(source: Source) -> Mapping[str, tuple[Pixels, Pixels]]:
     """
     from srsearch.data import load_training_data
 
-    training_data = load_training_data(source.data, source.scale, patch=source.patch)
+    training_data = load_training_data(source.data, source.scale, patch=source.patch, further=source.trained)
     if training_data.fingerprint != source.fingerprint:
         raise InputError(f"the photos of {source.data!r} here are not those that the study was made with")
     named: dict[str, tuple[Pixels, Pixels]] = {}

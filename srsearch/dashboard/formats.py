@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from numbers import Real
 
 import pandas as pd
 
+from srsearch.analysis import at_length
+from srsearch.analysis.ranking import MEASURED, PROBABILITY
 from srsearch.labels import MISSING, axis_text
 from srsearch.objectives import OBJECTIVES, is_cost
 from srsearch.quantity import format_quantity
@@ -28,21 +31,34 @@ _HEADINGS = {
     "psnr_sd": "SD (dB)",
     "seeds": "Seeds",
     "seconds": "Seconds",
+    MEASURED: "Shortest training",
+    PROBABILITY: "Probability to be the best",
     "reached": "Step",
 }
-_DIGITS = {"effect": 4, "error": 4, "together": 4, "beyond": 4, "tau": 3, "psnr_sd": 3, "seconds": 1}
+_DIGITS = {"bicubic": 3, "effect": 4, "error": 4, "together": 4, "beyond": 4, "tau": 3, "psnr_sd": 3, "seconds": 1}
 
 
-def headings() -> dict[str, str]:
-    """What stands at the head of each column that has a fixed name, with the unit: "PSNR (dB)"."""
+def headings(columns: Iterable[str] = ()) -> dict[str, str]:
+    """What stands at the head of each column that has a fixed name, with the unit: "PSNR (dB)".
+
+    Args:
+        columns: Columns that may be of longer trainings.
+    """
     titles = {row.name: f"{row.heading} ({row.unit})" if row.unit else row.heading for row in OBJECTIVES.values()}
     errors = {f"{row.name}_error": PLUS_MINUS for row in OBJECTIVES.values() if not row.is_cost}
-    return _HEADINGS | titles | errors
+    longer = {name: f"After {int(steps):,} steps" for name in columns if (steps := _steps_in(name))}
+    return _HEADINGS | titles | errors | longer
+
+
+def _steps_in(column: str) -> str | None:
+    """The steps in the name of a column that `srsearch.analysis.at_length` names."""
+    steps = column.removeprefix(at_length(0)[:-1])
+    return steps if steps != column and steps.isdecimal() else None
 
 
 def digits(name: str) -> int | None:
     """Decimals to show of a column; None where it is no measured number. An error has those of its quality."""
-    row = OBJECTIVES.get(name.removesuffix("_error"))
+    row = OBJECTIVES.get("psnr" if name == MEASURED or _steps_in(name) else name.removesuffix("_error"))
     return row.digits or None if row is not None else _DIGITS.get(name)
 
 

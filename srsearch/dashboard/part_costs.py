@@ -31,10 +31,18 @@ def bill(description: Mapping[str, Any] | None, space: Mapping[str, Any]) -> tup
     try:
         way = OURS.at(parse_output_size(size)) if size else OURS
         made = Architecture.from_dict(description)
-        cost = count(made, scale=made.scales[-1], convention=way)
+        named = (space.get("constraints") or {}).get("scale")
+        cost = count(made, scale=named or made.scales[-1], convention=way)
+        others = [each for scale, each in cost.by_scale.items() if scale != cost.scale]
         parts = cost.parts
     except InputError as error:  # a user's own part that is not registered in this process
         return None, f"The cost of the parts cannot be counted: {error}"
     shown = (size or "1280x720").replace("x", TIMES)
     total = " and ".join(f"{objective(name).text(getattr(cost, name))} {objective(name).noun}" for name in LIMITED)
-    return parts, f"{total}, for an output of {shown}."
+    at, further = "", ""
+    if others:
+        at = f" at {TIMES}{cost.scale}"
+        mult_adds = objective("mult_adds")
+        texts = [f"{mult_adds.text(each.mult_adds)} at {TIMES}{each.scale}" for each in others]
+        further = f" {mult_adds.heading}: {', '.join(texts)}."
+    return parts, f"{total}, for an output of {shown}{at}.{further}"

@@ -6,7 +6,9 @@ page's content security policy refuses everything that is not in the file.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,14 +26,12 @@ from srsearch.analysis import (
     hypervolume_history,
     hypervolume_steps,
     quality_of,
-    retraining_noise,
-    standard_errors,
-    tied_with_best,
 )
 from srsearch.analysis.agreement import rung_agreement
-from srsearch.analysis.captions import several_seeds, standard_error_text, ties_text
+from srsearch.analysis.captions import several_seeds
 from srsearch.analysis.effects import at_equal_cost, interaction
 from srsearch.analysis.pace import per_hour
+from srsearch.analysis.ranking import Ranking
 from srsearch.dashboard.budget import LIMITED, choice, contenders, output_size, own_limits, sliders
 from srsearch.dashboard.colours import css_colours
 from srsearch.dashboard.crops import Place, evenly, photos, source_of
@@ -54,8 +54,10 @@ from srsearch.dashboard.study_view import (
     hypervolume_text,
     main_cost,
     pictures_warning,
+    printed_for,
     ranked_axes,
     save_command,
+    scales_title,
     score_warning,
     shots,
     state_counts,
@@ -92,9 +94,11 @@ class ReportData:
         history: Columns ``evaluation``, ``trial``, ``hypervolume``.
         best_design: The best design's description (plain JSON); None before one has finished.
         noise: The training noise; None where it is unknown.
+        ranking: How the designs are ranked; None: by their measured quality.
         reached: The last step and its PSNR of running and stopped trials, by number.
         curves: (step, PSNR) pairs of the trials that have any, by number.
         results: Every finished training, as `srsearch.dashboard.study_view.trainings` gives them.
+        identity: Tells the study from all others, of other databases as well; empty: the page does not say it.
         shots: A crop of a photo: HR, bicubic upscaling, and designs of the front; empty where no weights are saved.
     """
 
@@ -105,9 +109,11 @@ class ReportData:
     history: pd.DataFrame
     best_design: Mapping[str, Any] | None
     noise: Noise | None = None
+    ranking: Ranking | None = None
     reached: Mapping[int, Sequence[float]] = field(default_factory=dict)
     curves: Mapping[int, Curve] = field(default_factory=dict)
     results: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=TRAINING_COLUMNS))
+    identity: str = ""
     shots: Sequence[Shot] = ()
 
 
@@ -135,8 +141,30 @@ _MOST_ROWS = 5_000
 """Trials in the page's table; with hundreds of thousands no browser would open it."""
 
 
+_IDENTITY = "srsearch-study"
+"""Name of the element of a page that has the identity of its study."""
+
+
+def study_identity(store: Store, record: StudyRecord) -> str:
+    """Return what tells a study from all others: a digest of its database, name and time of creation."""
+    parts = (store.where, record.name, record.created_at.isoformat())
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def page_identity(path: Path) -> str | None:
+    """Return the identity of the study whose page a file is; None if the file is no page that says so."""
+    with path.open("rb") as file:
+        head = file.read(4096).decode("utf-8", "replace")
+    found = re.search(rf'<meta name="{_IDENTITY}" content="(\w+)">', head)
+    return found and found.group(1)
+
+
 def _gather(store: Store, study: str) -> ReportData:
-    record, trials, front = store.study(study), store.trials(study), store.front(study)
+    record = store.study(study)
+    measured = store.trials(study)
+    printed = printed_for(record) if measured.attrs["lengths"] else None
+    ranking = Ranking.of(measured, record.objectives, record.recipe, printed)
+    trials, front = ranking.trials, ranking.front() if ranking.prediction else store.front(study)
     # Drawn alike; with many trials, those that change nothing would only make the page larger.
     volumes = hypervolume_history if len(trials) <= _MOST_ROWS else hypervolume_steps
     history = (
@@ -155,7 +183,9 @@ def _gather(store: Store, study: str) -> ReportData:
         front=front,
         history=history,
         best_design=None if winner is None else store.description(str(winner["key"])),
-        noise=retraining_noise(trials, quality_of(record.objectives)),
+        noise=ranking.noise,
+        ranking=ranking,
+        identity=study_identity(store, record),
         reached={row.number: curves[row.number][-1] for row in rows if row.state in _BEGUN and row.number in curves},
         curves=curves,
         results=trainings(rows, record.seed),
@@ -188,8 +218,11 @@ def render_report(data: ReportData) -> str:
     """The page as text. It can be made before any trial has finished."""
     axes = [name for name in data.trials.attrs.get("axes", []) if name in data.trials.columns]
     done = data.trials[data.trials["state"] == "complete"]
-    errors = {f"{quality_of(data.study.objectives)}_error": standard_errors(data.front, data.noise)}
-    data = replace(data, front=data.front.assign(**errors))
+    if data.ranking is None:
+        data = replace(data, ranking=Ranking(data.trials, tuple(data.study.objectives), data.noise, None))
+    ranking = data.ranking
+    assert ranking is not None
+    data = replace(data, front=ranking.with_errors(data.front))
     varied = differing_axes(data.front, axes) if len(data.front) else []
     searched = differing_axes(data.trials, axes) if len(data.trials) else []
     views = _views(data, done, searched)
@@ -197,7 +230,10 @@ def render_report(data: ReportData) -> str:
         views=views.texts,
         shown=views.figures,
         study=data.study,
+        scales=scales_title(data.study),
         where=data.where,
+        identity=data.identity,
+        identity_name=_IDENTITY,
         summary=_summary(data, done),
         best=_best_card(data, axes),
         trials_caption=_trials_caption(data),
@@ -211,7 +247,8 @@ def render_report(data: ReportData) -> str:
         score_warning=score_warning(data.study),
         pictures_warning=pictures_warning(data.study),
         shots=data.shots,
-        errors="" if data.noise is None else standard_error_text(data.noise, data.front),
+        errors=ranking.errors_text(data.front),
+        predicted=ranking.caveat(),
         volume=hypervolume_text(data.study.objectives),
         figures=_script_json(_figures(data, varied, views.figures)),
         sliders=sliders(done) if len(done) else [],
@@ -369,7 +406,11 @@ def _best_card(data: ReportData, axes: list[str]) -> _Best | None:
     seeds = f" (mean of {row['seeds']} seeds)" if several_seeds(row.to_frame().T) else ""
     heads = headings()
     shown = [*costs_shown(data.study.objectives), *QUALITIES]
+    ranking = data.ranking
+    assert ranking is not None
     facts = [(heads[name], cell(name, row.get(name))) for name in shown if name != quality]
+    lengths = columns_with_values(row.to_frame().T, ranking.measured_columns)
+    facts += [(headings(lengths)[name], f"{cell(name, row[name])} dB") for name in lengths]
     return _Best(
         trial=int(row["trial"]),
         key=str(row.get("key", "")),
@@ -377,7 +418,7 @@ def _best_card(data: ReportData, axes: list[str]) -> _Best | None:
         unit=objective(quality).unit or objective(quality).noun,
         error=seeds if error == MISSING else f"{PLUS_MINUS} {error}{seeds}",
         gain=gain,
-        ties=ties_text(tied_with_best(data.trials, data.noise, quality=quality), data.noise),
+        ties=ranking.ties_text(ranking.tied_with_best()),
         facts=facts,
         axes=axis_values(row, axes),
         yaml=design_yaml(data.best_design) if data.best_design else "",
@@ -387,12 +428,14 @@ def _best_card(data: ReportData, axes: list[str]) -> _Best | None:
 
 def _trial_measures(data: ReportData) -> list[str]:
     """The columns of the table of all trials before the axes."""
-    return ["psnr", *LIMITED, *(row.name for row in own_costs(data.study.objectives)), "seconds"]
+    lengths = [] if data.ranking is None else data.ranking.measured_columns
+    return ["psnr", *lengths, *LIMITED, *(row.name for row in own_costs(data.study.objectives)), "seconds"]
 
 
 def _front_measures(data: ReportData) -> list[str]:
     """The columns of the front's table before its axes."""
     qualities = [f"{name}{end}" for name in QUALITIES for end in ("", "_error")]
+    qualities += [] if data.ranking is None else data.ranking.measured_columns
     return columns_with_values(data.front, [*qualities, "seeds", *costs_shown(data.study.objectives)])
 
 
@@ -434,7 +477,7 @@ def _trials_caption(data: ReportData) -> str:
 def _table(
     frame: pd.DataFrame, axes: list[str], measures: Sequence[str], reached: Mapping[int, Sequence[float]] | None = None
 ) -> _Table:
-    labels, heads = axis_labels(axes), headings()
+    labels, heads = axis_labels(axes), headings(measures)
     columns = [_Column(heads[name], name, True) for name in measures]
     columns += [_Column(labels[name], name, is_number(frame[name])) for name in axes]
     names = [*measures, *axes]

@@ -16,10 +16,11 @@ from srsearch.analysis.effects import EqualCost
 from srsearch.analysis.objectives import costs_of
 from srsearch.dashboard.budget import LIMITED
 from srsearch.dashboard.crops import SIDE, Picture, Place, Source, references, upscaled
-from srsearch.dashboard.formats import STATES
+from srsearch.dashboard.formats import STATES, TIMES
 from srsearch.errors import InputError
-from srsearch.labels import MISSING, axis_labels, axis_text
+from srsearch.labels import MISSING, axis_labels, axis_text, scales_text
 from srsearch.objectives import COSTS, objective
+from srsearch.plugins import plugin_files
 from srsearch.store import StudyRecord, TrialRecord
 from srsearch.store.changes import FollowedTrial
 
@@ -99,6 +100,21 @@ def is_synthetic(study: StudyRecord) -> bool:
     return study.recipe.get("evaluator") == "synthetic"
 
 
+def scales_title(study: StudyRecord) -> str:
+    """The upscaling factors of a study as its title has them, with multiplication signs."""
+    return scales_text(study.scales).replace("x", TIMES)
+
+
+def scale_caveat(study: StudyRecord) -> str:
+    """Which of several scales the numbers are for; empty for a study of one scale."""
+    if len(study.scales) == 1:
+        return ""
+    return (
+        f" The networks were trained at {scales_title(study)} in turns. PSNR, Mult-Adds and activations are those at "
+        f"{TIMES}{study.scale}."
+    )
+
+
 def score_warning(study: StudyRecord) -> Caveat:
     """What the study's scores must not be compared with."""
     if is_synthetic(study):
@@ -111,7 +127,8 @@ def score_warning(study: StudyRecord) -> Caveat:
         "How to read the PSNR.",
         f"These networks were trained briefly{f' ({steps} steps)' if steps else ''}, to tell designs apart, and scored "
         "on the luma of this study's validation photos. The figures cannot be compared with published PSNR, which is "
-        "measured on other photos after full training. Train a design in full before you judge it.",
+        "measured on other photos after full training. Train a design in full before you judge it."
+        f"{scale_caveat(study)}",
     )
 
 
@@ -123,6 +140,18 @@ def pictures_warning(study: StudyRecord) -> Caveat:
         f"They were trained {f'for {steps} steps' if steps else 'briefly'} to tell designs apart. Full training "
         "improves them a lot and may change their order. The PSNR is that of the crop shown, not of all photos.",
     )
+
+
+def printed_for(study: StudyRecord) -> pd.DataFrame | None:
+    """The published networks in a study's space with their printed PSNR, for `srsearch.analysis.ranking`."""
+    from srsearch.search.published import printed_in
+    from srsearch.space import Space
+
+    try:
+        printed = printed_in(Space.from_dict(study.space))
+    except InputError:  # it has parts that are not registered here
+        return None
+    return None if printed is None else printed.frame()
 
 
 def main_cost(objectives: Iterable[str]) -> str:
@@ -166,7 +195,7 @@ def effects_text(model: EqualCost, cost: str) -> str:
     return (
         f"What a value adds to designs with the same {objective(cost).noun} and the same other axes, relative to the "
         f"mean. Bars are two standard errors. The axes explain {model.explained:.0%} of the differences between "
-        "designs of equal cost."
+        "designs of equal cost that the model has not seen."
     )
 
 
@@ -190,7 +219,7 @@ def evaluated_seed(trial: TrialRecord | FollowedTrial, study_seed: int) -> int:
 
 
 def trainings(trials: Iterable[TrialRecord | FollowedTrial], study_seed: int) -> pd.DataFrame:
-    """Every finished training, replicates too.
+    """Every finished training of the study's own length, replicates too.
 
     Returns:
         Columns ``trial`` (the design's), ``key``, ``seed``, ``psnr``, ``replicate`` (whether it is one) and
@@ -206,7 +235,7 @@ def trainings(trials: Iterable[TrialRecord | FollowedTrial], study_seed: int) ->
             trial.finished_at,
         )
         for trial in trials
-        if trial.state == "complete" and trial.psnr is not None
+        if trial.state == "complete" and trial.psnr is not None and trial.steps is None
     ]
     return pd.DataFrame(rows, columns=TRAINING_COLUMNS)
 
@@ -232,10 +261,17 @@ def _plain(value: object) -> object:
 
 
 def save_command(study: str, *, trial: int | None = None, storage: str | None = None) -> str:
-    """The command that writes a design to a file: the best one, or that of a trial."""
+    """The command that writes a design to a file, with the plugins of this process: the best one, or a trial's."""
     chosen = "" if trial is None else f" --trial {trial}"
     database = "" if storage is None else f" --storage {shlex.quote(storage)}"
-    return f"srsearch best {shlex.quote(study)}{chosen} --save design.yaml{database}"
+    plugins = "".join(f" --plugin {shlex.quote(_from_here(file))}" for file in plugin_files())
+    return f"srsearch best {shlex.quote(study)}{chosen} --save design.yaml{database}{plugins}"
+
+
+def _from_here(file: str) -> str:
+    """A path relative to the working directory, where the file is inside it."""
+    here = Path.cwd()
+    return str(Path(file).relative_to(here)) if Path(file).is_relative_to(here) else file
 
 
 @dataclass(frozen=True)

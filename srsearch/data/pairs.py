@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,17 +44,22 @@ class Pair:
     lr: Pixels
     grey: bool = False
 
+    def damage(self) -> str | None:
+        """What is wrong with the pixels, if they lie in a file and are no longer what was written; None if nothing."""
+        return None
+
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The pairs on which networks of one scale are trained and validated; no photo is on both sides.
+    """The pairs on which networks are trained and validated at a scale; no photo is on both sides.
 
     Attributes:
         name: ``builtin``, or the folder as it was given.
         scale: Integer factor.
         train: Pairs to train on.
         validation: Pairs to validate with.
-        fingerprint: SHA-256 of names, split, scale and every pixel: equal for equal data on every machine.
+        further: Pairs of the same photos at other scales, which multi-scale networks are trained on, too.
+        fingerprint: SHA-256 of names, split, scales and every pixel: equal for equal data on every machine.
         description: Source, photo names and pixel counts of both sides, as plain JSON.
     """
 
@@ -62,12 +67,19 @@ class TrainingData:
     scale: int
     train: tuple[Pair, ...]
     validation: tuple[Pair, ...]
+    further: Mapping[int, tuple[Pair, ...]] = field(default_factory=dict)
     fingerprint: str = field(init=False)
     description: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fingerprint", _fingerprint(self))
         object.__setattr__(self, "description", _description(self))
+
+    @property
+    def by_scale(self) -> dict[int, tuple[Pair, ...]]:
+        """The pairs to train on at each scale, ascending."""
+        pairs = {self.scale: self.train, **self.further}
+        return {scale: pairs[scale] for scale in sorted(pairs)}
 
 
 def make_pair(photo: Photo, scale: int) -> Pair:
@@ -77,7 +89,12 @@ def make_pair(photo: Photo, scale: int) -> Pair:
 
 
 def load_training_data(
-    source: str | Path, scale: int, *, patch: int, warn: Callable[[str], None] = lambda message: None
+    source: str | Path,
+    scale: int,
+    *,
+    patch: int,
+    warn: Callable[[str], None] = lambda message: None,
+    further: Iterable[int] = (),
 ) -> TrainingData:
     """Loads the photos of a source, splits them, and makes their LR images.
 
@@ -87,31 +104,35 @@ def load_training_data(
     are read.
 
     Args:
-        source: ``builtin``, or a folder of images.
+        source: ``builtin``, a folder of images, or a cache from `srsearch data prepare`.
         scale: Integer factor.
         patch: Side of a training patch in LR pixels; photos that do not hold one are skipped.
         warn: Receives messages about photos that were skipped, cropped or left out.
+        further: Other scales to make training pairs for, of the photos that hold a patch at each scale.
 
     Raises:
         InputError: The folder is missing, or fewer than two of its photos can be used.
     """
+    others = sorted({*further} - {scale})
+    largest = max([scale, *others])
     if str(source) == BUILTIN:
         photos = builtin_photos()
         train = [photo for photo in photos if photo.name not in BUILTIN_VALIDATION]
         validation = [photo for photo in photos if photo.name in BUILTIN_VALIDATION]
     else:
-        train, validation = _split_folder(source, min_side=patch * scale, warn=warn)
+        train, validation = _split_folder(source, min_side=patch * largest, warn=warn)
     smallest = min(train, key=lambda photo: min(photo.pixels.shape[:2]))
-    most = min(smallest.pixels.shape[:2]) // scale
+    most = min(smallest.pixels.shape[:2]) // largest
     if patch > most:
         raise InputError(
-            f"proxy: patch: {patch} LR pixels are too many for x{scale}: {smallest.name} holds at most {most}"
+            f"proxy: patch: {patch} LR pixels are too many for x{largest}: {smallest.name} holds at most {most}"
         )
     return TrainingData(
         name=str(source),
         scale=scale,
         train=tuple(make_pair(photo, scale) for photo in train),
         validation=tuple(make_pair(photo, scale) for photo in validation),
+        further={other: tuple(make_pair(photo, other) for photo in train) for other in others},
     )
 
 
@@ -139,6 +160,11 @@ def _fingerprint(data: TrainingData) -> str:
         for pair in pairs:
             digest.update(repr((side, pair.name, pair.hr.shape)).encode())
             digest.update(pair.hr.tobytes())
+    for scale, pairs in data.further.items():
+        digest.update(f"trained at scale {scale}, too".encode())
+        for pair in pairs:
+            digest.update(repr((pair.name, pair.hr.shape)).encode())
+            digest.update(pair.hr.tobytes())
     return digest.hexdigest()
 
 
@@ -152,6 +178,7 @@ def _description(data: TrainingData) -> dict[str, Any]:
     return {
         "source": well_formed(data.name),
         "scale": data.scale,
+        **({"trained_scales": list(data.by_scale)} if data.further else {}),
         "train": side(data.train),
         "validation": side(data.validation),
     }

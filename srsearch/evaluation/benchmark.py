@@ -67,13 +67,15 @@ def evaluate(
         network.train(training)
 
 
-def bicubic_quality(pairs: Iterable[Pair], scale: int, protocol: str | Protocol = COMMON) -> Quality:
-    """Measure bicubic upscaling (a = -0.5), the baseline for networks.
+def bicubic_quality(
+    pairs: Iterable[Pair], scale: int, protocol: str | Protocol = COMMON, *, ssim: bool = True
+) -> Quality:
+    """Measure bicubic upscaling (a = -0.5), the baseline for networks; SSIM only if asked for.
 
     Raises:
         ValueError: There are no images.
     """
-    return _quality(lambda pair: upscale(pair.lr, scale), pairs, scale, protocol_named(protocol), with_ssim=True)
+    return _quality(lambda pair: upscale(pair.lr, scale), pairs, scale, protocol_named(protocol), with_ssim=ssim)
 
 
 def _output(network: nn.Module, lr: Pixels, scale: int, runtime: Runtime) -> Tensor:

@@ -18,6 +18,7 @@ from srsearch.plots._hypervolume import hypervolume
 from srsearch.plots._points import MOST_POINTS
 from srsearch.plots._studies import fronts, hypervolumes, rate
 from srsearch.plots._theme import DARK, LIGHT, Palette
+from srsearch.plots._trainings import training_curves
 
 __all__ = [
     "DARK",
@@ -42,4 +43,5 @@ __all__ = [
     "part_costs",
     "rate",
     "seeds",
+    "training_curves",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import plotly.graph_objects as go
 
+from srsearch.labels import scales_text
 from srsearch.plots._theme import LIGHT, empty, escaped, template
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ _MOST_BOXES = 38
 """Most boxes of one level that are readable side by side at a width of 900 pixels."""
 _ENDS = 3
 """Blocks that are still drawn singly at each end of a level whose middle is merged into one box."""
+_LEGEND_WIDTH = 44
+"""Characters of a line of the legend that fit a page of 390 pixels."""
 _GAP, _OPERATION = 0.5, 0.7
 _LANE, _BELOW, _HEIGHT = 11, 54, 70  # pixels
 _TINTS = {
@@ -61,7 +65,7 @@ class _Skip(NamedTuple):
 
 
 def diagram(wiring: Wiring | None, reason: str = "The database has no description of this design.") -> go.Figure:
-    """Draw a network, one row for each level.
+    """Draw a network, one row for each level, and one for each head of another scale.
 
     Boxes are the parts in the order in which they are applied; blocks show their positions. Lines above them are
     results that are added or concatenated later. A dotted box shares the weights of an earlier one. In a long level,
@@ -94,7 +98,7 @@ class _Drawing:
         rows, repeats = _without_repeats(self._wiring, self._nodes, self._levels())
         top, widest = 0.0, 0.0
         for number, row in enumerate(rows):
-            note = self._row_note(number, len(rows), repeats)
+            note = self._row_note(number, rows, repeats)
             height, width = self._row(row, rows[number - 1] if number else [], top, note)
             top, widest = top - height, max(widest, width)
         entries = self._legend([index for row in rows for index in row])
@@ -129,13 +133,17 @@ class _Drawing:
         self._shapes.append(properties)
 
     def _levels(self) -> list[list[int]]:
-        level = {index: self._wiring.boxes[node.boxes[0]].level for index, node in self._nodes.items()}
-        return [list(row) for _, row in groupby(sorted(self._nodes), key=level.__getitem__)]
+        boxes = [self._wiring.boxes[node.boxes[0]] for node in self._nodes.values()]
+        row = {index: (box.head, box.level) for index, box in zip(self._nodes, boxes, strict=True)}
+        return [list(members) for _, members in groupby(sorted(self._nodes), key=row.__getitem__)]
 
-    def _row_note(self, number: int, rows: int, repeats: int) -> str:
+    def _row_note(self, number: int, rows: Sequence[Sequence[int]], repeats: int) -> str:
+        if head := self._first(rows[number][0]).head:
+            return f"the head for x{head}".replace(" x", " \N{MULTIPLICATION SIGN}")
         if repeats > 1:
             return f"applied {repeats} times with the same weights, each time to its own output"
-        return f"level {number + 1}" if rows > 1 else ""
+        several = sum(not self._first(row[0]).head for row in rows) > 1
+        return f"level {number + 1}" if several else ""
 
     def _row(self, row: Sequence[int], before: Sequence[int], top: float, note: str) -> tuple[float, float]:
         """Draw one level; returns its height in pixels and its width in boxes."""
@@ -340,9 +348,8 @@ class _Drawing:
         return len([trace for trace in self._traces if trace.name])
 
     def _entry(self, name: str, marker: Mapping[str, object]) -> None:
-        self._trace(
-            x=[None], y=[None], mode="markers", marker=marker, name=escaped(name), hoverinfo="skip", showlegend=True
-        )
+        lines = "<br>".join(escaped(line) for line in textwrap.wrap(name, _LEGEND_WIDTH, break_on_hyphens=False))
+        self._trace(x=[None], y=[None], mode="markers", marker=marker, name=lines, hoverinfo="skip", showlegend=True)
 
     def _note(
         self, x: float, y: float, text: str, colour: str, size: int, *, angle: int = 0, anchor: str = "center"
@@ -381,7 +388,7 @@ def _kind(box: Box) -> str:
 
 def _title(wiring: Wiring, box: Box) -> str:
     if box.kind == "upsampler" and len(wiring.scales) > 1:
-        return f"upsampler {box.name}, of a network for {' and '.join(f'x{scale}' for scale in wiring.scales)}"
+        return f"upsampler {box.name}, of a network for {scales_text(wiring.scales)}"
     return f"{_kind(box).replace('_', ' ')} {box.name}".strip()
 
 
@@ -434,7 +441,7 @@ def _contracted(wiring: Wiring, nodes: dict[int, _Node]) -> dict[int, _Node]:
     """Merge the middle of long levels, between their first and last three blocks."""
     into: dict[int, int] = {}
     for level in {box.level for box in wiring.boxes}:
-        row = [index for index in nodes if wiring.boxes[index].level == level]
+        row = [index for index in nodes if wiring.boxes[index].level == level and not wiring.boxes[index].head]
         blocks = [index for index in row if wiring.boxes[index].kind == "block"]
         if len(row) > _MOST_BOXES:
             ends = blocks if len(blocks) > 2 * _ENDS + 1 else row
@@ -451,22 +458,26 @@ def _contracted(wiring: Wiring, nodes: dict[int, _Node]) -> dict[int, _Node]:
 
 
 def _without_repeats(wiring: Wiring, nodes: Mapping[int, _Node], rows: list[list[int]]) -> tuple[list[list[int]], int]:
-    """The rows to draw, and how often each is applied: one row if all levels are equal and share their weights."""
+    """The rows to draw, and how often the first is applied: one level if all are equal and share their weights."""
 
     def content(level: int) -> list[tuple[object, ...]]:
         """Each box with its weights, and the positions of its inputs in the level; None for an input from outside."""
         ends = ("image", "output")
-        inside = [i for i, box in enumerate(wiring.boxes) if box.level == level and box.kind not in ends]
+        inside = [
+            i for i, box in enumerate(wiring.boxes) if box.level == level and not box.head and box.kind not in ends
+        ]
         positions = {index: position for position, index in enumerate(inside)}
         return [
             (box.kind, box.name, box.kind == "operation" or box.first, [positions.get(s) for s in wiring.sources(i)])
             for i, box in ((i, wiring.boxes[i]) for i in inside)
         ]
 
-    levels = [wiring.boxes[nodes[row[0]].boxes[0]].level for row in rows]
-    if len(rows) < 2 or any(content(level) != content(levels[0]) for level in levels):
+    heads = [row for row in rows if wiring.boxes[nodes[row[0]].boxes[0]].head]
+    whole = rows[: len(rows) - len(heads)]
+    levels = [wiring.boxes[nodes[row[0]].boxes[0]].level for row in whole]
+    if len(whole) < 2 or any(content(level) != content(levels[0]) for level in levels):
         return rows, 1
-    return [rows[0]], len(rows)
+    return [rows[0], *heads], len(whole)
 
 
 def _lanes(

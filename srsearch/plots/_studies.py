@@ -31,8 +31,8 @@ def fronts(studies: Mapping[str, pd.DataFrame], *, cost: str = "mult_adds", qual
             y=floats(front[quality]),
             mode="lines+markers",
             name=escaped(name),
-            line={"shape": "hv", "width": 2, **_line(number)},
-            marker={"size": 8, "color": _line(number)["color"]},
+            line={"shape": "hv", "width": 2, **line_of(number)},
+            marker={"size": 8, "color": line_of(number)["color"]},
             customdata=[int(trial) for trial in front["trial"]],
             hovertemplate=f"<b>{escaped(name)}</b> trial %{{customdata}}<br>%{{y:.4~f}} at %{{x:.3s}}<extra></extra>",
         )
@@ -58,7 +58,7 @@ def hypervolumes(histories: Mapping[str, pd.DataFrame]) -> go.Figure:
             y=floats(history["hypervolume"]),
             mode="lines",
             name=escaped(name),
-            line={"shape": "hv", "width": 2, **_line(number)},
+            line={"shape": "hv", "width": 2, **line_of(number)},
             hovertemplate=f"{escaped(name)}: %{{y:.3f}} after %{{x}}<extra></extra>",
         )
     figure.update_xaxes(title_text="Finished evaluations", showgrid=False, tickformat="d")
@@ -88,7 +88,7 @@ def rate(pace: pd.DataFrame) -> go.Figure:
     return figure
 
 
-def _line(number: int) -> dict[str, str]:
+def line_of(number: int) -> dict[str, str]:
     """Colour and dash of a study's line."""
     count = len(LIGHT.marks)
     return {"color": LIGHT.marks[number % count], "dash": _DASHES[number // count % len(_DASHES)]}

@@ -136,7 +136,13 @@ def template(palette: Palette = LIGHT) -> go.layout.Template:
                 "font": {"color": palette.quiet, "size": 12},
                 "itemclick": "toggle",
             },
-            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": palette.muted, "activecolor": palette.accent},
+            # Plotly's mode bar offers to upload a figure to a cloud service: not ours, in notebooks and files either.
+            "modebar": {
+                "bgcolor": "rgba(0,0,0,0)",
+                "color": palette.muted,
+                "activecolor": palette.accent,
+                "remove": ["sendChartToCloud"],
+            },
             "margin": {"l": 56, "r": 24, "t": 40, "b": 48},
         }
     )

@@ -22,11 +22,22 @@ from srsearch.files import UNFINISHED
 SUFFIX = ".pt"
 """Suffix of checkpoint files."""
 
+_TRUNK = "-trunk"
+
 _log = logging.getLogger(__name__)
 
 
+def trunk_of(checkpoint: str) -> str:
+    """The path or URL of the trunk of a design and a seed, from that of their checkpoint at any length.
+
+    A trunk is the end of the stable phase of the longest training so far; see `srsearch.training.train_proxy`.
+    """
+    folder, slash, name = checkpoint.rpartition("/")
+    return f"{folder}{slash}{'-'.join(name.removesuffix(SUFFIX).split('-')[:2])}{_TRUNK}{SUFFIX}"
+
+
 class Kept:
-    """A worker's local copy of a checkpoint.
+    """A worker's local copy of a checkpoint, and of the trunk that belongs to it.
 
     Args:
         place: The checkpoint's path or URL; None: no checkpoint.
@@ -38,15 +49,26 @@ class Kept:
 
     def __init__(self, place: str | None, folder: Path | None = None) -> None:
         self._url = place if place is not None and "://" in place else None
+        self._folder = folder
         self._seen: tuple[int, int] | None = None
         self.path: Path | None = None if place is None else Path(place)
+        self._trunk: Kept | None = None
         if self._url is not None:
             assert folder is not None
             self.path = folder / self._url.rpartition("/")[2]
             self._fetch(self.path)
 
+    @property
+    def trunk(self) -> Path | None:
+        """The local file of the trunk, which is fetched when it is first asked for; None: no checkpoint."""
+        if self._trunk is None and self.path is not None:
+            self._trunk = Kept(trunk_of(self._url or str(self.path)), self._folder)
+        return None if self._trunk is None else self._trunk.path
+
     def send(self) -> None:
-        """Upload the checkpoint if it has changed; if that fails, log a warning and go on."""
+        """Upload checkpoint and trunk if they have changed; if that fails, log a warning and go on."""
+        if self._trunk is not None:
+            self._trunk.send()
         if self._url is None or self.path is None or self._state() in (None, self._seen):
             return
         try:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srsearch.errors import InputError
-from srsearch.search.checkpoint_copy import SUFFIX, filesystem, without_secrets
+from srsearch.files import UNFINISHED
+from srsearch.search.checkpoint_copy import SUFFIX, filesystem, trunk_of, without_secrets
 from srsearch.store import DEFAULT_PATH, Store, StudyRecord, content_hash
 from srsearch.store.place import refuse_mistyped_url
 
@@ -31,6 +32,9 @@ class Room:
 
 class Checkpoints:
     """The checkpoints of one study: ``<database>.checkpoints/<study>/<key>-<seed>.pt``.
+
+    Those of longer trainings are ``<key>-<seed>-<steps>.pt``. With the schedule ``wsd``, ``<key>-<seed>-trunk.pt`` is
+    what trainings of all lengths of a design have in common; it is kept as long as a checkpoint of any length.
 
     They lie beside the database file; for a database that is no file, in ``studies/`` of the working directory. If
     processes on several machines share a study, name a place that all of them reach.
@@ -60,19 +64,26 @@ class Checkpoints:
             base = beside.with_name(f"{beside.name}.checkpoints") if place is None else Path(place).expanduser()
             self.folder = str((base / identity).absolute())
 
-    def place(self, key: str, seed: int) -> str:
-        """Return the path or URL of the checkpoint for a design and a seed."""
-        return f"{self.folder}/{key[:24]}-{seed}{SUFFIX}"
+    def place(self, key: str, seed: int, steps: int | None = None) -> str:
+        """Return the path or URL of the checkpoint for a design and a seed.
 
-    def path(self, key: str, seed: int) -> Path:
+        Args:
+            key: The design's key.
+            seed: The seed of its training.
+            steps: The length of its training, if it is not the study's shortest.
+        """
+        length = "" if steps is None else f"-{steps}"
+        return f"{self.folder}/{key[:24]}-{seed}{length}{SUFFIX}"
+
+    def path(self, key: str, seed: int, steps: int | None = None) -> Path:
         """Return `place` as a path; only if the checkpoints are in a folder."""
-        return Path(self.place(key, seed))
+        return Path(self.place(key, seed, steps))
 
-    def has(self, key: str, seed: int) -> bool:
-        """Return whether a design has a checkpoint for a seed."""
+    def has(self, key: str, seed: int, steps: int | None = None) -> bool:
+        """Return whether a design has a checkpoint for a seed; see `place`."""
         if not self._remote:
-            return self.path(key, seed).is_file()
-        files, path = filesystem(self.place(key, seed))
+            return self.path(key, seed, steps).is_file()
+        files, path = filesystem(self.place(key, seed, steps))
         try:
             return bool(files.isfile(path))
         except Exception:  # each protocol's package raises its own
@@ -82,16 +93,19 @@ class Checkpoints:
         """Remove all checkpoints that are not wanted, and files that a killed process left half written.
 
         Args:
-            wanted: Returns the paths or URLs to keep. It is called after the files are listed, so that the checkpoint
-                of a trial that another process starts in between is not removed.
+            wanted: Returns the paths or URLs to keep; their trunks are kept, too. It is called after the files are
+                listed, so that the checkpoint of a trial that another process starts in between is not removed.
         """
         present = self._files()
         if not present:
             return
-        names = {path.rpartition("/")[2] for path in wanted()}
+        checkpoints = {path.rpartition("/")[2] for path in wanted()}
+        names = checkpoints | {trunk_of(name) for name in checkpoints}
+        stems = {_stem(name) for name in names}
         for name in present:
             # The name of an unfinished file begins with the name of its checkpoint.
-            if name not in names and name.partition(SUFFIX)[0] + SUFFIX not in names:
+            unfinished = name.endswith(UNFINISHED) and _stem(name) in stems
+            if name not in names and not unfinished:
                 self._remove(name)
 
     def room(self) -> Room:
@@ -125,3 +139,8 @@ class Checkpoints:
                 files.rm_file(path)
             else:
                 Path(self.folder, name).unlink()
+
+
+def _stem(name: str) -> str:
+    """The beginning of a checkpoint's name that its unfinished file has in common with it; see `whole`."""
+    return name.partition(SUFFIX)[0][: 48 - len(SUFFIX)]

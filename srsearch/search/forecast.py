@@ -75,6 +75,8 @@ class Forecast:
         seconds: Seconds per training: mean over random feasible designs, 5th and 95th percentile.
         at_once: Trainings at a time: GPUs, or CPU workers of one thread.
         gpus_wanted: Whether the forecast was asked for a number of GPUs.
+        scale: Of several scales, the one that Mult-Adds are at and that is validated; None for designs of one scale.
+        scales: All scales of the designs, whose steps take turns.
     """
 
     space: str
@@ -87,6 +89,8 @@ class Forecast:
     seconds: tuple[float, float, float]
     at_once: int
     gpus_wanted: bool = False
+    scale: int | None = None
+    scales: tuple[int, ...] = ()
 
     @property
     def device_hours(self) -> float:
@@ -109,6 +113,7 @@ class Forecast:
         mean, low, high = self.seconds
         return {
             "space": self.space,
+            **({} if self.scale is None else {"scale": self.scale, "scales": list(self.scales)}),
             "trials": self.trials,
             "steps": self.steps,
             "device": self.device,
@@ -178,6 +183,8 @@ def forecast(
         seconds=(float(seconds.mean()), float(low), float(high)),
         at_once=at_once,
         gpus_wanted=gpus is not None,
+        scale=space.scale if len(space.scales) > 1 else None,
+        scales=space.scales,
     )
 
 
@@ -216,7 +223,7 @@ def _drawn(space: Space) -> list[tuple[int, Architecture]]:
 
         for _ in range(DRAWN):
             design = space.sample(rng)
-            drawn.append((count(design, convention=space.convention).mult_adds, design))
+            drawn.append((count(design, scale=space.scale, convention=space.convention).mult_adds, design))
     return sorted(drawn, key=lambda each: (each[0], each[1].key))
 
 

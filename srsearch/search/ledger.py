@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -32,10 +33,14 @@ class Ledger:
 
     Attributes:
         open: Running and stopped trials by number.
-        asked: Numbers of the trials that were chosen for evaluation, without replicates, in order.
-        keys: The number of such a trial by its design's key.
-        done: How many of them this study has evaluated itself; cached evaluations do not count.
+        asked: Numbers of the trials that were chosen for evaluation, without replicates, in order; longer trainings
+            are among them.
+        longer: The longer trainings among them: by the number of the design's trial, the numbers of its longer
+            trainings by their steps.
+        keys: The number of a design's trial by its key.
+        done: How many designs this study has evaluated itself; cached evaluations do not count.
         last: The largest trial number; -1 before the first trial.
+        latest: The latest time at which a trial began or ended; None before the first trial.
     """
 
     def __init__(self, objectives: Sequence[str], records: Iterable[TrialRecord] = ()) -> None:
@@ -48,9 +53,11 @@ class Ledger:
         self._front: pd.DataFrame | None = None
         self.open: dict[int, TrialRecord] = {}
         self.asked: list[int] = []
+        self.longer: dict[int, dict[int, int]] = {}
         self.keys: dict[str, int] = {}
         self.done = 0
         self.last = -1
+        self.latest: datetime | None = None
         for record in records:
             self.put(record)
 
@@ -62,12 +69,12 @@ class Ledger:
 
     @property
     def proposals(self) -> list[TrialRecord]:
-        """All trials but replicates, in order."""
+        """All trials but replicates and longer trainings, in order."""
         return [record for record in self if record.replicate_of is None]
 
     @property
     def running(self) -> list[TrialRecord]:
-        """The trials that any process evaluates at present, replicates included."""
+        """The trials that any process evaluates at present, replicates and longer trainings included."""
         return [record for record in self.open.values() if record.state == "running"]
 
     def replicates(self, number: int) -> Sequence[int]:
@@ -79,12 +86,19 @@ class Ledger:
         number, before = record.number, self._records.get(record.number)
         self._records[number] = record
         self.last = max(self.last, number)
+        moments = [each for each in (self.latest, record.started_at, record.finished_at) if each is not None]
+        self.latest = max(moments, default=None)
         if record.state in _OPEN:
             self.open[number] = record
         else:
             self.open.pop(number, None)
         if before is None:
             frames.add_kinds(self._axes, record.axes)
+        if record.steps is not None and record.replicate_of is not None:
+            if before is None:
+                self.longer.setdefault(record.replicate_of, {})[record.steps] = number
+                self.asked.append(number)
+            return  # counts, keys and the front are of the study's own length
         if before is None and record.replicate_of is not None:
             self._replicates.setdefault(record.replicate_of, []).append(number)
         elif before is None and record.state not in _NEVER_ASKED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,10 @@ def find_or_create(
         store.study(space.search.inform)  # unknown: says what there is
         if space.search.sampler != "frontier":
             raise InputError(f"the sampler {space.search.sampler} cannot be informed by another study; frontier can")
+    if len(space.search.lengths or ()) > 1 and space.search.sampler != "frontier":
+        raise InputError(
+            f"the sampler {space.search.sampler} cannot choose among several lengths of training; frontier can"
+        )
     if named and not same:
         _tell_differences(named, space, evaluator, progress, new=new)
     steps_of(evaluator)  # refused before anything is written, as all else that the evaluator says
@@ -146,7 +150,23 @@ def as_recorded(record: StudyRecord, space: Space, evaluator: Evaluator, *, devi
         return evaluator
     if given:
         raise InputError(f"study {record.name!r} was made with the runtime {runtime}, not {runtime_of(evaluator)}")
-    return evaluator_for(space, runtime, device=device)
+    return shortest(space, evaluator_for(space, runtime, device=device))
+
+
+def shortest(space: Space, evaluator: Evaluator) -> Evaluator:
+    """The evaluator with the shortest training of a space with several lengths.
+
+    Raises:
+        InputError: The evaluator has only one length, or the objectives are not PSNR and one cost.
+    """
+    lengths = space.search.lengths or ()
+    if len(lengths) > 1:
+        if len(space.objectives) != 2 or [name for name in space.objectives if not is_cost(name)] != ["psnr"]:
+            listed = ", ".join(space.objectives)
+            raise InputError(f"several lengths of training need the objectives psnr and one cost, not {listed}")
+        for steps in lengths[1:]:
+            evaluator.at_length(steps)
+    return evaluator if not lengths or steps_of(evaluator) == lengths[0] else evaluator.at_length(lengths[0])
 
 
 def study_identity(space: Space, evaluator: Evaluator) -> str:
@@ -225,9 +245,15 @@ def _new_record(store: Store, space: Space, evaluator: Evaluator, plan: Plan) ->
         data=data_of(evaluator),
         data_fingerprint=fingerprint_of(evaluator),
         reference=_reference(space, evaluator),
-        created_at=datetime.now(UTC),
+        created_at=_after_all(store),
         workers=plan.workers,
     )
+
+
+def _after_all(store: Store) -> datetime:
+    """The time, but after everything in the database: the clock may have been set back, and the newest study counts."""
+    now, latest = datetime.now(UTC), store.latest()
+    return now if latest is None else max(now, latest + timedelta(microseconds=1))
 
 
 def _reference(space: Space, evaluator: Evaluator) -> dict[str, float]:

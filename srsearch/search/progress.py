@@ -45,7 +45,9 @@ class TrialView:
         axes: The design's values on the axes of the space.
         mult_adds: Mult-Adds under the space's convention.
         params: Trainable parameters.
-        replicate_of: Number of the trial whose design is evaluated again with another seed; None for a new design.
+        replicate_of: Number of the trial whose design is evaluated again, with another seed or in a longer training;
+            None for a new design.
+        steps: Training steps of a longer training; None: the study's own.
     """
 
     number: int
@@ -54,6 +56,7 @@ class TrialView:
     mult_adds: int
     params: int
     replicate_of: int | None = None
+    steps: int | None = None
 
 
 class Progress:

@@ -6,7 +6,7 @@ import contextlib
 import math
 import multiprocessing
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +19,11 @@ from srsearch.search.evaluators.lookup import evaluator_for
 from srsearch.search.evaluators.plain import plan_of, runtime_of
 from srsearch.search.executors.base import Executor
 from srsearch.search.executors.lookup import Backend, executor_for
-from srsearch.search.opening import as_recorded, find_or_create
+from srsearch.search.opening import as_recorded, find_or_create, shortest
 from srsearch.search.processes import GUARD, WORKER_NAME
 from srsearch.search.progress import Progress, SilentProgress, StudyInfo
 from srsearch.search.session import Goal, Session
-from srsearch.search.study import Study
+from srsearch.search.study import ROUNDING, Study
 from srsearch.space import Space
 from srsearch.store import Store, StudyRecord, undisturbed
 
@@ -40,7 +40,7 @@ class RunResult:
 
     Attributes:
         study: The study's name.
-        done: Total number of its finished evaluations.
+        done: Total number of its finished evaluations; with several lengths, in trainings of the shortest.
         front: Data frame, one row per design on the front.
         exhausted: Whether every feasible design of the space has been seen.
         interrupted: Whether the run ended by Ctrl-C.
@@ -59,6 +59,7 @@ def run(
     store: Store | str | None = None,
     trials: int | None = None,
     minutes: float | None = None,
+    lengths: Sequence[int] | None = None,
     sampler: str | None = None,
     workers: int | None = None,
     data: str | Path | None = None,
@@ -88,6 +89,9 @@ def run(
         store: The store or its SQLAlchemy URL; by default ``studies/srsearch.db`` in the working directory.
         trials: The study's total of finished evaluations; by default the space's.
         minutes: No new design is started after this time.
+        lengths: Ascending numbers of training steps. All designs are trained for the first, and promising ones for the
+            later numbers, too; ``trials`` then counts trainings of the first length or as many steps of longer ones. By
+            default the space's, else one length.
         sampler: The name of a sampler, or ``module:Class`` of your own (an Optuna `BaseSampler`); by default the
             space's.
         workers: Worker processes; by default the space's, else as many as were measured to be best when the study was
@@ -125,16 +129,19 @@ def run(
         raise InputError(f"minutes: {minutes!r} is not a number above zero")
     own = evaluator if isinstance(evaluator, Evaluator) else None
     proxy = {"data": None if data is None else str(data), "evaluator": None if own is not None else evaluator}
-    search = {"sampler": sampler, "seed": seed, "workers": workers, "trials": trials}
+    search: dict[str, object] = {"sampler": sampler, "seed": seed, "workers": workers, "trials": trials}
+    search["lengths"] = None if lengths is None else tuple(lengths)
     search |= {"start_with": start_with, "inform": inform, "early_stopping": early_stopping}
     if trial_timeout is not None and not 0 < trial_timeout < math.inf:
         raise InputError(f"trial_timeout is {trial_timeout}; it is a number of seconds above 0")
     opened = _opened(space, proxy, search)
+    shown = progress or SilentProgress()
     with contextlib.ExitStack() as ending:
         executor = ending.enter_context(executor_for(backend, address, cpus_per_trial, gpus_per_trial, trial_timeout))
-        scorer = own or evaluator_for(opened, _detected(executor, opened, device), device=device)
+        scorer = own or evaluator_for(opened, _detected(executor, opened, device, shown), device=device)
+        scorer = shortest(opened, scorer)
         recorded = store if isinstance(store, Store) else ending.enter_context(Store(store))
-        shown = ending.enter_context(progress or SilentProgress())
+        ending.enter_context(shown)
         recorded.say = shown.warning
         planned = opened.search.workers or executor.room(runtime_of(scorer))
 
@@ -149,22 +156,24 @@ def run(
         at_once = _at_once(executor, scorer, opened, record, shown)
         place = None if checkpoints is None else str(checkpoints)
         study = ending.enter_context(contextlib.closing(Study(recorded, record, opened, scorer, at_once, place)))
+        study.deadline = time.monotonic() + minutes * 60 if minutes else None
         _introduce(study, scorer, shown, at_once, resumed=resumed, seconds=minutes * 60 if minutes else None)
-        deadline = time.monotonic() + minutes * 60 if minutes else None
-        session = Session(study, scorer, shown, Goal(opened.search.trials, replicates, until_converged), deadline)
+        goal = Goal(opened.search.trials, replicates, until_converged)
+        session = Session(study, scorer, shown, goal, study.deadline)
         if not session.over:
             executor.execute(session, scorer, at_once, waits=study.waits)
         _sum_up(study, shown, interrupted=session.interrupts.pending, new=new)
         shown.study_closed()
-        return RunResult(
-            study.name, study.done, recorded.front(study.name), study.exhausted, session.interrupts.pending
-        )
+        done, interrupted = int(study.spent + ROUNDING), session.interrupts.pending
+        return RunResult(study.name, done, recorded.front(study.name), study.exhausted, interrupted)
 
 
 def _opened(space: Space | str | Path, proxy: Mapping[str, object], search: Mapping[str, object]) -> Space:
     """The space with the settings that are given, checked to have a feasible design before anything is written."""
     opened = space if isinstance(space, Space) else Space.from_yaml(space)
     opened = opened.with_settings(proxy=_given(proxy), search=_given(search))
+    if opened.search.lengths:
+        opened = opened.with_settings(proxy={"steps": opened.search.lengths[0]})
     opened.sample(np.random.default_rng(0))
     return opened
 
@@ -173,9 +182,9 @@ def _given(settings: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def _detected(executor: Executor, space: Space, device: str) -> dict[str, Any] | None:
+def _detected(executor: Executor, space: Space, device: str, progress: Progress) -> dict[str, Any] | None:
     """The runtime for a new study; an evaluator of the user's has its own way to find it."""
-    return executor.detect(device) if space.proxy.evaluator == "proxy" else None
+    return executor.detect(device, progress.message) if space.proxy.evaluator == "proxy" else None
 
 
 def _at_once(executor: Executor, evaluator: Evaluator, space: Space, record: StudyRecord, progress: Progress) -> int:
@@ -191,23 +200,23 @@ def _introduce(
     study: Study, evaluator: Evaluator, progress: Progress, workers: int, *, resumed: bool, seconds: float | None
 ) -> None:
     """Show the study before its first trial."""
-    target = study.space.search.trials
+    target, done = study.space.search.trials, int(study.spent + ROUNDING)
     progress.study_opened(
         StudyInfo(
             name=study.name,
             where=study.store.where,
             resumed=resumed,
-            done=study.done,
+            done=done,
             target=target,
             workers=workers,
-            space_size=_size(study.space) if study.done < target else None,
+            space_size=_size(study.space) if done < target else None,
             seconds=seconds,
         )
     )
     for warning in evaluator.warnings:
         progress.warning(warning)
-    if study.done >= target:
-        progress.message(f"it has its {study.done} designs; a larger --trials goes on, --new starts another study")
+    if done >= target:
+        progress.message(f"it has its {done} designs; a larger --trials goes on, --new starts another study")
 
 
 def _size(space: Space) -> int | None:

@@ -18,7 +18,7 @@ from srsearch.search.evaluators.plain import steps_of
 from srsearch.search.events import Broken, Event, Failed, Finished, Reported, Stopped
 from srsearch.search.interrupts import Interrupts
 from srsearch.search.progress import Progress, TrialView
-from srsearch.search.study import Study
+from srsearch.search.study import ROUNDING, Study
 from srsearch.search.trial import Trial
 from srsearch.store import Gone, content_hash, leases
 from srsearch.store.locks import own_folder
@@ -37,7 +37,7 @@ class Goal:
     """When a search has enough.
 
     Attributes:
-        trials: The study's total of finished evaluations.
+        trials: The study's total of finished evaluations, in trainings of the shortest length.
         replicates: How many evaluations, with different seeds, each design of the front is to have then.
         converged: Whether to end earlier, once the front rises less than its noise.
     """
@@ -91,7 +91,7 @@ class Session:
             if not self._settled(trial):
                 costs = trial.mult_adds, trial.params
                 self._progress.trial_started(
-                    TrialView(trial.number, worker, trial.axes, *costs, replicate_of=trial.replicate_of)
+                    TrialView(trial.number, worker, trial.axes, *costs, trial.replicate_of, trial.steps)
                 )
                 return trial
         return None
@@ -120,7 +120,8 @@ class Session:
                 except WorkError as error:  # losing a point of the curve is better than losing the training
                     self._progress.warning(str(error))
                 for reached, psnr in event.points:
-                    self._progress.trial_report(trial.number, reached, self._steps or reached, psnr)
+                    steps = trial.steps or self._steps or reached
+                    self._progress.trial_report(trial.number, reached, steps, psnr)
             case Stopped():
                 self._progress.trial_stopped(trial.number)
             case Finished() if event.score.ssim is None and "ssim" in self._study.space.objectives:
@@ -169,7 +170,7 @@ class Session:
         study, wanted = self._study, self._wanted
         if not study.ready:
             return None
-        if study.done + study.running < wanted or study.elsewhere:
+        if study.affords(1.0, wanted) or study.elsewhere:
             trial = self._patiently(lambda: study.ask(wanted))
             if trial is not None:
                 return trial
@@ -185,7 +186,7 @@ class Session:
 
     @property
     def _wants_more(self) -> bool:
-        return self._study.done < self._wanted or (self._goal.replicates > 1 and not self._replicated)
+        return self._study.spent + 1 <= self._wanted + ROUNDING or (self._goal.replicates > 1 and not self._replicated)
 
     def _judge(self) -> None:
         """Check for convergence, if the search is to end with it."""
@@ -216,7 +217,8 @@ class Session:
             )
 
     def _tell_finished(self, trial: Trial, psnr: float, seconds: float, *, cached: bool) -> None:
-        self._progress.trial_finished(trial.number, psnr, seconds, self._study.done, cached, self._study.front())
+        done = int(self._study.spent + ROUNDING)
+        self._progress.trial_finished(trial.number, psnr, seconds, done, cached, self._study.front())
         self._study.tidy()
         if not cached:
             self._judge()

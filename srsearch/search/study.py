@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from srsearch.analysis import Convergence, converged, quality_of, retraining_noise
-from srsearch.architecture import Architecture, catalogue
+from srsearch.architecture import Architecture
 from srsearch.cost import Cost
 from srsearch.errors import InputError, WorkError
 from srsearch.objectives import is_cost, own_costs
@@ -24,8 +24,10 @@ from srsearch.search.checkpoints import Checkpoints
 from srsearch.search.evaluators.base import Evaluator, Score
 from srsearch.search.evaluators.plain import recipe_of, runtime_of, steps_of
 from srsearch.search.ledger import Ledger
+from srsearch.search.model.lengths import LengthChooser, Longer, Offer, Offers, Seconds
 from srsearch.search.model.stopping import EarlyStopping
 from srsearch.search.processes import one_thread
+from srsearch.search.published import printed_in, published_points
 from srsearch.search.samplers.lookup import sampler_type
 from srsearch.search.samplers.prior import Observation, observations_from
 from srsearch.search.samplers.proposer import Acceptance, Proposer, proposal_seed
@@ -48,6 +50,9 @@ MAX_REJECTED, MAX_REPEATED = 25, 8
 
 MAX_ASIDE = 24
 """Stopped trials whose checkpoints are kept: the most recent ones."""
+
+ROUNDING = 1e-9
+"""What a sum of trainings of different lengths may be off."""
 
 _RANDOM_TRIES = 5_000
 _LOOK_SECONDS = 1.0
@@ -78,6 +83,8 @@ class Study:
         exhausted: Whether the last `ask` found no new feasible design: none is left, or, in a space too large to
             enumerate, thousands of random designs were all seen before or infeasible.
         checkpoints: The checkpoints of unfinished evaluations; None if the evaluator writes none.
+        deadline: Of the monotonic clock; with several lengths, no longer training is begun that would end after it, and
+            what is done next depends on seconds instead of steps. None: without a time limit.
     """
 
     def __init__(
@@ -100,8 +107,20 @@ class Study:
         self._stopping: EarlyStopping | None = None
         if space.search.early_stopping and (steps := steps_of(evaluator)):
             self._stopping = EarlyStopping(space, steps=steps, seed=record.seed, reference=record.reference.get("psnr"))
-        self._recipe = recipe_of(evaluator) | {"runtime": runtime_of(evaluator)}
-        self._recipe_hash = content_hash(self._recipe)
+        self.deadline: float | None = None
+        self._evaluator = evaluator
+        self._recipes: dict[int | None, tuple[dict[str, Any], str]] = {}
+        self._prices: dict[int, float] = {}
+        self._lengths: LengthChooser | None = None
+        if len(space.search.lengths or ()) > 1:
+            printed = printed_in(space)
+            self._lengths = LengthChooser(
+                space,
+                space.search.lengths or (),
+                record.seed,
+                record.reference.get("psnr"),
+                () if printed is None else printed.axes,
+            )
         self._trials = Ledger(record.objectives)
         self._first = published_points(space) if space.search.start_with == "catalogue" else []
         self._owner = leases.new_owner()
@@ -117,20 +136,34 @@ class Study:
 
     @property
     def done(self) -> int:
-        """Number of finished evaluations; cached, infeasible, repeated, stopped and failed trials and replicates do not
-        count.
+        """Number of finished evaluations; cached, infeasible, repeated, stopped and failed trials, replicates and
+        longer trainings do not count.
         """
         return self._trials.done
 
     @property
+    def spent(self) -> float:
+        """The finished evaluations, with longer trainings, in trainings of the study's own length."""
+        longer = (self._trials[number] for by_steps in self._trials.longer.values() for number in by_steps.values())
+        trained = (trial.number for trial in longer if trial.state == "complete" and not trial.cached)
+        return self.done + sum(map(self._price, trained))
+
+    def affords(self, price: float, limit: float | None) -> bool:
+        """Whether another training, in trainings of the study's own length, keeps the study within its total."""
+        if limit is None:
+            return True
+        begun = sum(self._price(trial.number) for trial in self._trials.running if not trial.is_replicate)
+        return self.spent + begun + price <= limit + ROUNDING
+
+    @property
     def running(self) -> int:
-        """Number of designs that are being evaluated, by any process."""
-        return sum(trial.replicate_of is None for trial in self._trials.running)
+        """Number of designs that are being evaluated, by any process; replicates do not count."""
+        return sum(not trial.is_replicate for trial in self._trials.running)
 
     @property
     def replicating(self) -> int:
         """Number of replicates that are being evaluated, by any process."""
-        return sum(trial.replicate_of is not None for trial in self._trials.running)
+        return sum(trial.is_replicate for trial in self._trials.running)
 
     @property
     def elsewhere(self) -> int:
@@ -148,7 +181,7 @@ class Study:
         if self._stopping is not None or self.elsewhere:
             return True
         hidden = self._hidden()
-        return all(trial.number in hidden for trial in self._trials.running if trial.replicate_of is None)
+        return all(trial.number in hidden for trial in self._trials.running if not trial.is_replicate)
 
     def close(self) -> None:
         """Release the unfinished trials, so that another process can continue them."""
@@ -159,7 +192,10 @@ class Study:
     def refresh(self) -> None:
         """Read what other processes have changed."""
         if self._unsure:
-            self._trials = Ledger(self.record.objectives, self.store.trial_records(self.name))
+            # A study may have hundreds of thousands of trials; their descriptions take more room than all else.
+            described = own_costs(self.record.objectives)
+            stored = self.store.trial_records(self.name) if described else self.store.changed_trials(self.name, {}, -1)
+            self._trials = Ledger(self.record.objectives, stored)
             self._unsure = False
             return
         for record in self.store.changed_trials(self.name, self._trials.open, after=self._trials.last):
@@ -173,11 +209,12 @@ class Study:
         """Choose what to evaluate next.
 
         A trial that a killed run left behind comes first, from its last rung; then, with early stopping, a stopped
-        trial that has become worth continuing; else a new feasible design. Proposals that are over the budget or were
+        trial that has become worth continuing; else a new feasible design, or, with several lengths, a longer training
+        of a finished one if that is expected to gain more. Proposals that are over the budget or were
         made before are recorded, but do not count as evaluations.
 
         Args:
-            limit: Total number of finished evaluations wanted; no more are started than are missing.
+            limit: Total number of finished evaluations wanted (`spent`); no more are started than are missing.
 
         Returns:
             The trial, or None if there are enough, or if every feasible design of the space has been seen.
@@ -197,7 +234,8 @@ class Study:
 
     def cached(self, trial: Trial) -> EvaluationRecord | None:
         """Look up an evaluation of the same design, recipe, data and seed in all studies of the database."""
-        return self.store.evaluation(trial.design.key, self._recipe_hash, self.record.data_fingerprint, trial.seed)
+        _, recipe_hash = self._recipe(trial.steps)
+        return self.store.evaluation(trial.design.key, recipe_hash, self.record.data_fingerprint, trial.seed)
 
     def report(self, trial: Trial, step: int, psnr: float, before: Sequence[tuple[int, float]] = ()) -> bool:
         """Save a point of a running trial's curve.
@@ -253,10 +291,11 @@ class Study:
         Raises:
             WorkError: The store could not be written; nothing has changed, and you may call this again.
         """
+        recipe, recipe_hash = self._recipe(trial.steps)
         evaluation = EvaluationRecord(
             key=trial.design.key,
-            recipe=self._recipe,
-            recipe_hash=self._recipe_hash,
+            recipe=recipe,
+            recipe_hash=recipe_hash,
             data_fingerprint=self.record.data_fingerprint,
             seed=trial.seed,
             psnr=score.psnr,
@@ -276,8 +315,9 @@ class Study:
             evaluation: The evaluation of its design.
             cached: Whether the evaluation is reused from an earlier trial.
         """
+        now = self._now()
         try:
-            self.store.finish_trial(self.name, trial.number, evaluation, cached=cached)
+            self.store.finish_trial(self.name, trial.number, evaluation, cached=cached, at=now)
         except EndedElsewhere:  # our lease had expired; another process took the trial over and finished first
             self.refresh()
             return
@@ -290,7 +330,7 @@ class Study:
                 curve=evaluation.curve,
                 seconds=evaluation.seconds,
                 cached=cached,
-                finished_at=datetime.now(UTC),
+                finished_at=now,
                 owner=None,
             )
         )
@@ -298,15 +338,20 @@ class Study:
     def fail(self, trial: Trial, reason: str) -> None:
         """Record that a trial failed, with the reason."""
         try:
-            self.store.fail_trial(self.name, trial.number, reason, owner=self._owner)
+            self.store.fail_trial(self.name, trial.number, reason, owner=self._owner, at=self._now())
         except EndedElsewhere:
             self.refresh()
             return
         self._trials.put(replace(self._trials[trial.number], state="failed", reason=reason, owner=None))
 
+    def _now(self) -> datetime:
+        """The time, but never before that of an earlier event of the study: the clock may have been set back."""
+        now, latest = datetime.now(UTC), self._trials.latest
+        return now if latest is None else max(now, latest)
+
     def checkpoint(self, trial: Trial) -> str | None:
         """Return the path or URL of the trial's checkpoint; None if the evaluator writes none."""
-        return None if self.checkpoints is None else self.checkpoints.place(trial.design.key, trial.seed)
+        return None if self.checkpoints is None else self.checkpoints.place(trial.design.key, trial.seed, trial.steps)
 
     def front(self) -> pd.DataFrame:
         """Return the front as this process knows it: `Store.front` without a query."""
@@ -316,7 +361,7 @@ class Study:
         """Remove the checkpoints that are no longer needed.
 
         The weights of the designs on the front stay, and those of the second front, because further seeds may move
-        designs between the two.
+        designs between the two; so do those of all longer trainings.
         """
         if self.checkpoints is not None:
             self.checkpoints.keep(self._wanted)
@@ -332,8 +377,9 @@ class Study:
         self.refresh()
         stopped = [trial.number for trial in self._trials.open.values() if trial.state == "stopped"][-MAX_ASIDE:]
         running = [trial.number for trial in self._trials.running]
-        wanted = [self._trials[number] for number in (*running, *stopped, *self._trials.layers(2))]
-        return [self.checkpoints.place(trial.key, self._seed(trial)) for trial in wanted if trial.key]
+        longer = [number for by_steps in self._trials.longer.values() for number in by_steps.values()]
+        wanted = [self._trials[number] for number in (*running, *stopped, *self._trials.layers(2), *longer)]
+        return [self.checkpoints.place(trial.key, self._seed(trial), trial.steps) for trial in wanted if trial.key]
 
     def _prior(self) -> list[Observation]:
         """Results that the informing study had when this study was created."""
@@ -350,14 +396,26 @@ class Study:
         """Numbers of the last trials, whose results the next proposal ignores."""
         if self._stopping is not None or not self._unknown or self.elsewhere:
             return set()
-        return set(self._trials.asked[-self._unknown :])
+        hidden, since = set(), 0.0
+        longest = max(map(self._price, self._trials.asked), default=1.0) if self._trials.longer else 1.0
+        for number in reversed(self._trials.asked):
+            if since >= self._unknown * longest:
+                break
+            price = self._price(number)
+            if since < self._unknown * price:  # a longer training is out of sight for as much longer
+                hidden.add(number)
+            since += price
+        return hidden
 
     def _known(self) -> list[TrialRecord]:
         """The trials as the sampler sees them: the hidden ones count as running, even if they have ended."""
+        return self._as_seen(self._trials.proposals)
+
+    def _as_seen(self, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
         hidden = self._hidden()
         return [
-            replace(trial, state="running", psnr=None, ssim=None) if trial.number in hidden else trial
-            for trial in self._trials.proposals
+            replace(trial, state="running", psnr=None, ssim=None, seconds=None) if trial.number in hidden else trial
+            for trial in trials
         ]
 
     @contextlib.contextmanager
@@ -376,8 +434,8 @@ class Study:
         """What `ask` returns, chosen while no other process chooses."""
         with self._exclusive():
             trial = self._left_behind()
-            if trial is None and (limit is None or self.done + self.running < limit):
-                trial = self._promoted() or self._new() or self._any_stopped()
+            if trial is None and self.affords(1.0, limit):
+                trial = self._promoted() or self._next_training(limit) or self._any_stopped()
                 self.exhausted = trial is None
             for row in own_costs(self.space.objectives):
                 if trial is not None and row.measure is not None:
@@ -418,26 +476,32 @@ class Study:
         for original in map(int, self.front()["trial"]):
             tried = 1 + len(self._trials.replicates(original))
             if tried < seeds:
-                record = replace(
-                    self._trials[original],
-                    number=self._trials.last + 1,
-                    description=self._description(self._trials[original]),
-                    state="running",
-                    psnr=None,
-                    ssim=None,
-                    curve=(),
-                    seconds=None,
-                    cached=False,
-                    sampler_state={},
-                    started_at=datetime.now(UTC),
-                    finished_at=None,
-                    replicate_of=original,
-                    seed=self.record.seed + tried,
-                    cleared_step=0,
-                    owner=self._owner,
-                )
-                return self._added([record])
+                return self._added([self._evaluated_again(self._trials[original], seed=self.record.seed + tried)])
         return None
+
+    def _evaluated_again(
+        self, original: TrialRecord, *, seed: int | None = None, steps: int | None = None
+    ) -> TrialRecord:
+        """A new trial of a finished one's design, with another seed or in a longer training."""
+        return replace(
+            original,
+            number=self._trials.last + 1,
+            description=self._description(original),
+            state="running",
+            psnr=None,
+            ssim=None,
+            curve=(),
+            seconds=None,
+            cached=False,
+            sampler_state={},
+            started_at=self._now(),
+            finished_at=None,
+            replicate_of=original.number,
+            seed=seed,
+            steps=steps,
+            cleared_step=0,
+            owner=self._owner,
+        )
 
     def _promoted(self) -> Trial | None:
         """A stopped trial that is expected to gain more than a new design."""
@@ -446,6 +510,87 @@ class Study:
         with one_thread():
             number = self._stopping.promoted(self._trials.last + 1, self._trials.proposals, self._continuable())
         return None if number is None else self._taken_over(number)
+
+    def _next_training(self, limit: int | None) -> Trial | None:
+        """A new design, or a longer training of a known one, whichever is expected to gain more."""
+        if self._lengths is None:
+            return self._new()
+        known = self._known()
+        longer = self._as_seen([self._trials[n] for each in self._trials.longer.values() for n in each.values()])
+        with one_thread():
+            choice = self._lengths.choose(self._trials.last + 1, known, longer, self._offers(known, longer, limit))
+        if isinstance(choice, Longer):
+            return self._longer(choice)
+        if choice is not None:
+            candidate = self.space.candidate(choice)
+            proposal = self._proposal(self._trials.last + 1, candidate, {"trial": {}, "study": {}}, self._trials.keys)
+            if proposal.state == "running":
+                return self._added([proposal], candidate.design)
+        return self._new()
+
+    def _offers(self, known: Sequence[TrialRecord], longer: Sequence[TrialRecord], limit: int | None) -> Offers:
+        """The longer trainings that fit into what is left of the trials and of the time, with their prices."""
+        lengths = self.space.search.lengths or ()
+        seconds: Seconds | None = None
+        if self.deadline is not None:
+            seconds = Seconds.of([(trial, trial.steps or lengths[0]) for trial in (*known, *longer)])
+        at_most = None if self.deadline is None else self.deadline - time.monotonic()
+        # A design waits for the result of a longer training that has begun, and gets none after one that failed.
+        blocked = {trial.replicate_of for trial in longer if trial.state != "complete"}
+        done: dict[int, int] = {}
+        for trial in longer:
+            if trial.replicate_of is not None and trial.steps is not None:
+                done[trial.replicate_of] = max(trial.steps, done.get(trial.replicate_of, 0))
+        offers = []
+        for trial in known:
+            if trial.state != "complete" or trial.number in blocked:
+                continue
+            before = done.get(trial.number, lengths[0])
+            for steps in (each for each in lengths if each > before):
+                to_train = self._at(steps).steps_after(before)
+                price = to_train / lengths[0]
+                takes = None if seconds is None else seconds.of_training(trial.mult_adds or 0, to_train)
+                if self.affords(price, limit) and (takes is None or at_most is None or takes <= at_most):
+                    offers.append(Offer(trial.number, steps, price if takes is None else takes))
+        total = float(limit) if at_most is None and limit is not None else at_most
+        return Offers(tuple(offers), lengths[0], total, seconds)
+
+    def _longer(self, choice: Longer) -> Trial:
+        """A longer training of a finished design."""
+        original = self._trials[choice.trial]
+        return self._added([self._evaluated_again(original, steps=choice.steps)])
+
+    def _at(self, steps: int | None) -> Evaluator:
+        """The evaluator with a training of that many steps; None: the study's own."""
+        return self._evaluator if steps is None else self._evaluator.at_length(steps)
+
+    def _recipe(self, steps: int | None) -> tuple[dict[str, Any], str]:
+        """Recipe and runtime of an evaluation, and their hash."""
+        if steps not in self._recipes:
+            recipe = recipe_of(self._at(steps)) | {"runtime": runtime_of(self._evaluator)}
+            self._recipes[steps] = recipe, content_hash(recipe)
+        return self._recipes[steps]
+
+    def _steps(self, number: int) -> float:
+        """The steps that a longer training had to do: none that shorter ones before it had done."""
+        trial = self._trials[number]
+        own = steps_of(self._evaluator) or 1
+        if trial.steps is None or trial.replicate_of is None:
+            return float(own)
+        before = [
+            steps
+            for steps, other in self._trials.longer.get(trial.replicate_of, {}).items()
+            if other < number and self._trials[other].state == "complete"
+        ]
+        return float(self._at(trial.steps).steps_after(max(before, default=own)))
+
+    def _price(self, number: int) -> float:
+        """A training in trainings of the study's own length."""
+        if self._trials[number].steps is None:
+            return 1.0
+        if number not in self._prices:
+            self._prices[number] = self._steps(number) / (steps_of(self._evaluator) or 1)
+        return self._prices[number]
 
     def _any_stopped(self) -> Trial | None:
         """The stopped trial with the highest PSNR; for when no new design is left."""
@@ -499,6 +644,7 @@ class Study:
         elif key in seen:
             verdict, reason = "repeated", f"the same network as trial {seen[key]}"
         cost: Cost | None = candidate.cost
+        now = self._now()
         return TrialRecord(
             number=number,
             key=key,
@@ -515,8 +661,8 @@ class Study:
             seconds=None,
             cached=False,
             sampler_state=state,
-            started_at=datetime.now(UTC),
-            finished_at=None if verdict == "running" else datetime.now(UTC),
+            started_at=now,
+            finished_at=None if verdict == "running" else now,
             owner=self._owner if verdict == "running" else None,
         )
 
@@ -563,6 +709,7 @@ class Study:
             params=record.params or 0,
             seed=self._seed(record),
             replicate_of=record.replicate_of,
+            steps=record.steps,
             curve=record.curve,
         )
 
@@ -572,14 +719,3 @@ class Study:
 
     def _seed(self, record: TrialRecord) -> int:
         return self.record.seed if record.seed is None else record.seed
-
-
-def published_points(space: Space) -> list[Candidate]:
-    """Return the published networks that lie inside a space and its budget, cheapest first."""
-    points = {}
-    for name in catalogue.names():
-        if space.scale in catalogue.published(name).scales:
-            point = space.locate(catalogue.get(name, space.scale))
-            if point is not None and point.broken is None:
-                points[point.design.key] = point
-    return sorted(points.values(), key=lambda point: point.cost.mult_adds if point.cost else 0)

@@ -106,6 +106,7 @@ def _named(value: Any) -> tuple[str, Mapping[str, Any]]:
 
 def _constraints(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     yield from _value("constraints.convention", old.get("convention"), new.get("convention"))
+    yield from _value("constraints.scale", old.get("scale"), new.get("scale"))
     for cost in COSTS:
         before, after = old.get(cost, {}), new.get(cost, {})
         for side in ("min", "max"):

@@ -21,7 +21,9 @@ class Trial:
         mult_adds: Mult-Adds under the space's convention.
         params: Trainable parameters.
         seed: Seed of the evaluation.
-        replicate_of: Number of the trial that evaluated the same design with another seed; None for a new design.
+        replicate_of: Number of the trial that evaluated the same design with another seed, or in a shorter training;
+            None for a new design.
+        steps: Training steps of a longer training; None: the study's own.
         curve: (step, PSNR in dB) pairs that were reached before an interruption or an early stop.
     """
 
@@ -32,4 +34,5 @@ class Trial:
     params: int
     seed: int
     replicate_of: int | None = None
+    steps: int | None = None
     curve: Curve = ()

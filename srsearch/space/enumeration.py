@@ -106,6 +106,7 @@ class Table:
 
 def tabulate(
     fields: Mapping[str, Sequence[Any]],
+    scales: tuple[int, ...],
     scale: int,
     convention: Convention,
     rows: Mapping[str, Codes] | None = None,
@@ -114,7 +115,8 @@ def tabulate(
 
     Args:
         fields: The alternatives of each field of a description, in order. The last field varies fastest.
-        scale: Upscaling factor.
+        scales: Upscaling factors of every design.
+        scale: The one at which Mult-Adds and activations are counted.
         convention: The convention of the costs.
         rows: (n,) positions of the alternatives of each field, for a table of these n combinations only.
 
@@ -122,7 +124,7 @@ def tabulate(
         InputError: Costs are too large for 64 bits.
     """
     engine = _Engine()
-    raw: dict[str, Any] = {"scales": (scale,), "scope": None}
+    raw: dict[str, Any] = {"scales": scales, "scope": None}
     for index, (name, values) in enumerate(fields.items()):
         if rows is None:
             along = [1] * len(fields)

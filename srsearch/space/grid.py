@@ -33,7 +33,8 @@ class Grid:
 
     Args:
         tree: The axes and fixed values of the space.
-        scale: Upscaling factor.
+        scales: Upscaling factors of every design, ascending.
+        scale: The one that costs are counted at.
         convention: The convention of the costs.
         limits: The budget: for each limit the name of the cost, +1 for an upper or -1 for a lower limit, and its value.
         source: The file that the space comes from, for messages.
@@ -42,12 +43,14 @@ class Grid:
     def __init__(
         self,
         tree: AxisTree,
+        scales: tuple[int, ...],
         scale: int,
         convention: Convention,
         limits: tuple[tuple[str, int, int], ...],
         source: str,
     ) -> None:
         self._tree = tree
+        self.scales = scales
         self.scale = scale
         self.convention = convention
         self.limits = limits
@@ -74,9 +77,9 @@ class Grid:
         Args:
             axes: One value for every axis that exists at the point.
         """
-        design = Architecture(scales=(self.scale,), **self._tree.description(axes))
+        design = Architecture(scales=self.scales, **self._tree.description(axes))
         try:
-            cost = count(design, convention=self.convention)
+            cost = count(design, scale=self.scale, convention=self.convention)
         except InvalidDesign as error:
             return Candidate(dict(axes), design, None, f"invalid: {error}", self.violations(None))
         violations, broken = self.violations(cost), None
@@ -161,7 +164,7 @@ class Grid:
         """Costs of all combinations in the order of `points`; None if there are too many to enumerate."""
         if self.combinations > ENUMERABLE:
             return None
-        return tabulate(self.values, self.scale, self.convention)
+        return tabulate(self.values, self.scales, self.scale, self.convention)
 
     def draw(self, number: int, rng: np.random.Generator) -> tuple[Table, dict[str, Codes]]:
         """Draw combinations uniformly.
@@ -172,13 +175,14 @@ class Grid:
         rows = {field: rng.integers(len(values), size=number) for field, values in self.values.items()}
         return self.tabulate(rows), rows
 
-    def tabulate(self, rows: Mapping[str, Codes]) -> Table:
+    def tabulate(self, rows: Mapping[str, Codes], scale: int | None = None) -> Table:
         """Costs of given combinations.
 
         Args:
             rows: For each field, the (n,) positions of its alternatives.
+            scale: The scale that costs are counted at; by default the space's.
         """
-        return tabulate(self.values, self.scale, self.convention, rows)
+        return tabulate(self.values, self.scales, scale or self.scale, self.convention, rows)
 
     @functools.cached_property
     def inside(self) -> Mask:
@@ -242,10 +246,15 @@ class Grid:
         """The budget for people, such as ``mult_adds <= 40G at 1280x720, params <= 800K``."""
         parts = []
         for name, sign, limit in self.limits:
-            at = f" at {self.convention.size_text()}" if name != "params" else ""
+            at = f" at {self.at_text()}" if name != "params" else ""
             parts.append(f"{name} {'<=' if sign > 0 else '>='} {format_quantity(limit, 4)}{at}")
         text = ", ".join(parts) or "no limits"
         return text if self.convention.name == "ours" else f"{text}, counted as {self.convention.name}"
+
+    def at_text(self) -> str:
+        """What Mult-Adds and activations are counted for, such as ``1280x720``, or ``x4 and 1280x720``."""
+        size = self.convention.size_text()
+        return size if len(self.scales) == 1 else f"x{self.scale} and {size}"
 
     @functools.cached_property
     def _positions_by_axes(self) -> list[tuple[list[str], dict[tuple[tuple[str, OptionValue], ...], int]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,7 @@ class SpaceReport:
         valid_share: Share of the combinations that can be built.
         feasible_share: Share of the combinations that can be built and are within the budget.
         ranges: Smallest and largest value of each cost among feasible designs.
+        mult_adds_by_scale: Smallest and largest Mult-Adds among them at each scale, if designs have several.
         bindings: The effect of each limit of the budget, sorted by the share of designs that it excludes.
         axes: For each axis, the share of the feasible designs that have each value. Shares sum to less than 1 if the
             axis does not exist in some designs.
@@ -79,6 +80,7 @@ class SpaceReport:
     valid_share: Estimate
     feasible_share: Estimate
     ranges: dict[str, tuple[int, int]]
+    mult_adds_by_scale: dict[int, tuple[int, int]]
     bindings: tuple[Binding, ...]
     axes: dict[str, dict[OptionValue, float]]
     examples: tuple[Candidate, ...]
@@ -86,8 +88,15 @@ class SpaceReport:
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data for JSON."""
+        several = len(self.mult_adds_by_scale) > 1
         examples = [
-            {"key": each.design.key, "mult_adds": each.cost.mult_adds, "params": each.cost.params, "axes": each.axes}
+            {
+                "key": each.design.key,
+                "mult_adds": each.cost.mult_adds,
+                "params": each.cost.params,
+                **({"by_scale": [asdict(at) for at in each.cost.by_scale.values()]} if several else {}),
+                "axes": each.axes,
+            }
             for each in self.examples
             if each.cost is not None
         ]
@@ -104,6 +113,11 @@ class SpaceReport:
             "feasible_share_error": self.feasible_share.error,
             "reason": self.reason,
             "ranges": {name: list(limits) for name, limits in self.ranges.items()},
+            **(
+                {"mult_adds_by_scale": {str(scale): list(each) for scale, each in self.mult_adds_by_scale.items()}}
+                if several
+                else {}
+            ),
             "bindings": [vars(each) for each in self.bindings],
             "axis_shares": {
                 name: [{"value": value, "share": share} for value, share in shares.items()]
@@ -132,6 +146,7 @@ def _exact(grid: Grid, table: Table) -> SpaceReport:
         valid_share=Estimate(float(table.valid.mean())),
         feasible_share=Estimate(float(within.mean())),
         ranges=_ranges(table, feasible),
+        mult_adds_by_scale=_by_scale(grid, _positions(grid, feasible)),
         bindings=_bindings(grid, table, valid),
         axes=_axis_shares(grid, _positions(grid, feasible)),
         examples=tuple(grid.point(int(index)) for index in _spread(table, feasible)),
@@ -153,11 +168,20 @@ def _estimated(grid: Grid) -> SpaceReport:
         valid_share=_share(table.valid),
         feasible_share=_share(within),
         ranges=_ranges(table, feasible),
+        mult_adds_by_scale=_by_scale(grid, {field: codes[feasible] for field, codes in rows.items()}),
         bindings=_bindings(grid, table, np.flatnonzero(table.valid)),
         axes=_axis_shares(grid, {field: codes[feasible] for field, codes in rows.items()}),
         examples=tuple(grid.at({field: int(codes[index]) for field, codes in rows.items()}) for index in examples),
         reason=None if len(feasible) else str(grid.impossible(table)),
     )
+
+
+def _by_scale(grid: Grid, positions: Mapping[str, Codes]) -> dict[int, tuple[int, int]]:
+    """Smallest and largest Mult-Adds of feasible combinations at each scale, if designs have several."""
+    if len(grid.scales) == 1 or not len(next(iter(positions.values()))):
+        return {}
+    counted = {scale: grid.tabulate(positions, scale).mult_adds for scale in grid.scales}
+    return {scale: (int(values.min()), int(values.max())) for scale, values in counted.items()}
 
 
 def _share(where: Mask) -> Estimate:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -12,7 +14,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from srsearch.architecture.canonical import default_part
 from srsearch.architecture.design import Scale
 from srsearch.architecture.network import Colour, ImageResidual
-from srsearch.architecture.registry import PLACES, PartType, PositiveInt, part_types
+from srsearch.architecture.registry import PLACES, PartType, PositiveInt, Subsets, part_types
 from srsearch.cost import convention_names
 from srsearch.errors import InputError, suggest
 from srsearch.objectives import OBJECTIVES, QUALITIES, is_cost
@@ -83,6 +85,72 @@ class Objectives(OneOrMany):
             raise PydanticCustomError(
                 "objectives", f"without {' or '.join(QUALITIES)} the cheapest design is best; add one of them"
             )
+        return values
+
+
+class NameSets(OneOrMany):
+    """Annotation of an axis whose values are sets of names; ``{any: names, at_most: n}`` stands for all subsets."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        plain = super().__get_pydantic_json_schema__(schema, handler)
+        number = {"type": "integer", "minimum": 0}
+        names = {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True}
+        subsets = {
+            "type": "object",
+            "properties": {"any": names, "at_least": number, "at_most": number},
+            "required": ["any"],
+            "additionalProperties": False,
+        }
+        item, several = plain["anyOf"]
+        several = several | {"items": {"anyOf": [item, subsets]}}
+        return {"anyOf": [item, subsets, several]}
+
+    @staticmethod
+    def _as_tuple(value: Any) -> tuple[Any, ...]:
+        values: list[Any] = []
+        for each in OneOrMany._as_tuple(value):
+            values += _subsets(each) if isinstance(each, dict) else [each]
+        return tuple(values)
+
+
+def _subsets(plain: dict[Any, Any]) -> list[str]:
+    """The subsets that ``{any: names, at_least: n, at_most: n}`` stands for, small ones first; the empty one is none.
+
+    Raises:
+        PydanticCustomError: It has another form, or stands for too many subsets.
+    """
+    names: Any = plain.get("any")
+    whole = isinstance(names, list) and bool(names) and all(isinstance(name, str) for name in names)
+    if not whole or plain.keys() - {"any", "at_least", "at_most"} or len({*names}) < len(names):
+        raise PydanticCustomError("subsets", "not a set of names; write {any: [h, 1_2], at_most: 2}")
+    fewest, most = plain.get("at_least", 0), plain.get("at_most", len(names))
+    if type(fewest) is not int or type(most) is not int or not 0 <= fewest <= most <= len(names):
+        context = {"total": len(names)}
+        raise PydanticCustomError("subsets", "at_least and at_most should be 0 to {total}, in this order", context)
+    sizes = range(fewest, most + 1)
+    number = sum(math.comb(len(names), size) for size in sizes)
+    if number > _MOST_SUBSETS:
+        context = {"number": number, "most": _MOST_SUBSETS}
+        raise PydanticCustomError("subsets", "{number} subsets are too many (over {most}); lower at_most", context)
+    return ["+".join(chosen) or "none" for size in sizes for chosen in itertools.combinations(names, size)]
+
+
+_MOST_SUBSETS = 5000
+
+
+class Scales(OneOrMany):
+    """Annotation of the upscaling factors of a design: one, or several in ascending order."""
+
+    @staticmethod
+    def _check_values(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not values:
+            raise PydanticCustomError("scales", "an empty list; give a scale, such as 4, or several: [2, 3, 4]")
+        for value in values:
+            if values.count(value) > 1:
+                raise PydanticCustomError("scales", "{value} is listed twice", {"value": value})
+        if (ascending := sorted(values)) != list(values):
+            context = {"values": list(values), "ascending": ascending}
+            raise PydanticCustomError("scales", "{values} are not in ascending order; write {ascending}", context)
         return values
 
 
@@ -203,6 +271,9 @@ class Constraints(Section):
     """The budget: hard limits, checked before anything is trained."""
 
     convention: ConventionName = Field("ours", description="how costs are counted: `ours`, or a paper's convention")
+    scale: Scale | None = Field(
+        None, description="of several scales, the one that limits, costs and PSNR are for; by default the largest"
+    )
     mult_adds: ImageBound = ImageBound()
     params: Bound = Bound()
     activations: Bound = Bound()
@@ -264,7 +335,7 @@ class RecipeSection(Section):
         None, description="peak learning rate"
     )
     schedule: str | None = Field(
-        None, description="`one_cycle`, `constant`, `cosine`, `halving`, or one that a plugin registers"
+        None, description="`one_cycle`, `constant`, `cosine`, `halving`, `wsd`, or one that a plugin registers"
     )
     halve_at: Annotated[tuple[StepCount, ...], Field(strict=False)] | None = Field(
         None, description="halving: the steps after which the learning rate is halved"
@@ -272,6 +343,9 @@ class RecipeSection(Section):
     halve_every: StepCount | None = Field(None, description="halving: the steps between two halvings")
     warm_up: Annotated[int, Field(ge=0, le=10**8)] | None = Field(
         None, description="steps during which the learning rate rises from zero, before the schedule's value holds"
+    )
+    decay: Share | None = Field(
+        None, description="wsd: share of the steps at the end during which the learning rate falls"
     )
     optimizer: Literal["adam", "adamw", "sgd"] | None = Field(None, description="what updates the weights")
     momentum: Annotated[float, Field(ge=0, lt=1, strict=False)] | None = Field(None, description="of sgd")
@@ -349,6 +423,20 @@ Sampler = Annotated[
 ]
 
 
+def _ascending(lengths: tuple[int, ...]) -> tuple[int, ...]:
+    if not lengths or any(first >= second for first, second in itertools.pairwise(lengths)):
+        message = "{lengths} are not ascending numbers of steps; write the shortest training first: {sorted}"
+        raise PydanticCustomError(
+            "lengths",
+            message,
+            {"lengths": list(lengths), "sorted": sorted(set(lengths)) or [600, 2400]},
+        )
+    return lengths
+
+
+Lengths = Annotated[tuple[StepCount, ...], Field(strict=False), pydantic.AfterValidator(_ascending)]
+
+
 class Search(Section):
     """How designs are chosen, and how many."""
 
@@ -367,12 +455,18 @@ class Search(Section):
         False,
         description="stop trainings early that look poor for their cost; the most promising may continue later",
     )
+    lengths: Lengths | None = Field(
+        None,
+        description="training steps, ascending: all designs are trained for the first, promising ones for the later "
+        "numbers, too; the first replaces proxy.steps",
+    )
     workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)] | None = Field(
         None, description="number of worker processes; by default it is measured, once on each machine"
     )
 
     def identity(self) -> dict[str, Any]:
-        """The options that distinguish two studies of one space, as plain data: all but `trials` and `workers`.
+        """The options that distinguish two studies of one space, as plain data: all but `trials`, `workers` and
+        `lengths`.
 
         Options that were added after sampler and seed are left out at their defaults, so that older studies keep their
         identity.
@@ -383,7 +477,7 @@ class Search(Section):
         return {name: plain[name] for name in plain if name in ("sampler", "seed") or plain[name] != defaults[name]}
 
 
-SEARCH_IDENTITY = tuple(name for name in Search.model_fields if name not in ("trials", "workers"))
+SEARCH_IDENTITY = tuple(name for name in Search.model_fields if name not in ("trials", "workers", "lengths"))
 """The options of the ``search`` section that make another study."""
 
 
@@ -393,10 +487,11 @@ def _choice_model(kind: str) -> type[PartChoice]:
 
 
 def _options_model(part: PartType) -> type[Section]:
-    fields: dict[str, Any] = {
-        name: (Annotated[tuple[option.annotation, ...], OneOrMany()], (option.default,))  # type: ignore[name-defined]
-        for name, option in part.options.items()
-    }
+    fields: dict[str, Any] = {}
+    for name, option in part.options.items():
+        of_names = any(isinstance(extra, Subsets) for extra in getattr(option.annotation, "__metadata__", ()))
+        axis = NameSets() if of_names else OneOrMany()
+        fields[name] = (Annotated[tuple[option.annotation, ...], axis], (option.default,))  # type: ignore[name-defined]
     about = (part.module.__doc__ or "").partition("\n")[0]
     title = f"{part.kind.capitalize()}{part.module.__name__}"
     return pydantic.create_model(title, __base__=Section, __doc__=about, **fields)
@@ -436,11 +531,17 @@ class ArchitectureBase(Section):
         return self
 
 
+def _one_or_many(scales: tuple[int, ...]) -> int | list[int]:
+    return scales[0] if len(scales) == 1 else list(scales)
+
+
 class SpaceFile(Section):
     """A whole space file; `document_model` adds the parts that are registered."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="name of the study")]
-    scale: Scale = Field(description="upscaling factor")
+    scale: Annotated[tuple[Scale, ...], Scales(), pydantic.PlainSerializer(_one_or_many)] = Field(
+        description="upscaling factor; several, such as [2, 3, 4], make designs with a head for each"
+    )
     architecture: Section = Field(description="the axes: one value, or a list of values")
     constraints: Constraints = Constraints()
     objectives: tuple[str, ...] = ("psnr", "mult_adds")

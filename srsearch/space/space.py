@@ -24,9 +24,9 @@ from srsearch.space.candidates import Candidate, Designs
 from srsearch.space.checks import impossible
 from srsearch.space.enumeration import tabulate
 from srsearch.space.grid import ENUMERABLE, Grid
-from srsearch.space.schema import Bound, Section
+from srsearch.space.schema import Bound, Section, SpaceFile
 from srsearch.space.shipped import find_space
-from srsearch.space.source import Source
+from srsearch.space.source import Location, Source
 from srsearch.space.validation import changed_section, validated
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ class Space:
 
     Attributes:
         name: The name of the space and of its studies.
-        scale: Upscaling factor.
+        scales: Upscaling factors of every design, ascending.
+        scale: The upscaling factor that budget, costs and PSNR are for: of several, the one that ``constraints`` names,
+            by default the largest.
         constraints: The budget and the counting convention.
         objectives: The objectives; psnr and ssim are maximised, costs minimised.
         proxy: The training that compares designs.
@@ -58,13 +60,21 @@ class Space:
         document = validated(source)
         self._document = document
         self._tree = AxisTree(document.architecture)
-        problems = [source.error(where, why) for where, why in impossible(self._tree.fields, document.scale)]
+        self.scales: tuple[int, ...] = document.scale
+        self.scale: int = document.constraints.scale or self.scales[-1]
+        problems = [source.error(where, why) for where, why in self._wrong_scales()]
+        problems += [source.error(where, why) for where, why in impossible(self._tree.fields, self.scales)]
+        steps, lengths = document.proxy.steps, document.search.lengths
+        if steps is not None and lengths is not None and lengths[0] != steps:
+            why = f"begins with {lengths[0]} steps, but proxy.steps is {steps}; leave one of the two out"
+            problems.append(source.error(("search", "lengths"), why))
         if problems:
             raise InputError("\n".join(map(str, problems)))
         self.source = source.path
         self.text = source.text
         self.name = document.name
-        self.scale = document.scale
+        if self.scale == self.scales[-1]:  # written or not, it is the same space
+            document = self._document = _at_largest_scale(document)
         self.constraints = document.constraints
         self.objectives: tuple[str, ...] = document.objectives
         self.proxy = document.proxy
@@ -212,7 +222,7 @@ class Space:
         for axis in self.axes:
             if axis.exists(axes) != (axis.name in axes):
                 raise InputError(f"axis {axis.name} {'needs a value' if axis.exists(axes) else 'does not exist'} here")
-        return Architecture(scales=(self.scale,), **self._tree.description(axes))
+        return Architecture(scales=self.scales, **self._tree.description(axes))
 
     def locate(self, design: Architecture) -> Candidate | None:
         """Find the point of the space that describes a design, feasible or not; None if there is no such point.
@@ -220,7 +230,7 @@ class Space:
         Raises:
             InputError: Too many points would have to be compared.
         """
-        if design.scales != (self.scale,):
+        if design.scales != self.scales:
             return None
         fields: dict[str, list[Any]] = {}
         positions: dict[str, list[int]] = {}
@@ -234,7 +244,8 @@ class Space:
             return None
         if math.prod(map(len, fields.values())) > ENUMERABLE:
             raise InputError(f"{self.source}: the space is too large to search for a design")
-        identity = tabulate(fields, self.scale, self.convention).identity.reshape([len(v) for v in fields.values()])
+        identity = tabulate(fields, self.scales, self.scale, self.convention).identity
+        identity = identity.reshape([len(v) for v in fields.values()])
         # The design itself is one of the combinations. In every field, the space's values come before the design's.
         own = tuple(values.index(getattr(design, field, None)) for field, values in fields.items())
         equal = identity[tuple(slice(0, len(indices)) for indices in positions.values())] == identity[own]
@@ -249,7 +260,7 @@ class Space:
     @functools.cached_property
     def grid(self) -> Grid:
         """The combinations of the space under its budget."""
-        return Grid(self._tree, self.scale, self.convention, self._limits(), self.source)
+        return Grid(self._tree, self.scales, self.scale, self.convention, self._limits(), self.source)
 
     @property
     def limits(self) -> tuple[tuple[str, int, int], ...]:
@@ -321,6 +332,20 @@ class Space:
 
         return repaired(self.grid, axes, rng, known)
 
+    def _wrong_scales(self) -> Iterator[tuple[Location, str]]:
+        """Scales elsewhere in the file that are not the space's."""
+        whole = ", ".join(map(str, self.scales))
+        if self.scale not in self.scales:
+            yield ("constraints", "scale"), f"{self.scale} is not one of the space's scales: {whole}"
+        trained = self._document.proxy.scales
+        if len(self.scales) == 1 or not trained:
+            return  # of one scale, there is nothing to choose
+        for index, scale in enumerate(trained):
+            if scale not in self.scales:
+                yield ("proxy", "scales", index), f"{scale} is not one of the space's scales: {whole}"
+        if self.scale not in trained:
+            yield ("proxy", "scales"), f"x{self.scale}, whose PSNR counts, is not among the scales that are trained"
+
     def _limits(self) -> tuple[tuple[str, int, int], ...]:
         limits = []
         for name in COSTS:
@@ -345,6 +370,11 @@ def _restored(plain: dict[str, Any], text: str, source: str) -> Space:
     space = Space.from_dict(plain)
     space.text, space.source = text, source
     return space
+
+
+def _at_largest_scale(document: SpaceFile) -> SpaceFile:
+    """The document without ``constraints.scale``, which is then the largest of its scales."""
+    return document.model_copy(update={"constraints": document.constraints.model_copy(update={"scale": None})})
 
 
 def _numbers_ascending(plain: Any) -> Any:

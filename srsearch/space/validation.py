@@ -109,5 +109,8 @@ _OWN = (
     "scope",
     "sampler",
     "levels",
+    "lengths",
+    "scales",
+    "subsets",
 )
 """Types of our own errors; their messages name the value."""

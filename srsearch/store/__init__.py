@@ -12,6 +12,8 @@ from srsearch.store.records import (
     EvaluationRecord,
     State,
     StudyRecord,
+    TrainingPoint,
+    TrainingRecord,
     TrialRecord,
     content_hash,
 )
@@ -29,6 +31,8 @@ __all__ = [
     "State",
     "Store",
     "StudyRecord",
+    "TrainingPoint",
+    "TrainingRecord",
     "TrialRecord",
     "content_hash",
     "undisturbed",

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, Text, cast, func, or_, select
+from sqlalchemy import Select, Text, cast, func, select
 
-from srsearch.store import frames, sqlite
+from srsearch.store import frames, sqlite, statements
 from srsearch.store.database import Store
 from srsearch.store.tables import EvaluationRow, StudyRow, TrialRow
 
-_SLACK = timedelta(minutes=10)
-"""How far the clocks of hosts that share a study may differ."""
-
-_MOST_NUMBERS = 5_000  # SQLite takes 32,766 values in one statement
-
 
 class FollowedTrial(NamedTuple):
-    """A trial as followers keep it: the fields of a `frames.FrameRow`, then more.
+    """A trial as followers keep it: `frames.COLUMNS`, then more.
 
     Attributes:
+        number: The trial's number.
+        seconds: Training time of its evaluation.
+        replicate_of: Number of the trial whose design this one evaluates with another seed.
         axes: JSON text, as parsing a hundred thousand of them together is faster than one by one.
         curve: JSON text of (step, PSNR) pairs: those of the evaluation, else those reported so far.
         evaluated_seed: The seed of the evaluation; None without one.
@@ -41,6 +39,7 @@ class FollowedTrial(NamedTuple):
     cached: bool
     finished_at: datetime | None
     replicate_of: int | None
+    steps: int | None
     axes: str
     curve: str
     started_at: datetime
@@ -104,39 +103,26 @@ def changed_trials(
     *,
     after: int,
     running: Collection[int],
-    newest: datetime | None,
-    stopped: bool,
+    stopped: Collection[int],
 ) -> list[FollowedTrial]:
-    """The trials that may have changed since they were read.
-
-    New and running trials are looked up by the primary key. A stopped trial may be continued and end between two
-    readings: only if there are stopped ones, all rows of the study are searched for those that ended lately.
+    """The trials that may have changed since they were read, all looked up by the primary key.
 
     Args:
         store: The database.
         study: The study's name.
         after: The largest number that is known.
         running: Numbers of the trials that were running.
-        newest: When the last known trial ended; None: none has.
-        stopped: Whether any trials were stopped.
+        stopped: Numbers of the trials that were stopped. One that was continued and stopped again is not noticed.
 
     Raises:
         InputError: No such study.
     """
     changed: dict[int, FollowedTrial] = {}
-    for condition in _conditions(after, running, newest, stopped):
+    conditions = [TrialRow.number > after]
+    conditions += [TrialRow.number.in_(numbers) for numbers in statements.batches(running)]
+    ended = TrialRow.state != "stopped"
+    conditions += [TrialRow.number.in_(numbers) & ended for numbers in statements.batches(stopped)]
+    for condition in conditions:
         trials = map(FollowedTrial._make, store._of_study(study, _TRIALS.where(condition)))
         changed |= {trial.number: trial for trial in trials}
     return [changed[number] for number in sorted(changed)]
-
-
-def _conditions(
-    after: int, running: Collection[int], newest: datetime | None, stopped: bool
-) -> Iterator[ColumnElement[bool]]:
-    yield TrialRow.number > after
-    numbers = sorted(running)
-    for start in range(0, len(numbers), _MOST_NUMBERS):
-        yield TrialRow.number.in_(numbers[start : start + _MOST_NUMBERS])
-    if stopped:
-        ended = TrialRow.finished_at >= newest - _SLACK if newest is not None else TrialRow.finished_at.is_not(None)
-        yield or_(TrialRow.state == "running", ended)

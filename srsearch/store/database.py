@@ -48,7 +48,7 @@ from srsearch.store.rows import (
     trial_record,
     trial_values,
 )
-from srsearch.store.tables import ArchitectureRow, EvaluationRow, StudyRow, TrialRow
+from srsearch.store.tables import ArchitectureRow, EvaluationRow, StudyRow, TrainingRow, TrialRow
 from srsearch.store.transactions import Transactions, retried, retrying
 
 if TYPE_CHECKING:
@@ -56,7 +56,10 @@ if TYPE_CHECKING:
 
 _RUNNING: tuple[State, ...] = ("running",)
 _PART = 2_000
-"""How many trials are in memory while a study is copied."""
+"""How many trials are in memory while a study is copied, or read into a data frame."""
+
+_IN_PARTS = {"yield_per": _PART}
+"""How a query is executed that may have more rows than should be in memory."""
 
 StudyPart = tuple[Sequence[TrialRecord], Mapping[int, EvaluationRecord]]
 """Some trials of a study, and the evaluations of the complete ones among them, by trial number."""
@@ -99,6 +102,8 @@ class Store:
             variable SRSEARCH_STORAGE names, else ``studies/srsearch.db``.
         read_only: Open for reading: creates and changes nothing, and works in a read-only folder. Otherwise a missing
             database is created, and one of an older version is upgraded.
+        patient: Wait for a server that has gone away, and for a file that another process has locked; False: only
+            while the database is opened.
 
     Raises:
         InputError: Not a database, not readable or writable, created by a newer srsearch, or (for reading) missing; a
@@ -112,9 +117,10 @@ class Store:
         []
     """
 
-    def __init__(self, url: str | URL | Path | None = None, *, read_only: bool = False) -> None:
+    def __init__(self, url: str | URL | Path | None = None, *, read_only: bool = False, patient: bool = True) -> None:
         self._place = Place.of(url)
-        self._transactions = Transactions(self._place, read_only=read_only)
+        self._transactions = Transactions(self._place, read_only=read_only, patient=patient)
+        self._clock = leases.Clock()
 
     @property
     def read_only(self) -> bool:
@@ -225,6 +231,12 @@ class Store:
         """All studies' names, oldest first."""
         return [name for (name,) in self._select(select(StudyRow.name).order_by(StudyRow.id))]
 
+    def latest(self) -> datetime | None:
+        """The latest time at which a study was created or a trial ended; None in an empty database."""
+        ((created,),) = self._select(select(func.max(StudyRow.created_at)))
+        ((ended,),) = self._select(select(func.max(TrialRow.finished_at)))
+        return max((moment for moment in (created, ended) if moment is not None), default=None)
+
     def rename_study(self, name: str, new_name: str) -> None:
         """Renames a study.
 
@@ -241,12 +253,15 @@ class Store:
     def delete_study(self, name: str) -> None:
         """Removes a study and its trials. Its evaluations stay, so that no design is trained twice.
 
+        Full trainings of its designs stay, too.
+
         Raises:
             InputError: No such study, or a process works on it.
         """
         with self._transactions.write() as connection:
             study_id = self._unused(connection, name)
             connection.execute(table_of(TrialRow).delete().where(TrialRow.study_id == study_id))
+            connection.execute(update(TrainingRow).where(TrainingRow.study_id == study_id).values(study_id=None))
             connection.execute(table_of(StudyRow).delete().where(StudyRow.id == study_id))
 
     def copy_study(self, study: str, target: Store, *, name: str | None = None) -> int:
@@ -410,7 +425,15 @@ class Store:
             self._change_trial(connection, study, number, values, owner=owner)
 
     @retried
-    def finish_trial(self, study: str, number: int, evaluation: EvaluationRecord, *, cached: bool = False) -> None:
+    def finish_trial(
+        self,
+        study: str,
+        number: int,
+        evaluation: EvaluationRecord,
+        *,
+        cached: bool = False,
+        at: datetime | None = None,
+    ) -> None:
         """Completes a running trial with its evaluation, in one transaction.
 
         Args:
@@ -418,6 +441,7 @@ class Store:
             number: The trial's number.
             evaluation: Of the trial's architecture. If the store has one of that identity already, that one counts.
             cached: Whether the evaluation is reused, not trained for this trial.
+            at: When; None: now.
 
         Raises:
             InputError: No such study or trial.
@@ -428,7 +452,7 @@ class Store:
             "state": "complete",
             "reason": None,
             "cached": cached,
-            "finished_at": datetime.now(UTC),
+            "finished_at": at or datetime.now(UTC),
             "owner": None,
             "heartbeat": None,
         }
@@ -443,7 +467,9 @@ class Store:
             raise ended
 
     @retried
-    def fail_trial(self, study: str, number: int, reason: str, *, owner: str | None = None) -> None:
+    def fail_trial(
+        self, study: str, number: int, reason: str, *, owner: str | None = None, at: datetime | None = None
+    ) -> None:
         """Ends a running trial without a result; the points of its curve stay.
 
         Args:
@@ -451,12 +477,13 @@ class Store:
             number: The trial's number.
             reason: Why there is no result.
             owner: Who says so; None: whoever has the lease.
+            at: When; None: now.
 
         Raises:
             InputError: No such study or trial.
             EndedElsewhere: The trial is not running, or leased to another owner.
         """
-        values = {"state": "failed", "reason": storable(reason), "finished_at": datetime.now(UTC)}
+        values = {"state": "failed", "reason": storable(reason), "finished_at": at or datetime.now(UTC)}
         with self._transactions.write(once=True) as connection:
             self._change_trial(connection, study, number, values | {"owner": None, "heartbeat": None}, owner=owner)
 
@@ -496,18 +523,19 @@ class Store:
             The records. New ones are without their description, which is seldom needed; see `description`.
         """
 
-        def ask(connection: Connection) -> Sequence[Row[Any]]:
+        def ask(connection: Connection) -> list[TrialRecord]:
             query, form = statements.changes(connection.dialect.name)
-            return connection.execute(query, {"study": study, "after": after, "known": form(known)}).all()
+            values = {"study": study, "after": after, "known": form(known)}
+            changed = []
+            for row in connection.execute(query, values, execution_options=_IN_PARTS if after < 0 else {}):
+                before = known.get(row.number)
+                if before is None:
+                    changed.append(trial_record(row))
+                elif before.state == "running" or row.state != before.state:
+                    changed.append(changed_record(before, row))
+            return changed
 
-        changed = []
-        for row in self._transactions.read(ask):
-            before = known.get(row.number)
-            if before is None:
-                changed.append(trial_record(row))
-            elif before.state == "running" or row.state != before.state:
-                changed.append(changed_record(before, row))
-        return changed
+        return self._transactions.read(ask)
 
     def description(self, key: str) -> Mapping[str, Any]:
         """The design with that key as plain JSON; empty if there is none."""
@@ -544,7 +572,12 @@ class Store:
         """The data frame of `trials` with the costs of the user's own that are among the objectives."""
         from srsearch.store import frames
 
-        frame = frames.trials(self._of_study(study, frames.TRIALS))
+        query = statements.of_study(frames.TRIALS)
+
+        def ask(connection: Connection) -> pd.DataFrame:
+            return frames.trials(connection.execute(query, {"study": study}, execution_options=_IN_PARTS))
+
+        frame = self._transactions.read(ask)
         check_registered(study, objectives)
         return frames.with_own_costs(frame, objectives, self.descriptions(study)) if own_costs(objectives) else frame
 
@@ -655,13 +688,13 @@ class Store:
 
     def _leases(self, connection: Connection, study_id: int) -> list[tuple[int, bool]]:
         """The numbers of the running trials, and whether each lease is void."""
-        query = select(
-            TrialRow.number, TrialRow.owner, statements.clock(connection.dialect.name) - _last_sign(connection)
-        )
+        now: float = connection.execute(select(statements.clock(connection.dialect.name))).scalar_one()
+        steady = self._clock.is_steady(now)
+        query = select(TrialRow.number, TrialRow.owner, _last_sign(connection))
         running = query.where(TrialRow.study_id == study_id, TrialRow.state == "running")
         return [
-            (number, leases.is_void(owner, age))
-            for number, owner, age in connection.execute(running.order_by(TrialRow.number))
+            (number, leases.is_void(owner, None if sign is None else now - sign if steady else 0.0))
+            for number, owner, sign in connection.execute(running.order_by(TrialRow.number))
         ]
 
     def _unused(self, connection: Connection, study: str) -> int:
@@ -706,7 +739,8 @@ def _last_sign(connection: Connection) -> ColumnElement[float | None]:
     """Time of the last sign of life from an owner; not before the server started, as heartbeats could not arrive."""
     if connection.dialect.name != "postgresql":
         return TrialRow.heartbeat.expression
-    since = sql_cast(func.extract("epoch", func.pg_postmaster_start_time()), Double)
+    start = sql_cast(func.extract("epoch", func.pg_postmaster_start_time()), Double)
+    since = case((start <= statements.clock("postgresql"), start), else_=0.0)  # the clock may have been set back since
     return case((TrialRow.heartbeat.is_not(None), func.greatest(TrialRow.heartbeat, since)))
 
 

@@ -1,4 +1,4 @@
-"""Explains the errors of database drivers to the user."""
+"""Explains errors of database drivers to the user."""
 
 from __future__ import annotations
 
@@ -16,12 +16,18 @@ from srsearch.store.place import Place
 
 
 class Away(WorkError):
-    """The server does not answer, or has ended the transaction: the same may succeed a little later."""
+    """The server does not answer or has ended the transaction; trying again may succeed."""
 
 
 @dataclass(frozen=True)
 class _Trouble:
-    """A message, whether it is wrong input while the database is opened, and whether waiting may help."""
+    """What is wrong with a database.
+
+    Attributes:
+        message: The sentence for the user.
+        is_input: Whether it is wrong input if it happens while the database is opened.
+        passes: Whether trying again may succeed.
+    """
 
     message: str
     is_input: bool = True
@@ -29,23 +35,23 @@ class _Trouble:
 
 
 def explanation(place: Place, error: Exception, *, opening: bool) -> InputError | WorkError:
-    """Turns an error of a database driver into one of srsearch's.
+    """Turn an error of a database driver into one of srsearch's.
 
     Args:
-        place: Where the database is.
-        error: What SQLAlchemy, a driver or the system has raised.
-        opening: Whether the database is being opened: then most errors are wrong input.
+        place: The database.
+        error: The error of SQLAlchemy, a driver or the system.
+        opening: Whether the database was being opened; then most errors are wrong input.
     """
     if isinstance(error, OSError):
         text = f"cannot read the database {place}: {error.strerror or error}"
         return InputError(text) if opening else WorkError(text)
-    if isinstance(error, UnicodeDecodeError):  # sqlite3 fails to say what SQLite says of a damaged schema
+    if isinstance(error, UnicodeDecodeError):  # raised by sqlite3 for a damaged schema
         return WorkError(damaged(place, "text that is not UTF-8"))
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     sqlite_name = str(getattr(cause, "sqlite_errorname", ""))
     if isinstance(cause, sqlite.Error) and "decode to UTF-8" in str(cause):  # raised by sqlite3 itself, without a name
         sqlite_name = "SQLITE_CORRUPT"
-    trouble = _of_sqlite(place, cause, sqlite_name) if sqlite_name else _of_server(place, cause, error)
+    trouble = _of_sqlite(place, cause, sqlite_name, opening) if sqlite_name else _of_server(place, cause, error)
     if trouble is None:
         trouble = _Trouble(f"the database {place} failed: {_first_line(place, cause)}")
     if opening and trouble.is_input:
@@ -53,13 +59,15 @@ def explanation(place: Place, error: Exception, *, opening: bool) -> InputError 
     return Away(trouble.message) if trouble.passes else WorkError(trouble.message)
 
 
-_NOT_OURS = re.compile("no such (table|column)|malformed|syntax error|unrecognized token")
-"""Errors of statements that are right where the tables are: srsearch's version of them was found before."""
+_DAMAGED_SCHEMA = re.compile("no such (table|column)|malformed|syntax error|unrecognized token")
+"""Messages of SQLite about srsearch's statements. The statements fit the tables, so the schema must be damaged."""
 
 
-def _of_sqlite(place: Place, cause: BaseException, name: str) -> _Trouble | None:
+def _of_sqlite(place: Place, cause: BaseException, name: str, opening: bool) -> _Trouble | None:
     if name == "SQLITE_FULL":
         return _full(place)
+    if name == "SQLITE_NOTADB" and not opening:
+        return _Trouble(damaged(place, "something else has been written over it"), False)
     if name == "SQLITE_NOTADB":
         return _Trouble(f"{place} is not a database: name one that srsearch made with --storage, or a new file")
     if name.startswith("SQLITE_READONLY"):
@@ -70,7 +78,7 @@ def _of_sqlite(place: Place, cause: BaseException, name: str) -> _Trouble | None
         return _Trouble(
             f"{place} is locked by another process, which may be a backup or a database browser", False, passes=True
         )
-    if name.startswith("SQLITE_CORRUPT") or (name == "SQLITE_ERROR" and _NOT_OURS.search(str(cause))):
+    if name.startswith("SQLITE_CORRUPT") or (name == "SQLITE_ERROR" and _DAMAGED_SCHEMA.search(str(cause))):
         return _Trouble(damaged(place, _first_line(place, cause).partition(" with text ")[0]), False)
     if name.startswith("SQLITE_IOERR"):
         return _Trouble(f"the disk failed while {place} was used ({cause}); nothing that was finished is lost", False)
@@ -78,7 +86,7 @@ def _of_sqlite(place: Place, cause: BaseException, name: str) -> _Trouble | None
 
 
 def damaged(place: Place, what: str) -> str:
-    """The sentence on a damaged SQLite file, and on what is to be done."""
+    """The sentence that says what is damaged in a SQLite file, and what to do."""
     return (
         f"{place} is damaged ({what}): restore a copy of the file; or save what can be read, with "
         "`srsearch studies copy STUDY new.db` for each study, or sqlite3's .recover"
@@ -94,7 +102,7 @@ def _full(place: Place) -> _Trouble:
 
 
 _REFUSED = (
-    # Errors of libpq have no code, only text; in English, unless the server is set to another language.
+    # libpq's errors have no code, only text. It is English unless the server is set to another language.
     (
         r"password authentication failed|no password supplied|authentication failed",
         "the server {host} does not accept the user {user} with this password: write it into the URL, "
@@ -124,7 +132,7 @@ _REFUSED = (
 _ABSENT = (
     r"connection refused|no such file or directory|timeout expired|timed out|no route to host|network is unreachable"
 )
-"""No server there, which may be a mistake in the URL."""
+"""Messages if no server answers; the URL may be wrong."""
 
 _AWAY = (
     r"server closed the connection|connection (is|was) (lost|closed)|terminating connection|starting up|shutting down|"
@@ -133,8 +141,8 @@ _AWAY = (
 )
 
 _PASSING = ("08", "25P03", "40001", "40P01", "53300", "57014", "57P01", "57P02", "57P03", "57P05")
-"""Codes of errors that may pass: no connection, a conflict between transactions, a server that restarts, a time limit
-of the server (statement_timeout) that ended even the statement that lifts it."""
+"""Codes after which trying again may succeed: no connection, a conflict between transactions, a restart of the server,
+or a time limit of the server (statement_timeout) that ended even the statement that lifts it."""
 
 
 def _of_server(place: Place, cause: BaseException, error: Exception) -> _Trouble | None:
@@ -179,7 +187,7 @@ def _user(place: Place) -> str:
 
 
 def _first_line(place: Place, cause: BaseException) -> str:
-    """The first line of what a driver says, without anything that is secret."""
+    """The first line of a driver's message, without passwords."""
     lines = str(cause).strip().splitlines()
     text = "".join(sign if sign.isprintable() else "?" for sign in lines[0].strip()) if lines else type(cause).__name__
     return without_passwords(text, place.url)

@@ -6,19 +6,24 @@ import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 from sqlalchemy import Row, Select, Text, case, cast, func, select
 
-from srsearch.analysis import pareto_front
+from srsearch.analysis import at_length, pareto_front
 from srsearch.objectives import COSTS, OBJECTIVES, QUALITIES, own_costs
 from srsearch.store.records import Axis, TrialRecord
 from srsearch.store.tables import EvaluationRow, StudyRow, TrialRow
 
 Kinds = dict[str, set[type]]
 """By axis, the types of its values."""
+
+_PART = 2_000
+"""Trials whose axes are parsed together."""
+
+_MOST_KNOWN = 20_000
+"""Different axes that are kept, as other trials may have the same."""
 
 _TYPES = {
     "trial": "Int64",
@@ -45,10 +50,14 @@ TRIALS: Select[*tuple[Any, ...]] = select(
     TrialRow.cached,
     TrialRow.finished_at,
     TrialRow.replicate_of,
+    TrialRow.steps,
     # As text: parsing all rows together is several times as fast as parsing each.
     cast(TrialRow.axes, Text).label("axes"),
 )
-"""The columns of a `FrameRow`; for `statements.of_study`, which joins the evaluations."""
+"""What `trials` reads of each trial, its axes last; for `statements.of_study`, which joins the evaluations."""
+
+COLUMNS = tuple(TRIALS.selected_columns.keys())
+"""The names of the columns of `TRIALS`."""
 
 _STATES = ("complete", "stopped", "failed", "infeasible")
 
@@ -58,6 +67,7 @@ def _studies() -> Select[*tuple[Any, ...]]:
     counts = [func.count(case(((TrialRow.state == state) & is_design, 1))).label(state) for state in _STATES]
     design = func.coalesce(TrialRow.replicate_of, TrialRow.number)
     means = select(TrialRow.study_id, func.avg(EvaluationRow.psnr).label("psnr")).join(EvaluationRow)
+    means = means.where(TrialRow.steps.is_(None))
     means_of_designs = means.group_by(TrialRow.study_id, design).subquery()
     best = select(func.max(means_of_designs.c.psnr)).where(means_of_designs.c.study_id == StudyRow.id)
     return (
@@ -72,36 +82,11 @@ STUDIES = _studies()
 """The rows that `studies` reads: every study with its numbers of designs and its best PSNR."""
 
 
-class FrameRow(NamedTuple):
-    """A trial as `trials` reads it.
-
-    Attributes:
-        number: The trial's number.
-        seconds: Training time of its evaluation.
-        replicate_of: Number of the trial whose design this one evaluates with another seed.
-        axes: JSON text.
-    """
-
-    number: int
-    key: str | None
-    state: str
-    reason: str | None
-    psnr: float | None
-    ssim: float | None
-    mult_adds: int | None
-    params: int | None
-    activations: int | None
-    seconds: float | None
-    cached: bool
-    finished_at: datetime | None
-    replicate_of: int | None
-    axes: str
-
-
 def measured(objectives: Iterable[str]) -> Select[*tuple[Any, ...]]:
     """The query for `leading`: number, replicate_of and the objectives of the finished trials."""
     columns = [getattr(EvaluationRow if name in QUALITIES else TrialRow, name) for name in objectives]
-    return select(TrialRow.number, TrialRow.replicate_of, *columns).where(TrialRow.state == "complete")
+    complete = TrialRow.state == "complete", TrialRow.steps.is_(None)
+    return select(TrialRow.number, TrialRow.replicate_of, *columns).where(*complete)
 
 
 def leading(rows: Iterable[Row[Any]], objectives: Sequence[str]) -> list[int]:
@@ -141,28 +126,103 @@ def kinds_in(texts: Iterable[str]) -> Kinds:
 def trials(rows: Iterable[Sequence[Any]], axes: Kinds | None = None) -> pd.DataFrame:
     """The data frame of `Store.trials`.
 
+    A study may have hundreds of thousands of trials: no more of a row is kept than the frame shows.
+
     Args:
-        rows: Rows of the query `TRIALS`, or `FrameRow`, by number.
+        rows: The values of `COLUMNS` for each trial, by number.
         axes: Where the rows are only some of a study's trials: the axes of all of them, so that the columns agree.
     """
-    proposals = _with_replicates([FrameRow._make(row) for row in rows])
-    columns = list(zip(*proposals, strict=True)) if proposals else [()] * (len(_TYPES) + 1)
+    columns: dict[str, list[Any]] = {name: [] for name in _TYPES}
+    values = _AxisValues()
+    replicates: dict[int, list[tuple[float, float | None]]] = {}
+    longer: dict[int, dict[int, float]] = {}
+    for number, key, state, reason, psnr, ssim, *counts, seconds, cached, finished_at, original, steps, text in rows:
+        if state == "complete" and (psnr is None or not math.isfinite(psnr)):
+            raise ValueError(f"trial {number} is complete, but its PSNR is {psnr}")
+        if original is not None:
+            if psnr is not None and steps is None:
+                replicates.setdefault(original, []).append((psnr, ssim))
+            elif psnr is not None:
+                longer.setdefault(steps, {})[original] = psnr
+            continue
+        seeds = None if psnr is None else 1
+        row = (number, key, state, reason, psnr, ssim, seeds, None, *counts, seconds, cached, finished_at)
+        for column, value in zip(columns.values(), row, strict=True):
+            column.append(value)
+        values.add(text)
+    _average(columns, replicates)
+    numbers, lengths = columns["trial"], sorted(longer)
     data = {
-        name: pd.array(list(column), dtype=kind)  # type: ignore[call-overload]
-        for (name, kind), column in zip(_TYPES.items(), columns, strict=False)
+        name: pd.array(columns.pop(name), dtype=kind)  # type: ignore[call-overload]
+        for name, kind in _TYPES.items()
     }
-    *_, texts = columns
-    taken: list[dict[str, Axis]] = json.loads(f"[{','.join(texts)}]")
-    kinds: Kinds = dict(axes or {})
-    if axes is None:
-        for values in taken:
-            add_kinds(kinds, values)
+    for steps in lengths:
+        data[at_length(steps)] = pd.array([longer[steps].get(number) for number in numbers], dtype="Float64")
+    taken, kinds = values.columns(axes)
     names = [f"axes.{name}" if name in _TYPES or name in OBJECTIVES else name for name in kinds]
     for name, axis in zip(names, kinds, strict=True):
-        data[name] = _axis_column([values.get(axis) for values in taken], kinds[axis])
+        data[name] = _axis_column(taken[axis], kinds[axis])
     frame = pd.DataFrame(data)
     frame.attrs["axes"] = names
+    frame.attrs["lengths"] = lengths
     return frame
+
+
+def _average(columns: dict[str, list[Any]], replicates: Mapping[int, Sequence[tuple[float, float | None]]]) -> None:
+    """Replaces the results of designs that have replicates by the means over all their seeds."""
+    place_of = {number: place for place, number in enumerate(columns["trial"])} if replicates else {}
+    for number, others in replicates.items():
+        place = place_of.get(number)
+        if place is None or columns["psnr"][place] is None:
+            continue
+        psnrs = [columns["psnr"][place], *(psnr for psnr, _ in others)]
+        ssims = [each for each in (columns["ssim"][place], *(ssim for _, ssim in others)) if each is not None]
+        columns["psnr"][place], columns["psnr_sd"][place] = statistics.fmean(psnrs), statistics.stdev(psnrs)
+        columns["ssim"][place] = statistics.fmean(ssims) if ssims else None
+        columns["seeds"][place] = len(psnrs)
+
+
+class _AxisValues:
+    """The values of trials on each axis, from JSON texts."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[Axis | None]] = {}
+        self._count = 0
+        self._texts: list[str] = []
+        self._known: dict[str, dict[str, Axis]] = {}
+
+    def add(self, text: str) -> None:
+        """Adds a trial."""
+        self._texts.append(text)
+        if len(self._texts) == _PART:
+            self._parse()
+
+    def columns(self, kinds: Kinds | None) -> tuple[Mapping[str, list[Axis | None]], Kinds]:
+        """The values by axis, None where a trial has none, and their types.
+
+        Args:
+            kinds: The axes that are wanted; None: all, in the order of their first appearance.
+        """
+        self._parse()
+        if kinds is None:
+            kinds = {axis: {type(value) for value in set_of} - {type(None)} for axis, set_of in self._values.items()}
+        return {axis: self._values.get(axis) or [None] * self._count for axis in kinds}, kinds
+
+    def _parse(self) -> None:
+        # Parsing many texts together is several times as fast as parsing each, and many designs are alike.
+        if len(self._known) > _MOST_KNOWN:
+            self._known = {}
+        new = list(dict.fromkeys(text for text in self._texts if text not in self._known))
+        self._known |= zip(new, json.loads(f"[{','.join(new)}]"), strict=True)
+        for text in self._texts:
+            axes = self._known[text]
+            for axis in axes:
+                if axis not in self._values:
+                    self._values[axis] = [None] * self._count
+            for axis, column in self._values.items():
+                column.append(axes.get(axis))
+            self._count += 1
+        self._texts = []
 
 
 def with_own_costs(
@@ -198,30 +258,8 @@ def of_records(records: Iterable[TrialRecord], axes: Kinds | None = None) -> pd.
         records: The trials with their replicates.
         axes: As for `trials`.
     """
-    *names, _ = FrameRow._fields
+    *names, _ = COLUMNS
     return trials([(*(getattr(each, name) for name in names), json.dumps(dict(each.axes))) for each in records], axes)
-
-
-def _with_replicates(rows: Sequence[FrameRow]) -> list[tuple[Any, ...]]:
-    """The columns `_TYPES` and the axes of each design, with the replicates' results in those of their originals."""
-    replicates: dict[int, list[FrameRow]] = {}
-    for row in rows:
-        if row.replicate_of is not None and row.psnr is not None:
-            replicates.setdefault(row.replicate_of, []).append(row)
-    proposals = []
-    for number, key, state, reason, psnr, ssim, *counts, replicate_of, axes in rows:
-        if state == "complete" and (psnr is None or not math.isfinite(psnr)):
-            raise ValueError(f"trial {number} is complete, but its PSNR is {psnr}")
-        if replicate_of is not None:
-            continue
-        seeds, spread = None if psnr is None else 1, None
-        if psnr is not None and number in replicates:
-            psnrs = [psnr, *(each.psnr for each in replicates[number] if each.psnr is not None)]
-            ssims = [each for each in (ssim, *(each.ssim for each in replicates[number])) if each is not None]
-            psnr, ssim = statistics.fmean(psnrs), statistics.fmean(ssims) if ssims else None
-            seeds, spread = len(psnrs), statistics.stdev(psnrs)
-        proposals.append((number, key, state, reason, psnr, ssim, seeds, spread, *counts, axes))
-    return proposals
 
 
 def _axis_column(values: list[Axis | None], kinds: set[type]) -> Any:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase
 
 from srsearch.store import statements
-from srsearch.store.records import EvaluationRecord, TrialRecord
+from srsearch.store.records import EvaluationRecord, TrainingRecord, TrialRecord
 from srsearch.store.rows import evaluation_values
 from srsearch.store.tables import ArchitectureRow, EvaluationRow
 
@@ -23,8 +23,8 @@ def table_of(row: type[DeclarativeBase]) -> Table:
     return cast(Table, row.__table__)
 
 
-def insert_architectures(connection: Connection, trials: Iterable[TrialRecord]) -> None:
-    """Inserts the architectures of trials, except those that the database has."""
+def insert_architectures(connection: Connection, trials: Iterable[TrialRecord | TrainingRecord]) -> None:
+    """Inserts the architectures of trials or trainings, except those that the database has."""
     descriptions = {trial.key: dict(trial.description) for trial in trials if trial.key is not None}
     if not descriptions:
         return

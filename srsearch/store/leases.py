@@ -2,8 +2,8 @@
 
 An owner is one run in one process on one host. The lease of a process on this host ends when the process dies, or when
 it has been suspended for `LEASE_SECONDS`. For a process on another host, only its heartbeats tell, by the database's
-clock. A process is identified by its number and
-the time at which it started, counted since the host booted: reused numbers and changed clocks do no harm.
+clock; if that is set to another time, `Clock` notices. A process is identified by its number and the time at which it
+started, counted since the host booted: reused numbers and changed clocks do no harm.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 import os
 import secrets
 import socket
+import time
 from pathlib import Path
 
 HEARTBEAT_SECONDS = 15.0
@@ -22,6 +23,27 @@ LEASE_SECONDS = 90.0
 """How long after its last heartbeat an owner is believed to be alive, on another host or suspended on this one."""
 
 _alive: set[str] = set()
+
+
+class Clock:
+    """Notices when the database's clock is set to another time: heartbeats from before then have no known age."""
+
+    def __init__(self) -> None:
+        self._ahead: float | None = None
+        self._moved: float | None = None
+
+    def is_steady(self, now: float) -> bool:
+        """Whether the clock has not been moved since every living owner gave a sign of life.
+
+        Args:
+            now: The database's time, in seconds.
+        """
+        here = time.monotonic()
+        # A smaller step lets no heartbeat seem older than a lease.
+        if self._ahead is not None and abs(now - here - self._ahead) > LEASE_SECONDS - 2 * HEARTBEAT_SECONDS:
+            self._moved = here
+        self._ahead = now - here
+        return self._moved is None or here - self._moved > 2 * HEARTBEAT_SECONDS
 
 
 def new_owner() -> str:
@@ -41,12 +63,12 @@ def is_void(owner: str | None, age: float | None) -> bool:
 
     Args:
         owner: Who holds it; None: nobody, as in a database that an older srsearch made.
-        age: Seconds since its last heartbeat.
+        age: Seconds since its last heartbeat; far below zero if the clock has been set back since.
     """
     if owner is None:
         return True
     host, process, started, _ = owner.split(":")
-    expired = age is None or age > LEASE_SECONDS
+    expired = age is None or abs(age) > LEASE_SECONDS
     if host != _host():
         return expired
     if int(process) == os.getpid() and started == _started(os.getpid()):

@@ -1,9 +1,12 @@
 """Exports a study to Optuna's database, for optuna-dashboard and Optuna's own analyses. Optuna is imported only here.
 
-States: complete -> COMPLETE; infeasible -> PRUNED with a constraint above zero (as FAIL, Optuna's TPE would come back
-to it again and again); stopped -> PRUNED; failed -> FAIL. Left out are running trials, which would never end there,
-repeated ones and replicates: they are an earlier trial's design again, and Optuna would take them for worse ones. Our
-number is in ``user_attrs["trial"]``.
+States become: complete -> COMPLETE; stopped -> PRUNED; failed -> FAIL; infeasible -> PRUNED with a constraint above
+zero, because Optuna's TPE proposes the parameters of FAIL trials again and again.
+
+Three kinds of trials are not exported: running ones, which would never end in Optuna's database, and repeated ones and
+replicates, which have an earlier trial's design and which Optuna would take for further results.
+
+Optuna numbers its trials itself. The study's number of a trial is in ``user_attrs["trial"]``.
 """
 
 from __future__ import annotations
@@ -19,12 +22,14 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.exc import DBAPIError
 
 from srsearch.analysis import directions
 from srsearch.errors import InputError, WorkError
 from srsearch.objectives import objective
 from srsearch.quantity import parse_quantity
 from srsearch.store.credentials import without_passwords
+from srsearch.store.diagnosis import explanation
 from srsearch.store.place import Place
 from srsearch.store.records import Axis, StudyRecord, TrialRecord
 from srsearch.store.sqlite import refuse_many_names
@@ -44,19 +49,34 @@ def export(
     name: str,
     choices: Mapping[str, Sequence[Axis]],
 ) -> int:
-    """Writes the study; see `Store.export_optuna`."""
-    kept = [trial for trial in trials if trial.state in _STATES and trial.replicate_of is None]
-    spread = _distributions(kept, choices)
+    """Write a study as a new one of Optuna's, completely or not at all.
+
+    Args:
+        study: The study.
+        trials: All its trials.
+        place: Optuna's database.
+        name: Name of the new study.
+        choices: By axis, the values that the space has for it.
+
+    Returns:
+        The number of trials that were written.
+
+    Raises:
+        InputError: The database cannot be opened, or has a study of this name.
+        WorkError: Writing failed.
+    """
+    exported = [trial for trial in trials if trial.state in _STATES and trial.replicate_of is None]
+    axis_distributions = _distributions(exported, choices)
     limits = _limits(study)
-    frozen = [_frozen(trial, study, spread, _constraints(trial, limits)) for trial in kept]
+    frozen = [_frozen(trial, study, axis_distributions, _constraints(trial, limits)) for trial in exported]
     with _quiet():
         storage = _open(place)
         try:
-            ways = [
-                StudyDirection.MAXIMIZE if way == "max" else StudyDirection.MINIMIZE
-                for way in directions(study.objectives).values()
+            study_directions = [
+                StudyDirection.MAXIMIZE if direction == "max" else StudyDirection.MINIMIZE
+                for direction in directions(study.objectives).values()
             ]
-            target = optuna.create_study(study_name=name, storage=storage, directions=ways)
+            target = optuna.create_study(study_name=name, storage=storage, directions=study_directions)
         except optuna.exceptions.DuplicatedStudyError as error:
             raise InputError(f"there is an Optuna study {name!r} in {place} already; give another name") from error
         try:
@@ -64,7 +84,7 @@ def export(
             _describe(target, study)
             target.add_trials(frozen)
         except BaseException as error:
-            # All or nothing: half a study would look like a whole one.
+            # A part of a study would look like a complete one.
             optuna.delete_study(study_name=name, storage=storage)
             if isinstance(error, optuna.exceptions.StorageInternalError):
                 text = without_passwords(str(error.__cause__ or error), place.url)
@@ -76,6 +96,11 @@ def export(
 
 
 def _open(place: Place) -> optuna.storages.RDBStorage:
+    """Open Optuna's database, and create it where there is none.
+
+    Raises:
+        InputError: It cannot be opened.
+    """
     try:
         if place.path is not None:
             refuse_many_names(place.path)
@@ -83,13 +108,16 @@ def _open(place: Place) -> optuna.storages.RDBStorage:
         return optuna.storages.RDBStorage(place.url.render_as_string(hide_password=False))
     except InputError:
         raise
-    except Exception as error:  # what comes here depends on the driver and on Optuna
+    except Exception as error:  # its class depends on the driver and on Optuna
+        if isinstance(error, DBAPIError) and getattr(error.orig, "sqlite_errorname", "") == "SQLITE_FULL":
+            raise explanation(place, error, opening=True) from None
         first = str(error).strip().splitlines()[:1]
         text = without_passwords(first[0], place.url) if first else type(error).__name__
         raise InputError(f"cannot open {place} for Optuna: {text}") from None
 
 
 def _describe(target: optuna.Study, study: StudyRecord) -> None:
+    """Write what identifies the study into Optuna's user attributes."""
     for name, value in {
         "scale": study.scale,
         "sampler": study.sampler,
@@ -101,22 +129,27 @@ def _describe(target: optuna.Study, study: StudyRecord) -> None:
 
 
 def _frozen(
-    trial: TrialRecord, study: StudyRecord, spread: Mapping[str, BaseDistribution], constraints: Mapping[str, float]
+    trial: TrialRecord,
+    study: StudyRecord,
+    axis_distributions: Mapping[str, BaseDistribution],
+    constraints: Mapping[str, float],
 ) -> FrozenTrial:
+    """Convert a trial into one of Optuna's."""
     frozen = create_trial(
         state=_STATES[trial.state],
         values=_values(trial, study.objectives) if trial.state == "complete" else None,
         params=dict(trial.axes),
-        distributions={name: spread[name] for name in trial.axes},
+        distributions={name: axis_distributions[name] for name in trial.axes},
         user_attrs=_attributes(trial),
-        # Optuna 5 reads constraints by name, optuna-dashboard 0.21 the older list under this key.
+        # Optuna 5 reads constraints by name; optuna-dashboard 0.21 reads the list under this key.
         system_attrs={"constraints": list(constraints.values())},
         intermediate_values={int(step): float(psnr) for step, psnr in trial.curve},
         constraints=dict(constraints),
     )
-    # Optuna keeps local times without a zone.
+    # Optuna stores local times without a time zone.
     started, finished = trial.started_at, trial.finished_at or trial.started_at
     if started is not None and finished is not None:
+        finished = max(started, finished)  # the clock may have been set back, before times were kept in order
         frozen.datetime_start = started.astimezone().replace(tzinfo=None)
         frozen.datetime_complete = finished.astimezone().replace(tzinfo=None)
     return frozen
@@ -135,7 +168,7 @@ def _attributes(trial: TrialRecord) -> dict[str, Any]:
 
 
 def _limits(study: StudyRecord) -> dict[str, tuple[str, int]]:
-    """The space's constraints by name, such as ``mult_adds.max``, with their column and count."""
+    """The column and the limit of each constraint of the space, by a name such as ``mult_adds.max``."""
     limits = {}
     for column, bounds in (study.space.get("constraints") or {}).items():
         for bound in ("min", "max"):
@@ -145,34 +178,35 @@ def _limits(study: StudyRecord) -> dict[str, tuple[str, int]]:
 
 
 def _constraints(trial: TrialRecord, limits: Mapping[str, tuple[str, int]]) -> dict[str, float]:
-    """How far each limit is missed, as a share of it, and ``valid``; above zero means broken.
+    """Optuna's constraint values of a trial: above zero where the constraint is violated.
 
-    The same names for every trial: Optuna's samplers compare trials by them.
+    A limit's value is the difference to the limit, divided by it. ``valid`` is 1 for an infeasible trial that violates
+    no limit, because its combination of axes is invalid. All trials have all names: Optuna's samplers compare trials by
+    them.
     """
-    missed = {}
+    violations = {}
     for name, (column, limit) in limits.items():
         count = getattr(trial, column, None)
-        share = 0.0 if count is None else count / limit - 1.0
-        missed[name] = -share if name.endswith("min") else share
-    broken = any(share > 0 for share in missed.values())
-    # Infeasible for a reason that is no count: an invalid combination.
-    missed["valid"] = 1.0 if trial.state == "infeasible" and not broken else 0.0
-    return missed
+        excess = 0.0 if count is None else count / limit - 1.0
+        violations[name] = -excess if name.endswith("min") else excess
+    over_a_limit = any(violation > 0 for violation in violations.values())
+    violations["valid"] = 1.0 if trial.state == "infeasible" and not over_a_limit else 0.0
+    return violations
 
 
 def _distributions(trials: Sequence[TrialRecord], choices: Mapping[str, Sequence[Axis]]) -> dict[str, BaseDistribution]:
-    """What each axis can be: the given choices, and whatever else was tried."""
+    """The distribution of each axis: over its choices, and other values that a trial has."""
     values: dict[str, list[Axis]] = {name: list(given) for name, given in choices.items()}
     for trial in trials:
         for name, value in trial.axes.items():
-            seen = values.setdefault(name, [])
-            if not any(value == other and type(value) is type(other) for other in seen):
-                seen.append(value)
-    return {name: _distribution(seen) for name, seen in values.items() if seen}
+            known = values.setdefault(name, [])
+            if not any(value == other and type(value) is type(other) for other in known):
+                known.append(value)
+    return {name: _distribution(known) for name, known in values.items() if known}
 
 
 def _distribution(values: list[Axis]) -> BaseDistribution:
-    """Evenly spaced integers as such, which keeps their order for Optuna; anything else as categories."""
+    """Evenly spaced integers keep their order for Optuna; all other values are categories."""
     integers = sorted(value for value in values if isinstance(value, int) and not isinstance(value, bool))
     if len(integers) == len(values):
         steps = {after - before for before, after in pairwise(integers)}
@@ -185,7 +219,7 @@ def _distribution(values: list[Axis]) -> BaseDistribution:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Optuna's messages for developers."""
+    """Silence Optuna's log and its warnings about experimental features."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:

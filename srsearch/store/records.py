@@ -26,6 +26,12 @@ ENDED: frozenset[State] = frozenset({"complete", "failed", "infeasible", "repeat
 """States that a trial never leaves."""
 
 
+TrainingState = Literal["running", "done", "failed", "interrupted"]
+TRAINING_STATES: tuple[TrainingState, ...] = ("running", "done", "failed", "interrupted")
+"""running: its process says so again and again; done: its model file is written; failed: it cannot go on as it is;
+interrupted: the same command goes on from its checkpoint."""
+
+
 @dataclass(frozen=True, slots=True)
 class StudyRecord:
     """A study: a search space with everything that makes its results repeatable.
@@ -35,7 +41,7 @@ class StudyRecord:
         space: The search space as plain JSON.
         space_text: The file it was read from, without the options of the command line.
         space_hash: Identifies the study: space, budget, objectives, recipe, data, sampler and seed.
-        scale: Upscaling factor.
+        scale: Upscaling factor; of several, the one that budget, costs and PSNR are for.
         objectives: Names out of ``srsearch.analysis.OBJECTIVES``.
         sampler: Name of the sampler.
         seed: Every proposal is seeded by (seed, trial number); below 2**63.
@@ -62,6 +68,12 @@ class StudyRecord:
     created_at: datetime
     workers: int | None = None
 
+    @property
+    def scales(self) -> tuple[int, ...]:
+        """All upscaling factors of its designs, ascending."""
+        written = self.space.get("scale")
+        return tuple(written) if isinstance(written, list | tuple) else (self.scale,)
+
 
 @dataclass(frozen=True, slots=True)
 class TrialRecord:
@@ -85,8 +97,10 @@ class TrialRecord:
         sampler_state: What the sampler needs when it is rebuilt, as plain JSON.
         started_at: Time with a time zone; None in a record to be added: now.
         finished_at: Time with a time zone; None while running or stopped.
-        replicate_of: Number of the trial whose design this one evaluates again, with another seed; None: a proposal.
+        replicate_of: Number of the trial whose design this one evaluates again, with another seed or, if ``steps`` is
+            set, in a longer training; None: a proposal.
         seed: Seed of a replicate's evaluation; None: the study's.
+        steps: Training steps of a longer training; None: the study's own. Means over seeds leave it out.
         cleared_step: The training step up to which early stopping has let the trial go on.
         owner: Who trains it (`srsearch.store.leases`); None: nobody.
     """
@@ -110,8 +124,14 @@ class TrialRecord:
     finished_at: datetime | None = None
     replicate_of: int | None = None
     seed: int | None = None
+    steps: int | None = None
     cleared_step: int = 0
     owner: str | None = None
+
+    @property
+    def is_replicate(self) -> bool:
+        """Whether it evaluates the design of another trial with another seed."""
+        return self.replicate_of is not None and self.steps is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +169,81 @@ class EvaluationRecord:
         measured = [self.psnr, *([] if self.ssim is None else [self.ssim]), *(psnr for _, psnr in self.curve)]
         if not all(math.isfinite(value) for value in measured):
             raise ValueError(f"the evaluation of {self.key} is not finite: PSNR {self.psnr}, SSIM {self.ssim}")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPoint:
+    """A validation of a full training.
+
+    Attributes:
+        step: Steps done.
+        psnr: Mean PSNR in dB on the validation images.
+        loss: Loss of the last step; None where it is not known.
+        seconds: Time so far; None where it is not known.
+    """
+
+    step: int
+    psnr: float
+    loss: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRecord:
+    """A full training (`srsearch train`), and how far it is.
+
+    Attributes:
+        name: What was to be trained, as for the model file.
+        key: The design's content hash.
+        description: The design as plain JSON; empty in records that are read.
+        recipe: The recipe as plain JSON, with its name.
+        recipe_hash: Identifies the recipe.
+        data: Description of the images as plain JSON.
+        data_fingerprint: Identifies the images.
+        seed: Seed of weights and patches.
+        file: The model file, as an absolute path.
+        study: The study that the design comes from; None: none of this database.
+        trial: Number of its trial there.
+        minutes: The training takes that long; None: it ends by its steps.
+        state: One of `TRAINING_STATES`.
+        reason: Why it failed.
+        step: Steps done.
+        done: Share of the training that is done, 0 to 1.
+        seconds: Time so far, with that before interruptions.
+        curve: The validations so far.
+        bicubic: PSNR in dB of bicubic upscaling on the validation images.
+        started_at: Time with a time zone; None in a record to be added: now.
+        finished_at: Time with a time zone; None until it is done or has failed.
+    """
+
+    name: str
+    key: str
+    description: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    recipe_hash: str
+    data: Mapping[str, Any]
+    data_fingerprint: str
+    seed: int
+    file: str
+    study: str | None = None
+    trial: int | None = None
+    minutes: float | None = None
+    state: TrainingState = "running"
+    reason: str | None = None
+    step: int = 0
+    done: float = 0.0
+    seconds: float = 0.0
+    curve: tuple[TrainingPoint, ...] = ()
+    bicubic: float | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time until it is done, at the pace so far; None unless it is running and has done a step."""
+        if self.state != "running" or not 0 < self.done <= 1:
+            return None
+        return self.seconds * (1 - self.done) / self.done
 
 
 def content_hash(plain: Any) -> str:

@@ -16,7 +16,7 @@ TRIAL_FIELDS = TrialRecord.__slots__
 
 CONSTANT_FIELDS = (
     *("number", "key", "axes", "description", "params", "mult_adds", "activations"),
-    *("sampler_state", "started_at", "replicate_of", "seed"),
+    *("sampler_state", "started_at", "replicate_of", "seed", "steps"),
 )
 """What never changes about a trial; `changed_record` does not read it."""
 
@@ -41,10 +41,10 @@ def check_study(values: Mapping[str, Any]) -> None:
     """
     for name in ("space", "recipe", "data", "reference"):
         if not isinstance(values[name], Mapping):
-            raise ValueError(f"{name} is no mapping")
+            raise ValueError(f"{name} is not a mapping")
     objectives = values["objectives"]
     if not (isinstance(objectives, list) and objectives and all(isinstance(name, str) for name in objectives)):
-        raise ValueError("objectives is no list of names")
+        raise ValueError("objectives is not a list of names")
     if len(set(objectives)) < len(objectives):
         raise ValueError("objectives has a name twice")
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in values["reference"].values()):
@@ -135,6 +135,7 @@ def trial_values(study_id: int, trial: TrialRecord) -> dict[str, Any]:
         "finished_at": trial.finished_at or started if trial.state in ENDED else None,
         "replicate_of": trial.replicate_of,
         "seed": trial.seed,
+        "steps": trial.steps,
         "cleared_step": trial.cleared_step,
     }
 
@@ -154,7 +155,7 @@ def checked_evaluation(row: Row[Any]) -> EvaluationRecord:
     """
     record = evaluation_record(row)
     if content_hash(record.recipe) != record.recipe_hash:
-        raise ValueError(f"the recipe of the evaluation of {record.key[:8]} does not have its hash")
+        raise ValueError(f"the recipe of the evaluation of {record.key[:8]} does not match its hash")
     return record
 
 

@@ -160,10 +160,25 @@ def open_reader(path: Path) -> Reader:
     """
     files = file_state(path)
     if not _has_log_format(path) or (files[1] is not None and path.with_name(f"{path.name}-shm").exists()):
-        return _connect(path, "mode=ro")
-    reader = _connect(path, "mode=ro&immutable=1") if files[1] is None else _connect_to_copy(path)
-    reader.files = files
+        reader = _connect(path, "mode=ro")
+    else:
+        reader = _connect(path, "mode=ro&immutable=1") if files[1] is None else _connect_to_copy(path)
+        reader.files = files
+    show_as_upgraded(reader)
     return reader
+
+
+def show_as_upgraded(reader: sqlite3.Connection) -> None:
+    """Lets queries of this version read a database of revision 0002 or 0003, which may lie in a read-only folder.
+
+    A temporary view stands before its table of trials, with the column that revision 0004 adds; it lives in the
+    connection and changes no file.
+    """
+    with contextlib.suppress(sqlite3.Error):  # a damaged file is explained by whoever reads it
+        columns = [row[1] for row in reader.execute("PRAGMA main.table_info(sr_trials)")]
+        if columns and "steps" not in columns:
+            listed = ", ".join(f'"{name}"' for name in columns)
+            reader.execute(f"CREATE TEMP VIEW sr_trials AS SELECT {listed}, NULL AS steps FROM main.sr_trials")
 
 
 def _connect(path: Path, options: str) -> Reader:

@@ -5,6 +5,7 @@ A change here needs a revision in ``migrations/versions`` and its name in ``sche
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from srsearch.store.records import STATES
+from srsearch.store.records import STATES, TRAINING_STATES
 from srsearch.text import well_formed
 
 
@@ -86,6 +87,10 @@ class Base(DeclarativeBase):
     }
 
 
+def _one_of(states: Sequence[str]) -> str:
+    return f"state IN ({', '.join(repr(state) for state in states)})"
+
+
 class ArchitectureRow(Base):
     """A design, once however many studies propose it. Its cost depends on the output size, so it is the trial's."""
 
@@ -138,7 +143,7 @@ class StudyRow(Base):
 
 
 class TrialRow(Base):
-    """A proposal of a study, or a replicate of one; its results are its evaluation's.
+    """A proposal of a study, a replicate of one, or a longer training of one; its results are its evaluation's.
 
     While it is running it is leased: ``owner`` trains it, and says so again and again with a ``heartbeat``, the
     database's clock in seconds since 1970.
@@ -146,7 +151,7 @@ class TrialRow(Base):
 
     __tablename__ = "sr_trials"
     __table_args__ = (
-        CheckConstraint(f"state IN ({', '.join(repr(state) for state in STATES)})", name="state"),
+        CheckConstraint(_one_of(STATES), name="state"),
         CheckConstraint("state != 'complete' OR evaluation_id IS NOT NULL", name="evaluated"),
     )
 
@@ -167,6 +172,38 @@ class TrialRow(Base):
     finished_at: Mapped[datetime | None]
     replicate_of: Mapped[int | None]
     seed: Mapped[int | None] = mapped_column(BigInteger)
+    steps: Mapped[int | None]
     cleared_step: Mapped[int] = mapped_column("cleared", key="cleared_step")
     owner: Mapped[str | None]
     heartbeat: Mapped[float | None]
+
+
+class TrainingRow(Base):
+    """A full training. While it is running, its ``owner`` says so with a ``heartbeat``, as for trials."""
+
+    __tablename__ = "sr_trainings"
+    __table_args__ = (CheckConstraint(_one_of(TRAINING_STATES), name="state"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    key: Mapped[str] = mapped_column(ForeignKey("sr_architectures.key"))
+    recipe: Mapped[dict[str, Any]]
+    recipe_hash: Mapped[str] = mapped_column(String(64))
+    data: Mapped[dict[str, Any]]
+    data_fingerprint: Mapped[str] = mapped_column(String(64))
+    seed: Mapped[int] = mapped_column(BigInteger)
+    study_id: Mapped[int | None] = mapped_column(ForeignKey("sr_studies.id"))
+    trial: Mapped[int | None]
+    file: Mapped[str]
+    minutes: Mapped[float | None]
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None]
+    step: Mapped[int]
+    done: Mapped[float]
+    seconds: Mapped[float]
+    curve: Mapped[list[Any]]
+    bicubic: Mapped[float | None]
+    owner: Mapped[str | None]
+    heartbeat: Mapped[float | None]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]

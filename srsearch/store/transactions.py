@@ -32,6 +32,9 @@ AWAY_SECONDS = 180.0
 """How long to wait for a server that has gone away, or for a SQLite file that somebody has locked: enough for a
 restart, for another machine to take over, for a backup."""
 
+_REPEATED_SECONDS = 1.0
+"""How long those who cannot wait are told again that the database was away, before it is tried again."""
+
 _OPENING_SECONDS = 20.0
 """How long to wait for a server while the database is opened: its address may be wrong."""
 
@@ -93,6 +96,7 @@ class Transactions:
     Args:
         place: The database.
         read_only: Create and change nothing.
+        patient: Wait for a database that is away; see `Store`.
 
     Raises:
         InputError: The database cannot be opened; see `Store`.
@@ -102,8 +106,10 @@ class Transactions:
         say: Receives a message when a server that has gone away, or a lock, is waited for; at first it logs a warning.
     """
 
-    def __init__(self, place: Place, *, read_only: bool) -> None:
+    def __init__(self, place: Place, *, read_only: bool, patient: bool = True) -> None:
         self.read_only = read_only
+        self._patient = patient
+        self._last_failure: tuple[float, Away] | None = None
         self.say: Callable[[str], None] = _log.warning
         self._place = place
         self._section = _OpenSection()
@@ -177,7 +183,20 @@ class Transactions:
         Raises:
             WorkError: The server did not come back within `AWAY_SECONDS`.
         """
-        return act() if self._section.connection is not None else retrying(act, self.say)
+        if self._section.connection is not None:
+            return act()
+        return retrying(act, self.say) if self._patient else self._tried(act)
+
+    def _tried(self, act: Callable[[], _Answer]) -> _Answer:
+        """What ``act`` returns. Its failure counts for the next ones, too: each may take seconds until it fails."""
+        failure = self._last_failure
+        if failure is not None and time.monotonic() < failure[0]:
+            raise failure[1]
+        try:
+            return act()
+        except Away as error:
+            self._last_failure = time.monotonic() + _REPEATED_SECONDS, error
+            raise
 
     @contextmanager
     def exclusive(self, section: str, *, wait: float) -> Iterator[None]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from srsearch.errors import InputError, WorkError
-from srsearch.evaluation import Quality, Runtime, evaluate
+from srsearch.evaluation import Quality, Runtime, bicubic_quality, evaluate
 from srsearch.files import UNFINISHED
 from srsearch.training.checkpoint import Checkpoint
 from srsearch.training.processes import ALONE, Processes
@@ -42,6 +42,7 @@ class Moment:
         seconds: Time so far, with that before interruptions.
         loss: Loss of the last step.
         psnr: Mean PSNR in dB of the last validation; None before the first.
+        learning_rate: Learning rate of the last step.
     """
 
     step: int
@@ -49,6 +50,7 @@ class Moment:
     seconds: float
     loss: float
     psnr: float | None
+    learning_rate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,14 @@ class Trained:
         seconds: Duration with validation, including the time before interruptions.
         curve: (step, mean PSNR in dB over the scales) of each validation.
         quality: PSNR and SSIM on the validation images at the end, by scale.
+        skipped: Images that turned out to be damaged, and why.
     """
 
     steps: int
     seconds: float
     curve: tuple[tuple[int, float], ...]
     quality: Mapping[int, Quality]
+    skipped: Mapping[str, str]
 
 
 def train(
@@ -98,7 +102,8 @@ def train(
         start: Tensors to begin with instead of the network's own; those that do not fit are passed over.
         processes: The processes that train together.
         on_step: Called after each step.
-        on_validation: Called after each validation, and once for a continued training.
+        on_validation: Called after each validation, while the network has the weights that were validated; and once
+            for a continued training, with a loss that is NaN.
 
     Raises:
         InputError: The checkpoint is damaged, or of another training.
@@ -106,7 +111,9 @@ def train(
     """
     begun = time.perf_counter()
     saved = _checkpoint(checkpoint, about)
-    with runtime.applied(), torch.random.fork_rng():
+    # By default all GPUs are touched, by each of the processes that share them.
+    gpus = [torch.cuda.current_device()] if runtime.device == "cuda" else []
+    with runtime.applied(), torch.random.fork_rng(gpus):
         torch.manual_seed(seed)
         trainer = Trainer(network, sets.train, recipe, runtime, seed, processes, start=start)
         if saved is not None:
@@ -117,7 +124,8 @@ def train(
 
         def now(done: float) -> Moment:
             seconds = earlier + time.perf_counter() - begun
-            return Moment(trainer.done, done, seconds, trainer.loss, curve[-1][1] if curve else None)
+            psnr = curve[-1][1] if curve else None
+            return Moment(trainer.done, done, seconds, trainer.loss, psnr, trainer.learning_rate)
 
         def share() -> float:
             if minutes is None:
@@ -141,9 +149,9 @@ def train(
                     started = time.perf_counter()
                     with trainer.averaged():
                         quality = _validated(network, sets, trainer, with_ssim=False)
-                    curve.append((trainer.done, _mean(quality)))
-                    measured += time.perf_counter() - started
-                    on_validation(now(done))
+                        curve.append((trainer.done, _mean(quality)))
+                        measured += time.perf_counter() - started
+                        on_validation(now(done))
                 if processes.first and (due or time.perf_counter() - written_at > _CHECKPOINT_SECONDS):
                     written_at = time.perf_counter()
                     if not trainer.is_finite():
@@ -159,7 +167,12 @@ def train(
         if quality:
             curve.append((trainer.done, _mean(quality)))
             on_validation(now(1.0))
-    return Trained(trainer.done, now(1.0).seconds, tuple(curve), quality)
+    return Trained(trainer.done, now(1.0).seconds, tuple(curve), quality, trainer.skipped)
+
+
+def bicubic_psnr(sets: TrainingSets) -> float:
+    """PSNR in dB of bicubic upscaling on the validation images: the mean over the scales, as in `Moment`."""
+    return _mean({scale: bicubic_quality(pairs, scale, ssim=False) for scale, pairs in sets.validation.items()})
 
 
 def fitting(network: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[list[str], list[str]]:

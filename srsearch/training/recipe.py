@@ -37,7 +37,14 @@ _BOUNDS = {
 }
 """The smallest and the largest value, as in space files."""
 
-_SHARES = {"alternate_from": 1.0, "fade": 1.0, "weight_decay": 1.0, "clip_gradients": 1e6, "charbonnier_epsilon": 1.0}
+_SHARES = {
+    "alternate_from": 1.0,
+    "fade": 1.0,
+    "weight_decay": 1.0,
+    "clip_gradients": 1e6,
+    "charbonnier_epsilon": 1.0,
+    "decay": 1.0,
+}
 """Numbers from zero up to a limit."""
 
 _BELOW_ONE = ("momentum", "ema")
@@ -69,8 +76,9 @@ class Recipe:
         patch: Side of an LR patch in pixels.
         learning_rate: The optimizer's learning rate at the highest point of the schedule.
         schedule: ``one_cycle``, which rises from a tenth of the learning rate to all of it and falls to a thousandth,
-            along cosines; ``constant``; ``cosine``, which falls to zero along half a cosine; ``halving``; or one of
-            your own.
+            along cosines; ``constant``; ``cosine``, which falls to zero along half a cosine; ``halving``; ``wsd``
+            (warm-up, stable, decay), which is constant until it falls to zero at the end, so that a longer training
+            can go on from the end of the stable phase of a shorter one; or one of your own.
         optimizer: ``adam`` or ``adamw`` with beta 0.9 and 0.999, or ``sgd``.
         loss: ``l1``, ``l2``, ``charbonnier``, or one of your own, on the network's output (RGB, or luminance).
         rungs: Shares of the steps, between 0 and 1, after which the network is validated and early stopping decides.
@@ -78,6 +86,7 @@ class Recipe:
         halve_at: The steps after which ``halving`` halves the learning rate.
         halve_every: The steps between two halvings; 0: none but those of ``halve_at``.
         warm_up: Steps during which the learning rate is raised linearly from zero, as a factor on the schedule.
+        decay: Share of the steps at the end during which ``wsd`` lets the learning rate fall.
         momentum: Momentum of ``sgd``.
         weight_decay: Weight decay: added to the gradient, except with ``adamw``.
         clip_gradients: Largest norm of the gradient of all weights; 0: any.
@@ -115,6 +124,7 @@ class Recipe:
     halve_at: tuple[int, ...] = ()
     halve_every: int = 0
     warm_up: int = 0
+    decay: float = 0.2
     momentum: float = 0.9
     weight_decay: float = 0.0
     clip_gradients: float = 0.0
@@ -195,6 +205,8 @@ class Recipe:
         halvings = bool(self.halve_at or self.halve_every)
         if (self.schedule == "halving") != halvings:
             raise InputError("recipe: the schedule halving and its steps, halve_at or halve_every, belong together")
+        if self.schedule != "wsd" and self.decay != type(self).decay:
+            raise InputError(f"recipe: decay: only the schedule wsd has a decay, not {self.schedule}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as plain data, for JSON."""
@@ -241,15 +253,34 @@ class Recipe:
         return _function("loss", "l2" if step % 2 else "l1")
 
     def with_steps(self, steps: int) -> Recipe:
-        """The recipe with another number of steps; everything that is counted in steps is stretched with it."""
+        """The recipe at another length.
+
+        Everything that is counted in steps is stretched, except the warm-up of ``wsd``: trainings of all lengths have
+        the same one, and their stable phases are the same training, as far as each of them goes.
+        """
         ratio = steps / self.steps
         return replace(
             self,
             steps=steps,
             halve_at=tuple(max(1, round(each * ratio)) for each in self.halve_at),
             halve_every=max(1, round(self.halve_every * ratio)) if self.halve_every else 0,
-            warm_up=round(self.warm_up * ratio),
+            warm_up=self.warm_up if self.schedule == "wsd" else round(self.warm_up * ratio),
         )
+
+    @property
+    def stable_steps(self) -> int:
+        """Steps of ``wsd`` before the decay, warm-up included.
+
+        Trainings of all lengths have these steps in common, so a longer one can go on after them. 0 if there are none:
+        with another schedule, and with options that are counted in shares of the steps.
+        """
+        if self.schedule != "wsd" or self.alternate_from < 1 or self.curriculum or self.fade:
+            return 0
+        return self.steps - round(self.decay * self.steps)
+
+    def trunk_identity(self) -> dict[str, Any]:
+        """Everything that the stable steps depend on, as plain data: `identity` without length, decay and rungs."""
+        return {name: value for name, value in self.identity().items() if name not in ("steps", "decay", "rungs")}
 
     def runtime(self, runtime: Runtime) -> Runtime:
         """A runtime with the recipe's precision and memory format."""
@@ -279,7 +310,10 @@ class Recipe:
     def learning_rate_after(self, done: float) -> float:
         """Return the learning rate when a share of the training, 0 to 1, is done."""
         step = done * self.steps
-        if self.schedule == "halving":
+        if self.schedule == "wsd":
+            step = round(step, 6)  # to the last bit the same step at every length
+            rate = self.learning_rate * _decayed(step, self.steps, round(self.decay * self.steps))
+        elif self.schedule == "halving":
             halvings = sum(step >= each for each in self.halve_at)
             halvings += int(step // self.halve_every) if self.halve_every else 0
             rate = self.learning_rate * 0.5**halvings
@@ -298,6 +332,16 @@ def _one_cycle(done: float) -> float:
     return 0.5005 + 0.4995 * math.cos(math.pi * (done - _WARM_UP) / (1 - _WARM_UP))
 
 
+def _decayed(step: float, steps: int, decay: int) -> float:
+    """1 until the last ``decay`` steps, then 1 - sqrt(x), where x is the share of the decay that is done.
+
+    Source: Hu et al.: MiniCPM (2024), for the schedule; Hagele et al.: Scaling Laws and Compute-Optimal Training Beyond
+    Fixed Training Durations (2024), for the shape of the decay.
+    """
+    into = step - (steps - decay)
+    return 1.0 if into <= 0 else 1 - math.sqrt(min(1.0, into / decay))
+
+
 def _charbonnier(sr: Tensor, hr: Tensor, epsilon: float) -> Tensor:
     """The mean of sqrt(z^2 + e^2), a differentiable L1. Source: the ProSRN paper, Eq. 2."""
     return ((sr - hr).square() + epsilon**2).sqrt().mean()
@@ -310,6 +354,7 @@ _OURS: dict[str, dict[str, Callable[..., Any]]] = {
         "constant": lambda done: 1.0,
         "cosine": lambda done: 0.5 + 0.5 * math.cos(math.pi * min(done, 1)),
         "halving": lambda done: 1.0,  # the halvings are counted in steps
+        "wsd": lambda done: 1.0,  # so is the decay
     },
 }
 

@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from srsearch.data import BUILTIN, Pair, load_training_data
-from srsearch.data.cache import cache_of, open_cache
+from srsearch.data import BUILTIN, Pair, cache_of, load_training_data, open_cache
 from srsearch.data.layouts import recognise
 from srsearch.data.photos import shuffled
 from srsearch.errors import InputError
@@ -29,11 +28,13 @@ class TrainingSets:
         train: Pairs to train on, by scale.
         validation: Pairs to validate with, by scale.
         about: Folders, numbers of images and pixels, and a digest, as plain JSON.
+        skipped: Names of the images that cannot be used.
     """
 
     train: dict[int, Pairs]
     validation: dict[int, Pairs]
     about: dict[str, Any]
+    skipped: tuple[str, ...] = ()
 
 
 def read_sets(
@@ -53,14 +54,15 @@ def read_sets(
     """
     train: dict[int, Pairs] = {}
     held_out: dict[int, Pairs] = {}
+    skipped: dict[str, None] = {}
+    read = {} if folder == BUILTIN else {scale: _read(folder, scale, warn, skipped) for scale in scales}
+    names = _held_out(read) if validation is None else {}
     for scale in scales:
         if folder == BUILTIN:
             data = load_training_data(BUILTIN, scale, patch=patch)
             train[scale], held_out[scale] = data.train, data.validation
             continue
-        pairs = _read(folder, scale, warn)
-        names = shuffled(pair.name for pair in pairs)[: max(1, min(len(pairs) // 10, _VALIDATION_IMAGES))]
-        chosen = set() if validation is not None else set(names)
+        pairs, chosen = read[scale], names.get(scale, set())
         held_out[scale] = tuple(pair for pair in pairs if pair.name in chosen)
         rest = tuple(pair for pair in pairs if pair.name not in chosen)
         train[scale] = tuple(pair for pair in rest if min(pair.lr.shape[:2]) >= patch)
@@ -69,12 +71,26 @@ def read_sets(
         if not train[scale]:
             raise InputError(f"{folder}: no image is left to train on at x{scale} with patches of {patch} LR pixels")
     if validation is not None:
-        held_out = {scale: _read(validation, scale, warn) for scale in scales}
+        held_out = {scale: _read(validation, scale, warn, skipped) for scale in scales}
+    held_out = {scale: _sound(pairs, warn, skipped) for scale, pairs in held_out.items()}
     about = {"train": _about(folder, train), "validation": _about(validation or f"held out of {folder}", held_out)}
-    return TrainingSets(train, held_out, about)
+    return TrainingSets(train, held_out, about, tuple(skipped))
 
 
-def _read(folder: str, scale: int, warn: Callable[[str], None]) -> Pairs:
+def _held_out(pairs: dict[int, Pairs]) -> dict[int, set[str]]:
+    """The names of the images to validate with at each scale: the same at all scales, of those that all scales have.
+
+    An image that is held out at one scale must not be trained on at another.
+    """
+    everywhere = set.intersection(*({pair.name for pair in each} for each in pairs.values())) if pairs else set()
+    chosen = {}
+    for scale, each in pairs.items():
+        names = shuffled(pair.name for pair in each if not everywhere or pair.name in everywhere)
+        chosen[scale] = set(names[: max(1, min(len(names) // 10, _VALIDATION_IMAGES))])
+    return chosen
+
+
+def _read(folder: str, scale: int, warn: Callable[[str], None], skipped: dict[str, None]) -> Pairs:
     if cache_of(folder) is not None:
         return open_cache(folder, scale)
     layout = recognise(folder, scale, warn)
@@ -89,7 +105,21 @@ def _read(folder: str, scale: int, warn: Callable[[str], None]) -> Pairs:
     pairs = tuple(layout.read(warn))
     if not pairs:
         raise InputError(f"{folder}: no image can be used")
+    usable = {pair.name for pair in pairs}
+    skipped.update(dict.fromkeys(each.name for each in layout.pairs if each.name not in usable))
     return pairs
+
+
+def _sound(pairs: Pairs, warn: Callable[[str], None], skipped: dict[str, None]) -> Pairs:
+    """The validation images that are as they were written to their cache; those to train on are checked when used."""
+    damaged = {pair.name: reason for pair in pairs if (reason := pair.damage()) is not None}
+    for name, reason in damaged.items():
+        if name not in skipped:
+            skipped[name] = None
+            warn(f"skipped {well_formed(name)}, which was to validate with: {reason}")
+    if len(damaged) == len(pairs):
+        raise InputError("no image is left to validate with; run srsearch data prepare again")
+    return tuple(pair for pair in pairs if pair.name not in damaged)
 
 
 def _about(folder: str, pairs: dict[int, Pairs]) -> dict[str, Any]:

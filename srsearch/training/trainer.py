@@ -37,8 +37,8 @@ class Trainer:
     Args:
         network: Maps (n, c, h, w) to (n, c, scale * h, scale * w); see `train_proxy`. It is trained in place and moved
             to the runtime's device.
-        pairs: Pairs to train on, by scale. With several scales, batches take turns, and the network is called with
-            ``scale=``.
+        pairs: Pairs to train on, by scale. With several scales, batches take turns. The network is called with
+            ``scale=`` if they are several, or if it has several.
         recipe: The training recipe.
         runtime: Device, precision and threads; the recipe may change precision and memory format.
         seed: Seed of the patches.
@@ -49,6 +49,7 @@ class Trainer:
         done: Steps done.
         runtime: The runtime that the network is trained with.
         loss: Loss of the last step.
+        skipped: Images that turned out to be damaged, and why.
     """
 
     def __init__(
@@ -72,11 +73,14 @@ class Trainer:
         self._network = self.runtime.placed(network).train()
         self._luminance = is_luminance(network)
         self._recipe, self._processes = recipe, processes
+        self._several = len(pairs) > 1 or len(getattr(network, "scales", ())) > 1
         self._all_levels = recipe.levels != "last" or bool(recipe.curriculum)
         if self._all_levels and not isinstance(network, Network):
             raise ValueError("a loss on levels needs a network with levels (srsearch.architecture.Network)")
         call: Any = network.outputs if self._all_levels and isinstance(network, Network) else network
         self._call = torch.compile(call) if recipe.compile else call
+        self.skipped: dict[str, str] = {}
+        self._images = len({pair.name for each in pairs.values() for pair in each})
         self._samplers = {
             scale: CachedPatchSampler(
                 at_sizes(each, recipe.hr_scales, scale, recipe.patch),
@@ -87,6 +91,7 @@ class Trainer:
                 self.runtime.device,
                 augmentation=recipe.augmentation,
                 part=(processes.number, processes.count),
+                skip=self._skip,
             )
             for scale, each in pairs.items()
         }
@@ -95,6 +100,11 @@ class Trainer:
         self._average = [each.detach().clone() for each in self._weights] if recipe.ema else []
         self._parts = 1
         self.done, self.loss = 0, math.nan
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the last step."""
+        return float(self._optimizer.param_groups[0]["lr"])
 
     def state(self, curve: tuple[tuple[int, float], ...], seconds: float, ssim: float | None) -> Checkpoint:
         """Return the state for `restore`; at the end of the training, the network's weights only."""
@@ -161,6 +171,11 @@ class Trainer:
                 torch._foreach_lerp_(self._average, self._weights, 1 - decay)
         self.done = step
 
+    def _skip(self, name: str, reason: str) -> None:
+        if name not in self.skipped:  # its other scales say the same
+            self.skipped[name] = reason
+            _log.warning("skipped %s: %s; that makes %d of %d images", name, reason, len(self.skipped), self._images)
+
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
         """While the context is open, the network has the averaged weights, if the recipe asks for an average."""
@@ -225,7 +240,7 @@ class Trainer:
 
     def _loss(self, lr: Tensor, hr: Tensor, scale: int, step: int, done: float) -> Tensor:
         loss = self._recipe.loss_at(step, done)
-        arguments = {"scale": scale} if len(self._samplers) > 1 else {}
+        arguments = {"scale": scale} if self._several else {}
         with self.runtime.autocast():
             output: Any = self._call(self.runtime.placed(lr), **arguments)
         hr = self.runtime.placed(hr)
@@ -273,8 +288,8 @@ def at_sizes(pairs: Sequence[Pair], sizes: Sequence[float], scale: int, patch: i
     for size in sizes:
         for pair in pairs:
             height, width = (int(side * size) for side in pair.hr.shape[:2])
-            if min(height, width) < patch * scale:
+            if min(height, width) < patch * scale or pair.damage() is not None:
                 continue
             resized = Image.fromarray(pair.hr).resize((width, height), Image.Resampling.BICUBIC)
-            added.append(make_pair(Photo(f"{pair.name} x {size:g}", np.asarray(resized)), scale))
+            added.append(make_pair(Photo(f"{pair.name} x {size:g}", np.array(resized)), scale))
     return [*pairs, *added]

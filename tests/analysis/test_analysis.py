@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import warnings
 from typing import Any
 
@@ -26,6 +27,7 @@ from srsearch.analysis import (
     standard_errors,
     tied_with_best,
 )
+from srsearch.analysis.agreement import bootstrap_interval, kendall, partial_kendall
 from srsearch.errors import InputError
 
 SIDE = 4
@@ -345,3 +347,21 @@ def test_a_short_search_never_counts_as_converged() -> None:
         converged(risen(0.0), ["mult_adds"], REFERENCE, noise)
     with pytest.raises(InputError, match="no params"):
         converged(risen(0.0), ["psnr", "params"], {"psnr": 26.0}, noise)
+
+
+def test_partial_agreement_is_what_two_rankings_share_beyond_cost() -> None:
+    rng = np.random.default_rng(0)
+    costs = 10 ** rng.uniform(9, 10.6, 300)
+    by_cost, own = 28 + 0.1 * np.log10(costs) ** 2, 0.02 * rng.standard_normal((3, 300))
+    first, second, other = by_cost + own[0], by_cost + own[0] + own[1], by_cost + own[2]
+    assert partial_kendall(first, first, costs) == 1
+    assert kendall(first, other) > 0.9
+    assert abs(partial_kendall(first, other, costs)) < 0.1
+    assert partial_kendall(first, second, costs) == pytest.approx(kendall(own[0], own[0] + own[1]), abs=0.05)
+    assert math.isnan(partial_kendall(first, second, np.full(300, 1e9)))
+    low, high = bootstrap_interval(partial_kendall, first, second, costs, resamples=100)
+    few = bootstrap_interval(partial_kendall, first[:30], second[:30], costs[:30], resamples=100)
+    assert low < partial_kendall(first, second, costs) < high
+    # Ten times the designs: about a third of the width.
+    assert 2 < (few[1] - few[0]) / (high - low) < 5
+    assert all(map(math.isnan, bootstrap_interval(partial_kendall, first[:5], second[:5], costs[:5])))

@@ -201,7 +201,7 @@ def test_names_of_positions_are_those_of_the_first_level_of_a_pyramid() -> None:
     assert kept({"cascade": cascade}, 3) == [[True, False, True, False], [True, False, True, True, False, True]]
 
 
-def test_all_of_the_first_level_is_not_all_of_every_level() -> None:
+def test_all_blocks_of_the_first_level_are_not_all_blocks_of_every_level() -> None:
     def compressed(compress: object) -> list[int]:
         plain = {"scale": 4, "channels": 8, "block": "scaled_residual", "compressed": "inverted_residual"}
         plain |= {"body": {"chain": {"blocks": 1, "compress": compress}}, "levels": {"pyramid": {"blocks_2": 3}}}
@@ -273,7 +273,7 @@ def test_an_image_residual_starts_from_the_bicubic_image() -> None:
     ("plain", "message"),
     [
         ({}, "needs its scale"),
-        ({"scale": 5}, "2, 3, 4, 8"),
+        ({"scale": 5}, "2, 3, 4, 8, 16"),
         ({"scale": 4, "chanels": 3}, "did you mean 'channels'"),
         ({"scale": 4, "channels": 0}, "channels: 0"),
         ({"scale": 4, "unit": "konv"}, "did you mean 'conv'"),
@@ -282,9 +282,9 @@ def test_an_image_residual_starts_from_the_bicubic_image() -> None:
         ({"scale": 4, "body": {"cascade": {"gropus": 2}}}, "did you mean 'groups'"),
         ({"scale": 4, "image_residual": "bicubik"}, "did you mean 'bicubic'"),
         ({"scale": 4, "scope": "rgu"}, "did you mean 'rg+u'"),
-        ({"scale": 4.0}, "each scale must be one of 2, 3, 4, 8"),
-        ({"scale": [2, "a"]}, "each scale must be one of 2, 3, 4, 8"),
-        ({"scale": {"a": 1}}, "each scale must be one of 2, 3, 4, 8"),
+        ({"scale": 4.0}, "each scale must be one of 2, 3, 4, 8, 16"),
+        ({"scale": [2, "a"]}, "each scale must be one of 2, 3, 4, 8, 16"),
+        ({"scale": {"a": 1}}, "each scale must be one of 2, 3, 4, 8, 16"),
         ({"scale": 4, "scope": ["rb"]}, "scope: unknown"),
         ({"scale": 4, "unit": {"grouped": {1: 2}}}, "no option 1"),
         ({"scale": 4, 3: 4}, "no field 3"),
@@ -305,7 +305,7 @@ def test_wrong_descriptions_are_refused(plain: dict[str, Any], message: str) -> 
             {"channels": 30, "unit": {"grouped": {"groups": 4}}},
             "unit grouped(groups=4): 30 channels are not divisible by 4 groups; 1, 2, 3, 5, 6, 10, 15, 30 would",
         ),
-        ({"scale": 3, "levels": "pyramid"}, "it reaches x2, x4 and x8, not x3"),
+        ({"scale": 3, "levels": "pyramid"}, "it reaches x2, x4, x8 and x16, not x3"),
         ({"body": {"symmetric": {"pool": "h+9_1"}}}, "no source '9_1'; there are h, 2_1, 2_2"),
         ({"body": {"symmetric": {"activations": "11_1"}}}, "no position '11_1'; there are 2_1, 2_2"),
         ({"body": {"symmetric": {"compress": 27}}}, "27 is more than the 26 blocks"),

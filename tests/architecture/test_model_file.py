@@ -1,4 +1,4 @@
-"""Model files: what is saved is loaded, and what does not fit is refused."""
+"""Model files: saved networks are loaded again, and files that do not fit are refused."""
 
 from __future__ import annotations
 

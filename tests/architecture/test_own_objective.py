@@ -27,12 +27,10 @@ def commands(tmp_path: Path) -> list[list[str]]:
     return [line.split()[1:] for language, text in blocks if language == "sh" for line in text.splitlines()]
 
 
-@pytest.mark.long
-def test_the_documented_objective_works(
-    commands: list[list[str]], tmp_path: Path, srsearch_process: Command, srsearch_forked: Command
-) -> None:
+@pytest.mark.long(12)
+def test_the_documented_objective_works(commands: list[list[str]], tmp_path: Path, srsearch_forked: Command) -> None:
     run, front, best, trials, report = commands
-    ended = srsearch_process(*run)
+    ended = srsearch_forked(*run, "--workers", "1")
     assert ended.returncode == 0, ended.stderr
     assert "srsearch best my_costs --plugin my_objectives.py --save best.yaml" in ended.stdout
 

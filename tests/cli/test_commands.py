@@ -190,6 +190,21 @@ def test_report_is_one_file(studied: Path, srsearch: Command) -> None:
     assert (studied / "here.html").exists()
 
 
+def test_no_page_is_written_over_another_studys(studied: Path, srsearch: Command) -> None:
+    assert srsearch("report").stdout == "page: dashboards/small.html\n"
+    first = (studied / "dashboards" / "small.html").read_bytes()
+    assert srsearch("report").stdout == "page: dashboards/small.html\n"  # its own is replaced
+    ended = srsearch("run", "small.yaml", "--storage", "other.db", "--trials", "2", "--quiet")
+    assert ended.returncode == 0
+    assert "dashboards/small.html is the page of another study and is left alone" in ended.stderr
+    assert "dashboards/small-2.html" in ended.stdout
+    assert (studied / "dashboards" / "small.html").read_bytes() == first
+    assert srsearch("report", "--storage", "other.db").stdout == "page: dashboards/small-2.html\n"
+    (studied / "dashboards" / "small.html").write_text("notes of mine")
+    assert srsearch("report").stdout == "page: dashboards/small-3.html\n"
+    assert (studied / "dashboards" / "small.html").read_text() == "notes of mine"
+
+
 def test_optuna_reads_what_is_exported(studied: Path, srsearch: Command) -> None:
     url = f"sqlite:///{studied}/optuna.db"
     assert srsearch("studies", "export-optuna", "small", url).returncode == 0
@@ -223,7 +238,7 @@ def test_the_program_behaves_like_the_command_within_a_process(
     assert (started.stdout, started.stderr) == (called.stdout, called.stderr)
 
 
-def test_a_closed_pipe_is_no_error(studied: Path) -> None:
+def test_a_closed_pipe_is_not_an_error(studied: Path) -> None:
     command = (
         f"{sys.executable} -c \"from srsearch.cli import main; main(['trials'])\" | head -1; echo ${{PIPESTATUS[0]}}"
     )

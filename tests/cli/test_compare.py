@@ -64,7 +64,7 @@ def test_crops_and_scores_of_all_models_are_in_the_picture_and_the_page(
     assert "compare_photo.png, compare_photo.html: exists; --overwrite replaces it" in again.stderr
 
 
-def test_what_cannot_be_compared_is_answered_with_a_sentence(
+def test_what_cannot_be_compared_is_refused_with_a_sentence(
     srsearch: Command, tmp_path: Path, photo: np.ndarray
 ) -> None:
     save_model(tmp_path / "a.safetensors", DESIGN, build(DESIGN, seed=1).state_dict())

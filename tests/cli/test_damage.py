@@ -38,7 +38,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return file.read_bytes()
 
 
-@pytest.mark.long
+@pytest.mark.long(8)
 @pytest.mark.parametrize("first", [0, 8])
 def test_random_damage_gives_no_traceback(whole: bytes, tmp_path: Path, first: int) -> None:
     (tmp_path / "small.yaml").write_text(Space.from_dict(SMALL_SPACE).text)
@@ -130,9 +130,9 @@ def _change(whole: bytes, file: Path, *statements: str) -> None:
         ("UPDATE sr_studies SET space = json_set(space, '$.constraints.mult_adds', 3)", "constraints.mult_adds"),
         ('UPDATE sr_studies SET objectives = \'["psnr", "psnr"]\'', "objectives has a name twice"),
         ("UPDATE sr_trials SET axes = json_set(axes, '$.channels', json('[1]')) WHERE number = 1", "axes has a value"),
-        ("UPDATE sr_evaluations SET curve = '[[1]]'", "curve is no list"),
-        ("UPDATE sr_studies SET name = X'FFFE'", "name is no text"),
-        ("UPDATE sr_evaluations SET recipe = '{\"steps\": 7}'", "recipe does not have its hash"),
+        ("UPDATE sr_evaluations SET curve = '[[1]]'", "curve is not a list"),
+        ("UPDATE sr_studies SET name = X'FFFE'", "name is not text"),
+        ("UPDATE sr_evaluations SET recipe = '{\"steps\": 7}'", "recipe does not match its hash"),
     ],
 )
 def test_values_that_srsearch_never_writes(whole: bytes, tmp_path: Path, statement: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Commands that read a database of somebody else's: names and reasons in it are text, and nothing else."""
+"""Commands on a database from somebody else: the names and reasons in it are printed as text and do nothing."""
 
 from __future__ import annotations
 

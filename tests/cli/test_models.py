@@ -1,4 +1,4 @@
-"""What the argument MODEL of commands names."""
+"""The argument MODEL of commands: what it may name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from srsearch.architecture import Architecture, build, save_model, upscale_bicubic
+from srsearch.architecture import Architecture, build, load_model, save_model, upscale_bicubic
 from srsearch.cli.models import model_named
 from srsearch.errors import InputError
 from srsearch.search import run
@@ -15,6 +15,7 @@ from srsearch.search.checkpoints import Checkpoints
 from srsearch.space import Space
 from srsearch.store import Store
 from tests.conftest import SMALL_SPACE
+from tests.support.commands import Command
 
 DESIGN = Architecture.from_dict({"scale": [2, 4], "channels": 8, "body": {"chain": {"blocks": 1}}})
 
@@ -42,7 +43,7 @@ def test_an_official_file_is_a_model(shared_data: Path) -> None:
         model_named(file, as_network="carn")
 
 
-def test_a_trial_is_a_model_if_its_weights_were_saved(tmp_path: Path) -> None:
+def test_a_trial_is_a_model_if_its_weights_were_saved(tmp_path: Path, srsearch: Command) -> None:
     plain = SMALL_SPACE | {
         "proxy": {"data": "builtin", "steps": 2, "batch": 1, "patch": 8},
         "search": {"sampler": "random", "trials": 2, "seed": 1, "workers": 1},
@@ -57,16 +58,24 @@ def test_a_trial_is_a_model_if_its_weights_were_saved(tmp_path: Path) -> None:
     assert model.design is not None
     assert model.design.key == kept[0].key
     assert model.facts["results"][0]["psnr"] == kept[0].psnr
-    saved.path(kept[0].key or "", 1).unlink()
-    with pytest.raises(
-        InputError, match=f"trial {kept[0].number} of study 'small' has no saved weights; a search saves"
-    ):
-        model_named(f"small:{kept[0].number}", storage=storage)
+    # As if the search had been given --checkpoints.
+    (tmp_path / "elsewhere").mkdir()
+    Path(saved.folder).rename(tmp_path / "elsewhere" / Path(saved.folder).name)
+    command = ("export", f"small:{kept[0].number}", "--format", "safetensors", "--storage", storage, "--out")
+    for number, place in enumerate((str(tmp_path / "elsewhere"), f"file://{tmp_path}/elsewhere")):
+        ended = srsearch(*command, f"{number}.safetensors", "--checkpoints", place)
+        assert ended.returncode == 0, ended.stderr
+        exported = load_model(tmp_path / f"{number}.safetensors").network.state_dict()
+        assert all(torch.equal(exported[key], value) for key, value in model.network.state_dict().items())
+    ended = srsearch(*command, "none.safetensors")
+    assert ended.returncode == 2
+    assert f"trial {kept[0].number} of study 'small' has no saved weights; a search saves" in ended.stderr
+    assert "if the search was given --checkpoints, give the same one here" in ended.stderr
     with pytest.raises(InputError, match="has no trial 99"):
         model_named("small:99", storage=storage)
 
 
-def test_what_is_no_model_is_answered_with_what_is(tmp_path: Path) -> None:
+def test_a_name_that_is_not_a_model_is_answered_with_what_a_model_is(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"there is no model 'mine': a model is a file .* STUDY:TRIAL"):
         model_named("mine")
     with pytest.raises(InputError, match="is a folder"):

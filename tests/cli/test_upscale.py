@@ -173,13 +173,22 @@ def test_a_model_upscales_images_down_to_one_pixel_and_tiles_change_nothing(srse
         assert np.abs(pixels[2] - pixels[0]).max() <= 1
 
 
-def test_memory_that_does_not_suffice_halves_the_tile_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate"),
+        torch.OutOfMemoryError("CUDA out of memory"),
+    ],
+)
+def test_memory_that_does_not_suffice_halves_the_tile_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     real, sides = upscaling.upscale_image, list[int]()
 
     def small_memory(network: Any, lr: torch.Tensor, scale: int) -> torch.Tensor:
         sides.append(lr.shape[2])
         if lr.shape[2] > 50:
-            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+            raise error
         return real(network, lr, scale)
 
     monkeypatch.setattr(upscaling, "upscale_image", small_memory)
@@ -250,7 +259,7 @@ def animated(kind: str) -> bytes:
         ("a.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
     ],
 )
-def test_what_is_no_single_image_is_refused_with_a_sentence(
+def test_files_that_are_not_one_image_are_refused_with_a_sentence(
     srsearch: Command, tmp_path: Path, name: str, content: bytes, message: str
 ) -> None:
     (tmp_path / name).write_bytes(content)

@@ -353,7 +353,7 @@ def test_other_published_networks_are_verified(name: str, scale: int) -> None:
     assert found.agrees, str(found)
 
 
-def test_a_scale_where_the_lr_area_is_no_whole_number_is_verified() -> None:
+def test_a_scale_where_the_lr_area_is_not_a_whole_number_is_verified() -> None:
     """Mult-Adds of the image are exact, including those of channel attention, which do not depend on its size."""
     design = Architecture.from_dict({"scale": 3, "channels": 8, "block": "rcab", "body": {"chain": {"blocks": 2}}})
     found = verify(design, convention=OURS.at((100, 100)))

@@ -134,7 +134,7 @@ class Same(nn.Module):
         return self.up(self.down(self.conv(x)))
 
 
-def test_a_right_count_is_verified_whatever_padding_and_stride() -> None:
+def test_a_correct_count_is_verified_for_any_padding_and_stride() -> None:
     with registered("unit", "padded_by_word", Same):
         design = Architecture.from_dict(
             {"scale": 4, "channels": CHANNELS, "unit": "padded_by_word", "body": {"chain": {"blocks": 1}}}

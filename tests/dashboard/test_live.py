@@ -1,4 +1,4 @@
-"""The live pages in a real browser: what they show, that they follow a study, and whom they let in."""
+"""The live pages in a real browser: what they show, how they follow a study, and who may open them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import http.client
 import json
 import os
 import re
+import shlex
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -30,14 +32,15 @@ from srsearch.dashboard.formats import cell
 from srsearch.dashboard.live import server as live
 from srsearch.dashboard.live.address import Address
 from srsearch.dashboard.live.components import Page
+from srsearch.dashboard.live.snapshots import Watcher
 from srsearch.dashboard.live.views.table import views
 from srsearch.errors import InputError
 from srsearch.quantity import format_quantity
-from srsearch.store import EvaluationRecord, Store, TrialRecord
+from srsearch.store import EvaluationRecord, Store, TrainingPoint, TrainingRecord, TrialRecord
+from srsearch.store.trainings import TrainingLog
 from tests.conftest import CHECKOUT, SMALL_SPACE
-from tests.dashboard.test_report import browser as browser  # a fixture
-from tests.dashboard.test_report import with_weights
-from tests.support import many_trials
+from tests.dashboard.test_report import press_every_button, with_weights
+from tests.support import forked, many_trials
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&only=</script>"
 BEST = "#best-quality"
@@ -450,13 +453,15 @@ def test_no_view_scrolls_sideways(medium: Site, visit: Any) -> None:
         for width in (1280, 1920, 420):
             tab.set_viewport_size({"width": width, "height": 900})
             assert tab.evaluate("document.documentElement.scrollWidth") <= width, (view, width)
+        if tab.locator(".modebar").count():
+            press_every_button(tab)
 
 
-@pytest.mark.long
+@pytest.mark.long(10)
 def test_a_running_study_is_followed(site: Any, visit: Any, tmp_path: Path) -> None:
     space = SMALL_SPACE | {
-        "proxy": {"evaluator": "tests.support.evaluators:Slow"},
-        "search": {"trials": 20, "sampler": "random"},
+        "proxy": {"evaluator": "tests.support.evaluators:Held"},
+        "search": {"trials": 6, "sampler": "random"},
     }
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(space))
     storage = tmp_path / "running.db"
@@ -464,32 +469,77 @@ def test_a_running_study_is_followed(site: Any, visit: Any, tmp_path: Path) -> N
     page = visit(site(storage))
     tab = page.open()
     assert "No study yet" in tab.inner_text("#content")
-    command = "from srsearch.cli import main; main()"
+    training("other", storage).end("done")
+    tab.wait_for_selector("h2:has-text('Full trainings in this database')")
+    assert "1 finished." in tab.inner_text("#content")
     arguments = ["run", "space.yaml", "--workers", "1", "--quiet", "--storage", str(storage)]
-    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
-    running = subprocess.Popen(
-        [sys.executable, "-c", command, *arguments], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL
-    )
+    running = forked.command(tmp_path, *arguments, env={"PYTHONPATH": str(CHECKOUT)})
     try:
-        tab.wait_for_selector("dt:has-text('Designs finished')", timeout=90_000)
-        tab.wait_for_selector("text=/^[1-9][0-9]* of 20$/", timeout=60_000)
-        first = int(tab.inner_text("dd:has(progress) strong").split()[0])
+        tab.wait_for_selector("text=2 of 6", timeout=90_000)
         tab.wait_for_selector("text=1 design in training, by 1 run.", timeout=60_000)
+        (tmp_path / "go").touch()
         assert running.wait(timeout=120) == 0
     finally:
         running.kill()
-    tab.wait_for_selector("text=20 of 20", timeout=60_000)
-    assert first < 20
+    tab.wait_for_selector("text=6 of 6", timeout=60_000)
     for view, label in TITLES.items():
         page.after(lambda label=label: tab.locator("nav a", has_text=label).click())
         tab.wait_for_selector(f"nav a[aria-current]:text-is('{label}')")
         assert "cannot be shown" not in tab.inner_text("#content"), view
+    check_trainings_are_followed(page, storage)
+
+
+def training(name: str, storage: Path, **values: Any) -> TrainingLog:
+    recipe, data = {"name": "fast", "steps": 400}, {"validation": {"images": 3}}
+    values = {"description": {"scale": 4}, "seed": 0, "file": f"/models/{name}.safetensors", **values}
+    record = TrainingRecord(name, "e" * 64, recipe=recipe, recipe_hash="", data=data, data_fingerprint="", **values)
+    return TrainingLog(str(storage), record, continued=False, warn=pytest.fail)
+
+
+def check_trainings_are_followed(page: Visit, storage: Path) -> None:
+    """The overview of the study shows its trainings while they run and as they end; a view shows all."""
+    tab = page.turn("?study=small")
+    assert "Full trainings" not in tab.inner_text("#content")
+    log = training("small-0", storage, study="small", trial=0)
+    log.reached(100, 0.25, 30.0)
+    for step, psnr in ((50, 27.5), (100, 28.25)):
+        log.validated(TrainingPoint(step, psnr, 0.03, 0.3 * step), 28.125)
+    row = "#table-trainings tbody tr:has-text('small-0')"
+    tab.wait_for_selector(f"{row}:has-text('28.250'):has-text('running'):has-text('28.125')")
+    assert "25%, step 100 of 400, 90 s left" in tab.inner_text(".training")
+    assert tab.locator("#table-trainings tbody tr").count() == 1  # the other is not of this study
+    tab.wait_for_selector("#figure-trainings .legendtext")
+    legend = tab.locator("#figure-trainings .legendtext").all_text_contents()
+    assert legend == ["small-0", "bicubic"]
+    assert tab.locator("#figure-trainings .points path").count() == 2
+    log.reached(200, 0.5, 60.0)
+    log.validated(TrainingPoint(200, 28.5, 0.02, 60.0), 28.125)
+    tab.wait_for_selector(".training:has-text('50%, step 200 of 400, 60 s left')")
+    # Its process, on another machine, is no longer heard of.
+    log._owner = "elsewhere:1:1:1"
+    log.reached(201, 0.5025, 61.0)
+    log.validated(TrainingPoint(201, 28.5, 0.02, 61.0), 28.125)
+    tab.wait_for_selector(".training:has-text('step 201 of 400')")
+    log._write = lambda store: None  # type: ignore[method-assign]
+    with sqlite3.connect(storage) as database:
+        database.execute("UPDATE sr_trainings SET heartbeat = heartbeat - 100 WHERE state = 'running'")
+    tab.wait_for_selector(f"{row}:has-text('interrupted: the same command goes on')")
+    page.after(lambda: tab.locator("nav a", has_text="Trainings").click())
+    tab.wait_for_selector("#table-trainings tbody tr:has-text('other'):has-text('finished')")
+    assert tab.locator("#table-trainings tbody tr").count() == 2
+    for width in (1280, 420):
+        tab.set_viewport_size({"width": width, "height": 900})
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_a_design_is_drawn_and_its_command_saves_it(
     site: Any, visit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = small(tmp_path / "study.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SRSEARCH_PLUGINS", "[]")
+    (tmp_path / "my parts.py").touch()
+    load_plugin("my parts.py")
     page = visit(site(storage))
     tab = page.open("?view=design&trial=3")
     tab.wait_for_selector("#figure-diagram .annotation-text:has-text('entry')")
@@ -501,8 +551,8 @@ def test_a_design_is_drawn_and_its_command_saves_it(
     with Store(storage, read_only=True) as store:
         record = store.trial_records("many")[3]
     assert yaml.safe_load(tab.inner_text("#design-yaml")) == record.description
-    command = tab.inner_text(".next code").split()
-    monkeypatch.chdir(tmp_path)
+    command = shlex.split(tab.inner_text(".next code"))
+    assert command[-2:] == ["--plugin", "my parts.py"]
     assert CliRunner().invoke(main, command[1:]).exit_code == 0
     saved = yaml.safe_load((tmp_path / "design.yaml").read_text())
     assert saved["channels"] == record.axes["channels"]
@@ -685,7 +735,15 @@ def test_pictures_come_from_kept_weights(site: Any, visit: Any, tmp_path: Path) 
     assert "80%" in tab.evaluate("getComputedStyle(document.querySelector('.wipe .above')).clipPath")
 
 
-def test_addresses_say_what_they_were_made_of() -> None:
+def test_the_pace_counts_repeated_trainings() -> None:
+    watcher = Watcher(str(CHECKOUT / "studies" / "lightweight_x4_example.db"))
+    page = live.show(watcher, Address(study="lightweight_x4", view="overview")).page
+    (bars,) = json.loads(page.figures["rate"])["data"]
+    hours = np.array(bars["width"]) / 3_600_000
+    assert hours @ np.array(bars["y"]) == pytest.approx(30 + 12)  # the designs, and the second seeds of the front
+
+
+def test_addresses_are_read_back() -> None:
     link = "?study=a%26b&view=front&max_params=500000&box=mult_adds:1e9:2e9,psnr:26:27&only=unit=conv&only=x=1&with=c"
     address = Address.of(link)
     assert Address.of(address.link()) == address

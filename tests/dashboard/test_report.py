@@ -1,4 +1,4 @@
-"""The report, in a real browser: that it needs nothing but itself, shows what was found, and believes nobody."""
+"""The report in a real browser: it loads nothing, shows the results, and treats names as text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import dataclasses
 import itertools
 import os
 import re
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from srsearch.dashboard.comparison import comparison_page
 from srsearch.dashboard.vendored import plotly_js
 from srsearch.errors import InputError, WorkError
 from srsearch.export.comparison import Box, Shown
+from srsearch.plots import front as front_figure
 from srsearch.quantity import format_quantity
 from srsearch.store import EvaluationRecord, Store, StudyRecord, TrialRecord
 from tests.support import many_trials
@@ -32,15 +32,6 @@ from tests.support import many_trials
 HOSTILE = "<script>alert(1)</script>\"'"
 AXES = ["channels", "unit", "body.cascade.groups", "upsampler.groups", "image_residual"]
 OBJECTIVES = ("psnr", "mult_adds")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 def study(name: str = "lightweight_x4") -> StudyRecord:
@@ -127,21 +118,6 @@ def data(name: str = "lightweight_x4", trials: list[TrialRecord] | None = None) 
     )
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail("no chromium on PATH: .ci/run must install it")
-        pytest.skip("no chromium on PATH (apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
-        yield running
-        running.close()
-
-
 class Page:
     """A report open in a browser, with all that went wrong and all that was asked for."""
 
@@ -164,8 +140,9 @@ class Page:
     def close(self) -> None:
         self.context.close()
         assert self.wrong == []
-        assert len(self.asked) == 1
-        assert self.asked[0].startswith("file://")
+        asked = [url for url in self.asked if not url.startswith("blob:null/")]  # a picture of the page, to be saved
+        assert len(asked) == 1
+        assert asked[0].startswith("file://")
 
 
 @pytest.fixture
@@ -211,6 +188,33 @@ def test_the_page_shows_the_front_and_the_best_design(opened) -> None:
         assert word in body, word
     assert "cannot be compared with published PSNR" in body
     assert tab.locator("table caption").count() == tab.locator("table").count() == 3
+
+
+def press_every_button(tab) -> None:
+    """Press each button of each figure's mode bar. No window may open, and no figure may be uploaded."""
+    windows = []
+    tab.context.on("page", lambda window: windows.append(window.url))
+    buttons = tab.locator(
+        ".modebar-btn:not(.plotlyjsicon)"
+    )  # the logo, which links to its makers; only notebooks have it
+    titles = buttons.evaluate_all("all => all.map(each => each.dataset.title)")
+    assert len(titles) >= 3
+    assert not [title for title in titles if re.search("share|cloud|upload|edit", title, re.IGNORECASE)]
+    buttons.evaluate_all("all => all.forEach(each => each.click())")
+    tab.wait_for_timeout(300)
+    assert windows == []
+    assert tab.get_by_text("Plotly Cloud").count() == 0
+
+
+def test_no_button_of_a_figure_asks_another_machine(browser, tmp_path: Path, opened) -> None:
+    content = data()
+    press_every_button(opened(content).tab)
+    # What a notebook saves, without our settings.
+    path = tmp_path / "figure.html"
+    front_figure(content.trials, content.front).write_html(path)
+    saved = Page(browser, path)
+    press_every_button(saved.tab)
+    saved.close()
 
 
 def test_hovering_over_a_point_tells_its_design(opened) -> None:
@@ -606,12 +610,12 @@ def test_a_large_study_is_one_small_file_with_every_view(browser, tmp_path: Path
     page.close()
 
 
-def test_plotlys_script_is_of_the_version_that_the_python_package_writes_for() -> None:
+def test_plotlys_script_has_the_version_that_the_python_package_writes_for() -> None:
     head = plotly_js()[:200]
     assert f"plotly.js (cartesian - minified) v{get_plotlyjs_version()}\n" in head
 
 
-def test_of_very_many_trials_the_last_ones_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_last_of_very_many_trials_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("srsearch.dashboard.report._MOST_ROWS", 20)
     with Store(tmp_path / "large.db") as store:
         many_trials.write(store, 50)

@@ -1,4 +1,4 @@
-"""The dashboard as a server among strangers: addresses, slow and malformed requests, headers, failing plugins."""
+"""The dashboard's server: addresses, slow and malformed requests, headers, failing plugins."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from srsearch.dashboard.live import listening
 from srsearch.dashboard.live import server as live
 from srsearch.dashboard.live.components import Page
 from srsearch.errors import InputError
-from srsearch.store import Store
+from srsearch.store import Store, sqlite, transactions
 from tests.support import many_trials
 from tests.support.commands import Command
 
@@ -127,7 +128,9 @@ def _closed(connection: socket.socket) -> bool:
     return False
 
 
-def test_requests_that_no_page_sends_are_refused_in_a_sentence(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
+def test_requests_that_no_page_sends_are_refused_in_a_sentence(
+    site: Site, storage: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     address, version = ASKED["inputs"]
     changes: list[dict[str, Any]] = [
         *({"output": each} for each in (None, 5, "x.data", "drawn.data", ["page.data"], "..page.data...x.y..")),
@@ -149,11 +152,40 @@ def test_requests_that_no_page_sends_are_refused_in_a_sentence(site: Site, capfd
     assert large[0] == 413
     for path in ("/nothing", "/shared/..%2f..%2freport.py", "/assets/..%2fserver.py", "/data/..%2fx.csv?view=front"):
         assert site.ask(path)[0] == 404, path
+    with socket.create_connection(site.address, timeout=30) as connection:
+        connection.sendall(b"GET http://[::1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b" 400 " in connection.recv(100)
+    assert site.ask("/data/studies.csv?study=nosuch")[:2] == (404, f"There is no study 'nosuch' in {storage}.\n")
     for path in ("dash/dash.py", "os/path.js", "dash/%2e%2e/x.js", "dash/deps/%00"):
         assert site.ask(f"/_dash-component-suites/{path}")[0] == 404, path
     assert site.ask("/version", "POST", "{}")[0] == 405
     assert site.page("?view=front")[0] == 200
     assert capfd.readouterr().err == ""
+
+
+def test_a_locked_database_is_told_at_once_and_read_again_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(transactions, "_REPEATED_SECONDS", 0.0)
+    path = tmp_path / "locked.db"
+    with Store(path) as store:
+        many_trials.write(store, 20)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA journal_mode=DELETE")
+    site = Site(path)
+    try:
+        assert "Designs finished" in site.page("?view=overview")[1]
+        other.execute("BEGIN EXCLUSIVE")  # for longer than a connection of ours waits for an answer
+        assert "is locked by another process" in site.page("?view=overview")[1]
+        assert "is locked by another process" in site.ask("/version")[1]
+        status, text, _ = site.ask("/data/studies.csv?view=overview")
+        assert (status, "is locked by another process" in text) == (503, True)
+        other.execute("COMMIT")
+        assert "Designs finished" in site.page("?view=overview")[1]
+    finally:
+        other.close()
+        site.close()
 
 
 def test_another_name_for_this_machine_is_refused(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""Kinds of images: those that are read show what other programs show, and the others are refused with the reason."""
+"""Kinds of image files: pixels equal those of other programs, and unreadable files are refused with the reason."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_12_bits_in_a_png_of_16_are_refused(tmp_path: Path) -> None:
             decoded(tmp_path / name)
 
 
-def test_reasons_are_the_reasons(tmp_path: Path) -> None:
+def test_the_reason_for_an_unreadable_image_is_named(tmp_path: Path) -> None:
     whole = png(DEEP, 0)
     enormous = whole[:16] + struct.pack(">II", 40_000, 40_000) + whole[24:29]
     enormous += struct.pack(">I", zlib.crc32(enormous[12:29])) + whole[33:]

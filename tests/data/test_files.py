@@ -1,4 +1,4 @@
-"""Folders of photos as users have them: links, permissions, names, data sets with LR images."""
+"""Folders of photos as users have them: links, permissions, names, and data sets with LR images."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_what_may_not_be_read_is_named_with_the_reason(open_folder: Path) -> Non
 
 
 @pytest.mark.parametrize("folder", ["", "~nobody-of-this-name/photos", "a\0b", "x" * 300])
-def test_what_is_no_folder_is_refused(folder: str) -> None:
+def test_what_is_not_a_folder_is_refused(folder: str) -> None:
     with pytest.raises(InputError, match="the data folder"):
         load_training_data(folder, 4, patch=8)
 
@@ -112,7 +112,7 @@ def test_what_is_no_folder_is_refused(folder: str) -> None:
         (["box.png", "box2.png", "x2.png", "lily.png", "Alrun/1.png", "1.png"], []),
     ],
 )
-def test_lr_images_are_known_by_their_names(hr: list[str], lr: list[str]) -> None:
+def test_lr_images_are_recognised_by_their_names(hr: list[str], lr: list[str]) -> None:
     assert set(lr_files(hr + lr)) == set(lr)
 
 
@@ -132,7 +132,7 @@ def test_lr_images_of_validation_photos_are_not_trained_on(tmp_path: Path, hr: s
     assert "left out 4 smaller copies (LR images) of other photos" in warnings[0]
 
 
-def test_photos_of_one_size_or_another_subject_all_stay(tmp_path: Path) -> None:
+def test_photos_of_the_same_size_or_of_other_subjects_are_kept(tmp_path: Path) -> None:
     rows, columns = np.mgrid[0:64, 0:64]
     sky = np.dstack([rows, rows + 20, 255 - columns // 4]).astype(np.uint8)
     save(sky, tmp_path / "sky.png")

@@ -1,4 +1,4 @@
-"""The main job on real photographs, with a tiny budget: the only tests that train."""
+"""The main job on real photographs, with a tiny budget."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ def photos(folder: Path, count: int = 3) -> Path:
     return target
 
 
+@pytest.mark.long(12)
 def test_a_search_trains_networks_and_finds_a_front(folder: Path, srsearch: Command) -> None:
     first = srsearch("run", "tiny.yaml", "--json")
     assert first.returncode == 0, first.stderr

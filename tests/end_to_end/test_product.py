@@ -33,7 +33,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.long
+@pytest.mark.long(10)
 def test_the_page_leads_from_a_search_to_an_upscaled_photo(
     srsearch: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

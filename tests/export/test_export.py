@@ -20,7 +20,7 @@ import yaml
 import srsearch as sr
 from srsearch.architecture import Architecture, Model, build, catalogue, load_model, save_model
 from srsearch.errors import InputError, WorkError
-from srsearch.export import onnx_file, tracing
+from srsearch.export import onnx_file, torchscript, tracing
 from srsearch.export.card import model_card
 from srsearch.export.onnx_file import export_onnx
 from srsearch.quantity import format_quantity
@@ -65,7 +65,7 @@ def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracing, "SIZES", ((17, 31), (1, 5)))
 
 
-@pytest.mark.long
+@pytest.mark.long(9)
 def test_an_onnx_file_takes_any_size_and_holds_its_design(srsearch: Command, tmp_path: Path) -> None:
     made = model(HARD)
     saved(tmp_path / "m.safetensors", made)
@@ -117,7 +117,9 @@ def test_half_precision_is_close_to_the_network(srsearch: Command, tmp_path: Pat
         assert np.abs(output - made.network(image.float()).numpy()).max() < 1 / 255
 
 
-def test_torchscript_takes_any_size(srsearch: Command, tmp_path: Path, small_sizes: None) -> None:
+def test_torchscript_takes_any_size(
+    srsearch: Command, tmp_path: Path, small_sizes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = model(HARD)
     saved(tmp_path / "m.safetensors", made)
     ran = srsearch("export", "m.safetensors", "--format", "torchscript", "--scale", "2")
@@ -127,6 +129,10 @@ def test_torchscript_takes_any_size(srsearch: Command, tmp_path: Path, small_siz
         image = torch.rand(1, 3, height, width)
         with torch.inference_mode():
             assert torch.allclose(loaded(image), made.network(image, scale=2), atol=1e-5)
+    monkeypatch.setattr(torchscript, "TOLERANCE", -1.0)
+    ran = srsearch("export", "m.safetensors", "--format", "torchscript", "--scale", "3")
+    assert (ran.returncode, "differs from the network" in ran.stderr) == (1, True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.safetensors", "m_x2.pt"]
 
 
 def test_a_published_network_becomes_our_file_with_its_card(srsearch: Command, tmp_path: Path) -> None:
@@ -220,7 +226,7 @@ def test_spandrels_own_loader_opens_our_files(tmp_path: Path, spandrel: Any, des
         assert torch.allclose(opened(image).clamp(0, 1), expected)
 
 
-def test_what_cannot_be_exported_is_answered_with_a_sentence(srsearch: Command, tmp_path: Path) -> None:
+def test_what_cannot_be_exported_is_refused_with_a_sentence(srsearch: Command, tmp_path: Path) -> None:
     saved(tmp_path / "m.safetensors", model(HARD))
     for arguments, message in (
         (("bicubic",), "bicubic has no weights to export"),

@@ -54,7 +54,7 @@ def test_a_plan_of_real_trainings_makes_no_study(tmp_path: Path, srsearch: Comma
     assert not (tmp_path / "studies").exists()
 
 
-def test_a_plan_without_a_gpu_says_that_none_can_be_measured(tmp_path: Path, srsearch: Command) -> None:
+def test_a_plan_for_a_gpu_on_a_machine_without_one_says_so(tmp_path: Path, srsearch: Command) -> None:
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")

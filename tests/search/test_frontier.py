@@ -102,7 +102,7 @@ def volume(points: list[tuple[float, float]]) -> float:
     return dominated_volume(np.array([(cost, -value) for cost, value in points]), np.array([math.log10(4e10), -26.0]))
 
 
-def test_in_a_plain_optuna_study_twenty_trials_find_what_random_search_finds_in_sixty() -> None:
+def test_in_a_plain_optuna_study_twenty_trials_find_what_random_search_needs_sixty_for() -> None:
     space = Space.from_yaml("lightweight_x4")
     ours = [volume(searched(space, FrontierSampler(space, seed=s), 20, s)) for s in range(3)]
     random = [volume(searched(space, optuna.samplers.RandomSampler(seed=s), 60, s)) for s in range(3)]

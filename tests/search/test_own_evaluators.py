@@ -1,4 +1,4 @@
-"""What evaluators of the user's say of themselves and give as scores: made plain, or refused by name."""
+"""Your own evaluators: what they return becomes plain data, or is refused with a message that names it."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_numpys_numbers_paths_and_tuples_are_plain_data(small_space: Space, tmp_
         ({"plan": Plan(0, 1)}, "plan: .* not above zero"),
     ],
 )
-def test_what_is_no_plain_data_is_refused_by_its_name_and_nothing_is_written(
+def test_what_is_not_plain_data_is_refused_by_its_name_and_nothing_is_written(
     small_space: Space, tmp_path: Path, said: dict[str, Any], message: str
 ) -> None:
     store = Store(tmp_path / "s.db")

@@ -30,26 +30,27 @@ def command(word: str) -> list[str]:
     return line.split()[1:]
 
 
-@pytest.mark.long
-def test_the_documented_sampler_works(tmp_path: Path, srsearch_process: Command, srsearch_forked: Command) -> None:
+@pytest.mark.long(10)
+def test_the_documented_sampler_works(tmp_path: Path, srsearch_forked: Command) -> None:
     source = example("my_sampler.py")
     assert len([line for line in source.splitlines() if line]) <= 15
     (tmp_path / "my_sampler.py").write_text(source)
-    ended = srsearch_process(*command("my_sampler"), "--json")
+    mine = (*command("my_sampler"), "--workers", "1", "--json")
+    ended = srsearch_forked(*mine)
     assert ended.returncode == 0, ended.stderr
     first = json.loads(srsearch_forked("trials", "lightweight_x4", "--json").stdout)
     assert sum(trial["state"] == "complete" for trial in first) == 8
     # The same command goes on with the study, another sampler begins another one.
-    assert json.loads(srsearch_forked(*command("my_sampler"), "--json").stdout)["study"] == "lightweight_x4"
-    other = ["optuna.samplers:TPESampler" if "my_sampler" in each else each for each in command("my_sampler")]
-    assert json.loads(srsearch_forked(*other, "--json").stdout)["study"] == "lightweight_x4-2"
+    assert json.loads(srsearch_forked(*mine).stdout)["study"] == "lightweight_x4"
+    other = ["optuna.samplers:TPESampler" if "my_sampler" in each else each for each in mine]
+    assert json.loads(srsearch_forked(*other).stdout)["study"] == "lightweight_x4-2"
 
 
-def test_the_documented_evaluator_works(tmp_path: Path, srsearch_process: Command) -> None:
+def test_the_documented_evaluator_works(tmp_path: Path, srsearch_forked: Command) -> None:
     source = example("my_evaluator.py")
     assert len([line for line in source.splitlines() if line]) <= 15
     (tmp_path / "my_evaluator.py").write_text(source)
-    ended = srsearch_process(*command("my_evaluator"), "--json")
+    ended = srsearch_forked(*command("my_evaluator"), "--workers", "1", "--json")
     assert ended.returncode == 0, ended.stderr
     outcome = json.loads(ended.stdout)
     assert outcome["done"] == 4
@@ -95,8 +96,9 @@ def recipe(tmp_path: Path, small_photos: Path) -> Path:
     return tmp_path
 
 
-def test_the_documented_recipe_works(recipe: Path, srsearch_process: Command, srsearch_forked: Command) -> None:
-    ended = srsearch_process(*command("my_recipe"), "--workers", "1", "--json")
+@pytest.mark.long(9)
+def test_the_documented_recipe_works(recipe: Path, srsearch_forked: Command) -> None:
+    ended = srsearch_forked(*command("my_recipe"), "--workers", "1", "--json")
     assert ended.returncode == 0, ended.stderr
     trials = json.loads(srsearch_forked("trials", "my_recipe_space", "--json").stdout)
     assert [trial["state"] for trial in trials if trial["state"] != "repeated"] == ["complete"] * 2

@@ -255,7 +255,7 @@ def test_time_limits_of_the_server_are_lifted(server: Server, url: str, limit: s
         server.sql("SET statement_timeout = 0; ALTER ROLE postgres RESET statement_timeout")
 
 
-def test_a_server_without_free_connections_is_no_wrong_address(
+def test_a_server_without_free_connections_is_not_taken_for_a_wrong_address(
     server: Server, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transactions, "_OPENING_SECONDS", 0.2)

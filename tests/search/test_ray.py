@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,7 +37,21 @@ pytest.importorskip("ray", reason="Ray is an extra")
 SPACE = SMALL_SPACE | {"search": {"trials": 8, "seed": 3, "workers": 1}}
 
 
-@pytest.mark.long
+@pytest.fixture(scope="module")
+def ray_files() -> Iterator[Path]:
+    """A Ray on this machine that several tests share, and the folder with all its files."""
+    from srsearch.search.executors.ray_tune import connected
+
+    folder = Path(tempfile.mkdtemp(prefix="ray-"))  # with a short name: Ray has sockets in it
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", str(folder))
+        with connected(None, cpus=1, gpus=0):
+            yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.long(15)
+@pytest.mark.usefixtures("ray_files")
 def test_ray_does_what_a_local_run_does(tmp_path: Path) -> None:
     space = Space.from_dict(SPACE)
     here, there = Store(tmp_path / "here.db"), Store(tmp_path / "there.db")
@@ -49,7 +65,7 @@ def test_ray_does_what_a_local_run_does(tmp_path: Path) -> None:
     assert outcome(here, "small") == outcome(there, "small")
 
 
-def test_without_ray_the_extra_is_named(tmp_path: Path) -> None:
+def test_if_ray_is_missing_the_message_names_the_extra(tmp_path: Path) -> None:
     code = "import sys; sys.modules['ray'] = None\nfrom srsearch.cli import main; main(prog_name='srsearch')"
     (tmp_path / "small.yaml").write_text(Space.from_dict(SPACE).text)
     ended = subprocess.run(
@@ -98,14 +114,18 @@ def test_an_address_that_is_not_a_ray_cluster_is_refused() -> None:
             check_address(f"127.0.0.1:{other.getsockname()[1]}")
 
 
-def test_a_cluster_that_cannot_run_a_trial_is_refused_at_once(tmp_path: Path) -> None:
-    """No node has room for a trial; or a worker cannot start, and the message names its node."""
+@pytest.mark.long(15)
+@pytest.mark.usefixtures("ray_files")
+def test_a_cluster_that_cannot_run_a_trial_is_refused_at_once_and_a_busy_one_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No node has room for a trial; or a worker cannot start, and the message names its node; or other runs use all."""
     import ray
 
-    from srsearch.search.executors.ray_tune import connected
+    from srsearch.search.executors import ray_tune
 
     space = Space.from_dict(SPACE)
-    with connected(None, cpus=1, gpus=0), Store(tmp_path / "s.db") as store:
+    with Store(tmp_path / "s.db") as store:
         for options, asked in (
             ({"cpus_per_trial": 4096}, "4096 CPUs and 0 GPUs"),
             ({"gpus_per_trial": 64}, "1 CPUs and 64 GPUs"),
@@ -117,16 +137,21 @@ def test_a_cluster_that_cannot_run_a_trial_is_refused_at_once(tmp_path: Path) ->
         with pytest.raises(WorkError, match=rf"on the node .*{socket.gethostname()}.* is another one here \(version\)"):
             run(space, store=store, backend="ray", evaluator=Changed())
         assert ray.is_initialized()
+
+        monkeypatch.setattr(ray_tune, "_LOOK_SECONDS", 0.2)
+        monkeypatch.setattr(ray_tune, "_detected", lambda device: {"device": device})
+        others = ray.remote(num_cpus=int(ray.cluster_resources()["CPU"]))(lambda: time.sleep(1.5))
+        told: list[str] = []
+        others.remote()
+        assert ray_tune.detected_runtime("auto", 1.0, None, told.append) == {"device": "cpu"}
+        assert told == ["waiting for a node of the cluster with 1 CPUs and 0 GPUs free"]
+
         # The trial is still there, and is trained where the photos are.
         assert run(space, store=store, evaluator=Homebound.elsewhere()).done == 8
 
 
-@pytest.mark.long
-def test_an_evaluator_that_misbehaves_does_on_ray_as_it_does_here(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rays = Path(tempfile.mkdtemp(prefix="ray-"))  # with a short name: Ray has sockets in it
-    monkeypatch.setenv("RAY_TMPDIR", str(rays))
+@pytest.mark.long(30)
+def test_an_evaluator_that_misbehaves_does_on_ray_as_it_does_here(tmp_path: Path, ray_files: Path) -> None:
     (tmp_path / "ways").mkdir()
     ways = ["exit", "fork", "ctrl-c", "die", "segfault", "print", "killed", "grandchild", "late thread", "sleep"]
     evaluator = Misbehaving(tmp_path / "ways", ways)
@@ -144,10 +169,9 @@ def test_an_evaluator_that_misbehaves_does_on_ray_as_it_does_here(
         assert result.done == 6
         assert scores_are_their_designs(store, result.study)
         assert all(psnr != 99.0 for trial in store.trial_records(result.study) for _, psnr in trial.curve)
-    written = [path for path in rays.rglob("*") if path.is_file()]
+    written = [path for path in ray_files.rglob("*") if path.is_file()]
     assert any("experiment_state" in path.name for path in written)
     assert not any(b"hunter2" in path.read_bytes() for path in written)
-    shutil.rmtree(rays)
 
 
 class _Early(SyntheticEvaluator):

@@ -10,22 +10,33 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 from fsspec.implementations.local import LocalFileSystem
-from sqlalchemy import create_engine, text
+from sqlalchemy import Double, create_engine, literal, text, update
 
 from srsearch.analysis import pareto_front
 from srsearch.errors import InputError
-from srsearch.search import SyntheticEvaluator, run, study
+from srsearch.search import SyntheticEvaluator, opening, run, study
 from srsearch.search.checkpoint_copy import Kept
+from srsearch.search.checkpoints import Checkpoints
+from srsearch.search.evaluators.proxy import ProxyEvaluator
+from srsearch.search.executors.evaluation import Job, evaluated
+from srsearch.search.opening import find_or_create
+from srsearch.search.progress import Progress, SilentProgress
 from srsearch.search.study import Study
 from srsearch.space import Space
-from srsearch.store import Store, leases
+from srsearch.store import Store, leases, statements
+from srsearch.store.tables import TrialRow
+from srsearch.training import Trainer
 from tests.conftest import SMALL_SPACE, WIDE_SPACE
-from tests.search.test_search import outcome, start, start_forked, wait_for
+from tests.search.test_search import outcome, start_forked, wait_for
 from tests.support.evaluators import Silent, Slow
 from tests.support.forked import Forked
 
@@ -56,9 +67,9 @@ def kill(process: subprocess.Popen[str] | Forked, *, with_workers: bool) -> None
     process.kill()
 
 
-@pytest.mark.long
+@pytest.mark.long(9)
 def test_two_runs_share_a_study(folder: Path) -> None:
-    both = [start(folder, "--trials", "12") for _ in range(2)]
+    both = [start_forked(folder, "--trials", "12") for _ in range(2)]
     with killed_at_the_end(*both):
         messages = [process.communicate(timeout=300)[1] for process in both]
         assert [process.returncode for process in both] == [0, 0], messages
@@ -74,7 +85,7 @@ def test_two_runs_share_a_study(folder: Path) -> None:
     assert min(told) > 0
 
 
-@pytest.mark.long
+@pytest.mark.long(18)
 def test_trials_of_a_killed_run_are_continued_by_the_other_at_once(folder: Path) -> None:
     first = start_forked(folder, "--trials", "4", evaluator="Slower")
     with killed_at_the_end(first):
@@ -92,8 +103,8 @@ def test_trials_of_a_killed_run_are_continued_by_the_other_at_once(folder: Path)
     assert states["running"] == 0
 
 
-@pytest.mark.long
-@pytest.mark.parametrize(("early_stopping", "most"), [("--no-early-stopping", 10), ("--early-stopping", 5)])
+@pytest.mark.long(22)
+@pytest.mark.parametrize(("early_stopping", "most"), [("--no-early-stopping", 6), ("--early-stopping", 4)])
 def test_kills_at_any_moment_change_nothing(folder: Path, early_stopping: str, most: int) -> None:
     moments = random.Random(11)
     options = ("--trials", "14", "--sampler", "frontier", early_stopping)
@@ -173,6 +184,69 @@ def test_leases_of_other_hosts_end_by_the_databases_clock(tmp_path: Path) -> Non
         store.delete_study("small")
 
 
+def test_a_clock_that_is_set_to_another_time_ends_no_lease_of_a_living_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, now = tmp_path / "s.db", time.time()
+    with Store(path) as store:
+        study = make_study(store, Space.from_dict(WIDE_SPACE))
+        trial = study.ask()
+        assert trial is not None
+
+        def heartbeat(then: float) -> None:
+            with store._transactions.write() as connection:
+                changed = update(TrialRow).where(TrialRow.number == trial.number)
+                connection.execute(changed.values(owner="elsewhere:1:1:x", heartbeat=then))
+
+        elapsed = 0.0
+        monkeypatch.setattr(leases.time, "monotonic", lambda: elapsed)
+        monkeypatch.setattr(statements, "clock", lambda dialect: literal(now, Double()))
+        for hours in (5, -9):
+            heartbeat(now)
+            assert store.abandoned("small") == []
+            now += hours * 3600
+            elapsed += leases.HEARTBEAT_SECONDS
+            assert store.abandoned("small") == []  # it had no time to say by the new clock that it is alive
+            heartbeat(now)
+            elapsed += 3 * leases.HEARTBEAT_SECONDS
+            now += 3 * leases.HEARTBEAT_SECONDS
+            assert store.abandoned("small") == []
+        heartbeat(now + 5 * 3600)  # it died before the clock was set back, and would be waited for for hours
+        assert store.abandoned("small") == [trial.number]
+        study.close()
+
+
+def test_a_run_whose_clock_is_set_back_keeps_the_order_of_events(
+    small_space: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock(datetime):
+        back = timedelta()
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.now(tz) - cls.back
+
+    class SetBack(SilentProgress):
+        def trial_finished(self, number: int, *others: Any) -> None:
+            Clock.back = timedelta(hours=5 if number < 6 else -5 if number < 9 else 50)
+
+    for module in (study, opening):
+        monkeypatch.setattr(module, "datetime", Clock)
+    with Store(tmp_path / "s.db") as store, Store(tmp_path / "whole.db") as whole:
+        run(small_space, store=store, trials=12, progress=SetBack())
+        run(small_space, store=store, trials=2, new=True)
+        Clock.back = timedelta()
+        run(small_space, store=whole, trials=12)
+        assert outcome(store, "small") == outcome(whole, "small")
+        records = store.trial_records("small")
+        begun = [trial.started_at for trial in records]
+        assert begun == sorted(begun)
+        assert all(trial.started_at <= trial.finished_at for trial in records)
+        assert max(begun) - min(begun) > timedelta(hours=4)
+        first, second = map(store.study, ("small", "small-2"))
+        assert second.created_at > max(first.created_at, *(trial.finished_at for trial in records))
+
+
 def test_a_process_number_that_is_used_again_holds_no_lease(tmp_path: Path) -> None:
     host, process, started, _ = leases.new_owner().split(":")
     assert process == str(os.getpid())
@@ -182,7 +256,7 @@ def test_a_process_number_that_is_used_again_holds_no_lease(tmp_path: Path) -> N
     assert not leases.is_void(f"{host}:{parent}:{leases._started(parent)}:x", 1e9)
 
 
-@pytest.mark.long
+@pytest.mark.long(12)
 def test_a_stopped_training_continues_from_its_checkpoint(
     tmp_path: Path, small_photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,6 +314,41 @@ def test_replicates_reduce_the_standard_error_of_the_front(tmp_path: Path) -> No
     assert run(space, store=store, trials=8, replicates=3).done == 8
     assert len(store.trial_records("small")) == len(trials)
     assert run(space, store=store, trials=10).done == 10
+
+
+def test_longer_trainings_share_a_trunk_at_a_url(
+    tmp_path: Path, small_photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = {"data": str(small_photos), "steps": 10, "batch": 1, "patch": 8, "schedule": "wsd", "decay": 0.2}
+    space = Space.from_dict(SMALL_SPACE | {"proxy": proxy})
+    evaluator = ProxyEvaluator.from_space(space, None, device="cpu")
+    with Store(tmp_path / "s.db") as store:
+        record, _ = find_or_create(store, space, evaluator, Progress(), new=False, at_once=1)
+        checkpoints = Checkpoints(store, record, f"file://{tmp_path / 'far'}")
+    folder = Path(checkpoints.folder.removeprefix("file://"))
+    steps: list[int] = []
+    take = Trainer.step
+    monkeypatch.setattr(Trainer, "step", lambda self, step: (steps.append(step), take(self, step)))
+    design = space.sample(np.random.default_rng(0))
+    short, long = (checkpoints.place(design.key, 3, length) for length in (None, 20))
+    job = Job(0, 1, design.key, design.to_dict(), 3, short, waits=False)
+    assert evaluated(evaluator, job, lambda step, psnr: True).score is not None
+    steps.clear()
+    longer = evaluator.at_length(20)
+    outcome = evaluated(longer, replace(job, checkpoint=long), lambda step, psnr: True)
+    assert steps == [*range(9, 21)]
+    assert longer.steps_after(10) == len(steps)
+    scratch = evaluated(longer, replace(job, checkpoint=None), lambda step, psnr: True)
+    assert outcome.score is not None
+    assert scratch.score is not None
+    assert outcome.score.psnr == scratch.score.psnr
+    names = {path.rpartition("/")[2] for path in (short, long)}
+    trunk = f"{design.key[:24]}-3-trunk.pt"
+    assert {path.name for path in folder.iterdir()} == {*names, trunk}
+    (folder / f"{trunk}.part").touch()  # one that is being written
+    (folder / "0123-3-trunk.pt").touch()
+    checkpoints.keep(lambda: [long])
+    assert {path.name for path in folder.iterdir()} == {Path(long).name, trunk, f"{trunk}.part"}
 
 
 def test_a_checkpoint_at_a_url_is_whole_whatever_interrupts_its_upload(

@@ -184,7 +184,7 @@ def test_every_option_of_the_schema_that_makes_another_study_is_told_by_its_name
     assert {("search", name) for name in Search.model_fields} <= seen
 
 
-def test_the_order_of_numbers_makes_no_other_study_and_that_of_words_is_told(recorded: StudyRecord) -> None:
+def test_another_order_of_numbers_is_the_same_study_and_another_order_of_words_is_told(recorded: StudyRecord) -> None:
     evaluator = SyntheticEvaluator()
     numbers = changed(architecture(channels=[16, 8, 12], unit=["conv", {"grouped": {"groups": [4, 2]}}]))
     assert differences(recorded, numbers, RECIPE, "none") == []
@@ -196,7 +196,7 @@ def test_the_order_of_numbers_makes_no_other_study_and_that_of_words_is_told(rec
     ]
 
 
-def test_studies_of_before_numbers_were_sorted_go_on_in_any_order(tmp_path: Path) -> None:
+def test_studies_made_before_numbers_were_sorted_go_on_in_any_order(tmp_path: Path) -> None:
     """The identity of a study recorded then holds the numbers as its file had them."""
     store, evaluator = Store(tmp_path / "s.db"), SyntheticEvaluator()
     as_written, sorted_later = (changed(architecture(channels=order)) for order in ([16, 8, 12], [8, 12, 16]))
@@ -211,7 +211,7 @@ def test_studies_of_before_numbers_were_sorted_go_on_in_any_order(tmp_path: Path
     assert not find_or_create(store, other, evaluator, SilentProgress(), new=False, at_once=1)[1]
 
 
-def test_a_study_belongs_to_the_space_of_its_name_whatever_number_new_appends(tmp_path: Path) -> None:
+def test_a_study_belongs_to_its_space_whatever_number_new_appends_to_its_name(tmp_path: Path) -> None:
     store, evaluator = Store(tmp_path / "s.db"), SyntheticEvaluator()
 
     def opened(name: str, *channels: int, new: bool = False) -> str:
@@ -250,7 +250,7 @@ def test_a_changed_space_is_compared_with_the_nearest_of_its_studies(tmp_path: P
     assert not any("version" in text for text in told)
 
 
-def test_what_makes_no_other_study_is_no_difference(recorded: StudyRecord) -> None:
+def test_what_keeps_the_study_the_same_is_not_a_difference(recorded: StudyRecord) -> None:
     space = changed(lambda p: p["search"].update(trials=99, workers=2))
     assert differences(recorded, space, SyntheticEvaluator().recipe, "none") == []
     assert same_file(recorded, space)
@@ -299,7 +299,7 @@ def test_a_recorded_space_with_an_unknown_part_is_still_compared(recorded: Study
     assert not same_file(record, small_space)
 
 
-def test_another_studys_results_are_found_in_this_space(small_space: Space, tmp_path: Path) -> None:
+def test_results_of_another_study_are_found_for_designs_of_this_space(small_space: Space, tmp_path: Path) -> None:
     store = Store(tmp_path / "s.db")
     run(small_space, store=store, sampler="random", trials=16)
     evaluated = {t.key: t.psnr for t in store.trial_records("small") if t.state == "complete"}

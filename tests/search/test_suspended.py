@@ -1,4 +1,4 @@
-"""Runs that are suspended (Ctrl-Z, a closed laptop) where another run needs what they hold."""
+"""Runs that are suspended (Ctrl-Z, a closed laptop) while another run needs their locks and trials."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from srsearch.search import run
 from srsearch.space import Space
 from srsearch.store import Store
 from tests.conftest import WIDE_SPACE
-from tests.search.test_search import outcome, start
+from tests.search.test_search import outcome, start_forked
 from tests.search.test_sharing import killed_at_the_end
 from tests.support.postgresql import server_or_skip
 from tests.support.suspended import CHOOSING, TRAINING
@@ -39,14 +39,15 @@ def wait_for(mark: Path) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.long(18)
 def test_a_suspended_run_is_overtaken_and_goes_on_when_it_wakes_up(database: str, tmp_path: Path) -> None:
     """The first run is suspended while it chooses; the second one, which has gone on, with its worker in a trial."""
     (tmp_path / "small.yaml").write_text(Space.from_dict(WIDE_SPACE).text)
     options = ("--trials", "8", "--sampler", SAMPLER, "--storage", database)
-    first = start(tmp_path, *options, evaluator=EVALUATOR)
+    first = start_forked(tmp_path, *options, evaluator=EVALUATOR)
     with killed_at_the_end(first):
         wait_for(tmp_path / CHOOSING)
-        second = start(tmp_path, *options, evaluator=EVALUATOR)
+        second = start_forked(tmp_path, *options, evaluator=EVALUATOR)
         with killed_at_the_end(second):
             wait_for(tmp_path / TRAINING)
             first.send_signal(signal.SIGCONT)

@@ -1,4 +1,4 @@
-"""Local workers whose evaluators misbehave, die or build something else: no score lands at another design."""
+"""Local workers whose evaluators misbehave, die or build another network: each score belongs to its own design."""
 
 from __future__ import annotations
 
@@ -126,6 +126,7 @@ def test_a_worker_that_would_score_by_another_recipe_ends_the_run(small_space: S
         assert "failed" not in set(store.trials("small")["state"])
 
 
+@pytest.mark.long(12)
 @pytest.mark.parametrize("backend", ["local", "ray"])
 def test_a_worker_with_an_edited_plugin_ends_the_run(tmp_path: Path, srsearch_process: Command, backend: str) -> None:
     """The plugin's path has a colon, and what it prints is no result."""

@@ -1,4 +1,4 @@
-"""Whatever a space file, a design file or a number holds, it is read or refused: no other error than `InputError`."""
+"""Space files, design files and numbers with any content: they are read, or refused with an `InputError`."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def read_or_refuse(text: str) -> None:
         assert Space.from_dict(space.to_dict()).identity() == space.identity()
 
 
-@pytest.mark.long
+@pytest.mark.long(6)
 @slow
 @given(st.sampled_from(SPACES), st.lists(st.tuples(st.floats(0, 1), st.sampled_from(SCALARS)), min_size=1, max_size=3))
 def test_shipped_spaces_with_other_values(text: str, changes: list[tuple[float, str]]) -> None:
@@ -99,7 +99,7 @@ _TREES = st.recursive(_LEAVES, lambda inner: st.lists(inner, max_size=3) | st.di
     _TREES,
     st.sampled_from(["channels", "unit", "body", "levels", "constraints", "objectives", "proxy", "search", "name"]),
 )
-def test_any_tree_in_place_of_a_section(tree: Any, section: str) -> None:
+def test_any_tree_in_place_of_a_section_is_read_or_refused(tree: Any, section: str) -> None:
     plain = copy.deepcopy(SMALL_SPACE)
     (plain["architecture"] if section in ("channels", "unit", "body", "levels") else plain)[section] = tree
     with contextlib.suppress(InputError):
@@ -113,7 +113,7 @@ def test_any_tree_in_place_of_a_section(tree: Any, section: str) -> None:
 @settings(deadline=None, max_examples=100)
 @given(st.binary(max_size=40))
 @example("name: \ufeffa".encode())
-def test_any_bytes(content: bytes) -> None:
+def test_any_bytes_are_read_or_refused(content: bytes) -> None:
     folder = Path(os.environ["XDG_CACHE_HOME"])
     folder.mkdir(exist_ok=True)
     path = folder / "bytes.yaml"
@@ -133,7 +133,7 @@ def test_any_bytes(content: bytes) -> None:
         ("seed: 1", "trials: 99999999999999999999", ":4: search.trials: "),
         ("seed: 1", "seed: !!int x", ":4: 'x' is not of the type int that its tag says"),
         ("seed: 1", "seed: \u0663", ":4: search.seed: '\u0663' should be a valid integer"),
-        ("scale: 4", "scale: '4'", ":2: scale: '4' is not one of 2, 3, 4, 8; write 4 without quotes"),
+        ("scale: 4", "scale: '4'", ":2: scale: '4' is not one of 2, 3, 4, 8, 16; write 4 without quotes"),
         ("[8, 16]", "['8']", ":3: architecture.channels: '8' should be a valid integer; write 8 without quotes"),
         ("[8, 16]", "99999999999999999999", ":3: architecture.channels: 99999999999999999999 should be less than"),
         (
@@ -145,7 +145,7 @@ def test_any_bytes(content: bytes) -> None:
         ("name: demo", 'name: "a\\0b"', ":1: 'a\\x00b' contains NUL or half a character"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_line(old: str, new: str, message: str) -> None:
+def test_mistakes_are_reported_with_their_line(old: str, new: str, message: str) -> None:
     text = "name: demo\nscale: 4\narchitecture: {channels: [8, 16]}\nsearch: {seed: 1}\n"
     assert old in text
     with pytest.raises(InputError) as error:
@@ -154,7 +154,7 @@ def test_what_is_wrong_is_said_with_its_line(old: str, new: str, message: str) -
 
 
 @pytest.mark.parametrize("text", ["\u0663", "\u00b2", "\uff14\uff10G", "9" * 400, "9" * 5000 + "K", "nan", "1e99"])
-def test_numbers_in_other_scripts_or_out_of_range(text: str) -> None:
+def test_numbers_in_other_scripts_or_out_of_range_are_refused(text: str) -> None:
     for parse in (parse_quantity, parse_output_size, lambda text: parse_output_size(f"{text}x{text}")):
         with pytest.raises(InputError) as error:
             parse(text)
@@ -176,10 +176,10 @@ def test_links_with_hundreds_of_fields_are_read() -> None:
         ("scale: 4\nchannels: \u0663", "channels: '\u0663' is not an integer from 1 to 65536"),
         ("scale: 4\nchannels: 1e999", "channels: inf is not an integer"),
         ("scale: 4\nchan\x07nels: 8", ":2: the character '\\x07' is not allowed in YAML"),
-        ("scale: .nan", "each scale must be one of 2, 3, 4, 8"),
+        ("scale: .nan", "each scale must be one of 2, 3, 4, 8, 16"),
     ],
 )
-def test_designs_out_of_range(design: str, message: str, srsearch: Command, tmp_path: Path) -> None:
+def test_designs_out_of_range_are_refused(design: str, message: str, srsearch: Command, tmp_path: Path) -> None:
     (tmp_path / "design.yaml").write_text(design)
     answer = srsearch("count", "design.yaml")
     assert answer.returncode == 2
@@ -187,7 +187,7 @@ def test_designs_out_of_range(design: str, message: str, srsearch: Command, tmp_
 
 
 @pytest.mark.parametrize("design", ["x:\u00b2", "x:\u0663", "carn:" + "9" * 400, "9" * 400])
-def test_designs_that_are_no_names_of_anything(design: str, srsearch: Command) -> None:
+def test_names_that_are_not_designs_are_refused(design: str, srsearch: Command) -> None:
     assert srsearch("count", design).returncode == 2
 
 

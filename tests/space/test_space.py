@@ -57,7 +57,7 @@ def written(folder: Path, text: str) -> Path:
         ("[8, 16]", "[8, 16, 8]", 4, "architecture.channels: 8 is listed twice"),
         ("    - conv\n", "    - conv\n    - conv\n", 5, "architecture.unit: 'conv' is listed twice"),
         ("[none, both]", "[none, bth]", 9, "'bth' is not one of none, local, global, both; did you mean 'both'?"),
-        ("scale: 4", "scale: 5", 2, "scale: 5 is not one of 2, 3, 4, 8"),
+        ("scale: 4", "scale: 5", 2, "scale: 5 is not one of 2, 3, 4, 8, 16"),
         ("scale: 4\n", "", 1, "the key 'scale' is missing"),
         ("40G", "40Q", 12, "constraints.mult_adds.max: '40Q' is not a count; write a number above zero, such as 40G"),
         ("40G", "-1", 12, "constraints.mult_adds.max: -1 is not a count"),
@@ -84,7 +84,7 @@ def test_mistakes_are_reported_with_file_line_key_and_a_correction(
 
 
 @pytest.mark.parametrize("text", ["", "- a list", "just words", "{}"])
-def test_a_file_that_is_no_space_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_a_space_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError, match="a space is a mapping"):
         Space.from_yaml(written(tmp_path, text))
 
@@ -207,7 +207,7 @@ EVERYTHING = {
 }
 
 
-@pytest.mark.long
+@pytest.mark.long(9)
 def test_columns_and_single_designs_agree() -> None:
     """Canonical form and cost, by columns and one by one, in a space where nearly every rule applies."""
     space = Space.from_dict(EVERYTHING)
@@ -424,7 +424,7 @@ architecture:
         ("groups: [2, 4]", "groups: [2, 3]", 7, "grouped.groups: 3 never fits"),
         ("groups: [2, 4]", "groups: 5", 7, "grouped.groups: unit grouped(groups=5): 16 channels are not divisible"),
         ("[16, 32]", "[16, 31]", 4, "channels: 31 fits no upsampler"),
-        ("scale: 4", "scale: 3", 14, "it reaches x2, x4 and x8, not x3"),
+        ("scale: 4", "scale: 3", 14, "it reaches x2, x4, x8 and x16, not x3"),
         ("[six, all]", "[six, [h, 9_1]]", 11, "'h+9_1' never fits: body symmetric"),
         ("0.5", "1.5", 12, "activations: 1.5 should be all, none, rare"),
         ("0.5", "-0.5", 12, "a share between 0 and 1"),
@@ -451,7 +451,7 @@ def test_shipped_spaces_follow_the_schema_and_hold_feasible_designs() -> None:
         space = Space.from_yaml(name)
         assert space.name == name
         jsonschema.validate(yaml.safe_load(space.text), schema)
-        assert space.sample(np.random.default_rng(0)).scale == space.scale
+        assert space.sample(np.random.default_rng(0)).scales == space.scales
         assert Space.from_dict(space.to_dict()).to_dict() == space.to_dict()
 
 

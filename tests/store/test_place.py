@@ -137,7 +137,7 @@ def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         "mysql:s.db",
     ],
 )
-def test_a_mistyped_url_is_no_folder(written: str, tmp_path: Path) -> None:
+def test_a_mistyped_url_is_not_taken_for_a_folder(written: str, tmp_path: Path) -> None:
     for arguments in (["run", "lightweight_x4"], ["studies"], ["studies", "copy", "x", "elsewhere"]):
         ended = in_this_process(tmp_path, *arguments, "--storage", written)
         assert (ended.returncode, ended.stdout) == (2, "")

@@ -27,8 +27,19 @@ import srsearch
 import srsearch.analysis
 import srsearch.store.frames
 from srsearch.errors import InputError, WorkError
-from srsearch.store import EvaluationRecord, Store, StudyRecord, TrialRecord, content_hash, schema, statements
+from srsearch.store import (
+    EvaluationRecord,
+    Store,
+    StudyRecord,
+    TrainingPoint,
+    TrainingRecord,
+    TrialRecord,
+    content_hash,
+    schema,
+    statements,
+)
 from srsearch.store.tables import Base
+from srsearch.store.trainings import TrainingLog, trainings
 from tests.support import many_trials
 from tests.support.postgresql import server_or_skip
 from tests.support.unprivileged import unprivileged
@@ -303,6 +314,7 @@ def test_a_store_in_sqlite(tmp_path: Path) -> None:
         check_round_trip(store, lambda: Store(path, read_only=True))
         check_frames(store)
         check_transactions(store)
+        check_trainings(store, path)
         check_studies(store)
 
 
@@ -316,6 +328,7 @@ def test_a_store_in_postgresql(postgres: str, tmp_path: Path) -> None:
         check_round_trip(store, lambda: Store(postgres, read_only=True))
         check_frames(store)
         check_transactions(store)
+        check_trainings(store, postgres)
         check_studies(store)
         with pytest.raises(InputError, match="reading only"):
             Store(postgres, read_only=True).create_study(STUDY)
@@ -325,6 +338,35 @@ def test_a_store_in_postgresql(postgres: str, tmp_path: Path) -> None:
             store.copy_study("copied", laptop)
             assert laptop.trial_records("copied") == laptop.trial_records(STUDY.name)
         check_migrated(postgres)
+
+
+def check_trainings(store: Store, url: str | Path) -> None:
+    """A training is found again by the next process that goes on with it, and keeps its curve up to the checkpoint."""
+    told: list[str] = []
+    design = proposal(0)
+    record = TrainingRecord(
+        "n", str(design.key), design.description, {"steps": 9}, "r", {}, "d", 2**40, "/m", STUDY.name, trial=0
+    )
+    for loss, state in ((0.5, "interrupted"), (0.25, "done")):
+        log = TrainingLog(str(url), record, continued=state == "done", warn=told.append)
+        for step in (3, 6) if state == "interrupted" else (6, 9):
+            log.reached(step, step / 9, 2.0 * step)
+            log.validated(TrainingPoint(step, 30.0 + step, loss, 2.0 * step), 28.0)
+        log.end(state)  # type: ignore[arg-type]
+    assert told == []
+    (read,) = trainings(store, STUDY.name)
+    assert (read.state, read.step, read.done, read.seed, read.trial) == ("done", 9, 1.0, 2**40, 0)
+    assert [(point.step, point.loss) for point in read.curve] == [(3, 0.5), (6, 0.25), (9, 0.25)]
+    assert read.bicubic == 28.0
+    assert read.started_at is not None
+    assert read.finished_at is not None
+    # One that begins again ends the one before with the same file; what fails says why.
+    TrainingLog(str(url), replace(record, seed=1), continued=False, warn=told.append).end("interrupted")
+    TrainingLog(str(url), replace(record, study="gone"), continued=False, warn=told.append).end("failed", "a\0b")
+    failed, before, _ = trainings(store)
+    assert (failed.study, failed.trial, failed.state, failed.reason) == (None, None, "failed", "a\\x00b")
+    assert (before.state, before.reason) == ("failed", "begun again from the first step")
+    assert told == []
 
 
 def test_a_store_in_memory() -> None:
@@ -563,7 +605,7 @@ def test_read_only_files_and_folders_are_refused_for_writing(open_folder: Path) 
 
 
 @pytest.mark.parametrize("read_only", [False, True])
-def test_a_file_that_is_no_database_is_refused(tmp_path: Path, read_only: bool) -> None:
+def test_a_file_that_is_not_a_database_is_refused(tmp_path: Path, read_only: bool) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("This is not a database, whatever its name may say. " * 100)
     before = contents(tmp_path)
@@ -817,7 +859,7 @@ def test_optuna_dashboard_shows_the_export(tmp_path: Path) -> None:
         assert len(infeasible) == 2
 
 
-def test_no_statement_lists_more_values_than_a_database_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_statement_has_more_values_than_a_database_accepts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def few(connection: sqlite3.Connection, _: object) -> None:
         connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 100)
 

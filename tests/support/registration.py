@@ -1,4 +1,4 @@
-"""Parts that are registered for a while: the tests of the schema list every part that there is."""
+"""Registers parts for the duration of a test, because the tests of the schema list all registered parts."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 _FOR_WORKERS = ["srsearch.search.executors.worker", "srsearch.search.evaluators.proxy", "srsearch.search.forecast"]
-_FOR_COMMANDS = ["srsearch.search.running", "srsearch.cli.main", "scipy.stats"]
+_FOR_COMMANDS = ["srsearch.search.running", "srsearch.cli.main", "scipy.stats", "tests.support.preloaded"]
 """What a command needs that runs a study; `tests.support.forked` forks commands from the same process."""
 
 _real_context = multiprocessing.get_context

@@ -6,6 +6,9 @@ import copy
 import json
 import math
 import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,7 +23,16 @@ from srsearch.data import PatchSampler, TrainingData, load_training_data
 from srsearch.data.pairs import Pair
 from srsearch.errors import InputError
 from srsearch.evaluation import bicubic_quality, evaluate
-from srsearch.training import ProxyResult, Recipe, Runtime, TrainingFailed, train_proxy, versions
+from srsearch.training import (
+    Checkpoint,
+    ProxyResult,
+    Recipe,
+    Runtime,
+    Trainer,
+    TrainingFailed,
+    train_proxy,
+    versions,
+)
 from srsearch.training import recipe as recipes
 
 SHORT = Recipe(steps=12, batch=2, patch=12, rungs=(0.25, 0.5))
@@ -126,6 +138,72 @@ def test_an_interrupted_training_continues_bit_for_bit(data: TrainingData, tmp_p
     assert (known.curve, known.ssim) == (whole.curve, whole.ssim)
     assert all(torch.equal(one, other) for one, other in zip(weights, again.parameters(), strict=True))
     assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+WSD = Recipe(steps=12, batch=2, patch=12, rungs=(0.25, 0.5, 0.9), schedule="wsd", warm_up=4, decay=0.25)
+
+
+@pytest.mark.parametrize("recipe", [WSD, replace(WSD, decay=0, ema=0.9)], ids=["decay", "average"])
+def test_a_longer_training_goes_on_from_the_trunk_bit_for_bit(
+    data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: Recipe
+) -> None:
+    steps: list[int] = []
+    take = Trainer.step
+
+    def counted(self: Trainer, step: int, done: float | None = None) -> None:
+        steps.append(step)
+        take(self, step, done)
+
+    monkeypatch.setattr(Trainer, "step", counted)
+    trunk = tmp_path / "trunk.pt"
+    for number, length in enumerate((12, 24, 48, 12)):
+        at_length = recipe.with_steps(length)
+        expected = network()
+        whole = train_proxy(expected, data, at_length, FASTEST, 0)
+        steps.clear()
+        *_, in_decay, _ = at_length.validation_steps
+        with pytest.raises(KeyboardInterrupt):  # killed in the decay, before anything of it is kept
+            train_proxy(network(), data, at_length, FASTEST, 0, killed_at(in_decay), None, trunk)
+        checkpoint = tmp_path / f"{number}.pt"
+        with pytest.raises(KeyboardInterrupt):  # killed in the decay, with a checkpoint
+            train_proxy(network(), data, at_length, FASTEST, 0, killed_at(in_decay), checkpoint, trunk)
+        trained = network()
+        result = train_proxy(trained, data, at_length, FASTEST, 0, None, checkpoint, trunk)
+        assert (result.curve, result.psnr, result.ssim) == (whole.curve, whole.psnr, whole.ssim)
+        assert all(map(torch.equal, trained.state_dict().values(), expected.state_dict().values()))
+        kept = Checkpoint.load(trunk)
+        assert kept is not None
+        if number == 3:
+            assert kept.step == recipe.with_steps(48).stable_steps  # the longest one stays
+            continue
+        assert kept.step == at_length.stable_steps
+        # Nothing but the decay is trained twice.
+        first = recipe.with_steps(length // 2).stable_steps + 1 if number else 1
+        again = range(kept.step + 1 if recipe.decay else first, in_decay + 1)
+        assert steps == [*range(first, in_decay + 1), *again, *range(in_decay + 1, length + 1)]
+
+
+def killed_at(step: int) -> Callable[[int, float], bool]:
+    def report(at: int, psnr: float) -> bool:
+        if at == step:
+            raise KeyboardInterrupt
+        return True
+
+    return report
+
+
+def test_a_trunk_of_another_training_is_not_used(data: TrainingData, tmp_path: Path) -> None:
+    trunk = tmp_path / "trunk.pt"
+    other = replace(WSD, learning_rate=1e-3)
+    whole = train_proxy(network(), data, WSD, FASTEST, 0).curve
+    for seed, recipe in ((1, WSD), (0, other), (0, replace(WSD, steps=10, decay=0.1)), (0, SHORT)):
+        train_proxy(network(), data, recipe, FASTEST, seed, None, None, trunk)
+        assert train_proxy(network(), data, WSD, FASTEST, 0, None, None, trunk).curve == whole
+    trunk.write_bytes(trunk.read_bytes()[:1000])
+    checkpoint = tmp_path / "checkpoint.pt"
+    train_proxy(network(), data, WSD.with_steps(24), FASTEST, 0, None, checkpoint)
+    # Nor is a checkpoint of another length.
+    assert train_proxy(network(), data, WSD, FASTEST, 0, None, checkpoint, trunk).curve == whole
 
 
 def test_an_unusable_checkpoint_is_not_used(data: TrainingData, tmp_path: Path) -> None:
@@ -258,6 +336,24 @@ def test_one_cycle_rises_and_falls() -> None:
     }
 
 
+def test_wsd_is_the_same_until_its_decay_at_every_length() -> None:
+    recipe = Recipe(steps=600, schedule="wsd", warm_up=60)
+    lengths = [recipe.with_steps(steps) for steps in (600, 2400, 9600, 38_401)]
+    assert [each.stable_steps for each in lengths] == [480, 1920, 7680, 30_721]
+    assert {each.warm_up for each in lengths} == {60}
+    for short, long in pairwise(lengths):
+        steps = range(1, short.stable_steps + 1)
+        assert all(short.learning_rate_at(step) == long.learning_rate_at(step) for step in steps)
+    rates = [recipe.learning_rate_at(step) for step in range(1, 601)]
+    assert rates[0] == pytest.approx(2e-3 / 120)
+    assert set(rates[60:480]) == {2e-3}
+    assert rates[480:] == sorted(rates[480:], reverse=True)
+    assert rates[540] == pytest.approx(2e-3 * (1 - math.sqrt(60.5 / 120)))
+    assert 0 < rates[-1] < 1e-5
+    # What is counted in shares of the steps is not the same at every length.
+    assert replace(recipe, alternate_from=0.5).stable_steps == Recipe().stable_steps == 0
+
+
 def test_recipes_convert_to_json_and_back() -> None:
     recipe = Recipe(steps=80, rungs=(0.5, 0.25, 0.5))
     assert recipe.rungs == (0.25, 0.5)
@@ -282,6 +378,8 @@ def test_recipes_convert_to_json_and_back() -> None:
         ({"learning_rate": math.nan}, "learning_rate: nan"),
         ({"schedule": "one_cicle"}, "did you mean 'one_cycle'"),
         ({"loss": "l3"}, "unknown loss 'l3'"),
+        ({"decay": 0.1}, "decay: only the schedule wsd has a decay, not one_cycle"),
+        ({"schedule": "wsd", "decay": 1.5}, "decay: 1.5 is not a number from 0 to 1"),
         ({"rungs": [0.5, 1.5]}, "rungs: "),
         ({"rungs": 0.5}, "rungs: 0.5"),
     ],

@@ -23,7 +23,7 @@ def _depth(scales: Sequence[int], name: str) -> int:
     for scale in scales:
         if scale & (scale - 1):
             raise ValueError(
-                f"a {name} network doubles the size in every level: it reaches x2, x4 and x8, not x{scale}"
+                f"a {name} network doubles the size in every level: it reaches x2, x4, x8 and x16, not x{scale}"
             )
     return max(scales).bit_length() - 1
 
@@ -96,14 +96,21 @@ def _amount(least: int) -> Any:
 class Pyramid(Network):
     """A pyramid of x2 levels on features, each with its own weights, with one entry and one exit (CSRCNN).
 
-    A multi-scale network shares the lower levels. The options ``blocks_2`` and ``blocks_3`` set the number of blocks of
-    the second and third body, ``refine_2`` and ``refine_3`` the number of residual blocks of their refinements.
+    A multi-scale network shares the lower levels. The options ``blocks_2`` to ``blocks_4`` set the number of blocks of
+    the second to fourth body, ``refine_2`` to ``refine_4`` the number of residual blocks of their refinements.
     ``same`` repeats the number of the level before.
     """
 
     placement: ClassVar[dict[str, Option]] = {
         name: Option(name, _amount(least), "same")
-        for name, least in (("blocks_2", 1), ("blocks_3", 1), ("refine_2", 0), ("refine_3", 0))
+        for name, least in (
+            ("blocks_2", 1),
+            ("blocks_3", 1),
+            ("refine_2", 0),
+            ("refine_3", 0),
+            ("blocks_4", 1),
+            ("refine_4", 0),
+        )
     }
 
     def _add_stages(self, body: Factory, upsampler: Factory, refinement: Factory) -> None:

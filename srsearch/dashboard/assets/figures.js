@@ -16,7 +16,8 @@ window.srsearchFigures = (() => {
     return value;
   }
 
-  const config = { responsive: true, displaylogo: false };
+  // Plotly's mode bar offers to upload a figure to a cloud service. Our pages ask nothing of another machine.
+  const config = { responsive: true, displaylogo: false, showSendToCloud: false, plotlyServerURL: "" };
 
   // Plotly counts the redraws for which a figure's margins change, lowers the count when a drawing ends, and warns of
   // too many. So the drawings of a place follow one another, and of those that wait only the last is done.

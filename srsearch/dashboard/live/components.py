@@ -179,7 +179,7 @@ def table(
     """
     page.tables[name] = frame
     shown = [column for column in columns if column in frame.columns]
-    names = axis_labels(shown) | headings() | dict(heads or {})
+    names = axis_labels(shown) | headings(shown) | dict(heads or {})
     order, most = address.more.get(f"sort_{name}", ""), _most(address.more.get(f"rows_{name}"))
     ordered = _sorted(frame, order)
     numeric = {column: is_number(frame[column]) for column in shown}

@@ -27,8 +27,10 @@ from srsearch.dashboard.live.components import Page, named
 from srsearch.dashboard.live.listening import is_loopback, listen
 from srsearch.dashboard.live.requests import check_requests
 from srsearch.dashboard.live.snapshots import Watcher
+from srsearch.dashboard.live.trainings import add_trainings
 from srsearch.dashboard.live.views import ViewContext
 from srsearch.dashboard.live.views.table import views
+from srsearch.dashboard.study_view import scales_title
 from srsearch.dashboard.vendored import plotly_js
 from srsearch.errors import InputError, WorkError
 from srsearch.plots._theme import exchange
@@ -72,11 +74,15 @@ class Shown:
         head: The study's name and the navigation.
         page: The content below.
         title: The title of the window.
+        problem: Why the page cannot be shown; empty where it can.
+        status: What those are told of it who ask for data.
     """
 
     head: list[Component]
     page: Page
     title: str
+    problem: str = ""
+    status: int = 200
 
 
 def application(watcher: Watcher, *, token: str | None = None) -> flask.Flask:
@@ -172,11 +178,13 @@ def _version(watcher: Watcher, address: Address) -> str:
     """A text that changes whenever the page changes."""
     try:
         names = watcher.names()
+        trained = [(each.name, each.state, each.step, len(each.curve)) for each in watcher.trainings()]
+        others = f"{len(names)} {hash(tuple(trained)):x}"
         study = address.study or next(iter(names), None)
         if study is None or study not in names:
-            return f"no study of {len(names)}"
+            return f"no study of {others}"
         versions = [watcher.snapshot(name).version for name in (study, *address.compared) if name in names]
-        return " ".join(map(str, [*versions, len(names)]))
+        return " ".join(map(str, [*versions, others]))
     except (Exception, SystemExit) as error:  # whatever it is, the page says it
         return f"{type(error).__name__}: {error}"
 
@@ -213,11 +221,15 @@ def show(watcher: Watcher, address: Address) -> Shown:
     try:
         names = watcher.names()
     except (InputError, WorkError) as error:
-        return _problem(address, "The database cannot be read", f"{error}.", [])
+        return _problem(address, "The database cannot be read", f"{error}.", [], 503)
     except Exception:
         if (text := _damage(watcher)) is None:
             raise
-        return _problem(address, "The database cannot be read", text, [])
+        return _problem(address, "The database cannot be read", text, [], 503)
+    if not names and (records := watcher.trainings()):
+        page = Page()
+        add_trainings(page, "trainings", "Full trainings in this database", records, address)
+        return Shown(_brand(), page, "Trainings")
     if not names:
         text = (
             f"There is no study in {watcher.where} yet. Start one with `srsearch run lightweight_x4`; it appears here."
@@ -235,7 +247,7 @@ def show(watcher: Watcher, address: Address) -> Shown:
         if not isinstance(page, Page):
             raise TypeError(f"it gave {type(page).__name__}, not a Page")
     except (InputError, WorkError) as error:
-        return _problem(address, "This page cannot be shown", f"{error}.", names)
+        return _problem(address, "This page cannot be shown", f"{error}.", names, 503)
     except (Exception, SystemExit) as error:
         return _failed(address, error, names, _damage(watcher))
     return Shown(_head(address, names, context), page, f"{view.title}, {study}")
@@ -246,7 +258,7 @@ def _failed(address: Address, error: BaseException, names: list[str], damage: st
     told = printable(f"the view {address.view} of {address.study!r} failed: {type(error).__name__}: {error}"[:1000])
     print(f"srsearch: {told}", file=sys.stderr)
     text = "Something went wrong. The output of `srsearch dashboard` says more; the other views may work."
-    return _problem(address, "This view cannot be shown", damage or text, names)
+    return _problem(address, "This view cannot be shown", damage or text, names, 500)
 
 
 def _damage(watcher: Watcher) -> str | None:
@@ -258,12 +270,12 @@ def _damage(watcher: Watcher) -> str | None:
     return None if error is None else f"{error}."
 
 
-def _problem(address: Address, title: str, text: str, names: list[str]) -> Shown:
+def _problem(address: Address, title: str, text: str, names: list[str], status: int = 404) -> Shown:
     children: list[Component] = [html.H1(title), html.P(text, role="alert")]
     if names:
         children.append(html.P("Studies in this database:"))
         children.append(html.Ul([html.Li(_study_link(name)) for name in names]))
-    return Shown(_brand(), Page([html.Div(children, className="nothing")]), title)
+    return Shown(_brand(), Page([html.Div(children, className="nothing")]), title, text, status)
 
 
 def _study_link(name: str) -> Component:
@@ -277,7 +289,7 @@ def _brand() -> list[Component]:
 def _head(address: Address, names: list[str], context: ViewContext) -> list[Component]:
     study = context.snapshot.study
     other = [name for name in names if name != study.name]
-    title = html.H1([study.name, html.Span(f" \N{MULTIPLICATION SIGN}{study.scale}", className="scale")])
+    title = html.H1([study.name, html.Span(f" {scales_title(study)}", className="scale")])
     here: dict[str, Any] = {"aria-current": "page"}
     links = [
         html.A(
@@ -302,6 +314,8 @@ def _data(watcher: Watcher, address: Address, name: str, kind: str) -> flask.Res
     """The response with all rows of a page's table."""
     shown = show(watcher, address)
     frame = shown.page.tables.get(name)
+    if shown.problem:
+        return flask.Response(f"{well_formed(shown.problem)}\n", status=shown.status, mimetype="text/plain")
     if frame is None or kind not in ("csv", "json"):
         return flask.Response("This page has no such table.\n", status=404, mimetype="text/plain")
     if kind == "csv":

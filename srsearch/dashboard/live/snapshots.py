@@ -22,9 +22,11 @@ from srsearch.analysis import (
     retraining_noise,
     standard_errors,
 )
-from srsearch.dashboard.study_view import main_cost
+from srsearch.analysis.predicted import ERROR, Prediction
+from srsearch.analysis.ranking import Ranking, as_predicted, predicted_for
+from srsearch.dashboard.study_view import main_cost, printed_for
 from srsearch.objectives import OBJECTIVES, own_costs
-from srsearch.store import Curve, Store, StudyRecord, frames
+from srsearch.store import Curve, Store, StudyRecord, TrainingRecord, frames
 from srsearch.store.changes import (
     FollowedTrial,
     StudyIdentity,
@@ -34,6 +36,7 @@ from srsearch.store.changes import (
     identities,
 )
 from srsearch.store.database import check_registered
+from srsearch.store.trainings import trainings
 
 T = TypeVar("T")
 
@@ -45,7 +48,7 @@ _SHARE = 80.0
 
 _MOST_MODELLED = 3_000
 _MOST_MADE = 64
-_FRAME_COLUMNS = len(frames.FrameRow._fields)  # a `FollowedTrial` begins with them
+_FRAME_COLUMNS = len(frames.COLUMNS)  # a `FollowedTrial` begins with them
 
 
 @dataclass
@@ -74,6 +77,22 @@ class Snapshot:
 
     @functools.cached_property
     def trials(self) -> pd.DataFrame:
+        """As `measured`; after several lengths of training, with the predicted PSNR of finished designs in ``psnr``."""
+        return self.measured if self.prediction is None else as_predicted(self.measured, self.prediction)
+
+    @functools.cached_property
+    def prediction(self) -> Prediction | None:
+        """The PSNR after the longest training; None for studies with one length, or too few designs."""
+        printed = _printed_for(self.study) if self.measured.attrs["lengths"] else None
+        return predicted_for(self.measured, self.study.objectives, self.study.recipe, printed)
+
+    @property
+    def ranking(self) -> Ranking:
+        """How the designs are ranked."""
+        return Ranking(self.trials, tuple(self.study.objectives), self.noise, self.prediction)
+
+    @functools.cached_property
+    def measured(self) -> pd.DataFrame:
         """As `Store.trials`, with the last step that has a PSNR (``reached``), and its PSNR where unfinished."""
         frame = frames.trials([row[:_FRAME_COLUMNS] for row in self.rows])
         frames.with_own_costs(frame, self.study.objectives, self.descriptions)
@@ -125,6 +144,8 @@ class Snapshot:
             designs = self.plain_front(*chosen)
             quality = quality_of(chosen)
             errors = standard_errors(designs, self.noise if quality == self.quality else None)
+            if self.prediction is not None and quality == self.quality:
+                errors = designs[ERROR]
             made = designs.assign(**{f"{quality}_error": errors})
             made.attrs = designs.attrs
             return made
@@ -144,7 +165,7 @@ class Snapshot:
             trainings = sum(row.state == "complete" for row in self.rows)
             known = self.noises.get(self.study.name)
             if known is None or not known[0] <= trainings <= 1.1 * known[0]:
-                known = self.noises[self.study.name] = trainings, retraining_noise(_share(self.trials), self.quality)
+                known = self.noises[self.study.name] = trainings, retraining_noise(_share(self.measured), self.quality)
             return known
 
         return self.once("noise", make)[1]
@@ -183,6 +204,17 @@ class Snapshot:
         return {row.number: curve for row, curve in zip(self.rows, parsed, strict=True) if curve}
 
 
+_networks: dict[tuple[str, object], pd.DataFrame | None] = {}
+
+
+def _printed_for(study: StudyRecord) -> pd.DataFrame | None:
+    """As `printed_for`, looked up once for each study."""
+    key = study.name, study.created_at
+    if key not in _networks:
+        _networks[key] = printed_for(study)
+    return _networks[key]
+
+
 def _share(trials: pd.DataFrame) -> pd.DataFrame:
     """All designs with several seeds, and an evenly spaced part of the others: the model uses at most 120 anyway."""
     if len(trials) <= _MOST_MODELLED:
@@ -218,11 +250,12 @@ class Watcher:
     """
 
     def __init__(self, storage: str | None) -> None:
-        self.store = Store(storage, read_only=True)
+        self.store = Store(storage, read_only=True, patient=False)  # whoever asks for a page waits for it
         self._lock = threading.Lock()
         self._snapshots: dict[str, tuple[StudyIdentity, Snapshot, float, object]] = {}
         self._noises: dict[str, tuple[int, Noise | None]] = {}
         self._version = 0
+        self._trainings: tuple[list[TrainingRecord], float] = [], 0.0
 
     @property
     def where(self) -> str:
@@ -306,20 +339,25 @@ class Watcher:
         """The description of a design by its key; empty where there is none."""
         return self.store.description(key)
 
+    def trainings(self) -> list[TrainingRecord]:
+        """All full trainings, newest first, as they are now or were a moment ago."""
+        with self._lock:
+            if time.monotonic() >= self._trainings[1]:
+                self._trainings = trainings(self.store), time.monotonic() + LEAST_WAIT
+            return self._trainings[0]
+
     def abandoned(self, study: str) -> list[int]:
         """Numbers of the running trials whose run has ended."""
         return self.store.abandoned(study)
 
 
 def _changes(store: Store, study: str, rows: Sequence[FollowedTrial]) -> list[FollowedTrial]:
-    ends = [row.finished_at for row in rows if row.finished_at is not None]
     changed = changed_trials(
         store,
         study,
         after=rows[-1].number if rows else -1,
         running=[row.number for row in rows if row.state == "running"],
-        newest=max(ends, default=None),
-        stopped=any(row.state == "stopped" for row in rows),
+        stopped=[row.number for row in rows if row.state == "stopped"],
     )
     by_number = {row.number: row for row in rows}
     return [row for row in changed if by_number.get(row.number) != row]

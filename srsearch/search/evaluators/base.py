@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from srsearch.architecture import Architecture
+from srsearch.errors import InputError
 from srsearch.search.evaluators.cores import Plan
 from srsearch.space import Space
 
@@ -20,9 +21,14 @@ class Report(Protocol):
     Attributes:
         checkpoint: File for the state that the evaluation needs to continue; write it before you report the step. If
             the file exists, continue from it: the evaluation was stopped or interrupted there. None: no checkpoints.
+        trunk: File for the state that longer evaluations of the same design and seed may continue from, and for which
+            `Evaluator.at_length` is made. None: no checkpoints.
     """
 
     checkpoint: Path | None
+
+    @property
+    def trunk(self) -> Path | None: ...
 
     def __call__(self, step: int, psnr: float) -> bool:
         """Report the PSNR in dB after a step.
@@ -148,6 +154,27 @@ class Evaluator(abc.ABC):
     def steps(self) -> int | None:
         """The last step that is reported, for the progress display and early stopping; None if unknown."""
         return None
+
+    def at_length(self, steps: int) -> Evaluator:
+        """Return this evaluator with trainings of another length, for studies with several lengths (``--lengths``).
+
+        In a worker process it is called on the evaluator that was prepared there; `prepare` is not called again. Its
+        `recipe` must tell the lengths apart.
+
+        Args:
+            steps: Training steps; becomes `Evaluator.steps` of the result.
+
+        Raises:
+            InputError: The evaluator has only one length.
+        """
+        name = f"{type(self).__module__}:{type(self).__qualname__}"
+        raise InputError(f"the evaluator {name} has no at_length(steps), which studies with several lengths need")
+
+    def steps_after(self, shorter: int) -> int:
+        """Return how many steps a training does if one of the same design with ``shorter`` steps is finished: by
+        default all of `steps`, less where it continues from the shorter one.
+        """
+        return self.steps or 0
 
     def plan(self, workers: int | None, say: Callable[[str], None]) -> Plan:
         """Choose how a new study shares this machine. It is called once for a study, and may change `runtime`.

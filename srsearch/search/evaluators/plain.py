@@ -30,7 +30,7 @@ def recipe_of(evaluator: Evaluator) -> dict[str, Any]:
     """The evaluator's recipe as plain data.
 
     Raises:
-        InputError: It is no mapping of plain data; so for the functions below.
+        InputError: It is not a mapping of plain data. The functions below raise it, too.
     """
     return _mapping(evaluator, "recipe")
 

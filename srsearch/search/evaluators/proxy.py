@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class ProxyEvaluator(Evaluator):
     """Scores a design by a short training on photos, then Y-PSNR and Y-SSIM on whole validation photos.
 
+    Designs with several scales are trained at all of them in turn, and scored at the scale of the space's budget.
+
     Every worker uses one thread, unless a measurement showed that more threads train much faster on this machine.
     """
 
@@ -35,6 +37,7 @@ class ProxyEvaluator(Evaluator):
         # The study's runtime may only exist on other machines; `check_machine` tests that.
         self._runtime = Runtime.from_dict(runtime) if runtime else Runtime.detect(device=device, threads=1)
         self._source, self._scale = space.proxy.data, space.scale
+        self._trained = (space.scale,) if len(space.scales) == 1 else self._recipe.scales or space.scales
         self._fingerprint: str | None = None
         self._data: TrainingData | None = None
         self._carries_data = False
@@ -54,6 +57,19 @@ class ProxyEvaluator(Evaluator):
         carrying = copy.copy(self)
         carrying._data, carrying._carries_data = self._training_data, True
         return carrying
+
+    def at_length(self, steps: int) -> ProxyEvaluator:
+        """Return the evaluator with trainings of another length, by `Recipe.with_steps`.
+
+        With the schedule ``wsd``, a longer training goes on from the end of the stable phase of the longest one so far
+        of its design and seed. With any other, it begins at the first step.
+        """
+        other = copy.copy(self)
+        other._recipe = self._recipe.with_steps(steps)
+        return other
+
+    def steps_after(self, shorter: int) -> int:
+        return self._recipe.steps - self._recipe.with_steps(shorter).stable_steps
 
     def check_machine(self) -> None:
         from srsearch.evaluation import Runtime
@@ -111,7 +127,11 @@ class ProxyEvaluator(Evaluator):
 
         if self._data is None:
             self._data = load_training_data(
-                self._source, self._scale, patch=self._recipe.patch, warn=self._warnings.append
+                self._source,
+                self._scale,
+                patch=self._recipe.patch,
+                warn=self._warnings.append,
+                further=self._trained,
             )
         return self._data
 
@@ -131,7 +151,14 @@ class ProxyEvaluator(Evaluator):
         try:
             network = build(design, seed=seed)
             result = train_proxy(
-                network, self._training_data, self._recipe, self._runtime, seed, report, report.checkpoint
+                network,
+                self._training_data,
+                self._recipe,
+                self._runtime,
+                seed,
+                report,
+                report.checkpoint,
+                report.trunk if self._recipe.stable_steps else None,
             )
         except TrainingFailed as error:
             raise EvaluationFailed(str(error)) from None
@@ -159,13 +186,15 @@ class ProxyEvaluator(Evaluator):
 
         network = build(design, seed=0)
         with self._runtime.applied():
-            trainer = Trainer(network, {self._scale: self._training_data.train}, self._recipe, self._runtime, 0)
-            for _ in range(2):  # warm-up
-                trainer.step(1)
+            trainer = Trainer(network, self._training_data.by_scale, self._recipe, self._runtime, 0)
+            turns = len(self._trained)
+            for step in range(max(2, turns)):  # warm-up
+                trainer.step(1 + step % turns)
             begun, steps = time.perf_counter(), 0
-            while steps < 2 or time.perf_counter() - begun < (seconds if steps < 100 else 1.0):
+            # Whole rounds through the scales, whose steps take different times.
+            while steps < 2 or steps % turns or time.perf_counter() - begun < (seconds if steps < 100 else 1.0):
+                trainer.step(1 + steps % turns)  # reads the loss, and so waits for the GPU
                 steps += 1
-                trainer.step(1)  # reads the loss, and so waits for the GPU
             per_step, begun = (time.perf_counter() - begun) / steps, time.perf_counter()
             evaluate(network, self._training_data.validation, self._scale, runtime=self._runtime, ssim=False)
             return per_step, time.perf_counter() - begun

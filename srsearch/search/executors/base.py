@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -31,15 +31,16 @@ class Executor(Protocol):
     ) -> None:
         """Disconnect."""
 
-    def detect(self, device: str) -> dict[str, Any] | None:
+    def detect(self, device: str, say: Callable[[str], None]) -> dict[str, Any] | None:
         """The runtime of its machines for a new study; None: the evaluator finds out itself, on this machine.
 
         Args:
             device: ``auto``, ``cpu`` or ``cuda``.
+            say: Is told if this waits for machines that are busy.
 
         Raises:
             InputError: No machine has that device.
-            WorkError: The machines do not answer.
+            WorkError: The machines cannot be asked.
         """
 
     def room(self, runtime: Mapping[str, Any]) -> int | None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from srsearch.architecture import Architecture
@@ -35,6 +36,7 @@ class Job:
         seed: Seed of the evaluation.
         checkpoint: Path or URL of the trial's checkpoint; None: it has none.
         waits: Whether the trial waits after each report until it is told whether to go on.
+        steps: Training steps of a longer training; None: the evaluator's own.
     """
 
     trial: int
@@ -44,6 +46,7 @@ class Job:
     seed: int
     checkpoint: str | None
     waits: bool
+    steps: int | None = None
 
     @property
     def identity(self) -> tuple[int, int, str]:
@@ -121,7 +124,8 @@ def evaluated(evaluator: Evaluator, job: Job, tell: Tell) -> Outcome:
         with kept(job.checkpoint) as checkpoint:
             report = _Report(checkpoint, tell)
             try:
-                score = evaluator.evaluate(design, job.seed, report)
+                scorer = evaluator if job.steps is None else evaluator.at_length(job.steps)
+                score = scorer.evaluate(design, job.seed, report)
             finally:
                 report.close()
         if not report.going_on:
@@ -153,6 +157,10 @@ class _Report:
         self._process = os.getpid()
         self._closed = False
         self._lock = threading.Lock()  # threads of an evaluator may report, too
+
+    @property
+    def trunk(self) -> Path | None:
+        return self._kept.trunk
 
     def __call__(self, step: int, psnr: float) -> bool:
         if os.getpid() != self._process:  # a child of the worker: its parent reports

@@ -12,7 +12,7 @@ import pickle
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -72,7 +72,7 @@ class LocalExecutor:
     ) -> None:
         """Do nothing: the processes live as long as `execute`."""
 
-    def detect(self, device: str) -> dict[str, Any] | None:
+    def detect(self, device: str, say: Callable[[str], None]) -> dict[str, Any] | None:
         return None
 
     def room(self, runtime: Mapping[str, Any]) -> int | None:
@@ -136,7 +136,8 @@ class _Pool:
         worker.trial = trial
         worker.first_death = None
         design = trial.design
-        self._send(worker, Job(trial.number, 1, design.key, design.to_dict(), trial.seed, checkpoint, self._waits))
+        job = Job(trial.number, 1, design.key, design.to_dict(), trial.seed, checkpoint, self._waits, steps=trial.steps)
+        self._send(worker, job)
 
     def answer(self, index: int, going_on: bool) -> None:
         """Tell a worker that has reported whether its trial goes on. One that does not wait for that is killed."""

@@ -22,7 +22,7 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -50,8 +50,11 @@ if TYPE_CHECKING:
 _RETRIES = 2
 """How often a trial is restarted from its last rung after its process or node died."""
 
-_ANSWER_SECONDS, _START_SECONDS = 5.0, 120.0
-"""Seconds that the head of a cluster may take to answer, and a node to start a task."""
+_CONNECT_SECONDS, _GREETING_SECONDS = 5.0, 30.0
+"""Seconds that the head of a cluster may take to accept a connection, and then to say what it is."""
+
+_LOOK_SECONDS = 10.0
+"""Seconds between two looks at the nodes while none has room for a task."""
 
 _LONGEST_DEATH = 300
 """Characters of what Ray says of a process that died."""
@@ -100,8 +103,8 @@ class RayExecutor:
     ) -> None:
         self._connection.close()
 
-    def detect(self, device: str) -> dict[str, Any] | None:
-        return None if self._address is None else detected_runtime(device, self._cpus, self._gpus)
+    def detect(self, device: str, say: Callable[[str], None]) -> dict[str, Any] | None:
+        return None if self._address is None else detected_runtime(device, self._cpus, self._gpus, say)
 
     def room(self, runtime: Mapping[str, Any]) -> int | None:
         return None if self._address is None else room(self._cpus, self._gpus_of(runtime))
@@ -204,7 +207,8 @@ def connected(address: str | None, *, cpus: float, gpus: float, least_cpus: int 
             raise InputError(f"Ray cannot be started on this machine: {describe(error)}") from None
         raise InputError(
             f"the Ray cluster at {address} cannot be joined: {describe(error)}. srsearch runs on a node of the cluster "
-            "(make this machine one with `ray start --address`), with the same versions of Ray and Python as there"
+            "(make this machine one with `ray start --address`), with the same versions of Ray and Python as there; if "
+            "`ray start --head` says that the cluster asks for a token, set RAY_AUTH_MODE=token"
         ) from None
     try:
         _check_room(cpus, gpus)
@@ -230,7 +234,7 @@ def check_address(address: str) -> None:
     if not colon or not host or not 0 < (parse_natural(port) or 0) < 65536:
         raise InputError(f"--address {address!r} is not HOST:PORT, such as 10.0.0.1:6379, nor auto")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS) as connection:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS) as connection:
             answers = _speaks_grpc(connection)
     except OSError as error:
         why = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
@@ -246,7 +250,7 @@ def _speaks_grpc(connection: socket.socket) -> bool:
     """Whether the other side speaks HTTP/2, as a cluster's head does: its first frame is SETTINGS."""
     if os.environ.get("RAY_USE_TLS", "0") == "1":
         return True
-    connection.settimeout(_ANSWER_SECONDS)
+    connection.settimeout(_GREETING_SECONDS)
     connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
     answer = b""
     while len(answer) < 9 and (more := connection.recv(9 - len(answer))):
@@ -280,32 +284,41 @@ def room(cpus: float, gpus: float) -> int:
     return max(1, trials)
 
 
-def detected_runtime(device: str, cpus: float, gpus: float | None) -> dict[str, Any]:
-    """The runtime of the cluster's nodes, detected on one of them, because this machine may have no GPU.
+def detected_runtime(device: str, cpus: float, gpus: float | None, say: Callable[[str], None]) -> dict[str, Any]:
+    """Detect the runtime on a node of the cluster, because this machine may have no GPU.
+
+    Other runs may use the whole cluster. Then this waits, as long as there are nodes that a trial fits on.
 
     Args:
         device: ``auto`` takes GPUs if any node has one.
-        cpus: That a trial takes.
+        cpus: CPUs that a trial takes.
         gpus: GPUs that each trial takes; None: one where there are GPUs.
+        say: Is told once that this waits.
 
     Raises:
         InputError: There are no nodes with that device.
+        WorkError: Ray failed.
     """
     has_gpu = any(node.get("GPU", 0) > 0 for node in _nodes())
     if device == "auto":
         device = "cuda" if has_gpu and gpus != 0 else "cpu"
     wanted = 0.0 if device == "cpu" else 1.0 if gpus is None else gpus
     _check_room(cpus, wanted)
-    ask = ray.remote(num_cpus=cpus, num_gpus=wanted)(_detected)
-    try:
-        found: dict[str, Any] = ray.get(ask.remote(device), timeout=_START_SECONDS)
-    except ray.exceptions.RayTaskError as error:
-        raise InputError(f"on a node of the cluster: {describe(error.cause)}") from None
-    except ray.exceptions.RayError as error:
-        raise WorkError(
-            f"no node of the cluster has begun anything in {_START_SECONDS:.0f} s: {describe(error)}"
-        ) from None
-    return found
+    task = ray.remote(num_cpus=cpus, num_gpus=wanted)(_detected).remote(device)
+    told = False
+    while True:
+        try:
+            runtime: dict[str, Any] = ray.get(task, timeout=_LOOK_SECONDS)
+            return runtime
+        except ray.exceptions.GetTimeoutError:
+            _check_room(cpus, wanted)
+            if not told:
+                say(f"waiting for a node of the cluster with {cpus:g} CPUs and {wanted:g} GPUs free")
+            told = True
+        except ray.exceptions.RayTaskError as error:
+            raise InputError(f"on a node of the cluster: {describe(error.cause)}") from None
+        except ray.exceptions.RayError as error:
+            raise WorkError(f"no node of the cluster could be asked for its device: {describe(error)}") from None
 
 
 def _detected(device: str) -> dict[str, Any]:
@@ -347,7 +360,7 @@ class _Bridge:
         attempt, design = self._died[trial.number] + 1, trial.design
         checkpoint = self.session.checkpoint(trial)
         name = None if checkpoint is None else checkpoint.rpartition("/")[2]
-        return Job(trial.number, attempt, design.key, design.to_dict(), trial.seed, name, self.waits)
+        return Job(trial.number, attempt, design.key, design.to_dict(), trial.seed, name, self.waits, trial.steps)
 
     def lost(self, trial: Trial) -> bool:
         """Whether a trial is restarted from its checkpoint after its process or node died."""

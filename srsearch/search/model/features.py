@@ -94,7 +94,7 @@ class FeatureTable:
         return self._space.grid.table or self._space.grid.draw(20_000, np.random.default_rng(0))[0]
 
     @functools.cached_property
-    def _span(self) -> tuple[Array, Array]:
+    def span(self) -> tuple[Array, Array]:
         """(k,) smallest and (k,) largest logarithm of each counted cost among feasible combinations."""
         inside = self._sample.within(self._space.limits)
         costs = _logarithms(self._sample)[inside]
@@ -104,7 +104,7 @@ class FeatureTable:
     def limits(self) -> Array:
         """(k,) logarithms of the reference costs of the hypervolume: the budget, or the largest feasible cost."""
         budget = self._space.budget
-        largest = [*self._span[1], *(math.log10(largest_own(self._space, row)) for row in self._own)]
+        largest = [*self.span[1], *(math.log10(largest_own(self._space, row)) for row in self._own)]
         return np.array([math.log10(budget[n]) if n in budget else largest[i] for i, n in enumerate(self.costs)])
 
     def find(self, axes: Mapping[str, OptionValue]) -> Positions:
@@ -158,7 +158,7 @@ class FeatureTable:
         else:
             counted = table.rows(np.ravel_multi_index(tuple(positions.T), self._counts))
         costs = _logarithms(counted)
-        low, high = self._span
+        low, high = self.span
         scaled = (costs - low) / np.maximum(high - low, 1e-9)
         features = np.concatenate([*(rows[positions[:, i]] for i, rows in enumerate(self._rows)), scaled], axis=1)
         return Candidates(positions, features, costs, counted.within(self._space.limits), counted.identity)
@@ -196,7 +196,7 @@ class FeatureTable:
         from scipy.stats.qmc import Halton  # imported here because scipy.stats takes long to import
 
         share = float(index) if index < 2 else float(Halton(1, scramble=False).fast_forward(index - 1).random()[0, 0])
-        low, high = (bound[0] for bound in self._span)
+        low, high = (bound[0] for bound in self.span)
         target = low + (0.03 + 0.94 * share) * (high - low)
         near = np.argsort(np.abs(candidates.costs[:, 0] - target), kind="stable")[:_NEAREST]
         chosen: list[int] = candidates.positions[rng.choice(near)].tolist()

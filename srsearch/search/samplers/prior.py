@@ -48,7 +48,7 @@ def observations_from(
 def _located(record: TrialRecord, space: Space) -> Candidate | None:
     """The point of a space with a trial's design: tries the trial's own values first, then searches the space."""
     design = Architecture.from_dict(record.description)
-    if design.scales != (space.scale,):
+    if design.scales != space.scales:
         return None
     axes: dict[str, OptionValue] = {}
     for axis in space.axes:

@@ -1,8 +1,8 @@
-"""`Proposer`: asks an Optuna sampler for the next design, on a study that is rebuilt from our tables.
+"""`Proposer`: asks an Optuna sampler for the next design, on an Optuna study that is rebuilt from the database.
 
-No sampler state lives outside SQL. Each proposal is drawn by a new sampler, seeded by the study's seed and the trial's
-number, from the trials so far. The attributes that a sampler writes to its trial and study are stored with the trial,
-and given to the next sampler.
+All state of a sampler is in the database. A new sampler makes each proposal from the trials so far; its seed depends on
+the study's seed and the trial's number. The attributes that a sampler writes to its trial and its study are stored with
+the trial and given to the next sampler.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from srsearch.space import Candidate, Space
 from srsearch.store import TrialRecord
 from srsearch.store.rows import check_sampler_state
 
-_SAID_TWICE = ("tpe:relative_params", "gp:relative_params")
-"""Attributes that repeat a trial's axes, for samplers that run at the same time; they are not stored."""
+_REDUNDANT_ATTRIBUTES = ("tpe:relative_params", "gp:relative_params")
+"""Attributes that repeat a trial's axes; they are not stored."""
 
 
 def proposal_seed(study_seed: int, number: int) -> int:
-    """The seed of one proposal, 32 bits."""
+    """The seed of one proposal: 32 bits of a hash of the study's seed and the trial's number."""
     digest = hashlib.sha256(f"{study_seed}:{number}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
 
@@ -50,9 +50,9 @@ class Acceptance:
     """How many of a sampler's proposals could be evaluated.
 
     Attributes:
-        taken: Feasible and new.
-        infeasible: Outside the budget, or not to be built.
-        repeated: Seen before.
+        taken: Proposals that were feasible and new.
+        infeasible: Proposals that were over budget or could not be built.
+        repeated: Proposals that an earlier trial had made.
     """
 
     taken: int
@@ -61,7 +61,7 @@ class Acceptance:
 
     @classmethod
     def of(cls, records: Iterable[TrialRecord]) -> Acceptance:
-        """Count a study's trials. Designs that no sampler proposed (published, repaired, random) do not count."""
+        """Count a study's trials, without designs that no sampler proposed (published, repaired or random ones)."""
         states = [record.state for record in records if _proposed_by_sampler(record)]
         infeasible, repeated = states.count("infeasible"), states.count("repeated")
         return cls(len(states) - infeasible - repeated, infeasible, repeated)
@@ -73,13 +73,14 @@ class Acceptance:
 
     @property
     def share(self) -> float:
-        """Share of the proposals that were taken; NaN before the first."""
+        """Share of the proposals that were taken, 0..1; NaN before the first proposal."""
         return self.taken / self.proposed if self.proposed else math.nan
 
     def __str__(self) -> str:
-        turned_down = [f"{n} {what}" for n, what in ((self.infeasible, "infeasible"), (self.repeated, "repeated")) if n]
+        counts = (self.infeasible, "infeasible"), (self.repeated, "repeated")
+        rejected = ", ".join(f"{count} {reason}" for count, reason in counts if count)
         text = f"{self.taken} of {self.proposed} proposals feasible and new"
-        return f"{text} ({', '.join(turned_down)})" if turned_down else text
+        return f"{text} ({rejected})" if rejected else text
 
 
 def _proposed_by_sampler(record: TrialRecord) -> bool:
@@ -87,14 +88,14 @@ def _proposed_by_sampler(record: TrialRecord) -> bool:
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """A finished record as one of Optuna's trials."""
+class _Converted:
+    """A record of an ended trial, and the Optuna trial that was made of it."""
 
     record: TrialRecord
     trial: FrozenTrial
 
-    def still(self, record: TrialRecord) -> bool:
-        """Whether it is the same trial in the same state: another run may have taken its number."""
+    def is_of(self, record: TrialRecord) -> bool:
+        """Whether the record is still the same: another run may have changed the trial of this number."""
         own = self.record
         return own is record or (
             own.state == record.state
@@ -112,7 +113,7 @@ class Proposer:
         space: The space.
         sampler: A name of `SAMPLER_TYPES`, or ``module:Class`` of the user's.
         seed: The study's seed.
-        reference: The quality that the study's hypervolume counts from.
+        reference: The quality from which the study's hypervolume is measured.
         prior: Results of another study, for ``frontier``.
 
     Raises:
@@ -140,7 +141,7 @@ class Proposer:
             self._frontier = FrontierSampler(space, reference=reference, seed=seed, prior=prior)
         self._type = sampler_type(sampler)
         self._curves = self._type.takes_curves or len(space.objectives) == 1
-        self._kept: dict[int, _Kept] = {}
+        self._converted: dict[int, _Converted] = {}
 
     def propose(self, number: int, history: Sequence[TrialRecord]) -> tuple[Candidate, dict[str, Any]]:
         """Propose the next point, feasible or not.
@@ -153,13 +154,13 @@ class Proposer:
             The point, and the sampler's state to store with the trial.
 
         Raises:
-            InputError: The stored state is not what a sampler writes, or a sampler of the user's failed.
+            InputError: The stored state is not one that a sampler writes, or the user's own sampler failed.
         """
         if self._sampler == "random":
             point = self._space.random_point(np.random.default_rng(proposal_seed(self._seed, number)))
             return point, {"trial": {}, "study": {}}
         with warnings.catch_warnings(), one_thread():
-            warnings.simplefilter("ignore")  # Optuna announces what is experimental in it at every use.
+            warnings.simplefilter("ignore")  # Optuna warns of its experimental features at every use.
             previous = optuna.logging.get_verbosity()
             optuna.logging.set_verbosity(optuna.logging.ERROR)
             try:
@@ -183,37 +184,37 @@ class Proposer:
             raise InputError(f"sampler {self._sampler!r} failed at trial {number}: {describe(error)}{hint}") from error
         written = storage.asked.system_attrs.items()
         state = {
-            "trial": {name: value for name, value in written if not name.startswith(_SAID_TWICE)},
+            "trial": {name: value for name, value in written if not name.startswith(_REDUNDANT_ATTRIBUTES)},
             "study": storage.written,
         }
         return self._space.candidate(chosen), state
 
     def _fresh_sampler(self, number: int) -> BaseSampler:
-        """The sampler of one proposal; ``frontier`` has no state but caches, and stays."""
+        """A new sampler for one proposal; ``frontier`` is used again, because its only state is a cache."""
         if self._frontier is not None:
             return self._frontier
         assert self._type.make is not None
         return self._type.make(proposal_seed(self._seed, number), self._seed)
 
     def _trials(self, history: Sequence[TrialRecord]) -> list[FrozenTrial]:
-        """The trials as Optuna's; those that have ended are converted once."""
+        """The trials as Optuna's. Ended ones are converted only once."""
         trials: list[FrozenTrial] = []
         for record in history:
-            # A repeat must neither count twice nor speak against its design: samplers are not told of it.
+            # Samplers do not see repeated proposals: a second result would count twice, a failure against the design.
             if record.state == "repeated":
                 continue
-            kept = self._kept.get(record.number)
-            trial = kept.trial if kept is not None and kept.still(record) else self._frozen(record)
+            known = self._converted.get(record.number)
+            trial = known.trial if known is not None and known.is_of(record) else self._frozen(record)
             if trial.number != len(trials):
                 trial = copy.copy(trial)
                 trial.number = trial._trial_id = len(trials)
-            if record.state != "running" and (kept is None or kept.trial is not trial):
-                self._kept[record.number] = _Kept(record, trial)
+            if record.state != "running" and (known is None or known.trial is not trial):
+                self._converted[record.number] = _Converted(record, trial)
             trials.append(trial)
         return trials
 
     def _frozen(self, record: TrialRecord) -> FrozenTrial:
-        """Convert a trial of ours into one of Optuna's."""
+        """Convert a record into one of Optuna's trials."""
         params = encoded(self._space, record.axes)
         try:
             check_sampler_state(record.sampler_state)
@@ -236,23 +237,23 @@ class Proposer:
                     state=TrialState.COMPLETE, values=values, intermediate_values=curve, **common
                 )
             case "infeasible":
-                # PRUNED with its constraints, never FAIL: of a failed trial TPE learns nothing, and proposes it again.
+                # PRUNED with constraints, not FAIL: TPE ignores failed trials and would propose the design again.
                 violations = self._space.grid.violations(None if record.mult_adds is None else record)
                 constraints = {str(index): value for index, value in enumerate(violations)}
                 return optuna.trial.create_trial(state=TrialState.PRUNED, constraints=constraints, **common)
             case "stopped":
                 return optuna.trial.create_trial(state=TrialState.PRUNED, intermediate_values=curve, **common)
             case "running":
-                # Without its curve: how much of it is reported by now is chance.
+                # Without its curve: proposals must not depend on how much of it has been reported by now.
                 return optuna.trial.create_trial(state=TrialState.RUNNING, **common)
             case _:
                 return optuna.trial.create_trial(state=TrialState.FAIL, **common)
 
 
 _OPTIMIZER = "cmawm:optimizer"
-"""Prefix of the attributes in which Optuna keeps it."""
+"""Prefix of the attributes in which Optuna's CMA-ES sampler stores its pickled optimizer, in chunks of hex digits."""
 
-_OPTIMIZER_PARTS = frozenset(
+_OPTIMIZER_CLASSES = frozenset(
     {
         ("cmaes._cmawm", "CMAwM"),
         ("cmaes._cma", "CMA"),
@@ -266,23 +267,25 @@ _OPTIMIZER_PARTS = frozenset(
 
 
 def _check_optimizer(attributes: Mapping[str, Any]) -> None:
-    """Check the pickle in which Optuna's CMA-ES keeps its optimizer, as loading it may run any code.
+    """Check the pickled optimizer of Optuna's CMA-ES sampler, because loading a pickle may run any code.
 
     Raises:
-        InputError: It holds anything but such an optimizer.
+        InputError: The pickle names anything but the classes of such an optimizer, or is damaged.
     """
     chunks = [name for name in attributes if name.startswith(_OPTIMIZER)]
     if not chunks:
         return
     try:
-        whole = "".join(attributes[f"{_OPTIMIZER}:{i}"] for i in range(len(chunks)))
-        _Inspector(io.BytesIO(bytes.fromhex(whole))).load()
+        digits = "".join(attributes[f"{_OPTIMIZER}:{i}"] for i in range(len(chunks)))
+        _OptimizerUnpickler(io.BytesIO(bytes.fromhex(digits))).load()
     except Exception as error:  # a damaged pickle may raise anything
-        raise InputError(f"what the sampler cmaes kept with a trial is no optimizer of its own: {error}") from None
+        raise InputError(f"the state that cmaes stored with a trial is not its optimizer: {error}") from None
 
 
-class _Inspector(pickle.Unpickler):
+class _OptimizerUnpickler(pickle.Unpickler):
+    """Refuses all classes that such an optimizer does not need."""
+
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _OPTIMIZER_PARTS:
+        if (module, name) not in _OPTIMIZER_CLASSES:
             raise pickle.UnpicklingError(f"it names {module}.{name}")
         return super().find_class(module, name)

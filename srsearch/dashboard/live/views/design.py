@@ -117,8 +117,12 @@ def _head(context: ViewContext, row: FollowedTrial) -> Component:
         for name in (*snapshot.objectives, "seeds", "seconds")
         if values is not None and not pd.isna(values[name])
     ]
+    if values is not None:
+        lengths = [name for name in snapshot.ranking.measured_columns if not pd.isna(values[name])]
+        measured += [(headings(lengths)[name], f"{cell(name, values[name])} dB") for name in lengths]
     axes = [] if values is None else axis_values(values, snapshot.axes)
-    again = f", the design of trial {row.replicate_of} with another seed" if row.replicate_of is not None else ""
+    how = "with another seed" if row.steps is None else f"in a training of {row.steps:,} steps"
+    again = f", the design of trial {row.replicate_of} {how}" if row.replicate_of is not None else ""
     reason = f": {row.reason}" if row.reason else ""
     return section(
         f"Trial {row.number}",

@@ -10,7 +10,7 @@ from dash.development.base_component import Component
 
 from srsearch import plots
 from srsearch.analysis import tied_with_best
-from srsearch.analysis.captions import standard_error_text, ties_text
+from srsearch.analysis.captions import ties_text
 from srsearch.analysis.objectives import costs_of
 from srsearch.dashboard.budget import choice, contenders, own_limits
 from srsearch.dashboard.formats import headings
@@ -146,9 +146,8 @@ def _caption(context: ViewContext) -> str:
     text = f"{number:,} finished designs."
     if number > plots.MOST_POINTS:
         text += " Where points overlap only one is drawn; selections and tables contain all."
-    if context.quality == snapshot.quality and snapshot.noise is not None:
-        text += f" Bars are {standard_error_text(snapshot.noise, snapshot.plain_front())}."
-    return text
+    errors = snapshot.ranking.errors_text(snapshot.plain_front()) if context.quality == snapshot.quality else ""
+    return " ".join(filter(None, [text, f"Bars are {errors}." if errors else "", snapshot.ranking.caveat()]))
 
 
 def _score_caveat(context: ViewContext, shown: plots.Browse) -> Caveat:
@@ -179,9 +178,13 @@ def _budget(context: ViewContext, selected: pd.DataFrame) -> dict[str, Any]:
         rows = contenders(address.selected(snapshot.done), quality)
         return choice(rows, snapshot.axes, quality=quality, noise=noise)
 
-    tied = tied_with_best(selected, noise, quality=quality)
+    ranking = snapshot.ranking
+    if quality == snapshot.quality:
+        ties = ranking.ties_text(ranking.tied(selected))
+    else:
+        ties = ties_text(tied_with_best(selected, noise, quality=quality), noise)
     made = snapshot.once(("choice", quality, *context.selection), make)
-    return made | {"limits": dict(address.limits), "ties": ties_text(tied, noise)}
+    return made | {"limits": dict(address.limits), "ties": ties}
 
 
 def _front_table(context: ViewContext, page: Page, designs: pd.DataFrame) -> Component:
@@ -219,5 +222,6 @@ def _designs_table(context: ViewContext, page: Page, selected: pd.DataFrame) -> 
 
 
 def _measures(frame: pd.DataFrame, quality: str) -> list[str]:
-    names = [quality, f"{quality}_error", "seeds", *costs_of(frame.columns)]
+    lengths = frame.attrs.get("measured", {})
+    names = [quality, f"{quality}_error", *lengths, "seeds", *costs_of(frame.columns)]
     return columns_with_values(frame, names)

@@ -7,9 +7,8 @@ from dash import html
 from dash.development.base_component import Component
 
 from srsearch import plots
-from srsearch.analysis import tied_with_best
 from srsearch.analysis.agreement import rung_agreement, seed_agreement
-from srsearch.analysis.captions import ties_text
+from srsearch.analysis.ranking import PROBABILITY
 from srsearch.dashboard.live.components import Page, chips, empty, place, section, table
 from srsearch.dashboard.live.snapshots import Snapshot
 from srsearch.dashboard.live.views import ViewContext, budget_controls, selection_controls
@@ -31,7 +30,9 @@ def noise(context: ViewContext) -> Page:
         text = f"Results vary between seeds: {known}. Designs closer together may change places with another seed."
     page.children.append(section("Training noise", html.P(text, role="status")))
     selected = context.selected
-    tied = tied_with_best(selected, known, quality=snapshot.quality)
+    ranking = snapshot.ranking
+    tied = ranking.tied(selected)
+    measures = [snapshot.quality, *ranking.measured_columns, PROBABILITY, "seeds"]
     page.children.append(
         section(
             "Ties with the best",
@@ -40,11 +41,11 @@ def noise(context: ViewContext) -> Page:
                 "ties",
                 "The best selected design within the budget and those tied with it, cheapest first",
                 tied,
-                ["trial", snapshot.quality, "seeds", *costs_shown(snapshot.study.objectives), *context.varied(tied)],
+                ["trial", *measures, *costs_shown(snapshot.study.objectives), *context.varied(tied)],
                 address,
                 links={"trial": "design"},
             ),
-            lead=ties_text(tied, known)
+            lead=ranking.ties_text(tied)
             or "A design is tied with the best where a one-sided test at 5 % does not tell the two apart.",
         )
     )

@@ -1,4 +1,4 @@
-"""The overview: progress, hypervolume, pace, designs in training, failures, and all studies."""
+"""The overview: progress, hypervolume, pace, designs in training, full trainings, failures, and all studies."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from srsearch import plots
 from srsearch.analysis.pace import per_hour
 from srsearch.dashboard.formats import cell
 from srsearch.dashboard.live.components import Page, empty, facts, note, place, section, table
+from srsearch.dashboard.live.trainings import add_trainings
 from srsearch.dashboard.live.views import ViewContext
 from srsearch.dashboard.study_view import (
     CAPTIONS,
@@ -21,6 +22,7 @@ from srsearch.dashboard.study_view import (
     is_synthetic,
     score_warning,
     state_counts,
+    trainings,
 )
 from srsearch.labels import MISSING
 from srsearch.objectives import COSTS, OBJECTIVES, unit_suffix
@@ -44,7 +46,8 @@ def overview(context: ViewContext) -> Page:
     page.children.append(_figures(context))
     if len(snapshot.done):
         page.draw("hypervolume", plots.hypervolume(snapshot.history))
-        page.draw("rate", plots.rate(per_hour(snapshot.done["finished_at"])))
+        ends = trainings(snapshot.rows, snapshot.study.seed)["finished_at"]
+        page.draw("rate", plots.rate(per_hour(pd.to_datetime(ends, utc=True))))
         page.children.append(
             html.Div(
                 [
@@ -61,6 +64,8 @@ def overview(context: ViewContext) -> Page:
     else:
         page.children.append(_nothing(snapshot.trials))
     page.children.append(_workers(context, page))
+    if records := [record for record in context.watcher.trainings() if record.study == snapshot.study.name]:
+        add_trainings(page, "trainings", "Full trainings of its designs", records, context.address)
     if (failed := snapshot.trials[snapshot.trials["state"] == "failed"]).shape[0]:
         page.children.append(_failures(context, page, failed))
     studies = context.watcher.store.studies()

@@ -11,6 +11,7 @@ from srsearch.dashboard.live.views.front import front
 from srsearch.dashboard.live.views.noise import noise
 from srsearch.dashboard.live.views.overview import overview
 from srsearch.dashboard.live.views.pictures import pictures
+from srsearch.dashboard.live.views.trainings import trainings
 from srsearch.errors import InputError
 from srsearch.extensions import Extension, extensions
 
@@ -22,6 +23,7 @@ _BUILT_IN = (
     Extension("noise", "Noise", noise),
     Extension("pictures", "Pictures", pictures),
     Extension("compare", "Compare", compare),
+    Extension("trainings", "Trainings", trainings),
 )
 """The function of a view takes a `ViewContext` and returns a `Page`."""
 
