@@ -36,6 +36,7 @@ class Prediction:
 
     Attributes:
         lengths: Steps of the trainings, ascending; the last one is predicted, unless there are published networks.
+        shortest: The first of them; None if it is a guess, as the study's evaluator does not say it.
         benchmark: The test set on which papers print the PSNR of networks in the space: that PSNR is predicted. None:
             there are no such networks.
         longest: Number of designs that were trained that long.
@@ -47,6 +48,7 @@ class Prediction:
     """
 
     lengths: tuple[int, ...]
+    shortest: int | None
     benchmark: str | None
     longest: int
     trials: Whole
@@ -136,6 +138,7 @@ class Observations:
 
     Attributes:
         lengths: Steps, ascending.
+        shortest: As for `Prediction`.
         benchmark: The test set of printed PSNR; None without any.
         trials: (n,) numbers of the finished designs.
         points: The designs, then published networks.
@@ -146,6 +149,7 @@ class Observations:
     """
 
     lengths: tuple[int, ...]
+    shortest: int | None
     benchmark: str | None
     trials: Whole
     points: Points
@@ -171,7 +175,9 @@ class Observations:
             model = self.fit(without=_surplus(self))
             means, deviations = model.predict(designs, model.top)
         longest = int((self.levels == len(self.lengths) - 1).sum())
-        return Prediction(self.lengths, self.benchmark, longest, self.trials, means, deviations, model, designs)
+        return Prediction(
+            self.lengths, self.shortest, self.benchmark, longest, self.trials, means, deviations, model, designs
+        )
 
 
 def observations(
@@ -206,7 +212,8 @@ def observations(
         values = np.concatenate([values, known["printed"].to_numpy(dtype=np.float64)])
     benchmark = str(known.attrs["benchmark"]) if len(known) else None
     numbers = finished["trial"].to_numpy(dtype=np.int64)
-    return Observations((shortest, *longer), benchmark, numbers, points, groups, places, levels, values)
+    lengths = shortest, *longer
+    return Observations(lengths, steps, benchmark, numbers, points, groups, places, levels, values)
 
 
 def _surplus(observed: Observations) -> np.ndarray:

@@ -151,9 +151,9 @@ class Ranking:
         if self.prediction is None:
             return ""
         return (
-            f"PSNR is what a model predicts for each design {self.prediction.what}, from trainings of "
-            f"{self.prediction.lengths[0]:,} steps and more; {self.prediction.longest} of "
-            f"{len(self.prediction.trials)} designs were trained for {self.prediction.steps:,} steps."
+            f"PSNR is what a model predicts for each design {self.prediction.what}, from its own trainings and those "
+            f"of the others; {self.prediction.longest} of {len(self.prediction.trials)} designs were trained for "
+            f"{self.prediction.steps:,} steps."
         )
 
     def all_tied(self, tied: pd.DataFrame) -> bool:
@@ -189,8 +189,9 @@ def as_predicted(trials: pd.DataFrame, predicted: Prediction) -> pd.DataFrame:
     psnr = frame["psnr"].where(~finished, frame[PREDICTED])
     result = frame.assign(psnr=psnr.astype("Float64"), **{MEASURED: frame["psnr"]})
     result.attrs = dict(trials.attrs)
-    first, *longer = predicted.lengths
-    result.attrs["measured"] = {MEASURED: first} | {at_length(steps): steps for steps in longer}
+    result.attrs["measured"] = {MEASURED: predicted.shortest} | {
+        at_length(each): each for each in predicted.lengths[1:]
+    }
     return result
 
 

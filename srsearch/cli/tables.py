@@ -248,7 +248,7 @@ def _measures(frame: pd.DataFrame) -> dict[str, list[str]]:
     """The columns before the axes: heads and cells."""
     objectives = frame.attrs.get("objectives", [])
     columns = {"Trial": [str(number) for number in frame["trial"]]}
-    shorter: Mapping[str, int] = {n: s for n, s in frame.attrs.get("measured", {}).items() if n in frame.columns}
+    shorter: Mapping[str, int | None] = {n: s for n, s in frame.attrs.get("measured", {}).items() if n in frame.columns}
     for row in (row for row in OBJECTIVES.values() if not row.is_cost):
         if row.name == "psnr" or row.name in objectives:
             columns["Predicted" if row.name == "psnr" and shorter else row.heading] = _texts(frame[row.name], row)
@@ -256,7 +256,9 @@ def _measures(frame: pd.DataFrame) -> dict[str, list[str]]:
         if row.name == _quality(frame) and error in frame.columns and frame[error].notna().any():
             columns["\N{PLUS-MINUS SIGN}"] = _texts(frame[error], row)
         if row.name == "psnr":
-            columns |= {f"{steps:,} steps": _texts(frame[name], row) for name, steps in shorter.items()}
+            columns |= {
+                f"{steps:,} steps" if steps else "Shortest": _texts(frame[name], row) for name, steps in shorter.items()
+            }
     if _several_seeds(frame):
         columns["Seeds"] = ["" if value is None else str(value) for value in _values(frame["seeds"])]
     for row in (row for row in OBJECTIVES.values() if row.is_cost):
