@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _seconds(item: pytest.Item) -> float:
     """How long a test marked ``long`` takes on an idle machine; 0 for other tests."""
     marker = item.get_closest_marker("long")
-    return 0.0 if marker is None else float(marker.args[0])
+    return 0.0 if marker is None else float(marker.args[0] if marker.args else 8)
 
 
 def _total(items: list[pytest.Item]) -> float:

@@ -31,12 +31,12 @@ from srsearch.analysis.gaussian_process import Array, GaussianProcess, correlati
 
 Whole = npt.NDArray[np.int64]
 
-_SCALE, _SCALE_SPREAD = 0.75, 0.2
+_SCALE, _SCALE_SPREAD = 0.85, 0.2
 """Mean and standard deviation of the prior of rho_l, for four times as many steps. Differences between designs shrink
 as trainings get longer: on a ladder of 22 designs of ``lightweight_x4``, by 0.69 from 600 to 2,400 steps and by 0.83
 from there to 9,600."""
 
-_SLOPE, _SLOPE_SPREAD = 0.02, 0.05
+_SLOPE, _SLOPE_SPREAD = 0.01, 0.05
 """The same for b_l, in dB for ten times the cost; on the ladder 0.030 and 0.005."""
 
 _OFFSET_SPREAD = 1.0

@@ -35,7 +35,9 @@ class Prediction:
     """What a model of all lengths of training predicts for a study's finished designs.
 
     Attributes:
-        lengths: Steps of the trainings, ascending; the last one is predicted.
+        lengths: Steps of the trainings, ascending; the last one is predicted, unless there are published networks.
+        benchmark: The test set on which papers print the PSNR of networks in the space: that PSNR is predicted. None:
+            there are no such networks.
         longest: Number of designs that were trained that long.
         trials: (n,) numbers of the designs' trials.
         means: (n,) predicted PSNR in dB.
@@ -45,6 +47,7 @@ class Prediction:
     """
 
     lengths: tuple[int, ...]
+    benchmark: str | None
     longest: int
     trials: Whole
     means: Array
@@ -56,6 +59,13 @@ class Prediction:
     def steps(self) -> int:
         """Steps of the longest training."""
         return self.lengths[-1]
+
+    @property
+    def what(self) -> str:
+        """What is predicted, for sentences: "after 9,600 steps, the longest training"."""
+        if self.benchmark is not None:
+            return f"on {self.benchmark} after full training, as papers print it"
+        return f"after {self.steps:,} steps, the longest training"
 
     def add_to(self, trials: pd.DataFrame) -> pd.DataFrame:
         """Return a frame of trials with the columns ``psnr_predicted`` and ``psnr_predicted_error``; NA for others."""
@@ -101,7 +111,9 @@ class Prediction:
         return np.bincount(winners, minlength=len(trials)) / _DRAWS
 
 
-def prediction(trials: pd.DataFrame, steps: int | None, cost: str = "mult_adds") -> Prediction | None:
+def prediction(
+    trials: pd.DataFrame, steps: int | None, cost: str = "mult_adds", printed: pd.DataFrame | None = None
+) -> Prediction | None:
     """Predict the PSNR of a study's finished designs after its longest training.
 
     Args:
@@ -109,11 +121,12 @@ def prediction(trials: pd.DataFrame, steps: int | None, cost: str = "mult_adds")
         steps: Steps of the study's shortest training, that of the column ``psnr``; None: unknown, as its evaluator does
             not say it, and taken for a quarter of the next longer one.
         cost: The main cost.
+        printed: Published networks in the space with their printed PSNR, from `srsearch.search.published`.
 
     Returns:
         The prediction; None for studies with one length of training, and with fewer than 10 finished designs.
     """
-    observed = observations(trials, steps, cost)
+    observed = observations(trials, steps, cost, printed)
     return None if observed is None else observed.prediction()
 
 
@@ -123,15 +136,17 @@ class Observations:
 
     Attributes:
         lengths: Steps, ascending.
+        benchmark: The test set of printed PSNR; None without any.
         trials: (n,) numbers of the finished designs.
-        points: The designs.
+        points: The designs, then published networks.
         groups: Groups of the features.
         rows: (m,) the design of each result.
-        levels: (m,) its length.
+        levels: (m,) its length; printed PSNR is one level above the longest.
         values: (m,) PSNR in dB.
     """
 
     lengths: tuple[int, ...]
+    benchmark: str | None
     trials: Whole
     points: Points
     groups: Sequence[int]
@@ -143,22 +158,25 @@ class Observations:
         """Fit the model, to all results or without those in a mask (m,)."""
         used = np.ones(len(self.rows), dtype=bool) if without is None else ~without
         rows, levels, values = self.rows[used], self.levels[used], self.values[used]
-        return FidelityModel.fit(Measured(self.points.take(rows), levels, values), self.groups, self.lengths)
+        measured = Measured(self.points.take(rows), levels, values)
+        return FidelityModel.fit(measured, self.groups, self.lengths, printed=self.benchmark is not None)
 
     def prediction(self) -> Prediction:
         """Predict all designs after the longest training."""
         from threadpoolctl import threadpool_limits
 
-        top = len(self.lengths) - 1
+        designs = self.points.take(np.arange(len(self.trials)))
         # Such small matrices gain nothing from threads, and beside a running search threads wait for each other.
         with threadpool_limits(1, user_api="blas"):
             model = self.fit(without=_surplus(self))
-            means, deviations = model.predict(self.points, top)
-        longest = int((self.levels == top).sum())
-        return Prediction(self.lengths, longest, self.trials, means, deviations, model, self.points)
+            means, deviations = model.predict(designs, model.top)
+        longest = int((self.levels == len(self.lengths) - 1).sum())
+        return Prediction(self.lengths, self.benchmark, longest, self.trials, means, deviations, model, designs)
 
 
-def observations(trials: pd.DataFrame, steps: int | None, cost: str = "mult_adds") -> Observations | None:
+def observations(
+    trials: pd.DataFrame, steps: int | None, cost: str = "mult_adds", printed: pd.DataFrame | None = None
+) -> Observations | None:
     """Collect a study's results at all lengths; the arguments and None as for `prediction`."""
     longer = [int(each) for each in trials.attrs.get("lengths", []) if trials[at_length(each)].notna().any()]
     if not longer:
@@ -171,22 +189,24 @@ def observations(trials: pd.DataFrame, steps: int | None, cost: str = "mult_adds
     finished.attrs = dict(trials.attrs)
     if len(finished) < LEAST_DESIGNS:
         return None
-    features, groups = model_inputs(finished)
+    known = pd.DataFrame() if printed is None else printed
+    rows = finished if known.empty else pd.concat([finished, known], ignore_index=True)
+    rows.attrs = dict(trials.attrs)
+    features, groups = model_inputs(rows)
     if not groups:
         return None
-    points = Points(features, np.log10(finished[cost].to_numpy(dtype=np.float64)))
+    points = Points(features, np.log10(rows[cost].to_numpy(dtype=np.float64)))
     columns = ["psnr", *map(at_length, longer)]
     table = finished[columns].to_numpy(dtype=np.float64, na_value=math.nan)
-    levels, rows = np.nonzero(np.isfinite(table.T))
-    return Observations(
-        (shortest, *longer),
-        finished["trial"].to_numpy(dtype=np.int64),
-        points,
-        groups,
-        rows,
-        levels,
-        table[rows, levels],
-    )
+    levels, places = np.nonzero(np.isfinite(table.T))
+    values = table[places, levels]
+    if len(known):
+        places = np.concatenate([places, len(finished) + np.arange(len(known))])
+        levels = np.concatenate([levels, np.full(len(known), len(columns))])
+        values = np.concatenate([values, known["printed"].to_numpy(dtype=np.float64)])
+    benchmark = str(known.attrs["benchmark"]) if len(known) else None
+    numbers = finished["trial"].to_numpy(dtype=np.int64)
+    return Observations((shortest, *longer), benchmark, numbers, points, groups, places, levels, values)
 
 
 def _surplus(observed: Observations) -> np.ndarray:

@@ -42,16 +42,23 @@ class Ranking:
     prediction: Prediction | None
 
     @classmethod
-    def of(cls, trials: pd.DataFrame, objectives: Sequence[str], recipe: Mapping[str, Any]) -> Ranking:
+    def of(
+        cls,
+        trials: pd.DataFrame,
+        objectives: Sequence[str],
+        recipe: Mapping[str, Any],
+        printed: pd.DataFrame | None = None,
+    ) -> Ranking:
         """Rank the designs of a study.
 
         Args:
             trials: From `srsearch.store.Store.trials`.
             objectives: Names of the study's objectives.
             recipe: The study's recipe, whose ``steps`` are those of the shortest training.
+            printed: Published networks, as for `srsearch.analysis.predicted.prediction`.
         """
         quality = quality_of(objectives)
-        predicted = predicted_for(trials, objectives, recipe)
+        predicted = predicted_for(trials, objectives, recipe, printed)
         ranked = trials if predicted is None else as_predicted(trials, predicted)
         return cls(ranked, tuple(objectives), retraining_noise(trials, quality), predicted)
 
@@ -117,8 +124,8 @@ class Ranking:
         """Explain the error bars of designs, without a full stop at the end; empty where there are none."""
         if self.prediction is not None:
             return (
-                f"one standard error of the PSNR that a model predicts after {self.prediction.steps:,} steps, the "
-                f"longest training ({self.prediction.longest} designs had it)"
+                f"one standard error of the PSNR that a model predicts {self.prediction.what} "
+                f"({self.prediction.longest} designs were trained for {self.prediction.steps:,} steps)"
             )
         return "" if self.noise is None else standard_error_text(self.noise, designs)
 
@@ -143,10 +150,10 @@ class Ranking:
         """Say what the quality is that ranks designs; empty where it was measured."""
         if self.prediction is None:
             return ""
-        first, *_, last = self.prediction.lengths
         return (
-            f"PSNR is what a model predicts for each design after {last:,} steps, the longest training, from trainings "
-            f"of {first:,} steps and more; {self.prediction.longest} of {len(self.prediction.trials)} designs had it."
+            f"PSNR is what a model predicts for each design {self.prediction.what}, from trainings of "
+            f"{self.prediction.lengths[0]:,} steps and more; {self.prediction.longest} of "
+            f"{len(self.prediction.trials)} designs were trained for {self.prediction.steps:,} steps."
         )
 
     def all_tied(self, tied: pd.DataFrame) -> bool:
@@ -161,13 +168,18 @@ class Ranking:
         return bool(near) and near <= set(tied["trial"])
 
 
-def predicted_for(trials: pd.DataFrame, objectives: Sequence[str], recipe: Mapping[str, Any]) -> Prediction | None:
+def predicted_for(
+    trials: pd.DataFrame,
+    objectives: Sequence[str],
+    recipe: Mapping[str, Any],
+    printed: pd.DataFrame | None = None,
+) -> Prediction | None:
     """The prediction for a study; None where it has one length of training, or PSNR does not rank its designs."""
     if quality_of(objectives) != "psnr":
         return None
     steps = recipe.get("steps")
     cost = next(iter(costs_of(objectives)), "mult_adds")
-    return prediction(trials, steps if isinstance(steps, int) else None, cost)
+    return prediction(trials, steps if isinstance(steps, int) else None, cost, printed)
 
 
 def as_predicted(trials: pd.DataFrame, predicted: Prediction) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from srsearch.architecture.assembly import InvalidDesign, positions, slot_calls
-from srsearch.architecture.parts.bodies import pool_sources
+from srsearch.architecture.parts.bodies import POOLED_BODIES, applied_positions, pool_sources
 from srsearch.architecture.positions import resolve
 from srsearch.architecture.registry import PLACES, OptionValue, Part, cached, read_part
 
@@ -205,6 +205,7 @@ def _block(part: Part, channels: int) -> Part:
 def _plain_chain(body: Part, block: Part, unit: Part, levels: Part, global_skip: bool) -> bool:
     """Whether only 3x3 convolutions with activations follow the entry, up to the upsampler."""
     same = (block.name, unit.name, body.name, body["compress"]) == ("plain", "conv", "chain", "none")
+    same = same and body["sources"] == "none"
     return same and levels.name != "pyramid" and not global_skip
 
 
@@ -272,7 +273,7 @@ def _wiring(body: Part, levels: Part, global_skip: bool) -> tuple[Part, Part, bo
     - A cascade without fusions has no activation after them; if it shares nothing either, it is a chain.
     - One group of n blocks with local fusions is n groups of one block with global fusions.
     - A memory body of one block is a chain of that block with the global skip.
-    - Presets of an information pool are replaced by the names of the sources.
+    - Presets of an information pool are replaced by the names of the sources, in the order of the network.
     """
     if "blocks" not in dict(body.options):
         return body, levels, global_skip
@@ -282,19 +283,22 @@ def _wiring(body: Part, levels: Part, global_skip: bool) -> tuple[Part, Part, bo
     if "share" in options and all(count == 1 for count in counts) and options.get("middle", 1) <= 1:
         options["share"] = "none"
     name = body.name
-    placement = {name: options[name] for name in ("activations", "compress")}
+    pooled = name in POOLED_BODIES and options["sources"] != "none"
+    before = applied_positions(options.get("groups", 1), counts[0]) if pooled else ()
+    kept = {name: options[name] for name in (*_POOL_OPTIONS, "activations", "compress") if name in options}
     if name == "cascade":
         if options["fusion"] == "none":
             options["fusion_activation"] = False
             # In an uneven pyramid, a cascade's position 2_1 is a different block of the chain in each level.
-            if options["share"] == "none" and (flat or options["groups"] == 1 or _everywhere(options)):
+            alike = flat or options["groups"] == 1 or (_everywhere(options) and options.get("sources") in _PRESETS)
+            if options["share"] == "none" and alike:
                 counts = tuple(options["groups"] * count for count in counts)
-                name, options = "chain", {"blocks": counts[0], **placement}
+                name, options = "chain", {"blocks": counts[0], **kept}
         elif flat and (options["fusion"], options["groups"], options["share"]) == ("local", 1, "none"):
             options |= {"groups": counts[0], "blocks": 1, "fusion": "global"}
             counts = (1,) * len(counts)
-    elif name == "memory" and all(count == 1 for count in counts) and not global_skip:
-        name, options, global_skip = "chain", {"blocks": 1, **placement}, True
+    elif name == "memory" and all(count == 1 for count in counts) and not global_skip and not pooled:
+        name, options, global_skip = "chain", {"blocks": 1, **kept}, True
     elif name == "symmetric" and flat:  # otherwise a preset means different sources in each level
         try:
             sources = pool_sources(options["pool"], options["bunches"], options["blocks"], options["middle"])
@@ -302,7 +306,41 @@ def _wiring(body: Part, levels: Part, global_skip: bool) -> tuple[Part, Part, bo
             pass
         else:
             options["pool"] = "+".join(sources) or "none"
+    if pooled:
+        options["sources"] = _sources(
+            options["sources"], before, applied_positions(options.get("groups", 1), options["blocks"]), flat=flat
+        )
+    if "none" in (name in POOLED_BODIES and options["sources"], name == "symmetric" and options["pool"]):
+        options["source_fusion"] = "conv"
     return Part(name, tuple(options.items())), _set_counts(levels, "blocks", counts), global_skip
+
+
+_POOL_OPTIONS = ("sources", "source_fusion")
+_PRESETS = ("none", "all")
+
+
+def _sources(sources: str, before: Sequence[str], after: Sequence[str], *, flat: bool) -> str:
+    """Name the sources of an information pool by the positions that the body has now, in the order of the network.
+
+    Args:
+        sources: The sources as written.
+        before: The positions of the body's first level as written.
+        after: The positions now, in the same order.
+        flat: Whether all levels have the same positions; otherwise ``all`` means others in each.
+    """
+    if sources == "all" and not flat:
+        return sources
+    place = {"h": -1} | {name: index for index, name in enumerate(before)}
+    names = ["h", *before] if sources == "all" else sources.split("+")
+    if not flat:  # names of later levels may be others than those of the first
+        return "+".join(sorted({*names}, key=_source_order))
+    if any(name not in place for name in names):
+        return sources  # building or counting refuses it
+    return "+".join("h" if index < 0 else after[index] for index in sorted({place[name] for name in names}))
+
+
+def _source_order(name: str) -> tuple[int, ...]:
+    return tuple(int(number) if number.isdigit() else 0 for number in name.split("_"))
 
 
 def _everywhere(options: Mapping[str, Any]) -> bool:

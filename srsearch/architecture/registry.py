@@ -48,6 +48,11 @@ OptionValue: TypeAlias = int | float | bool | str
 
 
 @dataclass(frozen=True)
+class Subsets:
+    """Annotation of an option whose value is a set of names joined by ``+``: a space may ask for all subsets."""
+
+
+@dataclass(frozen=True)
 class Named:
     """Annotation that gives an option another name than its constructor parameter, because a slot has that name."""
 
@@ -89,8 +94,14 @@ _SLOTS: Mapping[str, Mapping[str, str]] = {
 A block's ``inner_activation`` is the activation between its two units. A design keeps or drops it by position.
 """
 
-_ADDED_LATER: Mapping[str, OptionValue] = {"blocks_4": "same", "refine_4": "same"}
-"""Options, with their defaults, that are younger than recorded descriptions.
+_NO_POOL: Mapping[str, OptionValue] = {"sources": "none", "source_fusion": "conv"}
+
+_ADDED_LATER: Mapping[str, Mapping[str, OptionValue]] = {
+    "pyramid": {"blocks_4": "same", "refine_4": "same"},
+    "symmetric": {"source_fusion": "conv"},
+    **dict.fromkeys(("chain", "cascade", "residual_groups", "dense", "memory"), _NO_POOL),
+}
+"""Options, with their defaults, that are younger than recorded descriptions, by the name of the part.
 
 Descriptions leave them out at these values, so that they stay as they were recorded.
 """
@@ -98,7 +109,7 @@ Descriptions leave them out at these values, so that they stay as they were reco
 _OMITTED = (
     {"activations": "all", "compress": "none", "bias": "last"}
     | dict.fromkeys(("blocks_2", "blocks_3", "refine_2", "refine_3"), "same")
-    | dict(_ADDED_LATER)
+    | {name: value for options in _ADDED_LATER.values() for name, value in options.items()}
 )
 """Option values that are left out when a part is printed for people."""
 
@@ -138,7 +149,8 @@ class Part:
 
     def to_plain(self) -> Any:
         """The part as plain data: ``"conv"``, or ``{"grouped": {"groups": 4}}`` for a part with options."""
-        options = {name: value for name, value in self.options if _ADDED_LATER.get(name) != value}
+        later = _ADDED_LATER.get(self.name, {})
+        options = {name: value for name, value in self.options if name not in later or later[name] != value}
         return {self.name: options} if self.options else self.name
 
     def __str__(self) -> str:

@@ -41,13 +41,14 @@ def data(ctx: click.Context, as_json: bool) -> None:
 @json_option
 def list_(folders: tuple[str, ...], scales: tuple[int, ...], as_json: bool) -> None:
     """Say which layout the images in each DIR have, and what is left out. Without DIR, list the sets to fetch."""
-    from srsearch.data.cache import cache_of
-    from srsearch.data.layouts import recognise, scales_of
+    from srsearch.data.cache_index import cache_of
+    from srsearch.data.layouts import benchmarks_in, recognise, scales_of
 
     as_json = as_json or bool(group_option("as_json"))
     if not folders:
         _list_sets(as_json)
         return
+    folders = tuple(str(each) for folder in folders for each in benchmarks_in(folder, _say) or (folder,))
     layouts = [recognise(folder, scale, _say) for folder in folders for scale in scales or scales_of(folder) or (4,)]
     if as_json:
         print_json(
@@ -88,6 +89,7 @@ def prepare(folder: str, scales: tuple[int, ...], cache: Path | None, threads: i
     of the LR images in DIR, else x4.
     """
     from srsearch.data import cache as caches
+    from srsearch.data.cache_index import HIDDEN
     from srsearch.data.layouts import recognise, scales_of
 
     chosen = tuple(sorted(set(scales))) or scales_of(folder) or (4,)
@@ -96,7 +98,7 @@ def prepare(folder: str, scales: tuple[int, ...], cache: Path | None, threads: i
         _say(str(layout))
         for remark in layout.remarks:
             _say(f"  {remark}")
-    target = Path(folder).expanduser() / caches.HIDDEN if cache is None else cache
+    target = Path(folder).expanduser() / HIDDEN if cache is None else cache
     planned = caches.plan(layouts, target)
     _say(
         f"{planned.images} images become {planned.bytes / 1e9:.2f} GB in {target}; {planned.free / 1e9:.1f} GB are free"

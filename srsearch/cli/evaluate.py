@@ -72,15 +72,16 @@ def evaluate(
     """
     import dataclasses
 
-    from srsearch.data.layouts import recognise
+    from srsearch.data.layouts import benchmarks_in, recognise
     from srsearch.evaluation.metrics import protocol_named
     from srsearch.evaluation.runtime import Runtime
 
-    where = (*folders, *more)
-    if not where:
+    given = (*folders, *more)
+    if not given:
         raise click.UsageError("Missing option '--data'; `srsearch data` lists test sets and how to get them.")
     chosen = tuple(protocol_named(name) for name in dict.fromkeys(protocols or ("common", "pcarn")))
     measured = model_named(model, storage=storage, as_network=as_network, scale=None)
+    where = [str(each) for folder in given for each in benchmarks_in(folder, _say) or (folder,)]
     layouts = [recognise(folder, scale, _say) for folder in where for scale in _scales(measured, folder, scales)]
     runtime = dataclasses.replace(Runtime.detect(device), precision="fp32")
     results = [_measured(measured, layout, chosen, runtime, self_ensemble, tile) for layout in layouts]

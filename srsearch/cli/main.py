@@ -10,7 +10,7 @@ import itertools
 import os
 import re
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -28,6 +28,7 @@ from srsearch.cli.spaces import catalogue, count, space
 from srsearch.cli.streams import print_anything
 from srsearch.cli.studies import studies
 from srsearch.cli.train import recipes, train
+from srsearch.cli.trust import trust
 from srsearch.cli.upscale import upscale
 from srsearch.errors import InputError, WorkError
 from srsearch.text import printable_lines
@@ -38,7 +39,10 @@ class _Commands(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         print_anything()
-        return super().main(*args, **kwargs)
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:  # of --help and --version, which are no commands
+            _end(error)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         for before, given in itertools.pairwise(["", *args]):
@@ -64,10 +68,7 @@ class _Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):  # wrong options, --help
             raise
         except OSError as error:
-            # Standard output and unfinished temporary files have no name.
-            where = error.filename or "the output, or a temporary file (TMPDIR), cannot be written"
-            click.echo(printable_lines(f"srsearch: {where}: {error.strerror or error}"), err=True)
-            sys.exit(1)
+            _end(error)
         except Exception:
             from srsearch.search.damage import damage
 
@@ -79,6 +80,14 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order in which you use them
+
+
+def _end(error: OSError) -> NoReturn:
+    """End the command with the message of a file that cannot be written."""
+    # Standard output and unfinished temporary files have no name.
+    where = error.filename or "the output, or a temporary file (TMPDIR), cannot be written"
+    click.echo(printable_lines(f"srsearch: {where}: {error.strerror or error}"), err=True)
+    sys.exit(1)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -100,6 +109,7 @@ for _each in (
     best,
     advise,
     train,
+    trust,
     recipes,
     data,
     evaluate,

@@ -161,8 +161,13 @@ def ranking_of(store: Store, study: str) -> Ranking:
     """The designs of a study with the quality that ranks them."""
     from srsearch.analysis.ranking import Ranking
 
-    record = store.study(study)
-    return Ranking.of(store.trials(study), record.objectives, record.recipe)
+    record, trials = store.study(study), store.trials(study)
+    printed = None
+    if trials.attrs["lengths"]:  # PyTorch need not be imported for the others
+        from srsearch.dashboard.study_view import printed_for
+
+        printed = printed_for(record)
+    return Ranking.of(trials, record.objectives, record.recipe, printed)
 
 
 def ranked_front(store: Store, study: str) -> tuple[pd.DataFrame, Ranking]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import encodings.ascii
+import io
 import sys
+from typing import Any
 
 _PLAIN = {
     **dict.fromkeys("─━╌╍╴╸╶╺‐‑‒–—―−", "-"),  # noqa: RUF001
@@ -31,6 +33,7 @@ def print_anything() -> None:
     """
     codecs.register_error(_ERRORS, _replaced)
     codecs.register(_ascii_codec)
+    _lose_messages_that_nobody_takes()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)  # a stream of somebody else's may have none
         if reconfigure is None:
@@ -40,6 +43,27 @@ def print_anything() -> None:
             reconfigure(encoding=_ASCII if is_ascii else None, errors=_ERRORS)
         except (LookupError, TypeError, ValueError, OSError):  # closed, or of an encoding that nobody knows
             continue
+
+
+class _Messages(io.FileIO):
+    """A file whose errors count for nothing: a message that cannot be written must neither end work nor change how it
+    ended. A log may be on a disk that is full.
+    """
+
+    def write(self, text: Any) -> int:
+        try:
+            return super().write(text)
+        except OSError:
+            return len(text)
+
+
+def _lose_messages_that_nobody_takes() -> None:
+    """Let standard error of the process, but no stream that somebody has put in its place, ignore errors."""
+    stream = sys.stderr
+    if not isinstance(stream, io.TextIOWrapper) or stream is not sys.__stderr__:
+        return
+    file = io.BufferedWriter(_Messages(stream.fileno(), "w", closefd=False))
+    sys.stderr = io.TextIOWrapper(file, encoding=stream.encoding, errors=stream.errors, line_buffering=True)
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:

@@ -330,7 +330,7 @@ def print_outcome(
     print_front(front, errors=ranking.errors_text(front))
     if not best.empty:
         row = best.iloc[0]
-        predicted = "" if ranking.prediction is None else f", as predicted after {ranking.prediction.steps:,} steps"
+        predicted = "" if ranking.prediction is None else f", as predicted {ranking.prediction.what}"
         click.echo(
             f"\nBest within the budget: trial {row['trial']} with {row['psnr']:.2f} dB{predicted}, "
             f"{format_quantity(int(row['mult_adds']))} Mult-Adds, {format_quantity(int(row['params']))} parameters."

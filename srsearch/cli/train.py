@@ -200,7 +200,7 @@ def train(
         )
         if not processes.first:
             return
-        skipped = [*sets.skipped, *trained.skipped]
+        skipped = [well_formed(each) for each in (*sets.skipped, *trained.skipped)]
         facts = {
             "source": f"srsearch train {chosen.name} --recipe {recipe}",
             "recipe": {"name": recipe, **settings.to_dict()},
@@ -218,7 +218,7 @@ def train(
         }
         _save(file, checkpoint, chosen.design, network, facts)
     if skipped:
-        _say(f"left out {len(skipped)} images that cannot be used: {named(map(well_formed, skipped))}")
+        _say(f"left out {len(skipped)} images that cannot be used: {named(skipped)}")
     _print_end(file, trained, facts, as_json)
 
 

@@ -54,6 +54,7 @@ from srsearch.dashboard.study_view import (
     hypervolume_text,
     main_cost,
     pictures_warning,
+    printed_for,
     ranked_axes,
     save_command,
     scales_title,
@@ -160,7 +161,9 @@ def page_identity(path: Path) -> str | None:
 
 def _gather(store: Store, study: str) -> ReportData:
     record = store.study(study)
-    ranking = Ranking.of(store.trials(study), record.objectives, record.recipe)
+    measured = store.trials(study)
+    printed = printed_for(record) if measured.attrs["lengths"] else None
+    ranking = Ranking.of(measured, record.objectives, record.recipe, printed)
     trials, front = ranking.trials, ranking.front() if ranking.prediction else store.front(study)
     # Drawn alike; with many trials, those that change nothing would only make the page larger.
     volumes = hypervolume_history if len(trials) <= _MOST_ROWS else hypervolume_steps

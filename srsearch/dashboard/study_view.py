@@ -142,6 +142,18 @@ def pictures_warning(study: StudyRecord) -> Caveat:
     )
 
 
+def printed_for(study: StudyRecord) -> pd.DataFrame | None:
+    """The published networks in a study's space with their printed PSNR, for `srsearch.analysis.ranking`."""
+    from srsearch.search.published import printed_in
+    from srsearch.space import Space
+
+    try:
+        printed = printed_in(Space.from_dict(study.space))
+    except InputError:  # it has parts that are not registered here
+        return None
+    return None if printed is None else printed.frame()
+
+
 def main_cost(objectives: Iterable[str]) -> str:
     """The cost on x axes: the first among the objectives, else Mult-Adds."""
     return next(iter(costs_of(objectives)), COSTS[0])

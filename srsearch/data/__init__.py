@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from srsearch.data.bicubic import crop_to_multiple, downscale, upscale
-from srsearch.data.cache import CachedPatchSampler, cache_of, open_cache
+from srsearch.data.cache import CachedPatchSampler, open_cache
+from srsearch.data.cache_index import cache_of
 from srsearch.data.layouts import ImageFile, Layout, PairFile, recognise, scales_of
 from srsearch.data.pairs import BUILTIN, Pair, TrainingData, load_training_data, make_pair
 from srsearch.data.patches import PatchSampler

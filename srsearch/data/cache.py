@@ -16,7 +16,7 @@ import mmap
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,22 +27,29 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from srsearch.data.bicubic import Pixels, crop_to_multiple
+from srsearch.data.cache_index import (
+    FORMAT,
+    HR,
+    INDEX,
+    cache_of,
+    digest,
+    image_at,
+    mapped,
+    read_index,
+    size_of,
+    usable_index,
+)
 from srsearch.data.decoding import UnusablePhotoError
 from srsearch.data.files import named
 from srsearch.data.layouts import Layout, PairFile
 from srsearch.data.pairs import Pair
-from srsearch.data.patches import PatchSampler
+from srsearch.data.patches import PatchSampler, Place
 from srsearch.errors import InputError, WorkError
 from srsearch.files import write_whole
 from srsearch.text import well_formed
 
-FORMAT = 1
-HIDDEN = ".srsearch"
-"""The folder in a folder of images where its cache lies by default; listing images skips it."""
-
+_UNFINISHED = "unfinished.jsonl"
 _PIECE = 2**20
-
-_INDEX, _UNFINISHED, _HR = "index.json", "unfinished.jsonl", "hr.rgb"
 
 
 def _lr(scale: int) -> str:
@@ -151,8 +158,8 @@ def prepare(
 
     Raises:
         InputError: The HR images of the scales differ, or no image can be used.
-        WorkError: Too little space, or another process is preparing the cache.
-        OSError: A file cannot be written.
+        WorkError: Too little space, a file cannot be written, or another process is preparing the cache.
+        OSError: The folder cannot be written.
     """
     _check_same_hr(layouts)
     cache.mkdir(parents=True, exist_ok=True)
@@ -177,7 +184,7 @@ def _prepare(layouts: Sequence[Layout], cache: Path, threads: int, done: Callabl
         raise WorkError(f"{cache}: the cache needs {missing / 1e9:.1f} GB more, and {free / 1e9:.1f} GB are free")
     reused = sum("skipped" not in line for line in valid)
     if len(valid) < len(layouts[0].pairs):
-        (cache / _INDEX).unlink(missing_ok=True)
+        (cache / INDEX).unlink(missing_ok=True)
         valid += _append(layouts, cache, source, valid, threads, done)
     images = [line for line in valid if "skipped" not in line]
     skipped = tuple(f"{line['name']} ({line['skipped']})" for line in valid if "skipped" in line)
@@ -185,7 +192,7 @@ def _prepare(layouts: Sequence[Layout], cache: Path, threads: int, done: Callabl
         raise InputError(f"no image in {layouts[0].folder} can be used: {named(skipped)}")
     content = {"format": FORMAT, **source, "lines": valid}
     text = json.dumps(content, indent=0)
-    write_whole(cache / _INDEX, json.dumps({"sha256": _hash(text.encode()), "content": content}, indent=0))
+    write_whole(cache / INDEX, json.dumps({"sha256": digest(text.encode()), "content": content}, indent=0))
     (cache / _UNFINISHED).unlink(missing_ok=True)
     return Prepared(cache, len(images), sum(map(_length, images)), len(images) - reused, reused, skipped)
 
@@ -203,35 +210,24 @@ def open_cache(cache: str | Path, scale: int) -> tuple[Pair, ...]:
     folder = cache_of(cache)
     if folder is None:
         raise InputError(f"{cache}: no finished cache; make one with: srsearch data prepare {cache} --scale {scale}")
-    content = _index(folder)
+    content = usable_index(folder)
     if scale not in content["scales"]:
         there = ", ".join(f"x{each}" for each in content["scales"])
         raise InputError(
             f"{folder} has no LR images at x{scale}, only at {there}; prepare it with --scale for each scale"
         )
-    if changed := _changed(content):
-        raise InputError(f"{folder}: {changed} has changed since; run srsearch data prepare again")
     images = [line for line in content["lines"] if "skipped" not in line]
-    hr, lr = _mapped(folder / _HR), _mapped(folder / _lr(scale))
+    hr, lr = mapped(folder / HR), mapped(folder / _lr(scale))
     pairs = []
     for line in images:
         (height, width), (rows, columns) = line["hr"], line["lr"][str(scale)]
-        try:
-            whole = _cut(hr, line["at"]["hr"], height, width)
-            small = _cut(lr, line["at"][str(scale)], rows, columns)
-        except ValueError:
-            raise InputError(f"{folder} is damaged: its files are too short; run srsearch data prepare again") from None
-        parts = [(folder / _HR, line["at"]["hr"], _size(line, "hr"))]
-        parts += [(folder / _lr(each), line["at"][str(each)], _size(line, str(each))) for each in content["scales"]]
+        whole = image_at(folder, hr, line["at"]["hr"], height, width)
+        small = image_at(folder, lr, line["at"][str(scale)], rows, columns)
+        parts = [(folder / HR, line["at"]["hr"], size_of(line, "hr"))]
+        parts += [(folder / _lr(each), line["at"][str(each)], size_of(line, str(each))) for each in content["scales"]]
         cropped = crop_to_multiple(whole, scale)
         pairs.append(CachedPair(line["name"], cropped, small, parts=tuple(parts), sha256=line["sha256"]))
     return tuple(pairs)
-
-
-def cache_of(folder: str | Path) -> Path | None:
-    """The finished cache that a folder is, or that lies in it; None if there is none."""
-    root = Path(folder).expanduser()
-    return next((each for each in (root, root / HIDDEN) if (each / _INDEX).is_file()), None)
 
 
 class CachedPatchSampler(PatchSampler):
@@ -239,6 +235,9 @@ class CachedPatchSampler(PatchSampler):
 
     A photo whose pixels are not what was written to the cache is skipped: patches come from the next one instead. It is
     found before its first patch is cut, so that the batches depend on nothing but the seed and the damage.
+
+    While a network trains on a batch, a thread draws the next one: it verifies the photos that are new, and has the
+    system read the pages of the patches.
 
     Pages of the cache that patches were cut from count as memory of the process until they are given back, which it
     does each time when about ``resident`` bytes were touched. They stay in the system's page cache.
@@ -276,11 +275,27 @@ class CachedPatchSampler(PatchSampler):
         super().__init__(pairs, patch, batch, scale, seed, device, augmentation=augmentation, part=part)
         self._pairs, self._skip = pairs, skip
         self._sound: dict[int, bool] = {}
-        self._maps = {id(each): each for pair in pairs for each in (_map_of(pair.hr), _map_of(pair.lr)) if each}
+        self._damaged: list[tuple[str, str]] = []
+        self._regions = [(_region(pair.lr), _region(pair.hr)) for pair in pairs]
+        self._maps = {id(each.file): each.file for regions in self._regions for each in regions if each is not None}
         # The system maps 16 pages around each that is touched. A row of a patch lies in a page of its own.
         rows = patch * (scale + 1) * batch
         self._batches_kept = max(resident // (rows * 2 * mmap.PAGESIZE), 1)
-        self._drawn = 0
+        self._batches = 0
+        self._thread = ThreadPoolExecutor(1, "patches")
+        self._ahead: tuple[Tensor, Future[list[Place]]] | None = None
+
+    @property
+    def state(self) -> Tensor:
+        """As for `PatchSampler`: the batch that was drawn ahead is still to come."""
+        return self._generator.get_state() if self._ahead is None else self._ahead[0]
+
+    @state.setter
+    def state(self, state: Tensor) -> None:
+        if self._ahead is not None:
+            wait([self._ahead[1]])
+        self._ahead = None
+        self._generator.set_state(state)
 
     def next(self) -> tuple[Tensor, Tensor]:
         """The next batch; see `PatchSampler.next`.
@@ -288,23 +303,46 @@ class CachedPatchSampler(PatchSampler):
         Raises:
             InputError: No photo is left that can be used.
         """
-        self._drawn += 1
-        if self._drawn % self._batches_kept == 0:
+        self._batches += 1
+        if self._batches % self._batches_kept == 0:
             for each in self._maps.values():
                 if hasattr(each, "madvise"):
                     each.madvise(mmap.MADV_DONTNEED)
         return super().next()
 
-    def _place(self, photo: int, drawn: int) -> tuple[int, int]:
-        photo, position = super()._place(photo, drawn)
+    def _drawn(self) -> list[Place]:
+        if not self._maps:
+            return super()._drawn()
+        _, drawing = self._ahead or self._drawn_ahead()
+        self._ahead = None
+        places = drawing.result()
+        while self._damaged:
+            self._skip(*self._damaged.pop(0))
+        self._ahead = self._drawn_ahead()
+        return places
+
+    def _drawn_ahead(self) -> tuple[Tensor, Future[list[Place]]]:
+        """Begin to draw a batch; returns the state before it, too."""
+        return self._generator.get_state(), self._thread.submit(self._drawn_and_read)
+
+    def _drawn_and_read(self) -> list[Place]:
+        places = super()._drawn()
+        for place in places:
+            for region, factor in zip(self._regions[place.photo], (1, self._scale), strict=True):
+                if region is not None:
+                    region.read_ahead(place.row * factor, (place.row + self._patch) * factor)
+        return places
+
+    def _place(self, photo: int, drawn: int, turn: int) -> Place:
         if self._is_sound(photo):
-            return photo, position
+            return super()._place(photo, drawn, turn)
         count = len(self._pairs)
         other = next((each % count for each in range(photo + 1, photo + count) if self._is_sound(each % count)), None)
         if other is None:
             raise InputError("no image of the cache can be used any more; run srsearch data prepare again")
-        first = int(self._ends[other - 1]) if other else 0
-        return other, position % (int(self._ends[other]) - first)
+        first = self._first(other)
+        position = (drawn - self._first(photo)) % (int(self._ends[other]) - first)
+        return super()._place(other, first + position, turn)
 
     def _is_sound(self, photo: int) -> bool:
         if photo not in self._sound:
@@ -312,7 +350,7 @@ class CachedPatchSampler(PatchSampler):
             reason = pair.damage()
             self._sound[photo] = reason is None
             if reason is not None:
-                self._skip(pair.name, reason)
+                self._damaged.append((pair.name, reason))
         return self._sound[photo]
 
 
@@ -347,7 +385,7 @@ def _source(layouts: Sequence[Layout]) -> dict[str, Any]:
 def _finished(cache: Path, source: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The lines of an earlier preparation from the same source, finished or not."""
     try:
-        content = _index(cache)
+        content = read_index(cache)
         if all(content[name] == value for name, value in source.items()):
             return list(content["lines"])
     except InputError:
@@ -366,18 +404,18 @@ def _finished(cache: Path, source: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _verified(cache: Path, lines: list[dict[str, Any]], scales: Sequence[int], threads: int) -> list[dict[str, Any]]:
     """The lines up to the first whose images are not what was written."""
-    files = {"hr": cache / _HR} | {str(scale): cache / _lr(scale) for scale in scales}
+    files = {"hr": cache / HR} | {str(scale): cache / _lr(scale) for scale in scales}
     if not lines or not all(file.is_file() for file in files.values()):
         return []
-    maps = {name: _mapped(file) for name, file in files.items()}
+    maps = {name: mapped(file) for name, file in files.items()}
 
     def holds(line: dict[str, Any]) -> bool:
         if "skipped" in line:
             return True
         digest = hashlib.sha256()
         for name, content in maps.items():
-            part = content[line["at"][name] : line["at"][name] + _size(line, name)]
-            if part.size != _size(line, name):
+            part = content[line["at"][name] : line["at"][name] + size_of(line, name)]
+            if part.size != size_of(line, name):
                 return False
             digest.update(part.data)
         return bool(digest.hexdigest() == line["sha256"])
@@ -399,12 +437,12 @@ def _append(
     at = {"hr": 0} | {str(layout.scale): 0 for layout in layouts}
     for line in valid:
         for name in at if "skipped" not in line else ():
-            at[name] = line["at"][name] + _size(line, name)
+            at[name] = line["at"][name] + size_of(line, name)
     write_whole(cache / _UNFINISHED, "".join(json.dumps(each) + "\n" for each in (source, *valid)))
     total = len(layouts[0].pairs)
     rest = list(zip(*(layout.pairs for layout in layouts), strict=True))[len(valid) :]
     added = []
-    files = {"hr": _opened(cache / _HR, at["hr"])}
+    files = {"hr": _opened(cache / HR, at["hr"])}
     files |= {str(layout.scale): _opened(cache / _lr(layout.scale), at[str(layout.scale)]) for layout in layouts}
     try:
         with (cache / _UNFINISHED).open("a", encoding="utf-8") as record:
@@ -416,6 +454,12 @@ def _append(
                 done(len(valid) + len(added), total)
             for file in files.values():
                 os.fsync(file.fileno())
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise WorkError(
+            f"{cache} cannot be written: {reason}; the {len(valid) + len(added)} images in it are kept, and preparing "
+            "it again goes on"
+        ) from error
     finally:
         for file in files.values():
             file.close()
@@ -486,70 +530,37 @@ def _written(decoded: _Decoded, files: Mapping[str, BinaryIO], at: dict[str, int
     return line
 
 
-def _size(line: Mapping[str, Any], name: str) -> int:
-    height, width = line["hr"] if name == "hr" else line["lr"][name]
-    return 3 * int(height) * int(width)
-
-
 def _length(line: Mapping[str, Any]) -> int:
-    return 0 if "skipped" in line else sum(_size(line, name) for name in ("hr", *line["lr"]))
+    return 0 if "skipped" in line else sum(size_of(line, name) for name in ("hr", *line["lr"]))
 
 
 # Opening --------------------------------------------------------------------------------------------------------------
 
 
-def _index(cache: Path) -> dict[str, Any]:
-    try:
-        document = json.loads((cache / _INDEX).read_text(encoding="utf-8"))
-        content: dict[str, Any] = document["content"]
-        if document["sha256"] != _hash(json.dumps(content, indent=0).encode()):
-            raise ValueError("wrong hash")
-    except OSError as error:
-        raise InputError(f"{cache / _INDEX} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{cache} is damaged ({error}); run srsearch data prepare again") from None
-    if content["format"] != FORMAT:
-        raise InputError(f"{cache} is of format {content['format']}, not {FORMAT}; run srsearch data prepare again")
-    return content
+@dataclass(frozen=True)
+class _Region:
+    """Where the rows of an image lie in a mapped file: its first byte, and the bytes from one row to the next."""
+
+    file: mmap.mmap
+    start: int
+    stride: int
+
+    def read_ahead(self, first: int, end: int) -> None:
+        """Have the system read the rows from ``first`` to before ``end``, without waiting for them."""
+        if hasattr(self.file, "madvise"):
+            begin = (self.start + first * self.stride) // mmap.PAGESIZE * mmap.PAGESIZE
+            length = min(self.start + end * self.stride, len(self.file)) - begin
+            self.file.madvise(mmap.MADV_WILLNEED, begin, length)
 
 
-def _changed(content: Mapping[str, Any]) -> str | None:
-    """The first file that is there, but not as it was; a cache is complete without its images."""
-    for files in content["files"]:
-        for path, key, size, time in files:
-            file = Path(path) if key is None else Path(path) / "data.mdb"
-            try:
-                status = file.stat()
-            except OSError:
-                continue
-            if (status.st_size, status.st_mtime_ns) != (size, time):
-                return str(path)
-    return None
-
-
-def _hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _mapped(path: Path) -> Pixels:
-    """A file's bytes, mapped. Private, so that arrays are writable, as torch wants them, and the file never changes."""
-    try:
-        with path.open("rb") as file:
-            if path.stat().st_size == 0:
-                return np.empty(0, np.uint8)
-            return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), np.uint8)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}; run srsearch data prepare again") from None
-
-
-def _cut(content: Pixels, at: int, height: int, width: int) -> Pixels:
-    return content[at : at + 3 * height * width].reshape(height, width, 3)
-
-
-def _map_of(array: Any) -> mmap.mmap | None:
-    """The mapped file that an array is a view of."""
-    while isinstance(array, np.ndarray):
-        array = array.base
-    if isinstance(array, memoryview):
-        array = array.obj
-    return array if isinstance(array, mmap.mmap) else None
+def _region(image: Pixels) -> _Region | None:
+    """The region that an image is a view of; None if it is not in a mapped file."""
+    base: Any = image
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, memoryview):
+        base = base.obj
+    if not isinstance(base, mmap.mmap):
+        return None
+    start = image.ctypes.data - np.frombuffer(base, np.uint8).ctypes.data
+    return _Region(base, start, image.strides[0])

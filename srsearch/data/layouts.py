@@ -31,7 +31,7 @@ from PIL import Image
 
 from srsearch.data.bicubic import Pixels, crop_to_multiple, downscale
 from srsearch.data.decoding import UnusablePhotoError, decode, decode_bytes
-from srsearch.data.files import image_files, named
+from srsearch.data.files import SUFFIXES, image_files, named
 from srsearch.data.pairs import Pair
 from srsearch.errors import InputError
 from srsearch.text import well_formed
@@ -292,12 +292,48 @@ def scales_of(folder: str | Path) -> tuple[int, ...]:
 
 def benchmark_named(folder: Path) -> str | None:
     """The test set that a folder's path names, the innermost first."""
-    for part in reversed(folder.resolve().parts):
-        text = re.sub(r"[^a-z0-9]", "", part.lower())
-        for name, spelling in _SPELLINGS.items():
-            if re.fullmatch(rf"(?:{spelling})(?:sr|hr|test|lmdb|gtmod12)*", text):
-                return name
+    return next((name for part in reversed(folder.resolve().parts) if (name := _benchmark(part))), None)
+
+
+def benchmarks_in(folder: str | Path, warn: Callable[[str], None] = lambda message: None) -> tuple[Path, ...]:
+    """The test sets in a folder that holds one in each subfolder: ``Set5/``, ``Set14/``; empty if it holds none.
+
+    Args:
+        folder: The folder.
+        warn: Receives a message that names the test sets, and what else holds images.
+    """
+    root = Path(folder).expanduser()
+    if not root.is_dir() or _benchmark(root.resolve().name):
+        return ()
+    inside = sorted(each for each in root.iterdir() if not each.name.startswith("."))
+    holding = [each for each in inside if each.suffix.lower() in SUFFIXES or (each.is_dir() and _holds_images(each))]
+    by_name = {each: _benchmark(each.name) for each in holding if each.is_dir()}
+    sets = tuple(each for name in _SPELLINGS for each in holding if by_name.get(each) == name)
+    if sets:
+        count = f"{len(sets)} test sets" if len(sets) > 1 else "a test set"
+        rest = named((well_formed(each.name) for each in holding if each not in sets), 3)
+        warn(
+            f"{root} holds {count}, {', '.join(well_formed(each.name) for each in sets)}"
+            + (", each taken by itself" if len(sets) > 1 else "")
+            + (f"; left out: {rest}" if rest else "")
+        )
+    return sets
+
+
+def _benchmark(folder: str) -> str | None:
+    """The test set that a folder's name means."""
+    text = re.sub(r"[^a-z0-9]", "", folder.lower())
+    for name, spelling in _SPELLINGS.items():
+        if re.fullmatch(rf"(?:{spelling})(?:sr|hr|test|lmdb|gtmod12)*", text):
+            return name
     return None
+
+
+def _holds_images(folder: Path) -> bool:
+    try:
+        return bool(_files(folder, 4, lambda message: None))
+    except InputError:
+        return False
 
 
 # What a file is -------------------------------------------------------------------------------------------------------

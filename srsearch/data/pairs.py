@@ -104,7 +104,7 @@ def load_training_data(
     are read.
 
     Args:
-        source: ``builtin``, or a folder of images.
+        source: ``builtin``, a folder of images, or a cache from `srsearch data prepare`.
         scale: Integer factor.
         patch: Side of a training patch in LR pixels; photos that do not hold one are skipped.
         warn: Receives messages about photos that were skipped, cropped or left out.

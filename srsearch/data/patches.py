@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +12,22 @@ from srsearch.data.pairs import Pair
 
 _TURNS = {"dihedral": 7, "flip": 2, "none": 0}
 """Which bits of a number from 0 to 7 each augmentation uses; see `_turned`."""
+
+
+class Place(NamedTuple):
+    """Where a patch is cut from.
+
+    Attributes:
+        photo: Number of the photo.
+        row: First row of the patch in the LR image.
+        column: Its first column.
+        turn: Number of its flip or rotation, from 0 to 7.
+    """
+
+    photo: int
+    row: int
+    column: int
+    turn: int
 
 
 class PatchSampler:
@@ -78,27 +95,36 @@ class PatchSampler:
         Returns:
             LR (n, 3, p, p) and HR (n, 3, scale * p, scale * p): float32, 0..1, channels-last in memory.
         """
+        cuts = [self._cut(place) for place in self._drawn()]
+        return self._stack([lr for lr, _ in cuts]), self._stack([hr for _, hr in cuts])
+
+    def _drawn(self) -> list[Place]:
+        """The places of the next batch, those of this process."""
         drawn = torch.randint(int(self._ends[-1]), (self._batch,), generator=self._generator)
         turns = torch.randint(8, (self._batch,), generator=self._generator).tolist()
         photos = torch.searchsorted(self._ends, drawn, right=True).tolist()
         # All processes look at the whole batch, so that they agree on what can be used.
-        places = [self._place(photo, position) for photo, position in zip(photos, drawn.tolist(), strict=True)]
-        cuts = [
-            self._cut(*place, turn & self._turns) for place, turn in list(zip(places, turns, strict=True))[self._own]
+        places = [
+            self._place(photo, position, turn & self._turns)
+            for photo, position, turn in zip(photos, drawn.tolist(), turns, strict=True)
         ]
-        return self._stack([lr for lr, _ in cuts]), self._stack([hr for _, hr in cuts])
+        return places[self._own]
 
-    def _place(self, photo: int, drawn: int) -> tuple[int, int]:
-        """The photo to cut a patch from, and the position in it."""
-        return photo, drawn - (int(self._ends[photo - 1]) if photo else 0)
+    def _place(self, photo: int, drawn: int, turn: int) -> Place:
+        """The photo to cut a patch from, and where."""
+        row, column = divmod(drawn - self._first(photo), self._columns[photo])
+        return Place(photo, row, column, turn)
 
-    def _cut(self, photo: int, position: int, turn: int) -> tuple[Tensor, Tensor]:
-        row, column = divmod(position, self._columns[photo])
-        lr, hr = self._photos[photo]
-        side, scale = self._patch, self._scale
+    def _first(self, photo: int) -> int:
+        """The number of a photo's first position."""
+        return int(self._ends[photo - 1]) if photo else 0
+
+    def _cut(self, place: Place) -> tuple[Tensor, Tensor]:
+        lr, hr = self._photos[place.photo]
+        side, scale, row, column = self._patch, self._scale, place.row, place.column
         lr = lr[row : row + side, column : column + side]
         hr = hr[row * scale : (row + side) * scale, column * scale : (column + side) * scale]
-        return _turned(lr, turn), _turned(hr, turn)
+        return _turned(lr, place.turn), _turned(hr, place.turn)
 
     def _stack(self, patches: list[Tensor]) -> Tensor:
         """n patches uint8 (h, w, 3) to float32 (n, 3, h, w) without moving the channels in memory."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srsearch.data.bicubic import Pixels
+from srsearch.data.cache_index import cache_of, cached_photos
 from srsearch.data.copies import Sizes
 from srsearch.data.decoding import UnusablePhotoError, decode
 from srsearch.data.files import image_files, lr_files, named
@@ -72,14 +73,16 @@ def read_folder(
     max_photo_pixels: int | None = None,
     max_pixels: int | None = None,
 ) -> tuple[Photo, ...]:
-    """The photos in a folder and its subfolders, without duplicates, in the order of :func:`shuffled`.
+    """The photos in a folder and its subfolders, or in a cache, without duplicates, in the order of :func:`shuffled`.
 
     Grey photos become RGB, transparency is dropped, 16 bits become 8, EXIF orientation is applied; of several frames
     the first is read, and of several files with the same pixels one. LR images of other photos are left out. Hidden
     files and folders are skipped; links are followed.
 
+    A cache from `srsearch data prepare` gives the photos of its folder, but for those that it skipped.
+
     Args:
-        path: The folder.
+        path: The folder; that of a cache; or one that holds nothing but a cache, whose images are gone.
         min_side: Smallest length of the shorter side in pixels.
         warn: Receives messages that name skipped files (unreadable, damaged, too small) and say what was cropped or
             left out.
@@ -87,17 +90,14 @@ def read_folder(
         max_pixels: Reading stops once the photos have this many pixels together.
 
     Raises:
-        InputError: There is no such folder, or no photo in it can be used.
+        InputError: There is no such folder, or no photo in it can be used; a cache is damaged, or its images have
+            changed since it was prepared.
     """
-    files = image_files(path, warn)
-    lr = lr_files(files)
-    for name in lr:
-        del files[name]
+    files, lr, skipped = _files(path, warn)
     photos: dict[str, Pixels] = {}
     sizes = Sizes()
     seen: set[bytes] = set()
-    skipped: list[str] = []
-    opened = copies = held = 0
+    opened, copies, held = len(skipped), 0, 0
     cropped: set[str] = set()
     for name in shuffled(files):
         if max_pixels is not None and held >= max_pixels:
@@ -163,13 +163,28 @@ def _report_skipped(path: str | Path, skipped: list[str], total: int, warn: Call
     warn(f"skipped {len(skipped)} of {total} images in {str(path)!r}: {named(skipped)}")
 
 
-def _open(file: Path, *, min_side: int) -> Pixels:
+def _files(path: str | Path, warn: Callable[[str], None]) -> tuple[dict[str, Path | Pixels], list[str], list[str]]:
+    """Files, or pixels from a cache, by name; the names of LR images that are left out; and what cannot be used."""
+    try:
+        files = image_files(path, warn)
+    except InputError:
+        cache = cache_of(path) if str(path) else None
+        if cache is None:
+            raise
+        photos, skipped = cached_photos(cache)
+        return dict(photos), [], list(skipped)
+    lr = lr_files(files)
+    return {name: file for name, file in files.items() if name not in lr}, lr, []
+
+
+def _open(file: Path | Pixels, *, min_side: int) -> Pixels:
     """One photo as uint8 (h, w, 3).
 
     Raises:
         UnusablePhotoError: It cannot be decoded (see `decode`), or a side is below ``min_side`` pixels.
     """
-    pixels = decode(file, max_pixels=_MAX_PIXELS)
+    # A copy of what is mapped: pixels outlive their file.
+    pixels = decode(file, max_pixels=_MAX_PIXELS) if isinstance(file, Path) else file.copy()
     height, width = pixels.shape[:2]
     if min(height, width) < min_side:
         raise UnusablePhotoError(f"{width}x{height} is smaller than {min_side}x{min_side}")

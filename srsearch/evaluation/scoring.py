@@ -14,7 +14,17 @@ from torch import Tensor, nn
 from srsearch.data import Pair
 from srsearch.data.bicubic import Pixels, upscale
 from srsearch.evaluation.ensemble import self_ensemble
-from srsearch.evaluation.metrics import COMMON, PCARN, PEAK, Plane, Protocol, Reference, compared_planes
+from srsearch.evaluation.metrics import (
+    COMMON,
+    PCARN,
+    PEAK,
+    Plane,
+    Protocol,
+    Reference,
+    compared_plane,
+    luma,
+    without_border,
+)
 from srsearch.evaluation.runtime import Runtime
 from srsearch.evaluation.tiles import Reach, reach_of, tile_that_fits, upscale_tiled
 from srsearch.evaluation.upscaling import upscale_image
@@ -208,14 +218,19 @@ def _scored(
     pair: Pair, output: Tensor | None, scale: int, protocols: Sequence[Protocol], tile: int | None, pool: Executor
 ) -> ImageScores:
     baseline = upscale(pair.lr, scale)
+    # Computed once for all protocols.
+    baseline_y, hr_y = (luma(without_border(each, scale)) for each in (baseline, pair.hr))
 
     def compared(protocol: Protocol) -> tuple[Score, Score]:
-        plane, hr = compared_planes(baseline, pair.hr, scale, protocol, grey=pair.grey)
+        if protocol.grey_levels and pair.grey:
+            plane, hr = (compared_plane(each, scale, protocol, grey=True) for each in (baseline, pair.hr))
+        else:
+            plane, hr = protocol.rounded(baseline_y), protocol.rounded(hr_y)
         reference = Reference(hr)
         bicubic = _compared(plane, reference)
         if output is None:
             return bicubic, bicubic
-        sr = compared_planes(protocol.quantise(output), pair.hr, scale, protocol, grey=pair.grey)[0]
+        sr = compared_plane(protocol.quantise(output), scale, protocol, grey=pair.grey)
         return _compared(sr, reference), bicubic
 
     # NumPy and SciPy work without the interpreter's lock.

@@ -102,19 +102,35 @@ def upscale_tiled(
     if tile >= height and tile >= width:
         return apply(network, lr, scale)
     sr = lr.new_empty(count, 3, scale * height, scale * width)
-    for (top, bottom, above, below), (left, right, before, after) in (
-        (rows, columns)
-        for rows in _spans(height, tile, reach.overlap)
-        for columns in _spans(width, tile, reach.overlap)
-    ):
-        part = apply(network, lr[..., above:below, before:after], scale)
-        inside = part[
-            ...,
-            scale * (top - above) : scale * (bottom - above),
-            scale * (left - before) : scale * (right - before),
-        ]
-        sr[..., scale * top : scale * bottom, scale * left : scale * right] = inside
+    for rows, columns, part in upscaled_tiles(network, lr, scale, tile, reach, apply):
+        sr[..., rows, columns] = part
     return sr
+
+
+def upscaled_tiles(
+    network: nn.Module,
+    lr: Tensor,
+    scale: int,
+    tile: int,
+    reach: Reach,
+    apply: Callable[[nn.Module, Tensor, int], Tensor] = upscale_image,
+) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Upscale the tiles of images one by one, row by row; see `upscale_tiled`.
+
+    Yields:
+        Rows and columns of the tile in the upscaled images, and what belongs there, (n, 3, rows, columns).
+    """
+    height, width = lr.shape[2:]
+    for top, bottom, above, below in _spans(height, tile, reach.overlap):
+        for left, right, before, after in _spans(width, tile, reach.overlap):
+            part = apply(network, lr[..., above:below, before:after], scale)
+            rows = slice(scale * (top - above), scale * (bottom - above))
+            columns = slice(scale * (left - before), scale * (right - before))
+            yield (
+                slice(scale * top, scale * bottom),
+                slice(scale * left, scale * right),
+                part[..., rows, columns],
+            )
 
 
 def tile_that_fits(

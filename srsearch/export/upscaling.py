@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from srsearch.evaluation import Runtime, upscale_image
-from srsearch.evaluation.tiles import Reach, reach_of, tile_that_fits, upscale_tiled
+from srsearch.evaluation.tiles import Reach, reach_of, tile_that_fits, upscaled_tiles
 from srsearch.export.pictures import Picture, Samples
 
 SMALLEST_TILE = 16
@@ -62,27 +62,23 @@ class Upscaler:
             MemoryError: Memory is too small even for the smallest tiles.
         """
         varies = picture.alpha is not None and bool((picture.alpha != picture.alpha.flat[0]).any())
-        colour = self._upscaled(picture.colour, lambda share: part(share / 2 if varies else share))
-        if picture.grey:
-            colour = _grey(colour)
+        colour = self._upscaled(picture.colour, picture.grey, lambda share: part(share / 2 if varies else share))
         alpha = None
         if picture.alpha is not None:
             height, width = colour.shape[:2]
             alpha = np.full((height, width), picture.alpha.flat[0], picture.alpha.dtype)
             if varies:
                 as_grey = np.repeat(picture.alpha[..., None], 3, axis=2)
-                alpha = _grey(self._upscaled(as_grey, lambda share: part((1 + share) / 2)))[..., 0]
+                alpha = self._upscaled(as_grey, True, lambda share: part((1 + share) / 2))[..., 0]
         return replace(picture, colour=colour, alpha=alpha)
 
-    def _upscaled(self, colour: Samples, part: Callable[[float], None]) -> Samples:
-        white = int(np.iinfo(colour.dtype).max)
+    def _upscaled(self, colour: Samples, grey: bool, part: Callable[[float], None]) -> Samples:
         height, width = colour.shape[:2]
-        image = torch.from_numpy(colour.astype(np.float32) / white).permute(2, 0, 1)[None]
         tile = self._tile or self._fitting(height, width)
         while True:
             try:
                 with self._runtime.applied(), torch.inference_mode():
-                    return _samples(self._in_tiles(image, tile, part), white)
+                    return self._in_tiles(colour, grey, tile, part)
             except (RuntimeError, MemoryError) as error:
                 if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
                     raise
@@ -102,24 +98,26 @@ class Upscaler:
 
         return None if fitting(Reach(0)) is None else fitting(self._known_reach())
 
-    def _in_tiles(self, image: Tensor, tile: int | None, part: Callable[[float], None]) -> Tensor:
-        """The output (3, scale * h, scale * w) on the CPU."""
-        height, width = image.shape[2:]
-        if tile is None or tile >= max(height, width):
-            return self._passed(self._network, image, self._scale)[0]
-        tiles, done = -(-height // tile) * -(-width // tile), 0
+    def _in_tiles(self, colour: Samples, grey: bool, tile: int | None, part: Callable[[float], None]) -> Samples:
+        """The result (scale * h, scale * w, 3). In float32, which takes four times as much, there is one tile only."""
+        height, width = colour.shape[:2]
+        white, scale = int(np.iinfo(colour.dtype).max), self._scale
+        image = torch.from_numpy(colour).permute(2, 0, 1)[None]
 
         def passed(network: nn.Module, lr: Tensor, scale: int) -> Tensor:
-            nonlocal done
-            output = self._passed(network, lr, scale)
-            done += 1
+            return upscale_image(network, self._runtime.placed(lr.float().div_(white)), scale).cpu()
+
+        if tile is None or tile >= max(height, width):
+            whole = _samples(passed(self._network, image, scale)[0], white)
+            return _of_three(_grey(whole)) if grey else whole
+        result = np.empty((scale * height, scale * width) if grey else (scale * height, scale * width, 3), colour.dtype)
+        tiles = -(-height // tile) * -(-width // tile)
+        upscaled = upscaled_tiles(self._network, image, scale, tile, self._known_reach(), passed)
+        for done, (rows, columns, output) in enumerate(upscaled, 1):
+            samples = _samples(output[0], white)
+            result[rows, columns] = _grey(samples) if grey else samples
             part(done / tiles)
-            return output
-
-        return upscale_tiled(self._network, image, self._scale, tile, self._known_reach(), passed)[0]
-
-    def _passed(self, network: nn.Module, lr: Tensor, scale: int) -> Tensor:
-        return upscale_image(network, self._runtime.placed(lr), scale).cpu()
+        return _of_three(result) if grey else result
 
     def _known_reach(self) -> Reach:
         if self._reach is None:
@@ -133,14 +131,19 @@ def _samples(output: Tensor, white: int) -> Samples:
     """The output (3, h, w), 0..1 and not clipped, as samples (h, w, 3)."""
     if not bool(torch.isfinite(output).all()):
         raise FloatingPointError("the network's output is not finite")
-    whole = output.mul_(white).add_(0.5).floor_().clamp_(0, white).permute(1, 2, 0).contiguous().numpy()
-    return whole.astype(np.uint8 if white == 255 else np.uint16)
+    whole = output.mul_(white).add_(0.5).floor_().clamp_(0, white).permute(1, 2, 0).numpy()
+    return np.ascontiguousarray(whole.astype(np.uint8 if white == 255 else np.uint16))
 
 
 def _grey(colour: Samples) -> Samples:
-    """The luma of an image in all three channels."""
-    luma = np.floor(colour @ np.array(_LUMA, np.float32) + np.float32(0.5)).astype(colour.dtype)
-    return np.repeat(luma[..., None], 3, axis=2)
+    """The luma (h, w) of an image (h, w, 3)."""
+    luma: Samples = np.floor(colour @ np.array(_LUMA, np.float32) + np.float32(0.5)).astype(colour.dtype)
+    return luma
+
+
+def _of_three(grey: Samples) -> Samples:
+    """A grey image (h, w) as one of three equal channels, in the same memory."""
+    return np.broadcast_to(grey[..., None], (*grey.shape, 3))
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

@@ -55,8 +55,8 @@ def axes(front: pd.DataFrame, axes: Sequence[str], *, cost: str = "mult_adds") -
     figure.update_xaxes(
         range=[0, len(numbers)],
         tickvals=[i + 0.5 for i in range(0, len(numbers), every)],
-        ticktext=[f"{costs[i]}<br>#{numbers[i]}" for i in range(0, len(numbers), every)],
-        tickangle=0,
+        ticktext=[f"{costs[i]} #{numbers[i]}" for i in range(0, len(numbers), every)],
+        autotickangles=[0, 90],  # upright where a narrow page has no room for them side by side
         showgrid=False,
         showline=False,
         ticks="",

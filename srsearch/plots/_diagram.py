@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
@@ -19,6 +20,8 @@ _MOST_BOXES = 38
 """Most boxes of one level that are readable side by side at a width of 900 pixels."""
 _ENDS = 3
 """Blocks that are still drawn singly at each end of a level whose middle is merged into one box."""
+_LEGEND_WIDTH = 44
+"""Characters of a line of the legend that fit a page of 390 pixels."""
 _GAP, _OPERATION = 0.5, 0.7
 _LANE, _BELOW, _HEIGHT = 11, 54, 70  # pixels
 _TINTS = {
@@ -345,9 +348,8 @@ class _Drawing:
         return len([trace for trace in self._traces if trace.name])
 
     def _entry(self, name: str, marker: Mapping[str, object]) -> None:
-        self._trace(
-            x=[None], y=[None], mode="markers", marker=marker, name=escaped(name), hoverinfo="skip", showlegend=True
-        )
+        lines = "<br>".join(escaped(line) for line in textwrap.wrap(name, _LEGEND_WIDTH, break_on_hyphens=False))
+        self._trace(x=[None], y=[None], mode="markers", marker=marker, name=lines, hoverinfo="skip", showlegend=True)
 
     def _note(
         self, x: float, y: float, text: str, colour: str, size: int, *, angle: int = 0, anchor: str = "center"

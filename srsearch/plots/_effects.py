@@ -151,7 +151,7 @@ def effects(frame: pd.DataFrame, *, quality: str = "psnr") -> go.Figure:
     starts = np.flatnonzero(frame["axis"].to_numpy()[1:] != frame["axis"].to_numpy()[:-1]) + 0.5
     for start in starts:
         figure.add_hline(y=float(start), line={"color": LIGHT.grid, "width": 1})
-    figure.update_xaxes(title_text=f"{axis_title(quality)} relative to the mean, at equal cost", zeroline=False)
+    figure.update_xaxes(title_text=f"{axis_title(quality)} at equal cost,<br>relative to the mean", zeroline=False)
     figure.update_yaxes(autorange="reversed", type="category", showgrid=False, tickfont={"color": LIGHT.ink})
     return figure
 

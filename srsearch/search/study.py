@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from srsearch.analysis import Convergence, converged, quality_of, retraining_noise
-from srsearch.architecture import Architecture, catalogue
+from srsearch.architecture import Architecture
 from srsearch.cost import Cost
 from srsearch.errors import InputError, WorkError
 from srsearch.objectives import is_cost, own_costs
@@ -27,6 +27,7 @@ from srsearch.search.ledger import Ledger
 from srsearch.search.model.lengths import LengthChooser, Longer, Offer, Offers, Seconds
 from srsearch.search.model.stopping import EarlyStopping
 from srsearch.search.processes import one_thread
+from srsearch.search.published import printed_in, published_points
 from srsearch.search.samplers.lookup import sampler_type
 from srsearch.search.samplers.prior import Observation, observations_from
 from srsearch.search.samplers.proposer import Acceptance, Proposer, proposal_seed
@@ -112,7 +113,14 @@ class Study:
         self._prices: dict[int, float] = {}
         self._lengths: LengthChooser | None = None
         if len(space.search.lengths or ()) > 1:
-            self._lengths = LengthChooser(space, space.search.lengths or (), record.seed, record.reference.get("psnr"))
+            printed = printed_in(space)
+            self._lengths = LengthChooser(
+                space,
+                space.search.lengths or (),
+                record.seed,
+                record.reference.get("psnr"),
+                () if printed is None else printed.axes,
+            )
         self._trials = Ledger(record.objectives)
         self._first = published_points(space) if space.search.start_with == "catalogue" else []
         self._owner = leases.new_owner()
@@ -557,7 +565,8 @@ class Study:
                 takes = None if seconds is None else seconds.of_training(trial.mult_adds or 0, to_train)
                 if self.affords(price, limit) and (takes is None or at_most is None or takes <= at_most):
                     offers.append(Offer(trial.number, steps, price if takes is None else takes))
-        return Offers(tuple(offers), lengths[0], seconds)
+        total = float(limit) if at_most is None and limit is not None else at_most
+        return Offers(tuple(offers), lengths[0], total, seconds)
 
     def _longer(self, choice: Longer) -> Trial:
         """A longer training of a finished design."""
@@ -723,14 +732,3 @@ class Study:
 
     def _seed(self, record: TrialRecord) -> int:
         return self.record.seed if record.seed is None else record.seed
-
-
-def published_points(space: Space) -> list[Candidate]:
-    """Return the published networks that lie inside a space and its budget, cheapest first."""
-    points = {}
-    for name in catalogue.names():
-        if set(space.scales) <= set(catalogue.published(name).scales):
-            point = space.locate(catalogue.get(name, space.scales))
-            if point is not None and point.broken is None:
-                points[point.design.key] = point
-    return sorted(points.values(), key=lambda point: point.cost.mult_adds if point.cost else 0)

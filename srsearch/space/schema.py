@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -13,7 +14,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from srsearch.architecture.canonical import default_part
 from srsearch.architecture.design import Scale
 from srsearch.architecture.network import Colour, ImageResidual
-from srsearch.architecture.registry import PLACES, PartType, PositiveInt, part_types
+from srsearch.architecture.registry import PLACES, PartType, PositiveInt, Subsets, part_types
 from srsearch.cost import convention_names
 from srsearch.errors import InputError, suggest
 from srsearch.objectives import OBJECTIVES, QUALITIES, is_cost
@@ -85,6 +86,56 @@ class Objectives(OneOrMany):
                 "objectives", f"without {' or '.join(QUALITIES)} the cheapest design is best; add one of them"
             )
         return values
+
+
+class NameSets(OneOrMany):
+    """Annotation of an axis whose values are sets of names; ``{any: names, at_most: n}`` stands for all subsets."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        plain = super().__get_pydantic_json_schema__(schema, handler)
+        number = {"type": "integer", "minimum": 0}
+        names = {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True}
+        subsets = {
+            "type": "object",
+            "properties": {"any": names, "at_least": number, "at_most": number},
+            "required": ["any"],
+            "additionalProperties": False,
+        }
+        item, several = plain["anyOf"]
+        several = several | {"items": {"anyOf": [item, subsets]}}
+        return {"anyOf": [item, subsets, several]}
+
+    @staticmethod
+    def _as_tuple(value: Any) -> tuple[Any, ...]:
+        values: list[Any] = []
+        for each in OneOrMany._as_tuple(value):
+            values += _subsets(each) if isinstance(each, dict) else [each]
+        return tuple(values)
+
+
+def _subsets(plain: dict[Any, Any]) -> list[str]:
+    """The subsets that ``{any: names, at_least: n, at_most: n}`` stands for, small ones first; the empty one is none.
+
+    Raises:
+        PydanticCustomError: It has another form, or stands for too many subsets.
+    """
+    names: Any = plain.get("any")
+    whole = isinstance(names, list) and bool(names) and all(isinstance(name, str) for name in names)
+    if not whole or plain.keys() - {"any", "at_least", "at_most"} or len({*names}) < len(names):
+        raise PydanticCustomError("subsets", "not a set of names; write {any: [h, 1_2], at_most: 2}")
+    fewest, most = plain.get("at_least", 0), plain.get("at_most", len(names))
+    if type(fewest) is not int or type(most) is not int or not 0 <= fewest <= most <= len(names):
+        context = {"total": len(names)}
+        raise PydanticCustomError("subsets", "at_least and at_most should be 0 to {total}, in this order", context)
+    sizes = range(fewest, most + 1)
+    number = sum(math.comb(len(names), size) for size in sizes)
+    if number > _MOST_SUBSETS:
+        context = {"number": number, "most": _MOST_SUBSETS}
+        raise PydanticCustomError("subsets", "{number} subsets are too many (over {most}); lower at_most", context)
+    return ["+".join(chosen) or "none" for size in sizes for chosen in itertools.combinations(names, size)]
+
+
+_MOST_SUBSETS = 5000
 
 
 class Scales(OneOrMany):
@@ -436,10 +487,11 @@ def _choice_model(kind: str) -> type[PartChoice]:
 
 
 def _options_model(part: PartType) -> type[Section]:
-    fields: dict[str, Any] = {
-        name: (Annotated[tuple[option.annotation, ...], OneOrMany()], (option.default,))  # type: ignore[name-defined]
-        for name, option in part.options.items()
-    }
+    fields: dict[str, Any] = {}
+    for name, option in part.options.items():
+        of_names = any(isinstance(extra, Subsets) for extra in getattr(option.annotation, "__metadata__", ()))
+        axis = NameSets() if of_names else OneOrMany()
+        fields[name] = (Annotated[tuple[option.annotation, ...], axis], (option.default,))  # type: ignore[name-defined]
     about = (part.module.__doc__ or "").partition("\n")[0]
     title = f"{part.kind.capitalize()}{part.module.__name__}"
     return pydantic.create_model(title, __base__=Section, __doc__=about, **fields)

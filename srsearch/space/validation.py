@@ -111,5 +111,6 @@ _OWN = (
     "levels",
     "lengths",
     "scales",
+    "subsets",
 )
 """Types of our own errors; their messages name the value."""

@@ -51,7 +51,7 @@ def explanation(place: Place, error: Exception, *, opening: bool) -> InputError 
     sqlite_name = str(getattr(cause, "sqlite_errorname", ""))
     if isinstance(cause, sqlite.Error) and "decode to UTF-8" in str(cause):  # raised by sqlite3 itself, without a name
         sqlite_name = "SQLITE_CORRUPT"
-    trouble = _of_sqlite(place, cause, sqlite_name) if sqlite_name else _of_server(place, cause, error)
+    trouble = _of_sqlite(place, cause, sqlite_name, opening) if sqlite_name else _of_server(place, cause, error)
     if trouble is None:
         trouble = _Trouble(f"the database {place} failed: {_first_line(place, cause)}")
     if opening and trouble.is_input:
@@ -63,9 +63,11 @@ _DAMAGED_SCHEMA = re.compile("no such (table|column)|malformed|syntax error|unre
 """Messages of SQLite about srsearch's statements. The statements fit the tables, so the schema must be damaged."""
 
 
-def _of_sqlite(place: Place, cause: BaseException, name: str) -> _Trouble | None:
+def _of_sqlite(place: Place, cause: BaseException, name: str, opening: bool) -> _Trouble | None:
     if name == "SQLITE_FULL":
         return _full(place)
+    if name == "SQLITE_NOTADB" and not opening:
+        return _Trouble(damaged(place, "something else has been written over it"), False)
     if name == "SQLITE_NOTADB":
         return _Trouble(f"{place} is not a database: name one that srsearch made with --storage, or a new file")
     if name.startswith("SQLITE_READONLY"):

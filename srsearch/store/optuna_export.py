@@ -22,12 +22,14 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.exc import DBAPIError
 
 from srsearch.analysis import directions
 from srsearch.errors import InputError, WorkError
 from srsearch.objectives import objective
 from srsearch.quantity import parse_quantity
 from srsearch.store.credentials import without_passwords
+from srsearch.store.diagnosis import explanation
 from srsearch.store.place import Place
 from srsearch.store.records import Axis, StudyRecord, TrialRecord
 from srsearch.store.sqlite import refuse_many_names
@@ -107,8 +109,10 @@ def _open(place: Place) -> optuna.storages.RDBStorage:
     except InputError:
         raise
     except Exception as error:  # its class depends on the driver and on Optuna
-        lines = str(error).strip().splitlines()
-        text = without_passwords(lines[0], place.url) if lines else type(error).__name__
+        if isinstance(error, DBAPIError) and getattr(error.orig, "sqlite_errorname", "") == "SQLITE_FULL":
+            raise explanation(place, error, opening=True) from None
+        first = str(error).strip().splitlines()[:1]
+        text = without_passwords(first[0], place.url) if first else type(error).__name__
         raise InputError(f"cannot open {place} for Optuna: {text}") from None
 
 

@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from srsearch.data import BUILTIN, Pair, load_training_data
-from srsearch.data.cache import cache_of, open_cache
+from srsearch.data import BUILTIN, Pair, cache_of, load_training_data, open_cache
 from srsearch.data.layouts import recognise
 from srsearch.data.photos import shuffled
 from srsearch.errors import InputError

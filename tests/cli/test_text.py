@@ -23,6 +23,7 @@ from srsearch.space import Space
 from srsearch.store import Store
 from srsearch.text import csv_text
 from tests.conftest import SMALL_SPACE, Command
+from tests.support import forked
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,39 @@ def test_a_program_with_an_ascii_terminal_prints_ascii(
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.isascii()
     assert "-" * 20 in ended.stdout
+
+
+_ON_FULL_DEVICES = """
+import json, os, sys
+from srsearch.cli import main
+
+for commands in json.loads(sys.argv[1]):
+    for stream in (1, 2):
+        child = os.fork()
+        if child == 0:
+            os.dup2(os.open("/dev/full", os.O_WRONLY), stream)
+            main(commands, prog_name="srsearch")
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), end=" ", file=open("codes", "a"))
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_full_devices_give_an_exit_code_and_no_traceback(studied: Path, tmp_path: Path) -> None:
+    database = f"--storage={studied / 'studies' / 'srsearch.db'}"
+    codes = {  # with a full standard output, and with a full standard error
+        ("--help",): "1 0",
+        ("trials", "--help"): "1 0",
+        ("nosuch",): "2 2",
+        ("front", "--storage", "nosuch.db"): "2 2",
+        **{(name, database): "1 0" for name in ("trials", "front", "best", "studies")},
+        ("trials", database, "--json"): "1 0",
+        ("run", str(studied / "small.yaml"), database): "1 0",
+        ("studies", database, "copy", "small", "copy.db"): "0 2",  # the second time it is there already
+    }
+    ended = forked.finished(forked.code(tmp_path, _ON_FULL_DEVICES, json.dumps(list(codes))))
+    assert ended.returncode == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert (tmp_path / "codes").read_text().split() == " ".join(codes.values()).split()
 
 
 def test_photos_and_folders_in_latin_1(tmp_path: Path) -> None:

@@ -173,13 +173,22 @@ def test_a_model_upscales_images_down_to_one_pixel_and_tiles_change_nothing(srse
         assert np.abs(pixels[2] - pixels[0]).max() <= 1
 
 
-def test_memory_that_does_not_suffice_halves_the_tile_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate"),
+        torch.OutOfMemoryError("CUDA out of memory"),
+    ],
+)
+def test_memory_that_does_not_suffice_halves_the_tile_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     real, sides = upscaling.upscale_image, list[int]()
 
     def small_memory(network: Any, lr: torch.Tensor, scale: int) -> torch.Tensor:
         sides.append(lr.shape[2])
         if lr.shape[2] > 50:
-            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+            raise error
         return real(network, lr, scale)
 
     monkeypatch.setattr(upscaling, "upscale_image", small_memory)

@@ -128,7 +128,9 @@ def _closed(connection: socket.socket) -> bool:
     return False
 
 
-def test_requests_that_no_page_sends_are_refused_in_a_sentence(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
+def test_requests_that_no_page_sends_are_refused_in_a_sentence(
+    site: Site, storage: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     address, version = ASKED["inputs"]
     changes: list[dict[str, Any]] = [
         *({"output": each} for each in (None, 5, "x.data", "drawn.data", ["page.data"], "..page.data...x.y..")),
@@ -150,6 +152,10 @@ def test_requests_that_no_page_sends_are_refused_in_a_sentence(site: Site, capfd
     assert large[0] == 413
     for path in ("/nothing", "/shared/..%2f..%2freport.py", "/assets/..%2fserver.py", "/data/..%2fx.csv?view=front"):
         assert site.ask(path)[0] == 404, path
+    with socket.create_connection(site.address, timeout=30) as connection:
+        connection.sendall(b"GET http://[::1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b" 400 " in connection.recv(100)
+    assert site.ask("/data/studies.csv?study=nosuch")[:2] == (404, f"There is no study 'nosuch' in {storage}.\n")
     for path in ("dash/dash.py", "os/path.js", "dash/%2e%2e/x.js", "dash/deps/%00"):
         assert site.ask(f"/_dash-component-suites/{path}")[0] == 404, path
     assert site.ask("/version", "POST", "{}")[0] == 405

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -10,8 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from srsearch.data import CachedPatchSampler, PatchSampler, cache_of, open_cache, recognise
+from srsearch.data import (
+    CachedPatchSampler,
+    PatchSampler,
+    cache_of,
+    load_training_data,
+    open_cache,
+    read_folder,
+    recognise,
+)
 from srsearch.data import cache as cache_module
 from srsearch.errors import InputError, WorkError
 from tests.data.test_layouts import make_set, photo, save
@@ -72,17 +82,25 @@ def test_lr_files_go_into_the_cache_and_unusable_pairs_do_not(srsearch: Command,
     assert [pair.lr[0, 0, 0] for pair in open_cache(tmp_path / "cache", 4)] == [1, 3]
 
 
-def test_an_interrupted_preparation_goes_on(srsearch: Command, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ending", [KeyboardInterrupt(), OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))])
+def test_an_interrupted_preparation_goes_on(
+    srsearch: Command, photos: Path, monkeypatch: pytest.MonkeyPatch, ending: BaseException
+) -> None:
     written = cache_module._written
 
     def stopped(decoded: cache_module._Decoded, *arguments: object) -> dict[str, object]:
         if decoded.name == "4.png":
-            raise KeyboardInterrupt
+            raise ending
         return written(decoded, *arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
         patch.setattr(cache_module, "_written", stopped)
-        assert srsearch("data", "prepare", str(photos)).returncode == 130
+        ended = srsearch("data", "prepare", str(photos))
+    if isinstance(ending, OSError):
+        assert ended.returncode == 1
+        assert ".srsearch cannot be written: No space left on device; the 3 images in it are kept" in ended.stderr
+    else:
+        assert ended.returncode == 130
     assert cache_of(photos) is None
     with (photos / ".srsearch" / "hr.rgb").open("ab") as file:
         file.write(b"a killed process wrote half an image")
@@ -145,7 +163,32 @@ def test_patches_from_a_cache_are_those_from_memory(srsearch: Command, photos: P
     memory = PatchSampler(list(recognise(photos, 4).read(lambda message: None)), 8, 5, 4, seed=3)
     # So few bytes that pages are given back before each batch.
     cached = CachedPatchSampler(open_cache(photos, 4), 8, 5, 4, seed=3, resident=1)
+    resumed = CachedPatchSampler(open_cache(photos, 4), 8, 5, 4, seed=4)
+    resumed.next()
     for _ in range(4):
-        for a, b in zip(memory.next(), cached.next(), strict=True):
+        # Batches are drawn one ahead, and the state is that before the batch that comes next.
+        assert torch.equal(memory.state, cached.state)
+        resumed.state = cached.state
+        for a, b, c in zip(memory.next(), cached.next(), resumed.next(), strict=True):
             assert torch.equal(a, b)
-    assert torch.equal(memory.state, cached.state)
+            assert torch.equal(a, c)
+
+
+def test_proxy_trainings_take_the_same_photos_from_a_cache(srsearch: Command, photos: Path, tmp_path: Path) -> None:
+    save(photo(9, 50, 60), photos / "DIV2K_train_HR" / "0001.png")
+    (photos / "7.png").write_bytes(b"no image")
+    Image.fromarray(photo(5, 50, 70)).convert("L").save(photos / "grey.png")
+    prepared(srsearch, photos / "DIV2K_train_HR", "--to", str(tmp_path / "cache"))
+    assert [each.name for each in read_folder(tmp_path / "cache", min_side=8, warn=pytest.fail)] == ["0001.png"]
+    prepared(srsearch, photos, "--to", str(tmp_path / "cache"))
+    decoded, cached = (load_training_data(each, 3, patch=8) for each in (photos, tmp_path / "cache"))
+    assert decoded.fingerprint == cached.fingerprint
+    assert decoded.description | {"source": ""} == cached.description | {"source": ""}
+    # Without its images, the folder is as good as its cache.
+    messages: list[str] = []
+    prepared(srsearch, photos)
+    for image in photos.rglob("*.png"):
+        image.unlink()
+    moved = load_training_data(photos, 3, patch=8, warn=messages.append)
+    assert moved.fingerprint == decoded.fingerprint
+    assert messages == [f"skipped 1 of 9 images in {str(photos)!r}: 7.png (damaged, or not an image)"]

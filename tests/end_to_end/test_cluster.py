@@ -29,7 +29,7 @@ from tests.support.postgresql import Server, server_or_skip
 pytest.importorskip("ray", reason="Ray is an extra")
 pytest.importorskip("psycopg", reason="PostgreSQL is an extra")
 
-TRIALS = 200
+TRIALS = 80
 
 SPACE: dict[str, Any] = SMALL_SPACE | {
     "name": "fake",
@@ -122,11 +122,11 @@ def test_nothing_is_lost_when_workers_nodes_and_the_server_die(server: Server, c
     both = cluster.address, server.url, "--checkpoints", f"file://{shared}", "--device", "cpu"
     real = begin(tmp_path, PLAIN | {"name": "real"}, *both, "--workers", "2", "--trials", "2")
     fake = begin(tmp_path, SPACE, *both, "--workers", "4", "--evaluator", "tests.support.evaluators:Brief")
-    wait_for(server, 30, fake)
+    wait_for(server, 12, fake)
     worker(cluster.head_node).kill()
-    wait_for(server, 70, fake)
+    wait_for(server, 28, fake)
     cluster.remove_node(second, allow_graceful=False)
-    wait_for(server, 110, fake)
+    wait_for(server, 44, fake)
     server.stop(crash=True)
     time.sleep(1)
     server.start()

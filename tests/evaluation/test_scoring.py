@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,21 @@ def test_scores_are_printed_as_table_json_and_csv(srsearch: Command, photos: Pat
         assert result["mean"][protocol] == pytest.approx(vars(expected.mean(protocol)))
         assert float(rows[protocol, "mean"]["psnr"]) == pytest.approx(expected.mean(protocol).psnr)
     assert len(rows) == 6
+
+
+def test_each_test_set_in_a_folder_is_measured_by_itself(srsearch: Command, photos: Path) -> None:
+    above = photos.parent
+    for other in ("set14/HR", "mine"):
+        shutil.copytree(photos, above / other)
+    (above / "set14" / "HR" / "chelsea.png").unlink()
+    ended = srsearch("evaluate", "bicubic", "--data", str(above), "--scale", "2", "--json")
+    assert f"{above} holds 2 test sets, Set5, set14, each taken by itself; left out: mine" in ended.stderr
+    sets = json.loads(ended.stdout)["sets"]
+    assert [(each["benchmark"], len(each["images"])) for each in sets] == [("Set5", 2), ("Set14", 1)]
+    alone = srsearch("evaluate", "bicubic", "--data", str(photos), "--scale", "2", "--json")
+    assert json.loads(alone.stdout)["sets"][0]["mean"] == sets[0]["mean"]
+    listed = srsearch("data", "list", str(above)).stdout.splitlines()
+    assert [line.partition(":")[0] for line in listed] == ["Set5", "Set14"]
 
 
 def test_self_ensemble_is_named_with_its_cost(srsearch: Command, photos: Path, tmp_path: Path) -> None:

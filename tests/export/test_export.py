@@ -20,7 +20,7 @@ import yaml
 import srsearch as sr
 from srsearch.architecture import Architecture, Model, build, catalogue, load_model, save_model
 from srsearch.errors import InputError, WorkError
-from srsearch.export import onnx_file, tracing
+from srsearch.export import onnx_file, torchscript, tracing
 from srsearch.export.card import model_card
 from srsearch.export.onnx_file import export_onnx
 from srsearch.quantity import format_quantity
@@ -117,7 +117,9 @@ def test_half_precision_is_close_to_the_network(srsearch: Command, tmp_path: Pat
         assert np.abs(output - made.network(image.float()).numpy()).max() < 1 / 255
 
 
-def test_torchscript_takes_any_size(srsearch: Command, tmp_path: Path, small_sizes: None) -> None:
+def test_torchscript_takes_any_size(
+    srsearch: Command, tmp_path: Path, small_sizes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = model(HARD)
     saved(tmp_path / "m.safetensors", made)
     ran = srsearch("export", "m.safetensors", "--format", "torchscript", "--scale", "2")
@@ -127,6 +129,10 @@ def test_torchscript_takes_any_size(srsearch: Command, tmp_path: Path, small_siz
         image = torch.rand(1, 3, height, width)
         with torch.inference_mode():
             assert torch.allclose(loaded(image), made.network(image, scale=2), atol=1e-5)
+    monkeypatch.setattr(torchscript, "TOLERANCE", -1.0)
+    ran = srsearch("export", "m.safetensors", "--format", "torchscript", "--scale", "3")
+    assert (ran.returncode, "differs from the network" in ran.stderr) == (1, True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.safetensors", "m_x2.pt"]
 
 
 def test_a_published_network_becomes_our_file_with_its_card(srsearch: Command, tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_axes_join_neighbours_with_the_same_value() -> None:
     assert list(channels.x) == [1, 1, 1]
     assert list(unit.text) == ["conv"]
     assert list(unit.x) == [3]
-    assert list(figure.layout.xaxis.ticktext) == ["2G<br>#0", "5G<br>#1", "20G<br>#5"]
+    assert list(figure.layout.xaxis.ticktext) == ["2G #0", "5G #1", "20G #5"]
     assert channels.marker.color[0] == LIGHT.ramp[0]
     assert channels.marker.color[2] == LIGHT.ramp[-1]
 
@@ -256,7 +256,7 @@ def drawn(**fields: object) -> tuple[go.Figure, list[str], list[str]]:
     """The diagram of a design, the words in it and in its legend, and the texts for hovering over its boxes."""
     figure = plots.diagram(read_wiring(Architecture.from_dict(fields)))
     words = [note.text for note in figure.layout.annotations if note.text]
-    words += [trace.name for trace in figure.data if trace.name]
+    words += [trace.name.replace("<br>", " ") for trace in figure.data if trace.name]
     return figure, words, list(figure.data[-1].hovertext)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
 import shutil
 import time
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pandas as pd
 import pytest
 
 from srsearch.architecture import Architecture
@@ -52,7 +54,9 @@ def scored(trial: Trial) -> Score:
     return evaluator.evaluate(trial.design, trial.seed, lambda step, psnr: True)  # type: ignore[arg-type]
 
 
-def test_longer_trainings_are_trials_that_means_leave_out(small_space: Space, tmp_path: Path) -> None:
+def test_longer_trainings_are_trials_that_means_leave_out(
+    small_space: Space, tmp_path: Path, srsearch: Command
+) -> None:
     with Store(tmp_path / "s.db") as store:
         assert run(small_space, store=store, evaluator="synthetic", trials=10).done == 10
         begun = store.trials("small").set_index("trial")["psnr"]
@@ -76,6 +80,27 @@ def test_longer_trainings_are_trials_that_means_leave_out(small_space: Space, tm
         assert design["seeds"] == 1
     assert (frame["psnr"][begun.index] == begun).all()
     assert front["psnr"].max() == frame["psnr"].max() == studies["best_psnr"].iloc[0]
+    check_reports(srsearch, frame)
+
+
+def check_reports(srsearch: Command, frame: pd.DataFrame) -> None:
+    """Tables and the page rank by predicted PSNR, and show what was measured beside it."""
+    storage = ("--storage", "s.db")
+    best = json.loads(srsearch("best", *storage, "--json").stdout)
+    assert best[0]["psnr"] == frame.loc[best[0]["trial"], "psnr"]
+    assert best[0]["psnr_predicted"] > best[0]["psnr"]
+    assert best[0]["psnr_predicted_error"] > 0
+    assert sum(row["probability"] for row in best) == pytest.approx(1)
+    predicted = [row["psnr_predicted"] for row in json.loads(srsearch("front", *storage, "--json").stdout)]
+    assert predicted == sorted(predicted)
+    shown = srsearch("front", *storage).stdout
+    assert "Predicted" in shown
+    assert "1,600 steps" in shown
+    assert "100 steps" in shown
+    trust = json.loads(srsearch("trust", *storage, "--json").stdout)
+    assert trust["study"] == "small"
+    ended = srsearch("report", "small", *storage, "--output", "page.html")
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_the_same_seed_makes_the_same_choices_whatever_the_order_of_results(small_space: Space) -> None:

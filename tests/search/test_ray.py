@@ -89,8 +89,9 @@ def test_if_ray_is_missing_the_message_names_the_extra(tmp_path: Path) -> None:
     ],
 )
 def test_a_missing_cluster_is_noticed_before_anything_is_written(
-    tmp_path: Path, srsearch: Command, address: str, message: str
+    tmp_path: Path, srsearch: Command, monkeypatch: pytest.MonkeyPatch, address: str, message: str
 ) -> None:
+    monkeypatch.setattr("ray.is_initialized", lambda: False)  # the Ray of the other tests may run
     (tmp_path / "small.yaml").write_text(Space.from_dict(SPACE).text)
     ended = srsearch("run", "small.yaml", "--backend", "ray", "--address", address)
     assert ended.returncode == 2
@@ -220,6 +221,31 @@ def test_a_second_attempt_takes_nothing_that_the_first_one_sends(tmp_path: Path)
         assert [(job.trial, job.attempt) for job in jobs.values()] == [(jobs["first"].trial, n) for n in (1, 2, 3)]
         assert study.done == 2
         assert scores_are_their_designs(store, "small")
+
+
+def test_why_a_process_of_ray_died_names_the_node_and_memory() -> None:
+    import ray
+    from ray.core.generated.common_pb2 import ActorDiedErrorContext
+
+    from srsearch.search.executors.ray_tune import _death
+
+    detail = (  # of Ray 2.5x, for a process that Linux has killed
+        "Worker unexpectedly exits with a connection error code 2. End of file. Some common causes include: (1) the "
+        "process was killed by the OOM killer due to high memory usage, (2) ray stop --force was called, or (3) the "
+        "worker crashed unexpectedly due to SIGSEGV or another unexpected error."
+    )
+    context = ActorDiedErrorContext(
+        class_name="ResourceTrainable",
+        actor_id=bytes(16),
+        pid=18462,
+        ray_namespace="a2f1a1e8-5a55-4b6b-8f4f-0123456789ab",
+        node_ip_address="10.0.0.7",
+        error_message=f"The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker "
+        f"exit detail: {detail}",
+    )
+    death = _death(ray.exceptions.ActorDiedError(context))
+    assert death.startswith("on the node 10.0.0.7: Worker unexpectedly exits")
+    assert "killed by the OOM killer due to high memory usage" in death
 
 
 def test_the_documented_cluster_is_one_for_rays_launcher() -> None:

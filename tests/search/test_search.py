@@ -405,10 +405,12 @@ def folder(tmp_path: Path, small_space: Space) -> Path:
 
 
 def finished(folder: Path) -> int:
+    """The number of finished trials, read without opening a `Store`, which costs much when done again and again."""
     try:
-        with Store(folder / "s.db", read_only=True) as store:
-            return sum(t.state == "complete" for name in store.study_names() for t in store.trial_records(name))
-    except InputError:
+        with contextlib.closing(sqlite3.connect(f"file:{folder / 's.db'}?mode=ro", uri=True)) as database:
+            (count,) = database.execute("SELECT count(*) FROM sr_trials WHERE state = 'complete'").fetchone()
+            return int(count)
+    except sqlite3.OperationalError:
         return 0  # not there yet
 
 

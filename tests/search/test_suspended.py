@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from srsearch.search import run
@@ -40,7 +41,7 @@ def wait_for(mark: Path) -> None:
 
 @pytest.mark.long(18)
 def test_a_suspended_run_is_overtaken_and_goes_on_when_it_wakes_up(database: str, tmp_path: Path) -> None:
-    """The first run is suspended while it chooses, the second one, which has gone on, with a trial in its worker."""
+    """The first run is suspended while it chooses; the second one, which has gone on, with its worker in a trial."""
     (tmp_path / "small.yaml").write_text(Space.from_dict(WIDE_SPACE).text)
     options = ("--trials", "8", "--sampler", SAMPLER, "--storage", database)
     first = start_forked(tmp_path, *options, evaluator=EVALUATOR)
@@ -52,7 +53,8 @@ def test_a_suspended_run_is_overtaken_and_goes_on_when_it_wakes_up(database: str
             first.send_signal(signal.SIGCONT)
             _, messages = first.communicate(timeout=120)
             assert first.returncode == 0, messages
-            second.send_signal(signal.SIGCONT)
+            for process in (*psutil.Process(second.pid).children(recursive=True), second):  # as `fg` does
+                process.send_signal(signal.SIGCONT)
             _, messages = second.communicate(timeout=120)
             assert second.returncode == 0, messages
     with Store(database, read_only=True) as store, Store(tmp_path / "whole.db") as whole:

@@ -105,7 +105,7 @@ class Misbehaving(SyntheticEvaluator):
             case "late thread":
                 threading.Timer(0.5, report, (60, 99.0)).start()
             case "print":
-                print("0123456789\n" * 10_000_000)
+                print("0123456789\n" * 1_000_000)
 
 
 class Unprintable(Exception):
@@ -257,6 +257,18 @@ class Slow(SyntheticEvaluator):
         super().__init__(seconds=0.3)
 
 
+class Held(SyntheticEvaluator):
+    """Waits in its third evaluation until there is a file ``go`` in the working folder."""
+
+    evaluations = 0
+
+    def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
+        self.evaluations += 1
+        while self.evaluations == 3 and not Path("go").exists():
+            time.sleep(0.05)
+        return super().evaluate(design, seed, report)
+
+
 class Slower(SyntheticEvaluator):
     """Takes 3 s for each design, longer than another run needs to start."""
 
@@ -285,10 +297,10 @@ class Silent:
 
 
 class Brief(SyntheticEvaluator):
-    """Takes 0.1 s for each design; the score depends on the design and the seed alone."""
+    """Takes 0.5 s for each design; the score depends on the design and the seed alone."""
 
     def __init__(self) -> None:
-        super().__init__(seconds=0.1)
+        super().__init__(seconds=0.5)
 
 
 class Homebound(SyntheticEvaluator):

@@ -42,28 +42,34 @@ PLACEMENT: dict[str, tuple[Any, ...]] = {
 }
 SMALL = (1, 2, 3)
 SHARE = ("none", "group")
+POOL: dict[str, tuple[Any, ...]] = {
+    "sources": ("none", "none", "none", "all", "h", "1_1", "1_2+h", "2_1+1_1"),
+    "source_fusion": ("conv", "mean"),
+}
 BODIES: dict[str, dict[str, tuple[Any, ...]]] = {
-    "chain": {"blocks": (1, 2, 3, 4), **PLACEMENT},
+    "chain": {"blocks": (1, 2, 3, 4), **POOL, **PLACEMENT},
     "cascade": {
         "groups": SMALL,
         "blocks": (1, 2),
         "fusion": ("none", "local", "global", "both"),
         "share": SHARE,
         "fusion_activation": (False, True),
+        **POOL,
         **PLACEMENT,
     },
-    "residual_groups": {"groups": (1, 2), "blocks": SMALL, "share": SHARE, **PLACEMENT},
+    "residual_groups": {"groups": (1, 2), "blocks": SMALL, "share": SHARE, **POOL, **PLACEMENT},
     "symmetric": {
         "bunches": (1, 2),
         "blocks": (1, 2),
         "middle": (0, 1, 2),
         "pool": ("none", "all", "h", "h+2_1", "2_1", "six"),
         "share": SHARE,
+        "source_fusion": ("conv", "mean"),
         "activations": ("all", "none", "half", "rare", "2_1", "2_1+3_1"),
         "compress": ("none", "all", "2_1", 1),
     },
-    "dense": {"blocks": SMALL, "share": SHARE, **PLACEMENT},
-    "memory": {"blocks": SMALL, "share": SHARE, **PLACEMENT},
+    "dense": {"blocks": SMALL, "share": SHARE, **POOL, **PLACEMENT},
+    "memory": {"blocks": SMALL, "share": SHARE, **POOL, **PLACEMENT},
 }
 PARTS: dict[str, dict[str, dict[str, tuple[Any, ...]]]] = {
     "unit": UNITS,

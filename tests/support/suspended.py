@@ -21,12 +21,13 @@ CHOOSING, TRAINING = "suspended while it chooses", "suspended while it trains"
 """Files of the working folder that are made when a run is suspended."""
 
 
-def _suspend(process: int, mark: str) -> None:
+def _suspend(mark: str, *processes: int) -> None:
     try:
         Path(mark).touch(exist_ok=False)
     except FileExistsError:
         return
-    os.kill(process, signal.SIGSTOP)
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
 
 
 class SuspendingSampler(RandomSampler):
@@ -37,12 +38,12 @@ class SuspendingSampler(RandomSampler):
     def infer_relative_search_space(self, *arguments: Any) -> dict[str, Any]:
         SuspendingSampler.proposals += 1
         if SuspendingSampler.proposals == 3:
-            _suspend(os.getpid(), CHOOSING)
+            _suspend(CHOOSING, os.getpid())
         return super().infer_relative_search_space(*arguments)
 
 
 class Suspending(SyntheticEvaluator):
-    """Suspends the run, but not its worker, in the worker's third evaluation."""
+    """Suspends the run and its worker, as Ctrl-Z does, in the worker's third evaluation."""
 
     evaluations = 0
 
@@ -52,5 +53,5 @@ class Suspending(SyntheticEvaluator):
     def evaluate(self, design: Architecture, seed: int, report: Report) -> Score:
         self.evaluations += 1
         if self.evaluations == 3:
-            _suspend(os.getppid(), TRAINING)
+            _suspend(TRAINING, os.getppid(), os.getpid())
         return super().evaluate(design, seed, report)

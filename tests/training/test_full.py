@@ -468,6 +468,7 @@ def test_a_batch_too_large_for_the_gpu_goes_through_in_parts(tmp_path: Path, cap
 SHARED = ("--steps", "30", "--seed", "3")
 
 
+@pytest.mark.long(8)
 def test_two_processes_train_like_one_with_the_whole_batch(tmp_path: Path, photos: Path, srsearch: Command) -> None:
     (tmp_path / "r.yaml").write_text("steps: 6\nbatch: 5\npatch: 12\nema: 0.9\nprecision: fp32\n")
     assert srsearch(*COMMAND, *SHARED, "--out", "one.safetensors").returncode == 0

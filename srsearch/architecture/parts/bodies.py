@@ -17,10 +17,87 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from srsearch.architecture.positions import join_names
-from srsearch.architecture.registry import CountingInt, Factory, PositiveInt, register
+from srsearch.architecture.registry import CountingInt, Factory, PositiveInt, Subsets, register
 
 Share: TypeAlias = Literal["none", "group"]
 """Recursion: ``group`` applies one block at all positions of a group, ``none`` shares nothing."""
+
+
+Pool: TypeAlias = Annotated[
+    str,
+    pydantic.BeforeValidator(join_names),
+    Subsets(),
+    pydantic.WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+"""Sources of an information pool: a preset, or positions joined by ``+``; ``h`` is the entry's output."""
+
+SourceFusion: TypeAlias = Literal["conv", "mean"]
+"""How an information pool fuses its sources: by a 1x1 convolution without bias, or by their mean."""
+
+
+POOLED_BODIES = frozenset({"chain", "cascade", "residual_groups", "dense", "memory"})
+"""The bodies that have the options ``sources`` and ``source_fusion``; the symmetric body has ``pool``."""
+
+
+def chosen_sources(sources: str, positions: Sequence[str]) -> tuple[str, ...]:
+    """The sources of an information pool, in the order of the network.
+
+    Args:
+        sources: ``none``, ``all``, or names joined by ``+``: ``h`` (the body's input), positions.
+        positions: The positions of the body's blocks.
+
+    Raises:
+        ValueError: There is no such source.
+    """
+    named = ("h", *positions)
+    if sources in ("none", "all"):
+        return named if sources == "all" else ()
+    names = sources.split("+")
+    for name in names:
+        if name not in named:
+            raise ValueError(f"sources: no source {name!r}; there are {', '.join(named)}, or none, all")
+    return tuple(name for name in named if name in names)
+
+
+def applied_positions(groups: int, blocks: int) -> tuple[str, ...]:
+    """The positions of a body's blocks in the order in which they are applied, shared blocks at each of theirs."""
+    return tuple(f"{group + 1}_{j + 1}" for group in range(groups) for j in range(blocks))
+
+
+class InformationPool(nn.Module):
+    """The sum of a body's output and of fused outputs of its blocks: s-LWSR's pool, for bodies without a second side.
+
+    Args:
+        channels: Number of channels.
+        sources: The sources, see `chosen_sources`.
+        positions: The positions of the body's blocks, in the order in which they are applied.
+        fusion: How the sources are fused.
+    """
+
+    def __init__(self, channels: int, sources: str, positions: Sequence[str], fusion: SourceFusion) -> None:
+        super().__init__()
+        names = chosen_sources(sources, positions)
+        self.indices = tuple(("h", *positions).index(name) for name in names)
+        self.conv = nn.Conv2d(len(names) * channels, channels, 1, bias=False) if names and fusion == "conv" else None
+
+    def forward(self, out: Tensor, seen: Sequence[Tensor]) -> Tensor:
+        """Add the fused sources to the body's output.
+
+        Args:
+            out: (n, channels, h, w), the body's output.
+            seen: The body's input, and the output of the block at each position.
+        """
+        if not self.indices:
+            return out
+        return out + fused_sources([seen[index] for index in self.indices], self.conv)
+
+
+def fused_sources(features: Sequence[Tensor], conv: nn.Module | None) -> Tensor:
+    """Features fused by a 1x1 convolution of their concatenation; None: by their mean."""
+    if conv is None:
+        return torch.stack(list(features)).mean(dim=0)
+    fused: Tensor = conv(torch.cat(list(features), dim=1))
+    return fused
 
 
 def _blocks(block: Factory, group: int, blocks: int, share: Share) -> list[nn.Module]:
@@ -30,10 +107,37 @@ def _blocks(block: Factory, group: int, blocks: int, share: Share) -> list[nn.Mo
 
 @register("body")
 class Chain(nn.Sequential):
-    """Blocks in a row; the baseline in Table I of the PCARN paper."""
+    """Blocks in a row; the baseline in Table I of the PCARN paper.
 
-    def __init__(self, channels: int, block: Factory, blocks: PositiveInt = 9) -> None:
+    Args:
+        channels: Number of channels in and out.
+        block: Slot of the blocks.
+        blocks: Number of blocks.
+        sources: Sources of an information pool, whose result is added to the output; see `chosen_sources`.
+        source_fusion: How the sources are fused.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        block: Factory,
+        blocks: PositiveInt = 9,
+        sources: Pool = "none",
+        source_fusion: SourceFusion = "conv",
+    ) -> None:
         super().__init__(*_blocks(block, 1, blocks, "none"))
+        self.length = blocks
+        # Without a pool there is no module for it, so that the blocks are all that the sequence has.
+        if sources != "none":
+            self.add_module("pool", InformationPool(channels, sources, applied_positions(1, blocks), source_fusion))
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled, seen, out = len(self) > self.length, [x], x
+        for index in range(self.length):
+            out = self[index](out)
+            if pooled:
+                seen.append(out)
+        return self[self.length](out, seen) if pooled else out
 
 
 class CascadeLevel(nn.Module):
@@ -59,10 +163,22 @@ class CascadeLevel(nn.Module):
         fusions = length if fused else 0
         self.fusions = nn.ModuleList(nn.Conv2d(channels * (j + 2), channels, 1) for j in range(fusions))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, outputs: list[Tensor] | None = None) -> Tensor:
+        """Run the steps.
+
+        Args:
+            x: (n, channels, h, w).
+            outputs: Receives the output of each block, for an information pool.
+        """
         seen, out = [x], x
         for j in range(self.length):
-            out = self.steps[j % len(self.steps)](out)
+            step = self.steps[j % len(self.steps)]
+            if isinstance(step, CascadeLevel):
+                out = step(out, outputs)
+            else:
+                out = step(out)
+                if outputs is not None:
+                    outputs.append(out)
             if self.fusions:
                 seen.append(out)
                 out = self.fusions[j](torch.cat(seen, dim=1))
@@ -82,6 +198,8 @@ class Cascade(nn.Module):
         fusion: Where fusions are: ``local`` (inside groups), ``global`` (across groups), ``both`` or ``none``.
         share: ``group`` applies one block at all positions of a group (recursion, CARN-M), ``none`` shares nothing.
         fusion_activation: Whether ReLU follows each fusion (in CARN; not in PCARN).
+        sources: Sources of an information pool, whose result is added to the output; see `chosen_sources`.
+        source_fusion: How the sources are fused.
     """
 
     def __init__(
@@ -93,6 +211,8 @@ class Cascade(nn.Module):
         fusion: Literal["none", "local", "global", "both"] = "both",
         share: Share = "none",
         fusion_activation: bool = False,
+        sources: Pool = "none",
+        source_fusion: SourceFusion = "conv",
     ) -> None:
         super().__init__()
         local, across = fusion in ("local", "both"), fusion in ("global", "both")
@@ -101,10 +221,12 @@ class Cascade(nn.Module):
             for g in range(groups)
         ]
         self.top = CascadeLevel(channels, levels, groups, across, fusion_activation)
+        self.pool = InformationPool(channels, sources, applied_positions(groups, blocks), source_fusion)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.top(x)
-        return out
+        seen = [x] if self.pool.indices else None
+        out: Tensor = self.top(x, seen)
+        return out if seen is None else self.pool(out, seen)
 
 
 @register("body")
@@ -120,6 +242,8 @@ class ResidualGroups(nn.Module):
         groups: Number of groups.
         blocks: Number of blocks in each group.
         share: ``group`` applies one block at all positions of a group, ``none`` shares nothing.
+        sources: Sources of an information pool, whose result is added to the output; see `chosen_sources`.
+        source_fusion: How the sources are fused.
     """
 
     def __init__(
@@ -130,26 +254,25 @@ class ResidualGroups(nn.Module):
         groups: PositiveInt = 2,
         blocks: PositiveInt = 5,
         share: Share = "none",
+        sources: Pool = "none",
+        source_fusion: SourceFusion = "conv",
     ) -> None:
         super().__init__()
         self.blocks = blocks
         self.groups = nn.ModuleList(nn.ModuleList(_blocks(block, g + 1, blocks, share)) for g in range(groups))
         self.group_closing = nn.ModuleList(closing() for _ in range(groups))
         self.closing = closing()
+        self.pool = InformationPool(channels, sources, applied_positions(groups, blocks), source_fusion)
 
     def forward(self, x: Tensor) -> Tensor:
+        seen = [x]
         for group, closing in zip(self.groups, self.group_closing, strict=True):
-            x = closing(_applied(group, self.blocks, x)[-1]) + x
-        closed: Tensor = self.closing(x)
-        return closed
+            outputs = _applied(group, self.blocks, x)
+            seen += outputs if self.pool.indices else []
+            x = closing(outputs[-1]) + x
+        out: Tensor = self.pool(self.closing(x), seen)
+        return out
 
-
-Pool: TypeAlias = Annotated[
-    str,
-    pydantic.BeforeValidator(join_names),
-    pydantic.WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-]
-"""Sources of an information pool: ``none``, ``six``, ``eleven``, ``all``, or positions joined by ``+``."""
 
 PUBLISHED_POOL = ("h", "3_1", "4_1", "5_1", "6_1", "6_2")
 
@@ -212,6 +335,7 @@ class Symmetric(nn.Module):
         middle: Number of blocks between the sides.
         pool: Sources of the information pool, see `pool_sources`.
         share: ``group`` applies one block at all positions of a bunch, ``none`` shares nothing.
+        source_fusion: How the sources are fused; a convolution in the paper.
     """
 
     def __init__(
@@ -223,6 +347,7 @@ class Symmetric(nn.Module):
         middle: CountingInt = 2,
         pool: Pool = "six",
         share: Share = "none",
+        source_fusion: SourceFusion = "conv",
     ) -> None:
         super().__init__()
         self.blocks, self.middle_blocks = blocks, middle
@@ -234,7 +359,8 @@ class Symmetric(nn.Module):
         first_up = bunches + 2 + bool(middle)
         self.down = nn.ModuleList(bunch(2 + i, blocks) for i in range(bunches))
         self.middle = bunch(bunches + 2, middle) if middle else nn.ModuleList()
-        self.pool = nn.Conv2d(len(self.sources) * channels, channels, 1, bias=False) if self.sources else None
+        by_conv = bool(self.sources) and source_fusion == "conv"
+        self.pool = nn.Conv2d(len(self.sources) * channels, channels, 1, bias=False) if by_conv else None
         self.fusions = nn.ModuleList(nn.Conv2d(2 * channels, channels, 1) for _ in range(bunches))
         self.up = nn.ModuleList(bunch(first_up + i, blocks) for i in range(bunches))
 
@@ -248,7 +374,7 @@ class Symmetric(nn.Module):
         outputs = _applied(self.middle, self.middle_blocks, out)
         seen |= {f"{len(skips) + 2}_{j}": each for j, each in enumerate(outputs, start=1)}
         out = outputs[-1] if outputs else out
-        pooled = self.pool(torch.cat([seen[name] for name in self.sources], dim=1)) if self.pool else None
+        pooled = fused_sources([seen[name] for name in self.sources], self.pool) if self.sources else None
         for bunch, fusion in zip(self.up, self.fusions, strict=True):
             skip = skips.pop()
             across = skip if pooled is None else 0.5 * skip + 0.5 * pooled
@@ -274,6 +400,8 @@ class Dense(nn.Module):
         activation: Slot of the activation function after each 1x1 convolution.
         blocks: Number of blocks.
         share: ``group`` applies one block at all positions, ``none`` shares nothing.
+        sources: Sources of an information pool, whose result is added to the output; see `chosen_sources`.
+        source_fusion: How the sources are fused.
     """
 
     def __init__(
@@ -283,17 +411,21 @@ class Dense(nn.Module):
         activation: Factory,
         blocks: PositiveInt = 4,
         share: Share = "none",
+        sources: Pool = "none",
+        source_fusion: SourceFusion = "conv",
     ) -> None:
         super().__init__()
         self.fusions = nn.ModuleList(nn.Conv2d(channels * (i + 1), channels, 1) for i in range(blocks))
         self.activations = nn.ModuleList(activation() for _ in range(blocks))
         self.blocks = nn.ModuleList(_blocks(block, 1, blocks, share))
+        self.pool = InformationPool(channels, sources, applied_positions(1, blocks), source_fusion)
 
     def forward(self, x: Tensor) -> Tensor:
         seen = [x]
         for i, (fusion, activation) in enumerate(zip(self.fusions, self.activations, strict=True)):
             seen.append(self.blocks[i % len(self.blocks)](activation(fusion(torch.cat(seen, dim=1)))))
-        return seen[-1]
+        out: Tensor = self.pool(seen[-1], seen)
+        return out
 
 
 @register("body")
@@ -305,15 +437,29 @@ class Memory(nn.Module):
         block: Slot of the blocks; in the paper ``plain``, a convolution and ReLU.
         blocks: Number of blocks.
         share: ``group`` applies one block at all positions, ``none`` shares nothing.
+        sources: Sources of an information pool, whose result is added to the output; see `chosen_sources`. They are the
+            blocks' own outputs, before the body's input is added.
+        source_fusion: How the sources are fused.
     """
 
-    def __init__(self, channels: int, block: Factory, blocks: PositiveInt = 10, share: Share = "none") -> None:
+    def __init__(
+        self,
+        channels: int,
+        block: Factory,
+        blocks: PositiveInt = 10,
+        share: Share = "none",
+        sources: Pool = "none",
+        source_fusion: SourceFusion = "conv",
+    ) -> None:
         super().__init__()
         self.length = blocks
         self.blocks = nn.ModuleList(_blocks(block, 1, blocks, share))
+        self.pool = InformationPool(channels, sources, applied_positions(1, blocks), source_fusion)
 
     def forward(self, source: Tensor) -> Tensor:
-        out = source
+        out, seen = source, [source]
         for j in range(self.length):
-            out = self.blocks[j % len(self.blocks)](out) + source
-        return out
+            block_output = self.blocks[j % len(self.blocks)](out)
+            seen += [block_output] if self.pool.indices else []
+            out = block_output + source
+        return self.pool(out, seen)  # type: ignore[no-any-return]

@@ -8,6 +8,7 @@ import ipaddress
 import socket
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import flask
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
@@ -59,6 +60,15 @@ class _Handler(WSGIRequestHandler):
         self._input = _Input(self.connection)
         self.rfile.close()
         self.rfile = io.BufferedReader(self._input)
+
+    def run_wsgi(self) -> None:
+        """Answer a request, if what it asks for is an address."""
+        try:
+            urlsplit(self.path)
+        except ValueError:
+            self.send_error(400)
+        else:
+            super().run_wsgi()
 
     def send_response(self, code: int, message: str | None = None) -> None:
         """Begin the response. What is left of the request may still arrive, so that its sender sees the response."""

@@ -75,12 +75,14 @@ class Shown:
         page: The content below.
         title: The title of the window.
         problem: Why the page cannot be shown; empty where it can.
+        status: What those are told of it who ask for data.
     """
 
     head: list[Component]
     page: Page
     title: str
     problem: str = ""
+    status: int = 200
 
 
 def application(watcher: Watcher, *, token: str | None = None) -> flask.Flask:
@@ -219,11 +221,11 @@ def show(watcher: Watcher, address: Address) -> Shown:
     try:
         names = watcher.names()
     except (InputError, WorkError) as error:
-        return _problem(address, "The database cannot be read", f"{error}.", [])
+        return _problem(address, "The database cannot be read", f"{error}.", [], 503)
     except Exception:
         if (text := _damage(watcher)) is None:
             raise
-        return _problem(address, "The database cannot be read", text, [])
+        return _problem(address, "The database cannot be read", text, [], 503)
     if not names and (records := watcher.trainings()):
         page = Page()
         add_trainings(page, "trainings", "Full trainings in this database", records, address)
@@ -245,7 +247,7 @@ def show(watcher: Watcher, address: Address) -> Shown:
         if not isinstance(page, Page):
             raise TypeError(f"it gave {type(page).__name__}, not a Page")
     except (InputError, WorkError) as error:
-        return _problem(address, "This page cannot be shown", f"{error}.", names)
+        return _problem(address, "This page cannot be shown", f"{error}.", names, 503)
     except (Exception, SystemExit) as error:
         return _failed(address, error, names, _damage(watcher))
     return Shown(_head(address, names, context), page, f"{view.title}, {study}")
@@ -256,7 +258,7 @@ def _failed(address: Address, error: BaseException, names: list[str], damage: st
     told = printable(f"the view {address.view} of {address.study!r} failed: {type(error).__name__}: {error}"[:1000])
     print(f"srsearch: {told}", file=sys.stderr)
     text = "Something went wrong. The output of `srsearch dashboard` says more; the other views may work."
-    return _problem(address, "This view cannot be shown", damage or text, names)
+    return _problem(address, "This view cannot be shown", damage or text, names, 500)
 
 
 def _damage(watcher: Watcher) -> str | None:
@@ -268,12 +270,12 @@ def _damage(watcher: Watcher) -> str | None:
     return None if error is None else f"{error}."
 
 
-def _problem(address: Address, title: str, text: str, names: list[str]) -> Shown:
+def _problem(address: Address, title: str, text: str, names: list[str], status: int = 404) -> Shown:
     children: list[Component] = [html.H1(title), html.P(text, role="alert")]
     if names:
         children.append(html.P("Studies in this database:"))
         children.append(html.Ul([html.Li(_study_link(name)) for name in names]))
-    return Shown(_brand(), Page([html.Div(children, className="nothing")]), title, text)
+    return Shown(_brand(), Page([html.Div(children, className="nothing")]), title, text, status)
 
 
 def _study_link(name: str) -> Component:
@@ -313,7 +315,7 @@ def _data(watcher: Watcher, address: Address, name: str, kind: str) -> flask.Res
     shown = show(watcher, address)
     frame = shown.page.tables.get(name)
     if shown.problem:
-        return flask.Response(f"{well_formed(shown.problem)}\n", status=503, mimetype="text/plain")
+        return flask.Response(f"{well_formed(shown.problem)}\n", status=shown.status, mimetype="text/plain")
     if frame is None or kind not in ("csv", "json"):
         return flask.Response("This page has no such table.\n", status=404, mimetype="text/plain")
     if kind == "csv":

@@ -24,7 +24,7 @@ from srsearch.analysis import (
 )
 from srsearch.analysis.predicted import ERROR, Prediction
 from srsearch.analysis.ranking import Ranking, as_predicted, predicted_for
-from srsearch.dashboard.study_view import main_cost
+from srsearch.dashboard.study_view import main_cost, printed_for
 from srsearch.objectives import OBJECTIVES, own_costs
 from srsearch.store import Curve, Store, StudyRecord, TrainingRecord, frames
 from srsearch.store.changes import (
@@ -83,7 +83,8 @@ class Snapshot:
     @functools.cached_property
     def prediction(self) -> Prediction | None:
         """The PSNR after the longest training; None for studies with one length, or too few designs."""
-        return predicted_for(self.measured, self.study.objectives, self.study.recipe)
+        printed = _printed_for(self.study) if self.measured.attrs["lengths"] else None
+        return predicted_for(self.measured, self.study.objectives, self.study.recipe, printed)
 
     @property
     def ranking(self) -> Ranking:
@@ -201,6 +202,17 @@ class Snapshot:
         """The (step, PSNR) pairs of every trial that has any, by number."""
         parsed: list[Curve] = json.loads(f"[{','.join(row.curve or '[]' for row in self.rows)}]")
         return {row.number: curve for row, curve in zip(self.rows, parsed, strict=True) if curve}
+
+
+_networks: dict[tuple[str, object], pd.DataFrame | None] = {}
+
+
+def _printed_for(study: StudyRecord) -> pd.DataFrame | None:
+    """As `printed_for`, looked up once for each study."""
+    key = study.name, study.created_at
+    if key not in _networks:
+        _networks[key] = printed_for(study)
+    return _networks[key]
 
 
 def _share(trials: pd.DataFrame) -> pd.DataFrame:

@@ -56,6 +56,9 @@ _CONNECT_SECONDS, _GREETING_SECONDS = 5.0, 30.0
 _LOOK_SECONDS = 10.0
 """Seconds between two looks at the nodes while none has room for a task."""
 
+_LONGEST_DEATH = 300
+"""Characters of what Ray says of a process that died."""
+
 _OBJECT_BYTES = 512 * 1024**2
 """Bytes of Ray's object store when Ray is started here. Its default is a third of the machine's memory."""
 
@@ -204,7 +207,8 @@ def connected(address: str | None, *, cpus: float, gpus: float, least_cpus: int 
             raise InputError(f"Ray cannot be started on this machine: {describe(error)}") from None
         raise InputError(
             f"the Ray cluster at {address} cannot be joined: {describe(error)}. srsearch runs on a node of the cluster "
-            "(make this machine one with `ray start --address`), with the same versions of Ray and Python as there"
+            "(make this machine one with `ray start --address`), with the same versions of Ray and Python as there; if "
+            "`ray start --head` says that the cluster asks for a token, set RAY_AUTH_MODE=token"
         ) from None
     try:
         _check_room(cpus, gpus)
@@ -456,9 +460,11 @@ def _death(error: BaseException | None) -> str:
     if error is None:
         return "nobody knows why"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # Ray gives the whole traceback; its last line names the error.
-    text = lines[-1] if isinstance(error, ray.exceptions.RayTaskError) else " ".join(lines)
-    return text[:300] if text else type(error).__name__
+    if isinstance(error, ray.exceptions.RayTaskError):  # the whole traceback; its last line names the error
+        return lines[-1][:_LONGEST_DEATH] if lines else type(error).__name__
+    node = "".join(f"on the node {line[4:]}: " for line in lines if line.startswith("ip: "))
+    _, _, detail = " ".join(lines).rpartition("Worker exit detail: ")  # before it are the ids of the actor
+    return f"{node}{detail}"[:_LONGEST_DEATH] or type(error).__name__
 
 
 class _StudyStopper(tune.Stopper):

@@ -1,6 +1,7 @@
 """What a study with several lengths of training does next: a new design, or a longer training of a known one.
 
-The model (`srsearch.analysis.fidelity`) predicts the PSNR of every design after the longest training. The value of a
+The model (`srsearch.analysis.fidelity`) predicts the PSNR of every design after the longest training, or, if there are
+published networks in the space, as a paper would print it. The value of a
 training is what its result is expected to add to the hypervolume of these predictions: with a result of the training
 that lies z standard deviations above its prediction, the prediction of each design i moves by c_i z, where c_i is its
 covariance with the result divided by the result's standard deviation, so
@@ -31,6 +32,13 @@ from srsearch.store import TrialRecord
 
 LEAST = 8
 """Fewest finished designs before a model chooses; the first designs are spread over the range of costs."""
+
+_ANCHORS = (0.9, 0.1, 0.5)
+"""Positions of the first designs that are trained longest among the promising ones, ordered by cost: without a few such
+trainings, the model has nothing but its priors to tell what longer trainings change."""
+
+_ANCHORS_SHARE = 1 / 3
+"""Largest share of what can be spent that goes into them."""
 
 _MOST_SHORT = 240
 """Most short trainings that the model is fitted to."""
@@ -110,11 +118,13 @@ class Offers:
     Attributes:
         longer: The longer trainings that are possible.
         steps: Steps of the shortest training.
+        total: What the study can spend in all, under a time limit what is left; None: without a limit.
         seconds: What prices are computed from under a time limit; None: prices are in shortest trainings.
     """
 
     longer: tuple[Offer, ...]
     steps: int
+    total: float | None = None
     seconds: Seconds | None = None
 
     def price_of_new(self, mult_adds: Array) -> Array:
@@ -132,9 +142,18 @@ class LengthChooser:
         lengths: Training steps, ascending.
         seed: Seed of the candidates.
         reference: Reference PSNR in dB of the study's hypervolume; by default just below the worst so far.
+        printed: Published networks in the space: their values on the axes, and the PSNR in dB that a paper prints. If
+            there are any, it is the printed PSNR that the model predicts and that counts.
     """
 
-    def __init__(self, space: Space, lengths: Sequence[int], seed: int, reference: float | None = None) -> None:
+    def __init__(
+        self,
+        space: Space,
+        lengths: Sequence[int],
+        seed: int,
+        reference: float | None = None,
+        printed: Sequence[tuple[Mapping[str, OptionValue], float]] = (),
+    ) -> None:
         self._lengths = tuple(lengths)
         self._seed = seed
         self._reference = reference
@@ -142,6 +161,8 @@ class LengthChooser:
         (cost,) = (name for name in space.objectives if is_cost(name))
         self._cost = self._table.costs.index(cost)
         self._mult_adds = self._table.costs.index("mult_adds")
+        positions = self._table.stacked([self._table.find(axes) for axes, _ in printed])
+        self._printed = self._points(self._table.rows(positions)), np.array([psnr for _, psnr in printed])
 
     def choose(
         self, number: int, known: Sequence[TrialRecord], longer: Sequence[TrialRecord], offers: Offers
@@ -166,11 +187,15 @@ class LengthChooser:
         rows = {trial.number: row for row, trial in enumerate(trials)}
         points = self._points(designs)
         model = self._model(trials, longer, rows, points, rng)
-        top = len(self._lengths) - 1
+        top = model.top
         means, deviations = model.predict(points, top)
-        choices = _Choices(model, top, points, means, self._ground(means), self._sampled_costs(designs))
+        ground = self._ground(means, model.predict(points, 0)[0])
+        choices = _Choices(model, top, points, means, ground, self._sampled_costs(designs))
         front = choices.promising(means + _HOPE * deviations, _MOST_KNOWN)
         choices = choices.of(front)
+        anchor = self._anchor(longer, offers, [trials[row] for row in front], points.take(front))
+        if anchor is not None:
+            return anchor
         best: tuple[float, Longer | Mapping[str, OptionValue] | None] = (-np.inf, None)
         offered = [offer for offer in offers.longer if rows[offer.trial] in set(front.tolist())]
         if offered:
@@ -188,6 +213,21 @@ class LengthChooser:
                 return self._table.axes(candidates.positions[int(np.argmax(rates))].tolist())
         return best[1]
 
+    def _anchor(
+        self, longer: Sequence[TrialRecord], offers: Offers, promising: Sequence[TrialRecord], points: Points
+    ) -> Longer | None:
+        """One of the first trainings of the longest length; None if there are enough, or none can be paid."""
+        longest = self._lengths[-1]
+        begun = sum(trial.steps == longest and trial.state in ("complete", "running") for trial in longer)
+        if begun >= len(_ANCHORS):
+            return None
+        room = np.inf if offers.total is None else _ANCHORS_SHARE * offers.total / (begun + 1)
+        possible = {offer.trial for offer in offers.longer if offer.steps == longest and offer.price <= room}
+        order = [place for place in np.argsort(points.costs, kind="stable") if promising[place].number in possible]
+        if not order:
+            return None
+        return Longer(promising[order[round(_ANCHORS[begun] * (len(order) - 1))]].number, longest)
+
     def _new_designs(self, candidates: Candidates, choices: _Choices, offers: Offers) -> tuple[Array, Array]:
         """(n,) values and (n,) prices of trying candidates; 0 for those that cannot reach the front."""
         points = self._points(candidates)
@@ -202,8 +242,11 @@ class LengthChooser:
     def _points(self, designs: Candidates) -> Points:
         return Points(designs.features, designs.costs[:, self._cost])
 
-    def _ground(self, means: Array) -> float:
-        return self._reference if self._reference is not None else float(means.min()) - 1e-3
+    def _ground(self, means: Array, short: Array) -> float:
+        """The PSNR from which the hypervolume counts; printed PSNR is on other photos, and shifted by their level."""
+        if self._reference is None:
+            return float(means.min()) - 1e-3
+        return self._reference + (float((means - short).mean()) if len(self._printed[1]) else 0.0)
 
     def _sampled_costs(self, designs: Candidates) -> Array:
         """(s,) costs up to the limit at which the hypervolume is integrated, and as the last one the limit."""
@@ -247,7 +290,9 @@ class LengthChooser:
             elif trial.state == "running":
                 running.append((place, level))
         observed = Measured(points.take(places), np.array(levels, dtype=np.int64), np.array(values))
-        model = FidelityModel.fit(observed, self._table.groups, self._lengths)
+        networks, printed = self._printed
+        observed = observed.followed_by(networks, np.full(len(printed), len(self._lengths)), printed)
+        model = FidelityModel.fit(observed, self._table.groups, self._lengths, printed=bool(len(printed)))
         waiting = np.array(running, dtype=np.int64).reshape(-1, 2)
         return model.fantasize(points.take(waiting[:, 0]), waiting[:, 1])
 

@@ -22,6 +22,7 @@ from srsearch.dashboard.study_view import (
     is_synthetic,
     score_warning,
     state_counts,
+    trainings,
 )
 from srsearch.labels import MISSING
 from srsearch.objectives import COSTS, OBJECTIVES, unit_suffix
@@ -45,7 +46,8 @@ def overview(context: ViewContext) -> Page:
     page.children.append(_figures(context))
     if len(snapshot.done):
         page.draw("hypervolume", plots.hypervolume(snapshot.history))
-        page.draw("rate", plots.rate(per_hour(snapshot.done["finished_at"])))
+        ends = trainings(snapshot.rows, snapshot.study.seed)["finished_at"]
+        page.draw("rate", plots.rate(per_hour(pd.to_datetime(ends, utc=True))))
         page.children.append(
             html.Div(
                 [
