@@ -112,6 +112,10 @@ def work(reference: Path) -> Iterator[Training]:
         yield Training(space, candidate, "one_cycle", LENGTHS[0])
     yield from _each(space, known[:_FIRST], "wsd", LENGTHS[:2])
     yield from _each(space, known, "wsd", LENGTHS[:1])
+    for variant in ("one_cycle", "wsd"):  # how much of a difference between the two is chance?
+        yield from _each(space, known[:_FIRST], variant, LENGTHS[:2], seed=1)
+    for variant in ("wsd, 1e-3", "wsd, decay 0.4"):
+        yield from _each(space, known[:_FIRST], variant, LENGTHS[:2])
     yield from _each(space, known[:_FIRST], "wsd", LENGTHS[2:])
     for variant in VARIANTS:
         yield from _each(space, known[:_FIRST], variant, LENGTHS[:1])

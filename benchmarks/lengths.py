@@ -108,8 +108,9 @@ def truth(ladder: Path, space: Space, trainings: Path, seed: int = 0) -> Truth:
     """Fit the model, and draw what it does not know."""
     table = FeatureTable(space)
     frame = pd.read_csv(ladder)
-    if "schedule" in frame:
-        frame = frame[frame["schedule"] == frame["schedule"].iloc[0]]
+    if "schedule" in frame:  # that with most of the longest trainings
+        longest = frame[frame["steps"] == LENGTHS[-1]]
+        frame = frame[(frame["schedule"] == longest["schedule"].mode().iloc[0]) & (frame["seed"] == 0)]
     long = recorded_at(frame, space)
     short = recorded(trainings, space).sort_values(["key", "seed"]).drop_duplicates("key")
     designs = [*short["candidate"], *long["candidate"]]

@@ -15,8 +15,9 @@ from srsearch.analysis.agreement import LEAST_DESIGNS, kendall
 from srsearch.analysis.gaussian_process import Array
 from srsearch.analysis.objectives import at_length
 from srsearch.analysis.predicted import Observations
+from srsearch.objectives import COSTS
 
-_RESAMPLES = 1_000
+_RESAMPLES = 300
 """Bootstrap samples of an interval."""
 
 _BANDS = 3
@@ -111,6 +112,8 @@ def agreements(trials: pd.DataFrame, steps: int | None) -> list[Agreement]:
         for column, name in rankings.items():
             table = finished[[column, longer, "mult_adds"]].to_numpy(dtype=np.float64, na_value=math.nan)
             table = table[np.isfinite(table).all(axis=1)]
+            if column in COSTS:
+                table[:, 0] = np.log10(table[:, 0])
             if len(table) >= LEAST_DESIGNS:
                 found.append(_agreement(name, lengths[longer], table))
     return found

@@ -226,6 +226,8 @@ def _print_plan(space: Space, gpus: int | None, options: dict[str, Any], *, quie
 
     if options["data"] is not None:
         space = space.with_settings(proxy={"data": options["data"]})
+    if lengths := options["lengths"] or space.search.lengths:
+        space = space.with_settings(proxy={"steps": lengths[0]}, search={"lengths": lengths})
     plan = forecast(
         space,
         trials=options["trials"],

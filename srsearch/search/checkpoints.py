@@ -75,6 +75,10 @@ class Checkpoints:
         length = "" if steps is None else f"-{steps}"
         return f"{self.folder}/{key[:24]}-{seed}{length}{SUFFIX}"
 
+    def trunk(self, key: str, seed: int) -> str:
+        """Return the path or URL of the trunk for a design and a seed."""
+        return trunk_of(self.place(key, seed))
+
     def path(self, key: str, seed: int, steps: int | None = None) -> Path:
         """Return `place` as a path; only if the checkpoints are in a folder."""
         return Path(self.place(key, seed, steps))

@@ -361,7 +361,7 @@ class Study:
         """Remove the checkpoints that are no longer needed.
 
         The weights of the designs on the front stay, and those of the second front, because further seeds may move
-        designs between the two; so do those of all longer trainings.
+        designs between the two; so do those of all longer trainings, and the trunks that these may go on from.
         """
         if self.checkpoints is not None:
             self.checkpoints.keep(self._wanted)
@@ -379,7 +379,20 @@ class Study:
         running = [trial.number for trial in self._trials.running]
         longer = [number for by_steps in self._trials.longer.values() for number in by_steps.values()]
         wanted = [self._trials[number] for number in (*running, *stopped, *self._trials.layers(2), *longer)]
-        return [self.checkpoints.place(trial.key, self._seed(trial), trial.steps) for trial in wanted if trial.key]
+        places = [self.checkpoints.place(trial.key, self._seed(trial), trial.steps) for trial in wanted if trial.key]
+        return places + self._trunks()
+
+    def _trunks(self) -> list[str]:
+        """The trunks from which longer trainings may go on: those of all designs without the longest one."""
+        lengths = self.space.search.lengths or ()
+        if self.checkpoints is None or len(lengths) < 2:
+            return []
+        shorter = [
+            trial
+            for trial in self._trials
+            if trial.state == "complete" and lengths[-1] not in self._trials.longer.get(trial.number, {})
+        ]
+        return [self.checkpoints.trunk(trial.key, self._seed(trial)) for trial in shorter if trial.key]
 
     def _prior(self) -> list[Observation]:
         """Results that the informing study had when this study was created."""

@@ -72,6 +72,8 @@ def changes_by_hand(record: StudyRecord, evaluation: EvaluationRecord | None) ->
     """
     changes = []
     said = record.space | record.space.get("search", {})
+    if len(record.scales) > 1:  # the row has the one that the budget is for
+        said |= {"scale": record.space.get("constraints", {}).get("scale", record.scales[-1])}
     for name in ("scale", "objectives", "sampler", "seed"):
         value = getattr(record, name)
         value = list(value) if isinstance(value, tuple) else value

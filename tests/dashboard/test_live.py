@@ -498,6 +498,7 @@ def training(name: str, storage: Path, **values: Any) -> TrainingLog:
 
 def check_trainings_are_followed(page: Visit, storage: Path) -> None:
     """The overview of the study shows its trainings while they run and as they end; a view shows all."""
+    page.tab.set_default_timeout(60_000)  # as the waits above
     tab = page.turn("?study=small")
     assert "Full trainings" not in tab.inner_text("#content")
     log = training("small-0", storage, study="small", trial=0)

@@ -122,6 +122,24 @@ def test_the_same_seed_makes_the_same_choices_whatever_the_order_of_results(smal
     assert any(steps for *_, steps, _ in found[0])
 
 
+def test_trunks_stay_as_long_as_a_longer_training_may_need_them(small_space: Space, tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        study = studied(store, several(small_space))
+        assert study.checkpoints is not None
+        trunks = []
+        for _ in range(8):
+            trial = study.ask(limit=60)
+            assert trial is not None
+            trunks.append(Path(study.checkpoints.trunk(trial.design.key, trial.seed)))
+            trunks[-1].parent.mkdir(parents=True, exist_ok=True)
+            trunks[-1].touch()
+            study.tell(trial, scored(trial), 1.0)
+        trunks[0].with_name("0123-0-trunk.pt").touch()
+        study.tidy()
+        assert len(study.front()) < 8
+        assert {path.name for path in trunks[0].parent.iterdir()} == {path.name for path in trunks}
+
+
 def test_a_longer_training_goes_on_after_its_process_died(small_space: Space, tmp_path: Path) -> None:
     def until_longer(study: Study) -> Trial:
         while (trial := study.ask(limit=60)) is not None and trial.steps is None:

@@ -89,8 +89,9 @@ def test_if_ray_is_missing_the_message_names_the_extra(tmp_path: Path) -> None:
     ],
 )
 def test_a_missing_cluster_is_noticed_before_anything_is_written(
-    tmp_path: Path, srsearch: Command, address: str, message: str
+    tmp_path: Path, srsearch: Command, monkeypatch: pytest.MonkeyPatch, address: str, message: str
 ) -> None:
+    monkeypatch.setattr("ray.is_initialized", lambda: False)  # the Ray of the other tests may run
     (tmp_path / "small.yaml").write_text(Space.from_dict(SPACE).text)
     ended = srsearch("run", "small.yaml", "--backend", "ray", "--address", address)
     assert ended.returncode == 2
