@@ -235,6 +235,7 @@ def test_what_cannot_be_exported_is_refused_with_a_sentence(srsearch: Command, t
         (("m.safetensors", "--format", "onnx"), "upscales by x2, x3: choose one with --scale"),
         (("m.safetensors", "--precision", "fp16"), "--precision fp16 is for --format onnx"),
         (("m.safetensors", "--hub", "h", "--card", "readme"), "say which format"),
+        (("m.safetensors", "--out", "nowhere/m.safetensors"), "there is no folder 'nowhere'"),
     ):
         ran = srsearch("export", *arguments)
         assert (ran.returncode, message in ran.stderr) == (2, True), ran.stderr
