@@ -210,7 +210,8 @@ def _check_targets(tasks: list[_Task], suffix: str | None, overwrite: bool) -> N
         several = len(existing) > 1
         exist = f" and {len(existing) - 1} more results exist" if several else " exists"
         raise InputError(
-            f"{existing[0]}{exist}; --overwrite replaces {'them' if several else 'it'}, --out puts the results elsewhere"
+            f"{existing[0]}{exist}; --overwrite replaces {'them' if several else 'it'}, and --out puts the results "
+            "elsewhere"
         )
 
 
