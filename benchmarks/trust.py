@@ -110,6 +110,23 @@ def compared(results: Results, truth: tuple[str, int]) -> list[str]:
     return lines
 
 
+def crossed(results: Results) -> list[str]:
+    """Agreement of the shortest trainings with longer ones of both schedules, which favours neither of them."""
+    first, second = LENGTHS[:2]
+    trainings = [(variant, steps) for steps in (first, second) for variant in ("one_cycle", "wsd")]
+    psnr = {training: results.psnr(*training) for training in trainings}
+    common = results.mult_adds.index
+    for each in psnr.values():
+        common = common.intersection(each.index)
+    lines = [f"| {first:,} steps of | {second:,} steps of | designs | τ | partial τ |", "|---|---|---|---|---|"]
+    if len(common) >= LEAST_DESIGNS:
+        for last in trainings[2:]:
+            for training in trainings[:2]:
+                row = _row("", psnr[training][common], psnr[last][common], results.mult_adds[common])
+                lines.append(f"| {training[0]} | {last[0]} {row[3:]}")
+    return lines
+
+
 def _gain(one: Array, other: Array, last: Array, _: Array) -> float:
     return kendall(other, last) - kendall(one, last)
 
@@ -175,6 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "Rankings": rankings(results, TRUTH),
         "Rankings, against the longest wsd": rankings(results, ("wsd", LENGTHS[-1])),
         "The two schedules on the same designs": compared(results, TRUTH),
+        "Shortest trainings, against longer ones of both schedules": crossed(results),
         "Recipes": variants(results),
     }
     for title, lines in tables.items():

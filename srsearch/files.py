@@ -39,8 +39,20 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         The file, to write to.
 
     Raises:
-        OSError: It cannot be written: a full disk, no permission.
+        OSError: It cannot be written: a full disk, no permission. The error names ``path``.
     """
+    try:
+        with _whole(path) as file:
+            yield file
+    except OSError as error:
+        # A full disk shows when an open file is written, which names none, and a full folder names the unfinished file.
+        if error.filename is None or str(error.filename).endswith(UNFINISHED):
+            error.filename, error.filename2 = str(path), None
+        raise
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[BinaryIO]:
     target = Path(os.path.realpath(path))
     mode = _mode(target)
     if _is_stream(path) or (mode is not None and not stat.S_ISREG(mode)):

@@ -45,12 +45,12 @@ def _short(value: object) -> str:
     return text if len(text) <= 50 else f"{text[:20]}…{text[-10:]}"
 
 
-def parse_natural(text: str) -> int | None:
-    """Parses a whole number of at most nine decimal digits, such as a trial's number or a port; None: it is none.
+def parse_natural(text: str, *, digits: int = 9) -> int | None:
+    """Parses a whole number of at most ``digits`` decimal digits, such as a trial's number or a port; None: it is none.
 
     Python's own `int` and ``isdigit`` know digits of all scripts, and do not agree on all of them.
     """
-    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
+    return int(text) if len(text) <= digits and re.fullmatch(r"[0-9]+", text) else None
 
 
 def format_quantity(count: int | float, digits: int = 3) -> str:

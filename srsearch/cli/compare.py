@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srsearch.cli.models import as_option, checkpoints_option, model_named
-from srsearch.cli.options import FileType, WholeType, device_option, json_option, plugin_option, storage_option
+from srsearch.cli.options import (
+    FileType,
+    WholeType,
+    check_folder,
+    device_option,
+    json_option,
+    plugin_option,
+    storage_option,
+)
 from srsearch.cli.printing import print_json
 from srsearch.errors import InputError
 from srsearch.text import printable
@@ -66,6 +74,7 @@ def compare(
         raise InputError(f"there is no image {str(image)!r}")
     name = out or Path(f"compare_{image.stem}")
     picture, page = (name.with_name(f"{name.name}{suffix}") for suffix in (".png", ".html"))
+    check_folder(page)
     existing = [str(file) for file in (picture, page) if file.exists()]
     if existing and not overwrite:
         raise InputError(f"{', '.join(existing)}: exists; --overwrite replaces it, --out names others")

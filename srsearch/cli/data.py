@@ -90,8 +90,9 @@ def prepare(folder: str, scales: tuple[int, ...], cache: Path | None, threads: i
     """
     from srsearch.data import cache as caches
     from srsearch.data.cache_index import HIDDEN
-    from srsearch.data.layouts import recognise, scales_of
+    from srsearch.data.layouts import check_one_set, recognise, scales_of
 
+    check_one_set(folder, "srsearch data prepare")
     chosen = tuple(sorted(set(scales))) or scales_of(folder) or (4,)
     layouts = [recognise(folder, scale, _say) for scale in chosen]
     for layout in layouts:

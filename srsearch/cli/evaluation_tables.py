@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srsearch.cli.printing import print_table
+from srsearch.cli.printing import fits, print_table
 from srsearch.literature import BENCHMARKS
 from srsearch.text import printable, well_formed
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from srsearch.data.layouts import Layout
     from srsearch.evaluation.published import PublishedScore
     from srsearch.evaluation.scoring import Score, SetScores
+
+
+_LONGEST_NAME = 10
+"""Characters of a model's name in the head of a column, which is as wide; the line on the cost has every name."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,10 @@ def print_evaluation(model: Model, results: Sequence[Evaluated], ensemble: bool)
     for result in results:
         click.echo(printable(f"{result.layout}"))
         click.echo()
-        print_table(_table(model, result))
+        for number, table in enumerate(_tables(model, result)):
+            if number:
+                click.echo()
+            print_table(table)
         for line in _published_lines(result):
             click.echo(f"  {line}")
         if result.layout.benchmark and not result.complete:
@@ -65,24 +72,33 @@ def print_evaluation(model: Model, results: Sequence[Evaluated], ensemble: bool)
     click.echo(f"{network:.1f} s in the network, {metrics:.1f} s for PSNR, SSIM and bicubic upscaling")
 
 
-def _table(model: Model, result: Evaluated) -> Table:
+def _tables(model: Model, result: Evaluated) -> list[Table]:
+    """One table, or one for each protocol where the terminal is too narrow."""
+    together = _table(model, result, result.protocols)
+    if fits(together):
+        return [together]
+    return [_table(model, result, (protocol,)) for protocol in result.protocols]
+
+
+def _table(model: Model, result: Evaluated, protocols: Sequence[str]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    table.add_column("Image", no_wrap=True)
+    table.add_column("Image", overflow="fold")
     table.add_column("HR size", justify="right", no_wrap=True)
-    sources = ["bicubic"] if model.design is None else [model.name, "bicubic"]
-    for protocol in result.protocols:
+    name = printable(model.name)
+    sources = ["bicubic"] if model.design is None else [name if len(name) <= _LONGEST_NAME else "network", "bicubic"]
+    for protocol in protocols:
         for source in sources:
             for metric in ("PSNR", "SSIM"):
-                head = f"{metric}\n{protocol}" + (f"\n{printable(source)}" if len(sources) > 1 else "")
+                head = f"{metric}\n{protocol}" + (f"\n{source}" if len(sources) > 1 else "")
                 table.add_column(Text(head, justify="right"), justify="right", no_wrap=True)
 
     def cells(scores: Any, bicubic: Any, digits: int) -> list[str]:
         texts = []
-        for protocol in result.protocols:
+        for protocol in protocols:
             for each in [bicubic] if model.design is None else [scores, bicubic]:
                 score = each(protocol)
                 texts += [_psnr(score.psnr, digits), _ssim(score.ssim)]

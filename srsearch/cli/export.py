@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from srsearch.cli.models import as_option, checkpoints_option, model_named, scale_of
-from srsearch.cli.options import FileType, WholeType, json_option, plugin_option, storage_option
+from srsearch.cli.options import FileType, WholeType, check_folder, json_option, plugin_option, storage_option
 from srsearch.cli.printing import print_json
 from srsearch.errors import InputError
 
@@ -82,6 +82,8 @@ def export(
         raise InputError("--precision fp16 is for --format onnx")
     at = scale_of(chosen, scale) if form in ("onnx", "torchscript") or "openmodeldb" in cards else None
     file = None if form is None else out or Path(_file_name(chosen, form, at, precision))
+    if file is not None:
+        check_folder(file)
     planned = [] if file is None else [file, *(_card_file(file, card) for card in cards)]
     planned += [] if hub is None else [hub / name for name in HUB_FILES]
     _check_free(planned, overwrite)

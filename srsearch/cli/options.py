@@ -85,6 +85,16 @@ class FileType(click.Path):
         return super().convert(Path(value).expanduser(), param, ctx)
 
 
+def check_folder(file: Path) -> None:
+    """Find out that a file cannot be written before the work that it is to hold.
+
+    Raises:
+        InputError: Its folder does not exist.
+    """
+    if not file.resolve().parent.is_dir():
+        raise InputError(f"{file}: there is no folder {str(file.parent)!r}")
+
+
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 

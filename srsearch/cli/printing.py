@@ -25,13 +25,17 @@ if TYPE_CHECKING:
 
 def print_widest(*tables: Table) -> bool:
     """Prints the first table that fits, else the last. Returns whether it has fewer columns than the first."""
-    from rich.console import Console
-
-    width, endless = terminal_width(), Console(width=1000)
-    fitting = (each for each in tables if width is None or endless.measure(each).maximum <= width)
-    chosen = next(fitting, tables[-1])
+    chosen = next(filter(fits, tables), tables[-1])
     print_table(chosen)
     return len(chosen.columns) < len(tables[0].columns)
+
+
+def fits(table: Table) -> bool:
+    """Whether the terminal, if there is one, is as wide as a table."""
+    from rich.console import Console
+
+    width = terminal_width()
+    return width is None or Console(width=1000).measure(table).maximum <= width
 
 
 def percent(share: float) -> str:

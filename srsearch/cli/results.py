@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -142,7 +143,12 @@ def best(
         size = "" if at == USUAL_SIZE else f" --at {at}"
         size += f" --scale {about.scale}" if about.scale != about.scales[-1] else ""
         click.echo(f"\nSaved as {save}; see its cost with: srsearch count {save}{size}")
-        click.echo(f"next: srsearch train {save} --recipe fast --data builtin")
+        click.echo(f"next: srsearch train {save} --recipe fast --data {shlex.quote(photos_of(about))}")
+
+
+def photos_of(study: StudyRecord) -> str:
+    """The photographs that a study trains on, as ``--data`` takes them: a folder, or ``builtin``."""
+    return str((study.space.get("proxy") or {}).get("data") or study.data.get("source") or "builtin")
 
 
 def best_rows(store: Store, study: str, max_mult_adds: int | None, max_params: int | None) -> pd.DataFrame:

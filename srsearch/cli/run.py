@@ -22,7 +22,7 @@ from srsearch.cli.options import (
 )
 from srsearch.cli.pages import write_page
 from srsearch.cli.printing import print_json, records
-from srsearch.cli.results import at_other_scales, best_rows, ranked_front
+from srsearch.cli.results import at_other_scales, best_rows, photos_of, ranked_front
 from srsearch.cli.tables import print_forecast, print_outcome
 from srsearch.errors import InputError, WorkError
 
@@ -211,9 +211,16 @@ def run(
             )
         else:
             record = store.study(result.study)
-            photos = str((record.space.get("proxy") or {}).get("data") or record.data.get("source") or "builtin")
             print_outcome(
-                result, frame, ranking, best, record.recipe["evaluator"], store.where, written, storage, photos
+                result,
+                frame,
+                ranking,
+                best,
+                record.recipe["evaluator"],
+                store.where,
+                written,
+                storage,
+                photos_of(record),
             )
     if trouble is not None:
         raise trouble

@@ -24,6 +24,7 @@ from srsearch.cli.options import (
     FileType,
     FiniteType,
     WholeType,
+    check_folder,
     device_option,
     json_option,
     open_store,
@@ -279,8 +280,7 @@ def _scales(design: Architecture, recipe: Recipe) -> tuple[int, ...]:
 
 
 def _check_output(file: Path, checkpoint: Path, restart: bool) -> None:
-    if not file.resolve().parent.is_dir():
-        raise InputError(f"{file}: there is no folder {str(file.parent)!r}")
+    check_folder(file)
     if file.exists() and not checkpoint.exists() and not restart:
         raise InputError(f"{file} exists: its training is finished. Give another --out, or --restart to replace it")
 

@@ -207,8 +207,12 @@ def _check_targets(tasks: list[_Task], suffix: str | None, overwrite: bool) -> N
         if target.exists():
             existing.append(f"{task.target}{target.suffix}")
     if existing and not overwrite:
-        more = f" and {len(existing) - 1} more results exist" if len(existing) > 1 else " exists"
-        raise InputError(f"{existing[0]}{more}; --overwrite replaces them, --out puts the results elsewhere")
+        several = len(existing) > 1
+        exist = f" and {len(existing) - 1} more results exist" if several else " exists"
+        raise InputError(
+            f"{existing[0]}{exist}; --overwrite replaces {'them' if several else 'it'}, and --out puts the results "
+            "elsewhere"
+        )
 
 
 def _progress() -> Progress:

@@ -18,6 +18,7 @@ import functools
 import importlib
 import os
 import re
+import shlex
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -303,21 +304,54 @@ def benchmarks_in(folder: str | Path, warn: Callable[[str], None] = lambda messa
         warn: Receives a message that names the test sets, and what else holds images.
     """
     root = Path(folder).expanduser()
-    if not root.is_dir() or _benchmark(root.resolve().name):
-        return ()
-    inside = sorted(each for each in root.iterdir() if not each.name.startswith("."))
-    holding = [each for each in inside if each.suffix.lower() in SUFFIXES or (each.is_dir() and _holds_images(each))]
-    by_name = {each: _benchmark(each.name) for each in holding if each.is_dir()}
-    sets = tuple(each for name in _SPELLINGS for each in holding if by_name.get(each) == name)
+    sets, others = _sets_in(root)
     if sets:
         count = f"{len(sets)} test sets" if len(sets) > 1 else "a test set"
-        rest = named((well_formed(each.name) for each in holding if each not in sets), 3)
+        rest = named((well_formed(each.name) for each in others), 3)
         warn(
             f"{root} holds {count}, {', '.join(well_formed(each.name) for each in sets)}"
             + (", each taken by itself" if len(sets) > 1 else "")
             + (f"; left out: {rest}" if rest else "")
         )
     return sets
+
+
+def check_one_set(folder: str | Path, command: str, *, to_test: bool = False) -> None:
+    """Refuse a folder that holds a test set beside other images: together they are no set to train or to validate on.
+
+    Args:
+        folder: The folder.
+        command: What the user writes before a folder, for the message: ``--data``.
+        to_test: Suggest a test set instead of another set.
+
+    Raises:
+        InputError: It is such a folder.
+    """
+    root = Path(folder).expanduser()
+    sets, others = _sets_in(root)
+    # Set5_LR beside Set5_HR is no other set, and a folder LR belongs to all of them.
+    if not sets or len({place for each in (*sets, *others) if (place := tuple(_place(each.name)))}) < 2:
+        return
+    tests = ", ".join(well_formed(each.name) for each in sets)
+    rest = named((well_formed(each.name) for each in others), 3)
+    inside = [each for each in (*sets, *others) if each.is_dir()]
+    chosen = next((each for each in inside if (each in sets) == to_test), inside[0])
+    raise InputError(
+        f"{root} holds {'test sets' if len(sets) > 1 else 'a test set'} ({tests})"
+        + (f" and other images ({rest})" if rest else "")
+        + f", which do not belong together; give one of them: {command} {shlex.quote(well_formed(str(chosen)))}"
+    )
+
+
+def _sets_in(root: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """The test sets in a folder, one in each subfolder, and what else in it holds images or is one."""
+    if not root.is_dir() or _benchmark(root.resolve().name):
+        return (), ()
+    inside = sorted(each for each in root.iterdir() if not each.name.startswith("."))
+    holding = [each for each in inside if each.suffix.lower() in SUFFIXES or (each.is_dir() and _holds_images(each))]
+    by_name = {each: _benchmark(each.name) for each in holding if each.is_dir()}
+    sets = tuple(each for name in _SPELLINGS for each in holding if by_name.get(each) == name)
+    return sets, tuple(each for each in holding if each not in sets)
 
 
 def _benchmark(folder: str) -> str | None:

@@ -242,7 +242,9 @@ def _saved(state: Checkpoint, about: Mapping[str, Any], path: Path, before: int 
         state.with_about(about).save(path)
     except OSError as error:
         kept = "there is none yet" if before is None else f"that of step {before} is kept"
-        _log.warning("the checkpoint %s of step %d cannot be written: %s; %s", path, state.step, error, kept)
+        _log.warning(
+            "the checkpoint %s of step %d cannot be written: %s; %s", path, state.step, error.strerror or error, kept
+        )
         return False
     return True
 

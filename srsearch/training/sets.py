@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from srsearch.data import BUILTIN, Pair, cache_of, load_training_data, open_cache
-from srsearch.data.layouts import recognise
+from srsearch.data.layouts import check_one_set, recognise
 from srsearch.data.photos import shuffled
 from srsearch.errors import InputError
 from srsearch.text import well_formed
@@ -50,7 +50,8 @@ def read_sets(
         warn: Receives messages about what was skipped or cropped.
 
     Raises:
-        InputError: A folder is missing, holds no usable image, or is too large to be read without a cache.
+        InputError: A folder is missing, holds no usable image or several sets, or is too large to be read without a
+            cache.
     """
     train: dict[int, Pairs] = {}
     held_out: dict[int, Pairs] = {}
@@ -71,7 +72,7 @@ def read_sets(
         if not train[scale]:
             raise InputError(f"{folder}: no image is left to train on at x{scale} with patches of {patch} LR pixels")
     if validation is not None:
-        held_out = {scale: _read(validation, scale, warn, skipped) for scale in scales}
+        held_out = {scale: _read(validation, scale, warn, skipped, validates=True) for scale in scales}
     held_out = {scale: _sound(pairs, warn, skipped) for scale, pairs in held_out.items()}
     about = {"train": _about(folder, train), "validation": _about(validation or f"held out of {folder}", held_out)}
     return TrainingSets(train, held_out, about, tuple(skipped))
@@ -90,9 +91,12 @@ def _held_out(pairs: dict[int, Pairs]) -> dict[int, set[str]]:
     return chosen
 
 
-def _read(folder: str, scale: int, warn: Callable[[str], None], skipped: dict[str, None]) -> Pairs:
+def _read(
+    folder: str, scale: int, warn: Callable[[str], None], skipped: dict[str, None], *, validates: bool = False
+) -> Pairs:
     if cache_of(folder) is not None:
         return open_cache(folder, scale)
+    check_one_set(folder, "--validation" if validates else "--data", to_test=validates)
     layout = recognise(folder, scale, warn)
     for remark in layout.remarks:
         warn(f"{folder}: {remark}")

@@ -610,7 +610,6 @@ def test_a_page_for_everything_that_is_missing(site: Any, visit: Any, tmp_path: 
     tab.wait_for_selector("h1:has-text('empty')")
     for odd in (
         "?view=odd&trial=x&box=1:2&max_params=nan&only==&cost=psnr",
-        "?view=design&trial=999",
         "?%00=%ff&study=",
     ):
         assert "went wrong" not in page.turn(odd).inner_text("#content"), odd
@@ -753,6 +752,14 @@ def test_addresses_are_read_back() -> None:
     assert dataclasses.replace(address, box=None).link() == address.link(box=None)
     frame = pd.DataFrame({"unit": ["conv", "x"], "x": [1, 1], "mult_adds": [1.5e9, 1.5e9], "psnr": [26.5, 26.5]})
     assert address.selected(frame).index.tolist() == [0]
+
+
+def test_a_trial_that_is_not_there_is_said_to_be_missing() -> None:
+    watcher = Watcher(str(CHECKOUT / "studies" / "lightweight_x4_example.db"))
+    for number in ("999", "9" * 20):
+        page = live.show(watcher, Address.of(f"?view=design&trial={number}")).page
+        assert f"This study has no trial {number}." in str(page.children)
+    assert not live.show(watcher, Address.of(f"?view=front&trial={number}")).problem
 
 
 def test_only_this_machine_is_served_without_a_token(tmp_path: Path) -> None:

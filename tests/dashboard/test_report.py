@@ -580,8 +580,11 @@ def test_a_comparison_zooms_all_crops_and_wipes_between_two_by_keys(browser, tmp
     assert captions == ["HR", "bicubic 28.12 dB", "a<b> 28.12 dB"]
     first, wiped = page.tab.locator(".gallery .lens").first, page.tab.locator("#wiped-left")
     assert first.bounding_box()["width"] == pytest.approx(1.5 * first.bounding_box()["height"], rel=0.01)
+    touch = "lens => getComputedStyle(lens).touchAction"
+    assert first.evaluate(touch) == "auto"  # a finger on a picture scrolls the page
     first.focus()
     page.tab.keyboard.press("+")
+    assert first.evaluate(touch) == "none"
     zooms = "images => images.map(image => getComputedStyle(image).transform)"
     assert set(page.tab.locator(".lens img").evaluate_all(zooms)) == {"matrix(1.5, 0, 0, 1.5, 0, 0)"}
     sources = page.tab.locator(".gallery img").evaluate_all("images => images.map(image => image.src)")

@@ -181,3 +181,22 @@ def test_decompression_bombs_and_folders_of_lr_images_are_refused(tmp_path: Path
     messages: list[str] = []
     assert len(list(recognise(tmp_path / "HR", 4).read(messages.append))) == 1
     assert "bomb.png (is over 120 megapixels)" in messages[0]
+
+
+def test_test_sets_are_not_mixed_with_what_is_trained_or_validated_on(srsearch: Command, tmp_path: Path) -> None:
+    for name in ("sets/Set5/a.png", "sets/set14/HR/a.png", "sets/DIV2K_train_HR/0001.png", "one/Set5_HR/a.png"):
+        save(photo(1), tmp_path / name)
+    save(photo(1, 12, 9), tmp_path / "one/Set5_LR/a.png")
+    train = ("train", "s-lwsr16", "--scale", "4", "--data")
+    sets = (
+        "srsearch: sets holds test sets (Set5, set14) and other images (DIV2K_train_HR), which do not belong together"
+    )
+    for command, suggested in (
+        ((*train, "sets"), "--data sets/DIV2K_train_HR"),
+        ((*train, "builtin", "--validation", "sets"), "--validation sets/Set5"),
+        (("data", "prepare", "sets"), "srsearch data prepare sets/DIV2K_train_HR"),
+    ):
+        ran = srsearch(*command)
+        assert (ran.returncode, ran.stderr) == (2, f"{sets}; give one of them: {suggested}\n")
+    for prepared in ("sets/Set5", "one"):
+        assert srsearch("data", "prepare", prepared).returncode == 0

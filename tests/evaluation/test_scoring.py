@@ -112,6 +112,8 @@ def test_scores_are_printed_as_table_json_and_csv(srsearch: Command, photos: Pat
     assert "Set5: HR images, 2 images at x2, LR images made by bicubic downscaling" in table.stdout
     assert "Set5 has 5 images: means over 2 compare with no paper" in table.stdout
     assert "published: 33.6" in table.stdout
+    narrow = srsearch(*command, env={"COLUMNS": "40"}).stdout
+    assert ("…" not in narrow, narrow.count("chelsea.png")) == (True, 2)  # a table for each protocol
     (result,) = json.loads(as_json.stdout)["sets"]
     assert [each["name"] for each in result["images"]] == ["astronaut.png", "chelsea.png"]
     assert (result["images"][0]["width"], result["images"][0]["height"]) == (90, 64)

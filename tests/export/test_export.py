@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import resource
 import sys
 import types
 from pathlib import Path
@@ -16,6 +17,7 @@ import onnxruntime
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 import srsearch as sr
 from srsearch.architecture import Architecture, Model, build, catalogue, load_model, save_model
@@ -233,7 +235,32 @@ def test_what_cannot_be_exported_is_refused_with_a_sentence(srsearch: Command, t
         (("m.safetensors", "--format", "onnx"), "upscales by x2, x3: choose one with --scale"),
         (("m.safetensors", "--precision", "fp16"), "--precision fp16 is for --format onnx"),
         (("m.safetensors", "--hub", "h", "--card", "readme"), "say which format"),
+        (("m.safetensors", "--out", "nowhere/m.safetensors"), "there is no folder 'nowhere'"),
     ):
         ran = srsearch("export", *arguments)
         assert (ran.returncode, message in ran.stderr) == (2, True), ran.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+@pytest.mark.usefixtures("small_sizes")
+def test_a_full_disk_is_told_with_the_file_and_leaves_the_one_before(srsearch: Command, tmp_path: Path) -> None:
+    saved(tmp_path / "m.safetensors", model(PLAIN))
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    results = {tmp_path / name: name.encode() for name in ("a_x4.png", "m.pt", "README.md")}
+    for file, before in results.items():
+        file.write_bytes(before)
+    files = set(tmp_path.iterdir())
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for *command, named in (
+        ("upscale", "m.safetensors", "a.png", "a_x4.png"),
+        ("export", "m.safetensors", "--format", "torchscript", "--out", "m.pt", "m.pt"),
+        ("export", "m.safetensors", "--hub", ".", "model.safetensors"),
+    ):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, limit[1]))  # what it writes fails as on a full disk
+        try:
+            ran = srsearch(*command, "--overwrite")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        assert (ran.returncode, ran.stderr.splitlines()[-1]) == (1, f"srsearch: {named}: File too large")
+    assert set(tmp_path.iterdir()) == files
+    assert {file: file.read_bytes() for file in results} == results

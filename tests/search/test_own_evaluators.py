@@ -45,6 +45,17 @@ class Own(SyntheticEvaluator):
         return self.said.get("plan", Plan(1, 1))  # type: ignore[no-any-return]
 
 
+class Slow(SyntheticEvaluator):
+    def __init__(self) -> None:
+        super().__init__(seconds=0.25)
+
+
+def test_a_constructor_of_its_own_needs_no_scale(small_space: Space) -> None:
+    evaluator = Slow.from_space(small_space, None, device="cpu")
+    assert isinstance(evaluator, Slow)
+    assert evaluator.seconds == 0.25
+
+
 def test_numpys_numbers_paths_and_tuples_are_plain_data(small_space: Space, tmp_path: Path) -> None:
     evaluator = Own(
         recipe={"steps": np.int64(5), "on": np.bool_(True), "sides": (1, np.float32(2.5)), "levels": np.arange(2)},

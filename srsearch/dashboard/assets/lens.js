@@ -7,6 +7,7 @@
     style.setProperty("--zoom", view.zoom);
     style.setProperty("--x", `${100 * view.x}%`);
     style.setProperty("--y", `${100 * view.y}%`);
+    document.documentElement.classList.toggle("zoomed", view.zoom > 1);
     const zoom = document.getElementById("zoom");
     if (zoom && Number(zoom.value) !== view.zoom) zoom.value = view.zoom;
   }
@@ -31,7 +32,7 @@
     move((dragged.x - event.clientX) / width / (view.zoom - 1), (dragged.y - event.clientY) / height / (view.zoom - 1));
     Object.assign(dragged, { x: event.clientX, y: event.clientY });
   });
-  addEventListener("pointerup", () => { dragged = null; });
+  for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { dragged = null; });
   document.addEventListener("keydown", (event) => {
     if (!event.target.classList?.contains("lens")) return;
     const steps = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] };

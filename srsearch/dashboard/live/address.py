@@ -21,6 +21,9 @@ from srsearch.quantity import parse_natural
 _MAX_FIELDS = 200
 """More fields than any link of ours has; the others count as not written."""
 
+_MOST_DIGITS = 30
+"""Far more digits than a trial's number has, so that the page says of a mistyped one that there is no such trial."""
+
 
 @dataclass(frozen=True)
 class Box:
@@ -88,7 +91,7 @@ class Address:
             only=tuple(
                 (axis, word) for text in fields.get("only", []) for axis, _, word in [text.partition("=")] if word
             ),
-            trial=parse_natural(last.get("trial", "")),
+            trial=parse_natural(last.get("trial", ""), digits=_MOST_DIGITS),
             compared=tuple(dict.fromkeys(fields.get("with", []))),
             more={name: value for name, value in last.items() if name not in known},
         )

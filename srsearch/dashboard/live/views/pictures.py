@@ -160,7 +160,7 @@ def _gallery(context: ViewContext, shots: list[Shot]) -> Component:
             [
                 html.Label("Zoom", htmlFor="zoom"),
                 dcc.Input(id="zoom", type="range", min=1, max=8, step=0.25, value=1),
-                html.Span("Drag a picture to move all of them, or focus one and use the arrow keys."),
+                html.Span("Zoom in, then drag a picture to move all of them, or focus one and use the arrow keys."),
             ],
             className="steer",
         ),
