@@ -209,9 +209,8 @@ def _check_targets(tasks: list[_Task], suffix: str | None, overwrite: bool) -> N
     if existing and not overwrite:
         several = len(existing) > 1
         exist = f" and {len(existing) - 1} more results exist" if several else " exists"
-        raise InputError(
-            f"{existing[0]}{exist}; --overwrite replaces {'them' if several else 'it'}, --out puts the results elsewhere"
-        )
+        them = "them" if several else "it"
+        raise InputError(f"{existing[0]}{exist}; --overwrite replaces {them}, --out puts the results elsewhere")
 
 
 def _progress() -> Progress:
