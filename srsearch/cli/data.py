@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srsearch.cli.options import FileType, WholeType, group_option, json_option
-from srsearch.cli.printing import print_json, print_table, terminal_width
+from srsearch.cli.printing import echo_above, print_json, print_table, terminal_width
 from srsearch.text import printable, well_formed
 
 if TYPE_CHECKING:
@@ -155,17 +155,20 @@ def fetch(name: str, into: Path, scales: tuple[int, ...], as_json: bool) -> None
     with _progress(in_bytes=True) as progress:
         tasks: dict[str, Any] = {}
 
+        def say(message: str) -> None:
+            echo_above(progress, printable(f"srsearch: {message}"), err=True)
+
         def received(archive: fetching.Archive, count: int, total: int | None) -> None:
             if archive.name not in tasks:
                 tasks[archive.name] = progress.add_task(archive.name, total=total)
             progress.update(tasks[archive.name], completed=count, total=total)
 
-        for each in fetching.fetch(chosen, into, scales=scales, progress=received, warn=_say):
+        for each in fetching.fetch(chosen, into, scales=scales, progress=received, warn=say):
             done.append(each)
             if not each.files:
-                _say(f"{each.archive.name}: was fetched before")
+                say(f"{each.archive.name}: was fetched before")
             elif each.archive.sha256 is None:
-                _say(f"{each.archive.name}: no checksum is published; its SHA-256 is {each.sha256}")
+                say(f"{each.archive.name}: no checksum is published; its SHA-256 is {each.sha256}")
     folder = into / chosen.folder
     if as_json or group_option("as_json"):
         print_json(

@@ -9,7 +9,7 @@ import click
 from srsearch.cli.evaluation_tables import evaluation_csv, evaluation_records, print_evaluation
 from srsearch.cli.models import as_option, checkpoints_option, model_named
 from srsearch.cli.options import MOST, WholeType, device_option, json_option, plugin_option, storage_option
-from srsearch.cli.printing import print_json
+from srsearch.cli.printing import echo_above, print_json
 from srsearch.errors import InputError, WorkError
 
 if TYPE_CHECKING:
@@ -149,16 +149,19 @@ def _scored(
         def advance(scores: Any) -> None:
             progress.advance(task)
 
+        def say(message: str) -> None:
+            echo_above(progress, f"srsearch: {message}", err=True)
+
         try:
             return score(
                 network,
-                layout.read(_say),
+                layout.read(say),
                 layout.scale,
                 runtime=runtime,
                 protocols=protocols,
                 ensemble=ensemble,
                 tile=tile,
-                warn=_say,
+                warn=say,
                 done=advance,
             )
         except FloatingPointError as error:

@@ -15,6 +15,7 @@ import click
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console, ConsoleOptions
+    from rich.progress import Progress
     from rich.segment import Segment
     from rich.table import Table
     from rich.text import Text
@@ -41,6 +42,18 @@ def fits(table: Table) -> bool:
 def percent(share: float) -> str:
     """A share in per cent; ``<1%`` where rounding would give zero."""
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
+
+
+def echo_above(progress: Progress, text: str, *, err: bool = False) -> None:
+    """Prints a line while a progress bar is shown: the bar is taken away, and drawn again below the line.
+
+    Rich redirects ``sys.stdout`` for this, but click writes to the stream behind it, in the line of the bar.
+    """
+    if not progress.disable:
+        progress.stop()
+    click.echo(text, err=err)
+    if not progress.disable:
+        progress.start()
 
 
 def print_json(document: Any) -> None:

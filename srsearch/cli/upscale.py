@@ -21,7 +21,7 @@ from srsearch.cli.options import (
     plugin_option,
     storage_option,
 )
-from srsearch.cli.printing import print_json
+from srsearch.cli.printing import echo_above, print_json
 from srsearch.errors import InputError, WorkError
 from srsearch.text import printable
 
@@ -97,9 +97,14 @@ def upscale(
     tasks = _tasks(images, out, factor)
     suffix = None if kind is None else f".{kind}"
     _check_targets(tasks, suffix, overwrite)
-    upscaler = Upscaler(chosen.network, factor, runtime=Runtime.detect(device), tile=tile, memory=memory, warn=_warn)
     records, failed = list[dict[str, Any]](), 0
     with _progress() as progress:
+
+        def warn(message: str) -> None:
+            echo_above(progress, f"srsearch: {message}", err=True)
+
+        runtime = Runtime.detect(device)
+        upscaler = Upscaler(chosen.network, factor, runtime=runtime, tile=tile, memory=memory, warn=warn)
         bar = progress.add_task("", total=len(tasks))
         for number, task in enumerate(tasks):
 
@@ -113,7 +118,7 @@ def upscale(
                 if len(tasks) == 1:
                     raise
                 failed += 1
-                _warn(str(error))
+                warn(str(error))
                 continue
             except FloatingPointError as error:
                 raise WorkError(f"{task.image}: {error}; the model is damaged, or its training failed") from None
@@ -121,7 +126,7 @@ def upscale(
                 part(1)
             records.append(record)
             if not as_json:
-                click.echo(_line(record))
+                echo_above(progress, _line(record))
     if as_json:
         print_json(records)
     if failed:
@@ -209,10 +214,8 @@ def _check_targets(tasks: list[_Task], suffix: str | None, overwrite: bool) -> N
     if existing and not overwrite:
         several = len(existing) > 1
         exist = f" and {len(existing) - 1} more results exist" if several else " exists"
-        raise InputError(
-            f"{existing[0]}{exist}; --overwrite replaces {'them' if several else 'it'}, and --out puts the results "
-            "elsewhere"
-        )
+        them = "them" if several else "it"
+        raise InputError(f"{existing[0]}{exist}; --overwrite replaces {them}, --out puts the results elsewhere")
 
 
 def _progress() -> Progress:

@@ -15,8 +15,11 @@ import pytest
 import tifffile
 import torch
 from PIL import Image, ImageCms
+from rich.console import Console
+from rich.progress import Progress
 
 from srsearch.architecture import Architecture, build, save_model
+from srsearch.cli.printing import echo_above
 from srsearch.evaluation import Runtime
 from srsearch.export import upscaling
 from srsearch.export.pictures import Picture, read_picture, write_picture
@@ -267,3 +270,15 @@ def test_files_that_are_not_one_image_are_refused_with_a_sentence(
     assert ran.returncode == 2
     assert re.search(f"{name}: .*{message}", ran.stderr), ran.stderr
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_results_are_lines_of_their_own_above_the_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    monkeypatch.setattr("sys.stdout", terminal)
+    with Progress(console=Console(file=terminal, force_terminal=True, width=80), transient=True) as progress:
+        progress.add_task("a.png", total=2)
+        progress.refresh()
+        echo_above(progress, "a.png -> a_x4.png")
+        progress.refresh()
+    shown = terminal.buffer.getvalue().decode()
+    assert re.search(r"\x1b\[2Ka\.png -> a_x4\.png\n", shown), shown
