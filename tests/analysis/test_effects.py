@@ -126,12 +126,12 @@ def test_the_pace_counts_every_evaluation_once() -> None:
 
 def test_an_importance_needs_axes_that_predict_designs_left_out() -> None:
     found = {"signal": 0, "noise": 0}
-    for seed in range(4):
+    for seed in range(2):
         rng = np.random.default_rng(seed)
         trials = smooth(20, 0.02, rng)
         found["signal"] += predicted_share(trials, trials.attrs["axes"]) > least_share(20)
         trials["psnr"] = 27 + 0.05 * rng.standard_normal(20)
         found["noise"] += predicted_share(trials, trials.attrs["axes"]) > least_share(20)
         assert importance(trials, trials.attrs["axes"], evaluator="ped_anova").sum() == pytest.approx(1)
-    assert found == {"signal": 4, "noise": 0}
+    assert found == {"signal": 2, "noise": 0}
     assert predicted_share(trials.head(7), trials.attrs["axes"]) is None
