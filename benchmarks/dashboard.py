@@ -43,7 +43,7 @@ from srsearch.search import Score, SyntheticEvaluator
 from srsearch.search.evaluators.base import Report
 from srsearch.store import Store
 from tests.conftest import CHECKOUT, SMALL_SPACE
-from tests.dashboard.test_report import ARGUMENTS
+from tests.dashboard.conftest import ARGUMENTS
 from tests.support import many_trials
 
 LIMITS = {20_000: (2.0, 0.3), 100_000: (5.0, 1.0)}

@@ -1,4 +1,4 @@
-"""Sentences about noise and ties, for tables, the report and the live pages."""
+"""Sentences about noise, ties and how many designs are finished, for tables, the report and the live pages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ import pandas as pd
 
 from srsearch.analysis.noise import Noise
 from srsearch.objectives import COSTS, objective
+
+
+def counted_text(new: int, known: int) -> str:
+    """Say how many designs of a study have a result, with those that were known from another study or training.
+
+    Example:
+        >>> counted_text(30, 0), counted_text(30, 5)
+        ('30 designs', '35 designs (30 new, 5 known)')
+    """
+    plural = "" if new + known == 1 else "s"
+    return f"{new + known:,} design{plural}" + (f" ({new:,} new, {known:,} known)" if known else "")
 
 
 def several_seeds(trials: pd.DataFrame) -> bool:

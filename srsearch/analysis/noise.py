@@ -15,11 +15,19 @@ from srsearch.objectives import OBJECTIVES
 
 LEAST_FREEDOM = 4
 """Degrees of freedom from which on replicates are used. With f degrees of freedom, a standard deviation is off by about
-1 / sqrt(2 f), here 35 %. The model's estimate, on simulated studies of 20 to 60 designs, was off by 20 % at a noise of
-0.03 dB and by up to half at 0.1 dB, mostly too low. Replicates are right on average."""
+1 / sqrt(2 f), here 35 %, and right on average. The model's is an upper limit, which is too large on average."""
 
 LEAST_TRIALS = 10
 """Fewest finished designs for the model's estimate."""
+
+RECORDED = {"psnr": 0.019, "ssim": 0.0006}
+"""Noise of one proxy training of 600 steps in dB of PSNR and in SSIM: the pooled standard deviation of 28 designs with
+three seeds each in ``studies/lightweight_x4_trainings.csv.gz``. After fewer steps it is larger (0.021 dB after 300 of
+them, 0.046 after 75)."""
+
+RECORDED_STEPS = 600
+
+_CONFIDENCE = 0.95  # that the noise is below the model's limit
 
 _MOST_TRIALS = 120  # as many as the model's hyperparameters are fitted to
 
@@ -29,9 +37,10 @@ class Noise:
     """The spread of a quality between trainings of one design that differ in the seed only.
 
     Attributes:
-        deviation: Standard deviation of one training, in the quality's unit (dB for PSNR).
-        source: ``replicates``: measured on designs with several seeds; ``model``: the noise of a Gaussian process of
-            the quality over axes and costs.
+        deviation: Standard deviation of one training, in the quality's unit (dB for PSNR); an upper limit of it where
+            it comes from the model.
+        source: ``replicates``: measured on designs with several seeds; ``model``: what a Gaussian process over axes and
+            costs leaves open of the quality.
         count: Number of trainings behind it: those of designs with several seeds, or the designs in the model.
         quality: ``psnr`` or ``ssim``.
     """
@@ -45,17 +54,19 @@ class Noise:
         """The size and the source, for example *standard deviation 0.031 dB, from 12 replicates*."""
         row = OBJECTIVES[self.quality]
         size = f"{row.text(self.deviation)}{row.suffix}"
-        source = f"from {self.count} replicates" if self.source == "replicates" else "as the model estimates it"
-        return f"standard deviation {size}, {source}"
+        if self.source == "replicates":
+            return f"standard deviation {size}, from {self.count} replicates"
+        return f"standard deviation at most about {size}, as the model estimates it"
 
 
 def retraining_noise(trials: pd.DataFrame, quality: str = "psnr") -> Noise | None:
-    """Estimate the noise of a study's trials: from replicates if there are enough, else by a model.
+    """Estimate the noise of a study's trials: from replicates if there are enough, else an upper limit by a model.
 
     Args:
         trials: One row per design, from `srsearch.store.Store.trials`. Rows without the quality (failed, running,
             stopped) do not count. ``seeds`` and ``psnr_sd``, the number of trainings and their sample standard
-            deviation, may be absent; ``attrs["axes"]`` names the columns of the axes.
+            deviation, may be absent; ``attrs["axes"]`` names the columns of the axes, and ``attrs["proxy_steps"]``,
+            which may be absent, is the length of the proxy trainings that scored the designs.
         quality: ``psnr`` or ``ssim``.
 
     Returns:
@@ -65,8 +76,20 @@ def retraining_noise(trials: pd.DataFrame, quality: str = "psnr") -> Noise | Non
             sqrt(sum (n_i - 1) s_i^2 / sum (n_i - 1)),
 
         which assumes the same noise for all designs. If there are fewer than `LEAST_FREEDOM` degrees of freedom,
-        sum (n_i - 1), it is the noise that `srsearch.analysis.gaussian_process` estimates. None if that has fewer than
-        `LEAST_TRIALS` different designs, no column in which they differ, or only designs of equal quality.
+        sum (n_i - 1), it is an upper limit. `srsearch.analysis.gaussian_process` predicts the quality of each of n
+        designs from all others. The error e_i of that is the noise of the design's own training and, independent of it,
+        what the model does not know; so the mean of e_i^2 is on average at least the variance of the noise. The limit
+        is
+
+            sqrt(sum e_i^2 / q),
+
+        where q is the 5 % quantile of the chi-squared distribution with n degrees of freedom: if the errors are
+        independent, the noise is above it one time in twenty at most. After proxy trainings of no more than
+        `RECORDED_STEPS` steps, it is at least the `RECORDED` noise. None if the model has fewer than `LEAST_TRIALS`
+        different designs, no column in which they differ, or only designs of equal quality.
+
+        The process's own estimate of its noise is no alternative: a process that can explain everything by its axes
+        takes noise for effects, and finds half of it or less with 20 to 60 designs (``python -m benchmarks noise``).
     """
     return _from_replicates(trials, quality) or _from_model(trials, quality)
 
@@ -121,6 +144,7 @@ def _from_model(trials: pd.DataFrame, quality: str) -> Noise | None:
     if len(values) < LEAST_TRIALS or not groups or np.ptp(values) == 0:
         return None
     # Imported here because scipy takes long to import.
+    from scipy.special import chdtri
     from threadpoolctl import threadpool_limits
 
     from srsearch.analysis.gaussian_process import GaussianProcess
@@ -129,7 +153,11 @@ def _from_model(trials: pd.DataFrame, quality: str) -> Noise | None:
     # Such small matrices gain nothing from threads, and beside a running search threads wait seconds for each other.
     with threadpool_limits(1, user_api="blas"):
         model = GaussianProcess.fit(inputs[chosen], values[chosen], groups)
-    return Noise(model.noise_deviation, "model", len(chosen), quality)
+    errors = values[chosen] - model.leave_one_out()[0]
+    limit = math.sqrt(float((errors**2).sum()) / float(chdtri(len(chosen), _CONFIDENCE)))
+    steps = trials.attrs.get("proxy_steps")
+    floor = RECORDED[quality] if steps is not None and steps <= RECORDED_STEPS else 0.0
+    return Noise(max(limit, floor), "model", len(chosen), quality)
 
 
 def outer_fence(values: np.ndarray) -> float:

@@ -202,6 +202,7 @@ class RichProgress(Progress):
         self._at_work: dict[int, _AtWork] = {}
         self._front = pd.DataFrame()
         self._failed = self._aside = 0
+        self._known = 0
         self._notes: deque[Text] = deque(maxlen=3)
         # The panel goes when the search ends (the command prints its results there); only standard error is
         # redirected, as standard output may be a document.
@@ -238,7 +239,8 @@ class RichProgress(Progress):
     ) -> None:
         """Move the bar and show the front as it is now."""
         with self._changing():
-            self._at_work.pop(number, None)
+            work = self._at_work.pop(number, None)
+            self._known += cached and (work is None or work.view.replicate_of is None)
             self._front = front
             if self._clock:
                 self._clock.finished(done, None if cached else seconds)
@@ -279,7 +281,9 @@ class RichProgress(Progress):
             failed += f", {self._aside} set aside" if self._aside else ""
             clock = self._clock
             took = format_duration(clock.elapsed())
-            line = f"{clock.info.name}: {clock.done} of {clock.info.target} designs, {took}{failed}"
+            known = self._known + clock.info.known
+            known_text = f" ({clock.done} new, {known} known)" if known else ""
+            line = f"{clock.info.name}: {clock.done} of {clock.info.target} designs{known_text}, {took}{failed}"
             self._attempt(lambda: self._console.print(Text(printable(line), style="dim")))
 
     @contextmanager
@@ -388,7 +392,10 @@ def sparkline(values: list[float], most: int = 8) -> str:
 def _opening(info: StudyInfo) -> str:
     workers = f"{info.workers} workers" if info.workers > 1 else "1 worker"
     space = f", {info.space_size:,} designs in the space" if info.space_size is not None else ""
-    start = f"continues, {info.done} of {info.target} done" if info.resumed else f"{info.target} designs to train"
+    known = f" ({info.done} new, {info.known} known)" if info.known else ""
+    start = (
+        f"continues, {info.done} of {info.target} done{known}" if info.resumed else f"{info.target} designs to train"
+    )
     return f"{start}, {workers}{space}"
 
 

@@ -28,7 +28,7 @@ from srsearch.analysis import (
     quality_of,
 )
 from srsearch.analysis.agreement import rung_agreement
-from srsearch.analysis.captions import several_seeds
+from srsearch.analysis.captions import counted_text, several_seeds
 from srsearch.analysis.effects import at_equal_cost, interaction
 from srsearch.analysis.pace import per_hour
 from srsearch.analysis.ranking import Ranking
@@ -351,11 +351,12 @@ def _summary(data: ReportData, done: pd.DataFrame) -> list[tuple[str, str, str]]
     limits = own_limits(data.study.space)
     budget = " · ".join(f"{format_quantity(most)} {objective(name).short}" for name, most in limits.items())
     over_budget = int(counts.get("infeasible", 0))
+    known = int(done["cached"].sum())
     failed = _plural(int(counts.get("failed", 0)), "failed") or "none failed"
     stopped = _plural(int(counts.get("stopped", 0)), "stopped early")
     rows = [
-        (str(len(done)), "designs trained", ", ".join(filter(None, (failed, stopped)))),
-        (str(len(data.front)), "on the front", f"of {len(done)} trained"),
+        (str(len(done) - known), "designs trained", ", ".join(filter(None, (failed, stopped)))),
+        (str(len(data.front)), "on the front", f"of {counted_text(len(done) - known, known)}"),
         (format_duration(data.trials["seconds"].sum()), "training time", _time_per_design(done)),
         (budget or "none", "budget", _output_text(data.study.space)),
     ]

@@ -39,6 +39,7 @@ class Ledger:
             trainings by their steps.
         keys: The number of a design's trial by its key.
         done: How many designs this study has evaluated itself; cached evaluations do not count.
+        known: How many finished designs have a cached evaluation.
         last: The largest trial number; -1 before the first trial.
         latest: The latest time at which a trial began or ended; None before the first trial.
     """
@@ -56,6 +57,7 @@ class Ledger:
         self.longer: dict[int, dict[int, int]] = {}
         self.keys: dict[str, int] = {}
         self.done = 0
+        self.known = 0
         self.last = -1
         self.latest: datetime | None = None
         for record in records:
@@ -107,6 +109,7 @@ class Ledger:
                 self.keys[record.key] = number
         if record.state == "complete" and (before is None or before.state != "complete"):
             self.done += record.replicate_of is None and not record.cached
+            self.known += record.replicate_of is None and record.cached
             self._unranked.append(number)
 
     def front(self) -> pd.DataFrame:

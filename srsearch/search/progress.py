@@ -23,6 +23,7 @@ class StudyInfo:
         workers: Designs trained at the same time.
         space_size: Number of distinct designs in the space; None if it was not counted.
         seconds: Time limit of this run; None without a limit.
+        known: Finished designs before this run whose evaluation was known already: they are not among ``done``.
     """
 
     name: str
@@ -33,6 +34,7 @@ class StudyInfo:
     workers: int = 1
     space_size: int | None = None
     seconds: float | None = None
+    known: int = 0
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from srsearch.analysis.captions import counted_text
 from srsearch.errors import InputError, WorkError
 from srsearch.search.evaluators.base import Evaluator
 from srsearch.search.evaluators.lookup import evaluator_for
@@ -211,12 +212,15 @@ def _introduce(
             workers=workers,
             space_size=_size(study.space) if done < target else None,
             seconds=seconds,
+            known=study.known,
         )
     )
     for warning in evaluator.warnings:
         progress.warning(warning)
     if done >= target:
-        progress.message(f"it has its {done} designs; a larger --trials goes on, --new starts another study")
+        progress.message(
+            f"it has its {counted_text(done, study.known)}; a larger --trials goes on, --new starts another study"
+        )
 
 
 def _size(space: Space) -> int | None:

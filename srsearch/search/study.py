@@ -142,6 +142,11 @@ class Study:
         return self._trials.done
 
     @property
+    def known(self) -> int:
+        """Number of finished designs with a cached evaluation; replicates and longer trainings do not count."""
+        return self._trials.known
+
+    @property
     def spent(self) -> float:
         """The finished evaluations, with longer trainings, in trainings of the study's own length."""
         longer = (self._trials[number] for by_steps in self._trials.longer.values() for number in by_steps.values())

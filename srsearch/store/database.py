@@ -561,12 +561,18 @@ class Store:
             its seeds), seeds (how many), psnr_sd (sample standard deviation over them), mult_adds, params, activations,
             seconds, cached, finished_at (UTC), then one per axis under the axis's name (with ``axes.`` before it where
             one of the first columns has that name). Nullable types: integers stay integers, what is absent is NA.
-            ``attrs["axes"]`` lists the axes' columns.
+            ``attrs["axes"]`` lists the axes' columns, and ``attrs["proxy_steps"]`` is the length of the proxy
+            trainings; None where another evaluator scored the designs.
 
         Raises:
             InputError: No such study.
         """
-        return self._trials_with(study, self.study(study).objectives)
+        from srsearch.store.frames import proxy_steps
+
+        record = self.study(study)
+        frame = self._trials_with(study, record.objectives)
+        frame.attrs["proxy_steps"] = proxy_steps(record.recipe)
+        return frame
 
     def _trials_with(self, study: str, objectives: Sequence[str]) -> pd.DataFrame:
         """The data frame of `trials` with the costs of the user's own that are among the objectives."""

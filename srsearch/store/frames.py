@@ -168,6 +168,12 @@ def trials(rows: Iterable[Sequence[Any]], axes: Kinds | None = None) -> pd.DataF
     return frame
 
 
+def proxy_steps(recipe: Mapping[str, Any]) -> int | None:
+    """The steps of a study's proxy training; None where another evaluator scored its designs."""
+    steps = recipe.get("steps")
+    return steps if recipe.get("evaluator") == "proxy" and isinstance(steps, int) else None
+
+
 def _average(columns: dict[str, list[Any]], replicates: Mapping[int, Sequence[tuple[float, float | None]]]) -> None:
     """Replaces the results of designs that have replicates by the means over all their seeds."""
     place_of = {number: place for place, number in enumerate(columns["trial"])} if replicates else {}

@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.noise import smooth
 from srsearch.analysis import hypervolume_history, hypervolume_steps
 from srsearch.analysis.agreement import rung_agreement, seed_agreement
 from srsearch.analysis.effects import LEAST_TRIALS, at_equal_cost, interaction
 from srsearch.analysis.pace import per_hour
+from srsearch.dashboard.live.importance import importance, least_share, predicted_share
 
 
 def trials(number: int = 600) -> pd.DataFrame:
@@ -120,3 +122,16 @@ def test_the_pace_counts_every_evaluation_once() -> None:
     assert (found["rate"] * found["hours"]).sum() == pytest.approx(200)
     assert found["rate"].iloc[:-1].to_numpy() == pytest.approx(40, abs=3)
     assert per_hour(ends.head(1)).empty
+
+
+def test_an_importance_needs_axes_that_predict_designs_left_out() -> None:
+    found = {"signal": 0, "noise": 0}
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        trials = smooth(20, 0.02, rng)
+        found["signal"] += predicted_share(trials, trials.attrs["axes"]) > least_share(20)
+        trials["psnr"] = 27 + 0.05 * rng.standard_normal(20)
+        found["noise"] += predicted_share(trials, trials.attrs["axes"]) > least_share(20)
+        assert importance(trials, trials.attrs["axes"], evaluator="ped_anova").sum() == pytest.approx(1)
+    assert found == {"signal": 2, "noise": 0}
+    assert predicted_share(trials.head(7), trials.attrs["axes"]) is None

@@ -75,7 +75,7 @@ def test_best_lists_tied_designs_cheapest_first(studied: Path, srsearch: Command
     near = {row["trial"] for row in done if row["psnr"] >= best["psnr"] - reach}
     assert {row["trial"] for row in ties if row["tied"]} == near - {best["trial"]} != set()
     printed = srsearch("best").stdout
-    spread = f"standard deviation {best['noise']:.3f} dB, as the model estimates it"
+    spread = f"standard deviation at most about {best['noise']:.3f} dB, as the model estimates it"
     others = f"{len(ties)} other design{'s' if len(ties) > 1 else ''}"
     assert f"Tied with {others} within the noise ({spread}); the " in printed
     cheapest = min([best, *ties], key=lambda row: (row["mult_adds"], row["params"]))
@@ -92,7 +92,7 @@ def test_front_has_error_bars(studied: Path, srsearch: Command) -> None:
     (error,) = {row["psnr_error"] for row in front}
     assert 0 < error < 0.3
     printed = srsearch("front").stdout.splitlines()
-    noise = f"standard deviation {error:.3f} dB, as the model estimates it"
+    noise = f"standard deviation at most about {error:.3f} dB, as the model estimates it"
     about = f"one standard error of the PSNR: the noise of one training ({noise})"
     assert printed[0] == f"\N{PLUS-MINUS SIGN}: {about}"
     assert printed[2].split()[:4] == ["Trial", "PSNR", "\N{PLUS-MINUS SIGN}", "Mult-Adds"]

@@ -95,6 +95,7 @@ class Snapshot:
     def measured(self) -> pd.DataFrame:
         """As `Store.trials`, with the last step that has a PSNR (``reached``), and its PSNR where unfinished."""
         frame = frames.trials([row[:_FRAME_COLUMNS] for row in self.rows])
+        frame.attrs["proxy_steps"] = frames.proxy_steps(self.study.recipe)
         frames.with_own_costs(frame, self.study.objectives, self.descriptions)
         proposals = [row for row in self.rows if row.replicate_of is None]
         lasts = [_last_point(row.curve) for row in proposals]

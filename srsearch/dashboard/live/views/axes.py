@@ -9,7 +9,7 @@ from dash.development.base_component import Component
 from srsearch import plots
 from srsearch.analysis.effects import LEAST_TRIALS, EqualCost, at_equal_cost, interaction
 from srsearch.dashboard.live.components import Control, Option, Page, chips, empty, place, section, table
-from srsearch.dashboard.live.importance import EVALUATORS, importance
+from srsearch.dashboard.live.importance import EVALUATORS, importance, least_share, predicted_share
 from srsearch.dashboard.live.views import ViewContext, budget_controls, measure_controls, selection_controls
 from srsearch.dashboard.study_view import CAPTIONS, effects_text, strongest_axes
 from srsearch.labels import axis_labels
@@ -121,17 +121,24 @@ def _importance(context: ViewContext, page: Page, selected: pd.DataFrame, varied
     chosen = context.address.chosen("importance", EVALUATORS, "")
     lead = (
         "The share of the quality's variance that each axis explains, by Optuna's evaluators. An axis that changes the "
-        "cost gets the credit for that, too."
+        "cost gets the credit for that, too. It is shown where the axes predict designs that were left out."
     )
     if not chosen:
         return section(
             "Importance", html.P("Choose an evaluator in the sidebar to compute it.", className="quiet"), lead=lead
         )
+    share = predicted_share(selected, varied, quality=context.quality)
+    number = int(selected[context.quality].notna().sum())
+    if share is None or share < least_share(number):
+        found = "" if share is None else f": the axes predict {max(share, 0):.0%} of the variance of designs left out"
+        text = f"Not shown, because {number} designs are too few to tell{found}."
+        return section("Importance", html.P(text, role="status"), lead=lead)
     shares = importance(selected, varied, evaluator=chosen, quality=context.quality)
     page.draw("importance", plots.importance(shares))
     frame = pd.DataFrame({"axis": shares.index, "importance": shares.to_numpy()})
     return section(
         "Importance",
+        html.P(f"The axes predict {share:.0%} of the variance of designs left out.", role="status"),
         place("importance", "Importance of the axes, as bars.", 200),
         table(page, "importance", f"By {EVALUATORS[chosen]}", frame, ["axis", "importance"], context.address),
         lead=lead,

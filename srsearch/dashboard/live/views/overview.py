@@ -10,6 +10,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from srsearch import plots
+from srsearch.analysis.captions import counted_text
 from srsearch.analysis.pace import per_hour
 from srsearch.dashboard.formats import cell
 from srsearch.dashboard.live.components import Page, empty, facts, note, place, section, table
@@ -92,11 +93,14 @@ def _figures(context: ViewContext) -> Component:
     snapshot = context.snapshot
     states = snapshot.trials["state"].value_counts().to_dict()
     complete, seconds = int(states.get("complete", 0)), snapshot.done["seconds"]
+    # Of a search's target, results that were known already are no part, as on the command line.
+    known = int(snapshot.done["cached"].sum())
+    new = complete - known
     target = (snapshot.study.space.get("search") or {}).get("trials")
     pairs: list[tuple[str, Component | str]] = []
-    progress: list[Any] = [html.Strong(f"{complete:,}" + (f" of {target:,}" if target else ""))]
+    progress: list[Any] = [html.Strong(f"{new:,}" + (f" of {target:,}" if target else ""))]
     if target:
-        progress.append(html.Progress(value=str(min(complete, target)), max=str(target)))
+        progress.append(html.Progress(value=str(min(new, target)), max=str(target)))
     pairs.append(("Designs finished", html.Span(progress)))
     best = snapshot.done[snapshot.quality].max() if complete else pd.NA
     pairs.append(("Best so far", html.Strong(f"{cell(snapshot.quality, best)}{unit_suffix(snapshot.quality)}")))
@@ -105,6 +109,8 @@ def _figures(context: ViewContext) -> Component:
         pairs.append(("Hypervolume", html.Strong(f"{snapshot.history['hypervolume'].iloc[-1]:.3f}")))
     pairs.append(("Training time", html.Strong(format_duration(seconds.sum()) if complete else MISSING)))
     others = [f"{count:,} {word}" for _, word, count in state_counts(snapshot.trials)]
+    if known:
+        others.insert(0, counted_text(new, known))
     return section(
         "Progress",
         facts(pairs, "summary"),
