@@ -372,8 +372,8 @@ def test_partial_agreement_is_what_two_rankings_share_beyond_cost() -> None:
     assert abs(partial_kendall(first, other, costs)) < 0.1
     assert partial_kendall(first, second, costs) == pytest.approx(kendall(own[0], own[0] + own[1]), abs=0.05)
     assert math.isnan(partial_kendall(first, second, np.full(300, 1e9)))
-    low, high = bootstrap_interval(partial_kendall, first, second, costs, resamples=100)
-    few = bootstrap_interval(partial_kendall, first[:30], second[:30], costs[:30], resamples=100)
+    low, high = bootstrap_interval(partial_kendall, first, second, costs, resamples=200)
+    few = bootstrap_interval(partial_kendall, first[:30], second[:30], costs[:30], resamples=200)
     assert low < partial_kendall(first, second, costs) < high
     # Ten times the designs: about a third of the width.
     assert 2 < (few[1] - few[0]) / (high - low) < 5
