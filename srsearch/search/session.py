@@ -20,7 +20,7 @@ from srsearch.search.interrupts import Interrupts
 from srsearch.search.progress import Progress, TrialView
 from srsearch.search.study import ROUNDING, Study
 from srsearch.search.trial import Trial
-from srsearch.store import Gone, content_hash, leases
+from srsearch.store import Damaged, Gone, content_hash, leases
 from srsearch.store.locks import own_folder
 
 _Answer = TypeVar("_Answer")
@@ -231,7 +231,7 @@ class Session:
                 return change()
             except WorkError as error:
                 left = give_up - time.monotonic()
-                if left <= 0 or self.interrupts.pending or isinstance(error, Gone):
+                if left <= 0 or self.interrupts.pending or isinstance(error, Damaged | Gone):
                     raise
                 self._progress.warning(f"{error}; trying again for {left:.0f} s")
                 time.sleep(min(2.0, PATIENCE / 4))

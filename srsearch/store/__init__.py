@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from srsearch.store.database import EndedElsewhere, Store
+from srsearch.store.diagnosis import Damaged
 from srsearch.store.locks import Overtaken
 from srsearch.store.place import DEFAULT_PATH
 from srsearch.store.records import (
@@ -24,6 +25,7 @@ __all__ = [
     "STATES",
     "Axis",
     "Curve",
+    "Damaged",
     "EndedElsewhere",
     "EvaluationRecord",
     "Gone",

@@ -19,6 +19,10 @@ class Away(WorkError):
     """The server does not answer or has ended the transaction; trying again may succeed."""
 
 
+class Damaged(WorkError):
+    """The database's file is damaged. Waiting would not help."""
+
+
 @dataclass(frozen=True)
 class _Trouble:
     """What is wrong with a database.
@@ -26,12 +30,12 @@ class _Trouble:
     Attributes:
         message: The sentence for the user.
         is_input: Whether it is wrong input if it happens while the database is opened.
-        passes: Whether trying again may succeed.
+        kind: The class of the error if it is not wrong input.
     """
 
     message: str
     is_input: bool = True
-    passes: bool = False
+    kind: type[WorkError] = WorkError
 
 
 def explanation(place: Place, error: Exception, *, opening: bool) -> InputError | WorkError:
@@ -46,7 +50,7 @@ def explanation(place: Place, error: Exception, *, opening: bool) -> InputError 
         text = f"cannot read the database {place}: {error.strerror or error}"
         return InputError(text) if opening else WorkError(text)
     if isinstance(error, UnicodeDecodeError):  # raised by sqlite3 for a damaged schema
-        return WorkError(damaged(place, "text that is not UTF-8"))
+        return Damaged(damaged(place, "text that is not UTF-8"))
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     sqlite_name = str(getattr(cause, "sqlite_errorname", ""))
     if isinstance(cause, sqlite.Error) and "decode to UTF-8" in str(cause):  # raised by sqlite3 itself, without a name
@@ -56,7 +60,7 @@ def explanation(place: Place, error: Exception, *, opening: bool) -> InputError 
         trouble = _Trouble(f"the database {place} failed: {_first_line(place, cause)}")
     if opening and trouble.is_input:
         return InputError(trouble.message)
-    return Away(trouble.message) if trouble.passes else WorkError(trouble.message)
+    return trouble.kind(trouble.message)
 
 
 _DAMAGED_SCHEMA = re.compile("no such (table|column)|malformed|syntax error|unrecognized token")
@@ -67,7 +71,7 @@ def _of_sqlite(place: Place, cause: BaseException, name: str, opening: bool) -> 
     if name == "SQLITE_FULL":
         return _full(place)
     if name == "SQLITE_NOTADB" and not opening:
-        return _Trouble(damaged(place, "something else has been written over it"), False)
+        return _Trouble(damaged(place, "something else has been written over it"), False, Damaged)
     if name == "SQLITE_NOTADB":
         return _Trouble(f"{place} is not a database: name one that srsearch made with --storage, or a new file")
     if name.startswith("SQLITE_READONLY"):
@@ -76,10 +80,10 @@ def _of_sqlite(place: Place, cause: BaseException, name: str, opening: bool) -> 
         return _Trouble(f"cannot open {place} for writing: it is a folder, or the folder is read-only")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return _Trouble(
-            f"{place} is locked by another process, which may be a backup or a database browser", False, passes=True
+            f"{place} is locked by another process, which may be a backup or a database browser", False, Away
         )
     if name.startswith("SQLITE_CORRUPT") or (name == "SQLITE_ERROR" and _DAMAGED_SCHEMA.search(str(cause))):
-        return _Trouble(damaged(place, _first_line(place, cause).partition(" with text ")[0]), False)
+        return _Trouble(damaged(place, _first_line(place, cause).partition(" with text ")[0]), False, Damaged)
     if name.startswith("SQLITE_IOERR"):
         return _Trouble(f"the disk failed while {place} was used ({cause}); nothing that was finished is lost", False)
     return None
@@ -157,16 +161,16 @@ def _of_server(place: Place, cause: BaseException, error: Exception) -> _Trouble
             "tables that are there, GRANT ALL ON ALL TABLES IN SCHEMA public)"
         )
     if state.startswith(_PASSING):
-        return _Trouble(f"the database {place} is away ({text})", is_input=False, passes=True)
+        return _Trouble(f"the database {place} is away ({text})", False, Away)
     if state:
         return None
     for pattern, message in _REFUSED:
         if re.search(pattern, text, re.IGNORECASE):
             return _Trouble(f"{place}: {_filled(message, place, text)}")
     if re.search(_ABSENT, text, re.IGNORECASE):
-        return _Trouble(f"no answer from {place} ({text}): is the server running, and reachable from here?", True, True)
+        return _Trouble(f"no answer from {place} ({text}): is the server running, and reachable from here?", True, Away)
     if (isinstance(error, DBAPIError) and error.connection_invalidated) or re.search(_AWAY, text, re.IGNORECASE):
-        return _Trouble(f"the database {place} is away ({text})", is_input=False, passes=True)
+        return _Trouble(f"the database {place} is away ({text})", False, Away)
     return None
 
 

@@ -24,8 +24,11 @@ from srsearch.analysis import converged, retraining_noise
 from srsearch.architecture import catalogue
 from srsearch.errors import InputError, WorkError
 from srsearch.search import Study, SyntheticEvaluator, run, session
+from srsearch.search.evaluators.base import Score
 from srsearch.search.evaluators.lookup import evaluator_type
-from srsearch.search.progress import Progress
+from srsearch.search.events import Finished
+from srsearch.search.opening import find_or_create
+from srsearch.search.progress import Progress, SilentProgress
 from srsearch.search.samplers.frontier import STARTUP
 from srsearch.space import Space, shipped_spaces
 from srsearch.store import Store
@@ -523,6 +526,30 @@ def test_an_evaluation_that_cannot_be_stored_is_kept_for_the_next_run(
     whole = Store(tmp_path / "whole.db")
     run(small_space, store=whole, trials=4)
     assert outcome(store, "small")[: len(outcome(whole, "small"))] == outcome(whole, "small")
+
+
+class Warned(SilentProgress):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def test_a_database_that_is_cut_off_is_not_waited_for(small_space: Space, tmp_path: Path) -> None:
+    path, evaluator, progress = tmp_path / "s.db", SyntheticEvaluator(), Warned()
+    with Store(path) as store:
+        record, _ = find_or_create(store, small_space, evaluator, progress, new=False, at_once=1)
+        study = Study(store, record, small_space, evaluator)
+        recorder = session.Session(study, evaluator, progress, session.Goal(2))
+        trial = recorder.begin(0)
+        assert trial is not None
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        os.truncate(path, 5000)
+        with pytest.raises(WorkError, match=r"is damaged .*\.recover\nthe finished evaluation of trial 0 is kept"):
+            recorder.handle(Finished(0, trial, Score(30.0), 1.0))
+    assert not any("trying again" in warning for warning in progress.warnings)
 
 
 def test_a_database_that_is_deleted_in_the_middle_ends_the_run(folder: Path) -> None:
