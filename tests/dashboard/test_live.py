@@ -217,14 +217,14 @@ def test_the_budget_slider_changes_the_best_design_and_the_link(large: Site, vis
     other.wait_for_selector(BEST)
     assert other.inner_text("#best") == tab.inner_text("#best")
     assert other.inner_text("label.limit output") == tab.inner_text("label.limit output")
+    drawn = "() => [...document.querySelectorAll('#figure-front .points path')].map(e => e.style.opacity).join()"
+    assert other.evaluate(drawn) == tab.evaluate(drawn)
     again.turn("?view=front&trial=3&only=unit=grouped")
     clicked = other.locator("section.card", has_text="Trial 3")
     assert "Mult-Adds" in clicked.inner_text()
     assert other.locator("h2", has_text="Best of the selected designs within the budget").count() == 1
     again.after(lambda: clicked.locator("a", has_text="Open design").click())
     assert Address.of(other.url.partition("?")[2]).view == "design"
-    drawn = "() => [...document.querySelectorAll('#figure-front .points path')].map(e => e.style.opacity).join()"
-    assert other.evaluate(drawn) == tab.evaluate(drawn)
 
 
 def test_the_browser_finds_what_the_server_would_find_inside_any_budget(medium: Site, visit: Any) -> None:
