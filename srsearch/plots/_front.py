@@ -335,7 +335,8 @@ def _dress(trace: go.Scatter, chosen: pd.DataFrame, how: _View, look: _Look) -> 
     if how.symbol:
         trace.marker.symbol = look.symbol(chosen, how.symbol)
     points = _points(chosen, _pale(chosen, how), 1.0, 0.2)
-    trace.meta, trace.marker.opacity = points, points["usual"]
+    trace.meta = points | {"labels": list(trace.text)}
+    trace.marker.opacity = points["usual"]
 
 
 def _add_stopped(figure: go.Figure, trials: pd.DataFrame, how: _View, axes: Sequence[str], low: float) -> None:
@@ -355,7 +356,7 @@ def _add_stopped(figure: go.Figure, trials: pd.DataFrame, how: _View, axes: Sequ
         mode="markers",
         name="set aside or running, at the rung reached",
         marker={"color": LIGHT.limit, "size": 5, "symbol": "circle-open", "opacity": points["usual"]},
-        meta=points,
+        meta=points | {"unfinished": True},
         cliponaxis=False,
         customdata=trial_numbers(begun),
         hovertext=[

@@ -25,7 +25,7 @@ import yaml
 from click.testing import CliRunner
 
 from srsearch import extensions, objectives
-from srsearch.analysis import best
+from srsearch.analysis import best, pareto_front
 from srsearch.architecture import load_plugin, register
 from srsearch.cli import main
 from srsearch.dashboard.formats import cell
@@ -58,7 +58,10 @@ SLIDE = """places => {
   const line = layout.shapes.find((shape) => shape.name === "limit");
   const pale = data.filter((trace) => trace.meta?.part === "points").map(({customdata, marker, meta}) =>
     customdata.map((number, at) => [number, marker.opacity[at] === meta.faint]));
-  return {limits, line, pale: Object.fromEntries(pale.flat()), best: document.getElementById("best").innerText};
+  const {y} = data.find((trace) => trace.meta?.part === "staircase");
+  const labels = data.flatMap(({meta, text, customdata}) => meta?.labels ? customdata.filter((_, at) => text[at]) : []);
+  const stairs = {labels, steps: y.slice(0, -1).filter((each) => each > layout.meta.floor), floor: layout.meta.floor};
+  return {limits, line, stairs, pale: Object.fromEntries(pale.flat()), best: document.getElementById("best").innerText};
 }"""
 
 
@@ -216,6 +219,12 @@ def test_the_budget_slider_changes_the_best_design_and_the_link(large: Site, vis
     assert other.inner_text("label.limit output") == tab.inner_text("label.limit output")
     drawn = "() => [...document.querySelectorAll('#figure-front .points path')].map(e => e.style.opacity).join()"
     assert other.evaluate(drawn) == tab.evaluate(drawn)
+    again.turn("?view=front&trial=3&only=unit=grouped")
+    clicked = other.locator("section.card", has_text="Trial 3")
+    assert "Mult-Adds" in clicked.inner_text()
+    assert other.locator("h2", has_text="Best of the selected designs within the budget").count() == 1
+    again.after(lambda: clicked.locator("a", has_text="Open design").click())
+    assert Address.of(other.url.partition("?")[2]).view == "design"
 
 
 def test_the_browser_finds_what_the_server_would_find_inside_any_budget(medium: Site, visit: Any) -> None:
@@ -258,6 +267,10 @@ def test_the_browser_finds_what_the_server_would_find_inside_any_budget(medium: 
                 assert line["x0"] == line["x1"] == limits[cost]
             inside = set(dataclasses.replace(address, limits=limits).within(selected)["trial"])
             assert {int(number) for number, pale in shown["pale"].items() if not pale} == inside & drawn
+            within = dataclasses.replace(Address.of(""), limits=limits).within(done)
+            stairs, front = shown["stairs"], pareto_front(within, [quality, cost])[quality]
+            assert stairs["steps"] == pytest.approx(sorted({each for each in front if each > stairs["floor"]}))
+            assert set(stairs["labels"]) <= set(within["trial"])
         assert len(told) > 3
         assert asked == []  # while sliders move
         # Once they rest, the server says the same.
@@ -337,7 +350,7 @@ def test_tables_can_be_sorted_and_taken_away(medium: Site, visit: Any) -> None:
     page.after(lambda: tab.click(f"{head} a"))
     tab.wait_for_selector(f"{head}[aria-sort=ascending]")
     with Store(medium.storage, read_only=True) as store:
-        front = store.front("many").query("params <= 30000")
+        front = pareto_front(store.trials("many").query("params <= 30000"), ["psnr", "mult_adds"])
     status, text, _ = medium.get("data/front.csv?view=front&max_params=30000")
     assert status == 200
     assert [int(line.partition(",")[0]) for line in text.splitlines()[1:]] == front["trial"].tolist()

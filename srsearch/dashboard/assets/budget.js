@@ -25,16 +25,36 @@ window.srsearchBudget = (() => {
     return designs.find((design) => Object.entries(limits).every(([name, most]) => keeps(design[name], most)));
   }
 
+  // The line through the finished designs within the limits that no other of them beats, up to the budget.
+  function staircase(data, { cost, quality, floor }, limits, chosen, end) {
+    const inside = chosen ? [[chosen[cost], chosen[quality]]] : [];
+    for (const { x, y, meta, legendgroup } of data) {
+      if (meta?.part !== "points" || meta.unfinished) continue;
+      for (let at = 0; at < x.length; at += 1) {
+        // Points on the edge of the figure are not where they would be.
+        if (y[at] <= floor && legendgroup !== "front") continue;
+        if (Object.entries(limits).every(([name, most]) => keeps(meta[name]?.[at], most))) inside.push([x[at], y[at]]);
+      }
+    }
+    inside.sort(([a, b], [c, d]) => a - c || d - b);
+    let most = -Infinity;
+    const steps = inside.filter(([, height]) => height > most && ((most = height), true));
+    if (!steps.length) return { x: [], y: [] };
+    const [right, top] = steps.at(-1);
+    return { x: [...steps.map(([x]) => x), Math.max(end, right)], y: [...steps.map(([, y]) => y), top] };
+  }
+
   // What limits change in the figure: by trace, and in the layout, each by its path.
   function changes({ data, layout }, limits, chosen) {
     const { cost, quality, floor, right, limit: own } = layout.meta;
     const most = limits[cost] ?? own ?? null;
-    const traces = data.map(({ x, meta }) => {
+    const traces = data.map(({ meta }) => {
       if (meta?.part === "points") {
         const inside = (_, at) => Object.entries(limits).every(([name, most]) => keeps(meta[name]?.[at], most));
-        return { "marker.opacity": meta.usual.map((usual, at) => (inside(usual, at) ? usual : meta.faint)) };
+        const labels = meta.labels ? { text: meta.labels.map((label, at) => (inside(label, at) ? label : "")) } : {};
+        return { ...labels, "marker.opacity": meta.usual.map((usual, at) => (inside(usual, at) ? usual : meta.faint)) };
       }
-      if (meta?.part === "staircase") return { x: [...x.slice(0, -1), Math.max(Math.min(most ?? right, right), x.at(-2))] };
+      if (meta?.part === "staircase") return staircase(data, layout.meta, limits, chosen, Math.min(most ?? right, right));
       if (meta?.part !== "best") return {};
       if (!chosen) return { x: [], y: [], showlegend: false };
       return { x: [chosen[cost]], y: [Math.max(chosen[quality], floor)], name: `trial ${chosen.trial}`, showlegend: true };

@@ -9,11 +9,11 @@ from dash import html
 from dash.development.base_component import Component
 
 from srsearch import plots
-from srsearch.analysis import tied_with_best
+from srsearch.analysis import pareto_front, standard_errors, tied_with_best
 from srsearch.analysis.captions import ties_text
 from srsearch.analysis.objectives import costs_of
 from srsearch.dashboard.budget import choice, contenders, own_limits
-from srsearch.dashboard.formats import headings
+from srsearch.dashboard.formats import STATES, cell, headings
 from srsearch.dashboard.live.address import Address
 from srsearch.dashboard.live.components import (
     Control,
@@ -21,6 +21,8 @@ from srsearch.dashboard.live.components import (
     Page,
     chips,
     empty,
+    facts,
+    link,
     note,
     place,
     section,
@@ -28,8 +30,16 @@ from srsearch.dashboard.live.components import (
 )
 from srsearch.dashboard.live.published import BENCHMARKS, published
 from srsearch.dashboard.live.views import ViewContext, budget_controls, measure_controls, selection_controls
-from srsearch.dashboard.study_view import NOTHING_FINISHED, Caveat, columns_with_values, is_synthetic, score_warning
+from srsearch.dashboard.study_view import (
+    NOTHING_FINISHED,
+    Caveat,
+    axis_values,
+    columns_with_values,
+    is_synthetic,
+    score_warning,
+)
 from srsearch.labels import axis_labels
+from srsearch.objectives import unit_suffix
 
 _REACH = 3.0  # published networks up to so many times the largest cost are shown
 
@@ -53,10 +63,11 @@ def front(context: ViewContext) -> Page:
             "front", f"{heads[context.quality]} over {heads[context.cost]} of all designs, which the tables list.", 520
         ),
         html.P(_caption(context), className="quiet"),
-        lead="Every point is a trained design. The line joins those that no other design beats. Draw a rectangle to "
-        "select designs in all views; click on a point to open its design.",
+        lead="Every point is a trained design. The line joins those within the budget that no other of them beats. "
+        "Draw a rectangle to select designs in all views; click on a point to show its design.",
     )
-    page.children.append(html.Div([figure, _card()], className="beside"))
+    cards = html.Div([card for card in (_clicked(context), _card(address)) if card is not None])
+    page.children.append(html.Div([figure, cards], className="beside"))
     page.children.append(note(_score_caveat(context, shown)))
     page.children.append(_front_table(context, page, designs))
     page.children.append(_designs_table(context, page, selected))
@@ -164,9 +175,33 @@ def _score_caveat(context: ViewContext, shown: plots.Browse) -> Caveat:
     return Caveat(caveat.heading, f"{caveat.text} {diamonds}")
 
 
-def _card() -> Component:
+def _clicked(context: ViewContext) -> Component | None:
+    """The card of the design that was clicked on, which the figure marks; None without one."""
+    number = context.address.trial
+    if number is None or (row := context.snapshot.row(number)) is None:
+        return None
+    design = context.snapshot.trials[context.snapshot.trials["trial"] == number]
+    if not len(design):
+        return None
+    found, heads, quality = design.iloc[0], headings(), context.quality
+    score = f"{cell(quality, found[quality])}{unit_suffix(quality)}" if pd.notna(found[quality]) else STATES[row.state]
+    pairs: list[tuple[str, Component | str]] = [
+        (heads[name], cell(name, found[name])) for name in costs_of(design.columns) if pd.notna(found[name])
+    ]
+    return section(
+        f"Trial {number}",
+        html.P([html.Strong(score), " ", link("Open design", context.address, view="design")], className="score"),
+        facts(pairs),
+        facts([*axis_values(found, context.snapshot.axes)], "axes"),
+        html.P(link("Close", context.address, trial=None)),
+        kind="card",
+    )
+
+
+def _card(address: Address) -> Component:
     """The card in which the page's script shows the best selected design within the budget."""
-    return section("Best within the budget", html.Div(id="best", role="status"), kind="card")
+    title = "Best of the selected designs within the budget" if address.selects else "Best within the budget"
+    return section(title, html.Div(id="best", role="status"), kind="card")
 
 
 def _budget(context: ViewContext, selected: pd.DataFrame) -> dict[str, Any]:
@@ -188,20 +223,31 @@ def _budget(context: ViewContext, selected: pd.DataFrame) -> dict[str, Any]:
 
 
 def _front_table(context: ViewContext, page: Page, designs: pd.DataFrame) -> Component:
-    shown = context.address.within(context.address.selected(designs))
+    shown = context.address.selected(_within(context, designs))
     columns = ["trial", *_measures(shown, context.quality), *context.varied(designs)]
     return section(
         "Designs of the front",
         table(
             page,
             "front",
-            "The designs that no other design beats, cheapest first",
+            "The designs within the budget that no other of them beats, cheapest first",
             shown,
             columns,
             context.address,
             links={"trial": "design"},
         ),
     )
+
+
+def _within(context: ViewContext, designs: pd.DataFrame) -> pd.DataFrame:
+    """The front of the designs within the limits, some of which a dearer design may beat."""
+    snapshot, address = context.snapshot, context.address
+    if not address.limits:
+        return designs
+    front = pareto_front(address.within(snapshot.done), [context.quality, context.cost])
+    if context.quality != snapshot.quality:
+        return front.assign(**{f"{context.quality}_error": standard_errors(front, None)})
+    return snapshot.ranking.with_errors(front)
 
 
 def _designs_table(context: ViewContext, page: Page, selected: pd.DataFrame) -> Component:
