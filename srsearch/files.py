@@ -46,7 +46,8 @@ def whole(path: Path) -> Iterator[BinaryIO]:
             yield file
     except OSError as error:
         # A full disk shows when an open file is written, which names none, and a full folder names the unfinished file.
-        if error.filename is None or str(error.filename).endswith(UNFINISHED):
+        unnamed = error.filename is None or str(error.filename).endswith(UNFINISHED)
+        if unnamed and error.errno is not None:  # without a number, the message is all there is
             error.filename, error.filename2 = str(path), None
         raise
 
