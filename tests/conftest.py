@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from srsearch import plugins
 from srsearch.data import builtin_photos
 from srsearch.space import Space
 from tests.support import commands, forked, workers
@@ -75,6 +76,14 @@ def _forked_workers() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(multiprocessing, "get_context", workers.forking_context)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _own_plugins() -> Iterator[None]:
+    """Forget the plugin files that a test has loaded: pages and commands name those of their process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(plugins._WANTED, os.environ.get(plugins._WANTED, "[]"))
         yield
 
 

@@ -145,7 +145,8 @@ def test_no_page_and_no_log_of_a_dashboard_shows_the_password(
         assert "many" in answers(way, *searches, "?study=nowhere")
     server.stop()
     for way in ways:
-        assert "is the server running" in answers(way, "?view=front")
+        # The first answer may tell of the connection that was open and ended.
+        assert any("is the server running" in answers(way, "?view=front") for _ in range(3))
     server.start()
     server.sql("ALTER USER postgres PASSWORD 'other'")
     try:

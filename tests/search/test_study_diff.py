@@ -107,7 +107,26 @@ def test_differences_of_a_changed_space_file_show_both_values(
 
 BARE = {"name": "bare", "scale": 4, "architecture": {"channels": 16}, "proxy": {"evaluator": "synthetic"}}
 
-CANDIDATES = (1, 2, 3, 4, 6, 8, 0.5, True, False, "none", "all", "last", "both", "local", "group", "six", "between")
+CANDIDATES = (
+    1,
+    2,
+    3,
+    4,
+    6,
+    8,
+    0.5,
+    True,
+    False,
+    "none",
+    "all",
+    "last",
+    "both",
+    "local",
+    "group",
+    "six",
+    "between",
+    "mean",
+)
 
 
 def other_values(annotation: Any, default: object) -> list[object]:
@@ -160,12 +179,13 @@ def options_of_the_schema() -> Iterator[tuple[Any, tuple[str, ...], list[object]
                 plain = BARE | {"architecture": {"channels": 64, **plain, kind: {name: {}}}}
                 yield plain, ("architecture", kind, name, option.name), other_values(option.annotation, option.default)
     yield BARE, ("constraints", "convention"), ["s-lwsr"]
-    for cost in set(Constraints.model_fields) - {"convention"}:
+    yield BARE | {"scale": [2, 4]}, ("constraints", "scale"), [2]
+    for cost in set(Constraints.model_fields) - {"convention", "scale"}:
         yield BARE, ("constraints", cost, "min"), [7]
         yield BARE, ("constraints", cost, "max"), [10**18]
     yield BARE, ("constraints", "mult_adds", "at"), ["640x480"]
     for name in Search.model_fields:
-        yield BARE, ("search", name), ["gp", "catalogue", 17, True, "another"]
+        yield BARE, ("search", name), ["gp", "catalogue", 17, True, "another", [600, 2400]]
 
 
 def test_every_option_of_the_schema_that_makes_another_study_is_told_by_its_name() -> None:
@@ -178,7 +198,7 @@ def test_every_option_of_the_schema_that_makes_another_study_is_told_by_its_name
         record = record_of(before, evaluator)
         told = differences(record, after, recipe, "none")
         assert bool(told) == (record.space_hash != study_identity(after, evaluator)), (path, told)
-        assert bool(told) == (path not in {("search", "trials"), ("search", "workers")})
+        assert bool(told) == (path not in {("search", "trials"), ("search", "workers"), ("search", "lengths")})
         assert all(text.startswith(".".join(path)) for text in told if "scope" not in path), (path, told)
         seen.add(path[:2] if path[0] != "architecture" else path)
     assert {("search", name) for name in Search.model_fields} <= seen
