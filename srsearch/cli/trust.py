@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +12,8 @@ from srsearch.cli.printing import print_json, print_widest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.table import Table
 
     from srsearch.analysis.trust import Agreement, Calibration
 
@@ -56,9 +58,6 @@ def trust(study: str | None, storage: str | None, as_json: bool) -> None:
 
 
 def _print(found: Sequence[Agreement], calibrated: Calibration | None) -> None:
-    from rich import box
-    from rich.table import Table
-
     if not found:
         click.echo(
             "Nothing to compare yet: it takes six designs with trainings of two lengths (srsearch run --lengths), or "
@@ -66,21 +65,9 @@ def _print(found: Sequence[Agreement], calibrated: Calibration | None) -> None:
         )
         return
     click.echo("Agreement of rankings, with 90 % bootstrap intervals over the designs:\n")
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    for head in (
-        "Ranking by",
-        "against",
-        "Designs",
-        "tau",
-        "tau given cost",
-        "tau at similar cost",
-        "best fifth found",
-    ):
-        table.add_column(head, no_wrap=True)
-    for each in found:
-        measures: list[Any] = [each.tau, each.partial_tau, each.tau_within_bands, each.top_recall]
-        table.add_row(each.ranking, each.against, str(each.designs), *map(str, measures))
-    print_widest(table)
+    print_widest(
+        *(_table(found, between, left_out) for between, left_out in ((" ", 0), ("\n", 0), ("\n", 1), ("\n", 2)))
+    )
     if calibrated is not None:
         half, most = calibrated.within_50, calibrated.within_90
         click.echo(
@@ -88,3 +75,26 @@ def _print(found: Sequence[Agreement], calibrated: Calibration | None) -> None:
             f"longer trainings: off by {calibrated.error:.3f} dB (root mean square), {half:.0%} of the scores in the "
             f"50 % intervals, {most:.0%} in the 90 % intervals."
         )
+
+
+def _table(found: Sequence[Agreement], between: str, left_out: int) -> Table:
+    """The agreements as a table.
+
+    Args:
+        found: The agreements.
+        between: What stands between a value and its interval.
+        left_out: Number of the last columns that are left out.
+    """
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    measures = ("tau", "tau given cost", "tau at similar cost", "best fifth found")
+    shown = len(measures) - left_out
+    for head in ("Ranking by", "against", "Designs", *measures[:shown]):
+        table.add_column(head, no_wrap=head not in measures)
+    for each in found:
+        values = (each.tau, each.partial_tau, each.tau_within_bands, each.top_recall)
+        cells = (str(value).replace(" (", f"{between}(") for value in values[:shown])
+        table.add_row(each.ranking, each.against, str(each.designs), *cells)
+    return table

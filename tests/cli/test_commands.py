@@ -190,6 +190,17 @@ def test_report_is_one_file(studied: Path, srsearch: Command) -> None:
     assert (studied / "here.html").exists()
 
 
+@pytest.mark.parametrize("columns", [80, 100])
+@pytest.mark.parametrize("command", ["trust", "advise"])
+def test_no_cell_of_a_wide_table_is_cut(command: str, columns: int, srsearch: Command) -> None:
+    database = str(CHECKOUT / "studies" / "lightweight_x4_example.db")
+    shown = srsearch(command, "--storage", database, env={"COLUMNS": str(columns)}).stdout
+    table = [line for line in shown.splitlines() if "\N{BOX DRAWINGS LIGHT HORIZONTAL}" in line]
+    assert table
+    assert max(map(len, table)) <= columns
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown
+
+
 def test_no_page_is_written_over_another_studys(studied: Path, srsearch: Command) -> None:
     assert srsearch("report").stdout == "page: dashboards/small.html\n"
     first = (studied / "dashboards" / "small.html").read_bytes()
