@@ -129,6 +129,10 @@ class Ranking:
             )
         return "" if self.noise is None else standard_error_text(self.noise, designs)
 
+    def bars_text(self, designs: pd.DataFrame) -> str:
+        """As `errors_text`, for pages, which have the `caveat` as well."""
+        return self.errors_text(designs) if self.prediction is None else "one standard error of the prediction"
+
     @property
     def measured_columns(self) -> list[str]:
         """The columns of the PSNR measured at each length, where ``psnr`` is the predicted one."""

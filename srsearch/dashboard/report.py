@@ -247,7 +247,7 @@ def render_report(data: ReportData) -> str:
         score_warning=score_warning(data.study),
         pictures_warning=pictures_warning(data.study),
         shots=data.shots,
-        errors=ranking.errors_text(data.front),
+        errors=ranking.bars_text(data.front),
         predicted=ranking.caveat(),
         volume=hypervolume_text(data.study.objectives),
         figures=_script_json(_figures(data, varied, views.figures)),

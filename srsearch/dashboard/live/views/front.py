@@ -157,7 +157,7 @@ def _caption(context: ViewContext) -> str:
     text = f"{number:,} finished designs."
     if number > plots.MOST_POINTS:
         text += " Where points overlap only one is drawn; selections and tables contain all."
-    errors = snapshot.ranking.errors_text(snapshot.plain_front()) if context.quality == snapshot.quality else ""
+    errors = snapshot.ranking.bars_text(snapshot.plain_front()) if context.quality == snapshot.quality else ""
     return " ".join(filter(None, [text, f"Bars are {errors}." if errors else "", snapshot.ranking.caveat()]))
 
 

@@ -11,6 +11,7 @@ from dash.development.base_component import Component
 
 from srsearch import plots
 from srsearch.analysis.captions import counted_text
+from srsearch.analysis.objectives import at_length
 from srsearch.analysis.pace import per_hour
 from srsearch.dashboard.formats import cell
 from srsearch.dashboard.live.components import Page, empty, facts, note, place, section, table
@@ -96,12 +97,16 @@ def _figures(context: ViewContext) -> Component:
     # Of a search's target, results that were known already are no part, as on the command line.
     known = int(snapshot.done["cached"].sum())
     new = complete - known
-    target = (snapshot.study.space.get("search") or {}).get("trials")
+    lengths = snapshot.measured.attrs["lengths"]
+    # With several lengths, the target counts longer trainings too, by their steps.
+    target = None if lengths else (snapshot.study.space.get("search") or {}).get("trials")
     pairs: list[tuple[str, Component | str]] = []
     progress: list[Any] = [html.Strong(f"{new:,}" + (f" of {target:,}" if target else ""))]
     if target:
         progress.append(html.Progress(value=str(min(new, target)), max=str(target)))
     pairs.append(("Designs finished", html.Span(progress)))
+    for steps in lengths:
+        pairs.append((f"Trained for {steps:,} steps", html.Strong(f"{snapshot.measured[at_length(steps)].count():,}")))
     best = snapshot.done[snapshot.quality].max() if complete else pd.NA
     pairs.append(("Best so far", html.Strong(f"{cell(snapshot.quality, best)}{unit_suffix(snapshot.quality)}")))
     if complete:
